@@ -1,0 +1,1 @@
+"""Tables of interactions and items: reading, numbering, splitting, and the demo shop."""
