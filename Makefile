@@ -1,0 +1,76 @@
+# Every target does its own set-up: a virtual environment, CPU torch and edgewise itself.
+#
+#   PYTHON=python3.12   the interpreter to build the environment with (3.11 or newer)
+#   VENV=.venv          where the environment goes
+#   TORCH_INDEX=URL     an extra package index for torch; on Linux without a GPU, PyTorch's
+#                       index of CPU wheels saves several gigabytes of download
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test check format bench docs clean
+
+VENV ?= .venv
+TORCH_INDEX ?=
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+DOCS_STAMP := $(VENV)/.installed-docs
+NEW_ENOUGH := import sys; sys.exit(sys.version_info < (3, 11))
+CANDIDATES := python3.11 python3.12 python3.13 python3
+BENCHMARKS := propagation decoding prompts
+
+ifndef PYTHON
+PYTHON := $(shell for python in $(CANDIDATES); do \
+    if $$python -c '$(NEW_ENOUGH)' >/dev/null 2>&1; then echo $$python; break; fi; done)
+endif
+
+help: ## list the targets
+	@echo "edgewise: every target installs what it needs into $(VENV) first"
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
+
+setup: $(STAMP) ## make the environment and install edgewise with its development tools
+
+demo: $(STAMP) ## train on the built-in shop, evaluate, recommend, explain; report in runs/demo
+	$(BIN)/edgewise demo --out runs/demo
+
+test: $(STAMP) ## run the tests
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2
+
+check: $(STAMP) ## formatting, lint, types, and which folder may import which
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/pyright --pythonpath $(BIN)/python
+	$(BIN)/lint-imports
+
+format: $(STAMP) ## rewrite the code in the house format
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bench: $(STAMP) ## measure speed; writes results/bench/*.json
+	@mkdir -p results/bench
+	for name in $(BENCHMARKS); do \
+	    $(BIN)/python benchmarks/$$name.py --json results/bench/$$name.json || exit 1; done
+
+docs: $(DOCS_STAMP) ## build the documentation into site/
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
+clean: ## remove the environment and everything that was built; keeps runs/ and results/
+	rm -rf $(VENV) site build dist .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	find src tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true
+
+$(BIN)/python:
+	@if [ -z "$(PYTHON)" ]; then \
+	    echo "edgewise needs Python 3.11 or newer and found none (tried: $(CANDIDATES))." >&2; \
+	    echo "Install one, or name it: make $(MAKECMDGOALS) PYTHON=/path/to/python3" >&2; exit 1; fi
+	@$(PYTHON) -c '$(NEW_ENOUGH)' || { \
+	    echo "edgewise needs Python 3.11 or newer; $(PYTHON) is not." >&2; exit 1; }
+	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); \
+	    echo "Making $(VENV) failed; on Debian and Ubuntu, install python3-venv first." >&2; exit 1; }
+
+$(STAMP): pyproject.toml constraints.txt | $(BIN)/python
+	$(BIN)/python -m pip install -q --constraint constraints.txt \
+	    $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) torch
+	$(BIN)/python -m pip install -q --constraint constraints.txt --editable '.[dev]'
+	@touch $@
+
+$(DOCS_STAMP): $(STAMP)
+	$(BIN)/python -m pip install -q --constraint constraints.txt --editable '.[docs]'
+	@touch $@

@@ -1,0 +1,1 @@
+"""Recommenders to stand beside, on the same splits, protocol and metrics."""

@@ -1,0 +1,93 @@
+"""Readers of the formats in which interaction data are passed around."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from difflib import get_close_matches
+from functools import partial
+from pathlib import Path
+
+from edgewise.data.readers import amazon, movielens, p5, recbole
+from edgewise.data.readers.jsonlines import peek_keys
+from edgewise.data.readers.raw import RawTable, ReadRequest
+from edgewise.data.readers.table_files import find_tables, table_format
+from edgewise.data.readers.tables import read_table
+from edgewise.errors import ConfigError, DataError
+
+Reader = Callable[[ReadRequest], RawTable]
+READERS: dict[str, Reader] = {
+    "csv": partial(read_table, kind="csv"),
+    "tsv": partial(read_table, kind="tsv"),
+    "parquet": partial(read_table, kind="parquet"),
+    "jsonl": partial(read_table, kind="jsonl"),
+    "amazon": amazon.read,
+    "p5": p5.read,
+    "movielens": movielens.read,
+    "recbole": recbole.read,
+}
+WITH_COLUMNS = ("csv", "tsv", "parquet", "jsonl", "recbole")
+
+
+def read(request: ReadRequest, format: str | None = None) -> RawTable:
+    """Read a source in the format named, or in the one it looks like.
+
+    Raises:
+        ConfigError: the format is unknown, or has its columns by definition and was given some.
+        DataError: the source cannot be read.
+    """
+    if not request.path.exists():
+        raise DataError(f"{request.path}: there is no such file or folder")
+    name = detect_format(request.path) if format is None else _known(format)
+    if request.columns and name not in WITH_COLUMNS:
+        raise ConfigError(f"--column is for {', '.join(WITH_COLUMNS)}; {name} has fixed columns")
+    return READERS[name](request)
+
+
+def detect_format(source: Path) -> str:
+    """The format a file or folder looks like.
+
+    Raises:
+        DataError: it looks like none.
+    """
+    found = _format_of_folder(source) if source.is_dir() else _format_of_file(source)
+    if found is None:
+        raise DataError(
+            f"{source}: cannot tell the format of this {'folder' if source.is_dir() else 'file'}; "
+            f"name it with --format ({', '.join(READERS)})"
+        )
+    return found
+
+
+def _known(format: str) -> str:
+    if format not in READERS:
+        close = get_close_matches(format, READERS, n=1)
+        hint = f" Did you mean {close[0]!r}?" if close else ""
+        raise ConfigError(
+            f"--format {format}: unknown format; formats are {', '.join(READERS)}.{hint}"
+        )
+    return format
+
+
+def _format_of_folder(folder: Path) -> str | None:
+    if (folder / "dataset.json").is_file():
+        raise DataError(f"{folder}: this is a data set folder already; use it as it is")
+    if (folder / p5.SEQUENCES).is_file():
+        return "p5"
+    if movielens.find_ratings(folder):
+        return "movielens"
+    if recbole.find_inter(folder):
+        return "recbole"
+    if tables := find_tables(folder):
+        return table_format(tables[0])
+    return "amazon" if amazon.find_reviews(folder) else None
+
+
+def _format_of_file(path: Path) -> str | None:
+    if path.name == p5.SEQUENCES:
+        return "p5"
+    if movielens.find_ratings(path):
+        return "movielens"
+    if path.suffix == ".inter":
+        return "recbole"
+    table = table_format(path)
+    return "amazon" if table == "jsonl" and amazon.find_layout(peek_keys(path)) else table

@@ -1,0 +1,104 @@
+"""Which column of a file is which field of ours."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
+
+from edgewise.errors import ConfigError, DataError
+
+# Spelled without case, underscores, hyphens and spaces; earlier names win.
+ROW_ALIASES: dict[str, tuple[str, ...]] = {
+    "user_id": ("userid", "user", "uid", "reviewerid", "customerid", "memberid", "visitorid"),
+    "item_id": (
+        *("itemid", "item", "iid", "parentasin", "asin", "movieid", "productid", "bookid"),
+        *("businessid", "articleid", "trackid", "songid", "newsid"),
+    ),
+    "timestamp": (
+        *("timestamp", "time", "ts", "unixreviewtime", "unixtime", "datetime", "date"),
+        *("createdat", "reviewtime"),
+    ),
+    "rating": ("rating", "overall", "stars", "starrating", "score"),
+    "review": ("review", "reviewtext", "text", "reviewbody", "comment"),
+    "summary": ("summary", "headline", "reviewheadline", "reviewtitle", "reviewsummary"),
+}
+ITEM_ALIASES: dict[str, tuple[str, ...]] = {
+    "item_id": ROW_ALIASES["item_id"],
+    "title": ("title", "name", "movietitle", "itemname", "producttitle", "itemtitle"),
+    "brand": ("brand", "store", "manufacturer", "author", "artist"),
+    "categories": ("categories", "category", "genres", "genre", "class", "tags"),
+    "description": ("description", "plot", "abstract"),
+}
+REQUIRED = {"row": ("user_id", "item_id"), "item": ("item_id",)}
+
+
+def map_columns(
+    available: Sequence[str], given: Mapping[str, str], where: str, *, items: bool = False
+) -> dict[str, str]:
+    """Our field names to the columns that hold them.
+
+    Args:
+        available: the file's column names.
+        given: fields whose column the user has named; an empty name leaves the field out.
+        where: the file, for messages.
+        items: map the fields of a catalogue instead of those of interactions.
+
+    Raises:
+        ConfigError: ``given`` names an unknown field.
+        DataError: a named column does not exist, or a field that must be there is not found.
+    """
+    aliases = ITEM_ALIASES if items else ROW_ALIASES
+    mapping = {
+        field: column
+        for field, names in aliases.items()
+        if (column := _guess(available, names)) is not None
+    }
+    for field, column in given.items():
+        mapping[field] = check_column(field, column, available, aliases, where)
+    mapping = {field: column for field, column in mapping.items() if column}
+    _require(mapping, REQUIRED["item" if items else "row"], available, where)
+    return mapping
+
+
+def check_column(
+    field: str,
+    column: str,
+    available: Sequence[str],
+    aliases: Mapping[str, tuple[str, ...]],
+    where: str,
+) -> str:
+    """The column as given, once field and column are known to exist."""
+    if field not in aliases:
+        close = get_close_matches(field, aliases, n=1)
+        hint = f" Did you mean {close[0]!r}?" if close else ""
+        raise ConfigError(
+            f"--column {field}={column}: unknown field {field!r}; fields are "
+            f"{', '.join(aliases)}.{hint}"
+        )
+    if column and column not in available:
+        raise DataError(
+            f"{where}: --column {field}={column}: there is no column {column!r}; "
+            f"the columns are {', '.join(available)}"
+        )
+    return column
+
+
+def _guess(available: Sequence[str], names: tuple[str, ...]) -> str | None:
+    plain = {_plain(column): column for column in reversed(available)}
+    return next((plain[name] for name in names if name in plain), None)
+
+
+def _plain(column: str) -> str:
+    return column.strip().lower().replace("_", "").replace("-", "").replace(" ", "")
+
+
+def _require(
+    mapping: Mapping[str, str], required: Sequence[str], available: Sequence[str], where: str
+) -> None:
+    missing = [field for field in required if field not in mapping]
+    if missing:
+        raise DataError(
+            f"{where}: no column for {' and '.join(missing)}; the columns are "
+            f"{', '.join(available)}. Name it with --column {missing[0]}=COLUMN (in a delimited "
+            "file without a header line, COLUMN may be a place counted from 1)."
+        )

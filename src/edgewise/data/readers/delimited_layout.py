@@ -1,0 +1,96 @@
+"""How a delimited file is laid out, and where in it a record stands."""
+
+from __future__ import annotations
+
+import csv
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+from edgewise.data.readers.bad_rows import BadRows
+from edgewise.data.readers.streams import open_stream
+from edgewise.errors import DataError
+
+
+@dataclass(frozen=True)
+class Delimited:
+    """How a delimited file is laid out.
+
+    Attributes:
+        path: the file, plain or packed with gzip.
+        separator: one character.
+        names: the columns in the file's order, no name twice.
+        header: the first line holds names and is to be left out.
+        quoted: fields may stand in double quotes, newlines inside included.
+    """
+
+    path: Path
+    separator: str
+    names: tuple[str, ...]
+    header: bool = True
+    quoted: bool = True
+
+
+@dataclass(frozen=True)
+class RecordLines:
+    """Finds the line in the file on which a row of a batch begins.
+
+    Attributes:
+        source: the file.
+        done: records of the file before the batch, the header included.
+        kept: the places of the batch's rows before some were left out; None where all are there.
+    """
+
+    source: Delimited
+    done: int
+    kept: Sequence[int] | None = None
+
+    def __call__(self, row: int) -> int:
+        """The line, counted from 1, of a row of the batch, counted from 0."""
+        place = row if self.kept is None else self.kept[row]
+        return line_of_record(self.source, self.done + place + 1)
+
+
+def read_header(path: Path, separator: str, *, quoted: bool = True) -> tuple[str, ...]:
+    """The fields of a file's first line.
+
+    Raises:
+        DataError: the line is empty or no UTF-8.
+    """
+    first = next(iter(open_stream(path, BadRows(skip=True))), b"")
+    try:
+        line = first.decode("utf-8-sig").strip("\r\n")
+    except UnicodeDecodeError:
+        raise DataError(f"{path.name}, line 1: the column names are not UTF-8") from None
+    if not line:
+        raise DataError(f"{path.name}: the first line is empty; it should hold the column names")
+    quoting = csv.QUOTE_MINIMAL if quoted else csv.QUOTE_NONE
+    fields = next(csv.reader([line], delimiter=separator, quoting=quoting))
+    return _distinct(name.strip() for name in fields)
+
+
+def line_of_record(source: Delimited, record: int) -> int:
+    """The line on which the n-th record begins, both from 1; a blank line is no record."""
+    lines = open_stream(source.path, BadRows(skip=True))
+    starts = (number for number, is_start in enumerate(_starts(lines, source), start=1) if is_start)
+    return next(islice(starts, record - 1, None), 1)
+
+
+def _starts(lines: Iterable[bytes], source: Delimited) -> Iterator[bool]:
+    """For each line, whether a record begins there."""
+    inside = False
+    for line in lines:
+        yield not inside and bool(line.strip(b"\r\n"))
+        inside ^= source.quoted and line.count(b'"') % 2 == 1
+
+
+def _distinct(names: Iterable[str]) -> tuple[str, ...]:
+    """The names, with a number behind those that have stood before."""
+    seen: Counter[str] = Counter()
+    found = []
+    for name in names:
+        seen[name] += 1
+        found.append(name if seen[name] == 1 else f"{name}#{seen[name]}")
+    return tuple(found)

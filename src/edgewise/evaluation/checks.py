@@ -1,0 +1,78 @@
+"""Lists that no honest recommender returns are refused before anything is measured."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from edgewise.data.interactions import Histories
+from edgewise.data.recommendations import Recommendations
+from edgewise.errors import EdgewiseError
+
+
+def check_lists(
+    recommendations: Recommendations, users: np.ndarray, known: Histories, num_items: int, k: int
+) -> None:
+    """Refuse lists that break the contract of ``Recommender.recommend``.
+
+    Args:
+        recommendations: what a model returned.
+        users: the users that were asked for.
+        known: what each user already has, by user index.
+        num_items: size of the catalogue.
+        k: the list length that was asked for.
+
+    Raises:
+        EdgewiseError: names the first user and item at fault.
+    """
+    user, item = recommendations.user_index, recommendations.item_index
+    _refuse(recommendations, ~np.isin(user, users), "a list for a user who was not asked for")
+    _refuse(recommendations, (item < 0) | (item >= num_items), "an item outside the catalogue")
+    starts = _list_starts(user)
+    _refuse(recommendations, starts & _repeats(user[starts], starts), "two lists for one user")
+    _check_ranks(recommendations, starts, k)
+    keys = user.astype(np.int64) * num_items + item
+    _refuse(recommendations, _repeats(keys), "a repeated item")
+    _refuse(recommendations, np.isin(keys, _known_keys(known, users, num_items)), "a seen item")
+
+
+def _refuse(recommendations: Recommendations, wrong: np.ndarray, what: str) -> None:
+    rows = np.flatnonzero(wrong)
+    if len(rows):
+        user, item = recommendations.user_index[rows[0]], recommendations.item_index[rows[0]]
+        raise EdgewiseError(
+            f"the model recommended {what}: user_index {user}, item_index {item} "
+            f"({len(rows)} such rows of {len(recommendations)}); correct its recommend()"
+        )
+
+
+def _list_starts(user: np.ndarray) -> np.ndarray:
+    """Marks the first row of every run of equal users, ``bool[rows]``."""
+    return np.concatenate([[True], user[1:] != user[:-1]])[: len(user)]
+
+
+def _repeats(keys: np.ndarray, where: np.ndarray | None = None) -> np.ndarray:
+    """Marks all but the first occurrence of every key, at the rows marked by ``where``."""
+    repeated = np.ones(len(keys), dtype=bool)
+    repeated[np.unique(keys, return_index=True)[1]] = False
+    if where is None:
+        return repeated
+    spread = np.zeros(len(where), dtype=bool)
+    spread[where] = repeated
+    return spread
+
+
+def _check_ranks(recommendations: Recommendations, starts: np.ndarray, k: int) -> None:
+    rows = np.arange(len(starts))
+    expected = rows - np.maximum.accumulate(np.where(starts, rows, 0)) + 1
+    _refuse(recommendations, recommendations.rank != expected, "ranks that are not 1, 2, 3, ...")
+    _refuse(recommendations, expected > k, f"more than k={k} items")
+    score = recommendations.score
+    # Written so that NaN, which compares false with everything, is refused too.
+    falls = np.concatenate([[True], score[1:] <= score[:-1]])[: len(score)]
+    _refuse(recommendations, ~(falls | starts) | np.isnan(score), "scores that are not descending")
+
+
+def _known_keys(known: Histories, users: np.ndarray, num_items: int) -> np.ndarray:
+    owner = np.repeat(np.arange(len(known)), known.lengths)
+    mine = np.isin(owner, users)
+    return owner[mine] * num_items + known.items[mine]

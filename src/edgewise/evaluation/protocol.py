@@ -1,0 +1,212 @@
+"""The honest conditions under which models are measured.
+
+A model meets candidates and histories here, never a held-out row marked as such.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+
+import numpy as np
+import polars as pl
+
+from edgewise.data.candidates import CandidateLists
+from edgewise.data.explanations import ExplanationPairs
+from edgewise.data.interactions import Histories, Interactions
+from edgewise.data.negatives import uniform_candidates
+from edgewise.data.split import Split
+from edgewise.evaluation.catalogue import catalogue_coverage, popular_items, popular_share
+from edgewise.evaluation.checks import check_lists
+from edgewise.evaluation.intervals import Bootstrap, Estimate, bootstrap_means
+from edgewise.evaluation.population import choose_users, held_out_rows, sample
+from edgewise.evaluation.ranking import (
+    Hits,
+    check_cutoffs,
+    hits_from_recommendations,
+    per_user_metrics,
+    ranks_from_scores,
+)
+from edgewise.evaluation.report import RankingReport, TextReport
+from edgewise.evaluation.text import text_metrics
+from edgewise.recommender import Explainer, Recommender
+
+
+def evaluate_direct(
+    model: Recommender,
+    split: Split,
+    part: str = "test",
+    *,
+    ks: Sequence[int] = (5, 10),
+    metrics: Sequence[str] = ("HitRate", "NDCG", "MRR"),
+    num_negatives: int = 99,
+    seed: int = 0,
+    users: np.ndarray | None = None,
+    max_users: int | None = None,
+    bootstrap: Bootstrap | None = None,
+) -> RankingReport:
+    """Find each held-out item among items its user never touched (ELMRec, section 4.1).
+
+    Negatives are uniform over the catalogue without the user's items of any part, so no later
+    purchase is counted as a mistake. Ties count against the model. A user with several held-out
+    items has one list for each, and their average.
+
+    Args:
+        model: fitted; asked for ``score_candidates`` alone.
+        split: where the held-out rows are.
+        part: ``valid`` or ``test``.
+        ks: list lengths.
+        metrics: names from :data:`edgewise.evaluation.ranking.METRICS`.
+        num_negatives: negatives in each list.
+        seed: of the negatives, and of the sample of users.
+        users: measure these users only, each with held-out rows.
+        max_users: measure a seeded sample of the users, for a quick look.
+        bootstrap: how intervals are made.
+    """
+    held_out = held_out_rows(split, part)
+    check_cutoffs(ks)
+    chosen = choose_users(held_out, users, max_users, seed)
+    rows = np.flatnonzero(np.isin(held_out.user_index, chosen))
+    lists = _take(uniform_candidates(split, part, num_negatives, seed), rows)
+    scores = np.asarray(model.score_candidates(lists, histories=split.known_before(part)))
+    ranks = ranks_from_scores(lists, scores, held_out.item_index[rows])
+    frame = per_user_metrics(Hits.from_ranks(lists.user_index, ranks), ks, metrics)
+    settings = _settings("direct", split, part, users, max_users, seed) | {
+        "num_negatives": num_negatives,
+        "negatives_seed": seed,
+    }
+    return _ranking_report(frame, split, settings, bootstrap)
+
+
+def evaluate_sequential(
+    model: Recommender,
+    split: Split,
+    part: str = "test",
+    *,
+    ks: Sequence[int] = (5, 10),
+    metrics: Sequence[str] = ("HitRate", "NDCG", "MRR"),
+    seed: int = 0,
+    users: np.ndarray | None = None,
+    max_users: int | None = None,
+    bootstrap: Bootstrap | None = None,
+) -> RankingReport:
+    """Find each user's held-out items in the whole catalogue without the user's seen items.
+
+    Beside accuracy the report tells ``Coverage@k`` and ``PopularShare@k``. A held-out item that the
+    user already had cannot be recommended and counts as missed.
+
+    Args:
+        model: fitted; asked for ``recommend`` alone.
+        split: where the held-out rows are.
+        part: ``valid`` or ``test``.
+        ks: list lengths; the model is asked for the longest.
+        metrics: names from :data:`edgewise.evaluation.ranking.METRICS`.
+        seed: of the sample of users.
+        users: measure these users only, each with held-out rows.
+        max_users: measure a seeded sample of the users, for a quick look.
+        bootstrap: how intervals are made.
+
+    Raises:
+        EdgewiseError: the model returned seen, repeated or unknown items, or an unsorted list.
+    """
+    held_out = held_out_rows(split, part)
+    check_cutoffs(ks)
+    chosen = choose_users(held_out, users, max_users, seed)
+    known, num_items = split.known_before(part), split.dataset.num_items
+    lists = model.recommend(chosen, k=max(ks), histories=known)
+    check_lists(lists, chosen, known, num_items, max(ks))
+    wanted = held_out.take(np.flatnonzero(np.isin(held_out.user_index, chosen)))
+    frame = per_user_metrics(hits_from_recommendations(lists, wanted), ks, metrics)
+    is_popular = popular_items(split.train, num_items)
+    shares = {f"PopularShare@{k}": popular_share(lists, is_popular, chosen, k) for k in ks}
+    settings = _settings("sequential", split, part, users, max_users, seed)
+    settings["already_seen"] = _num_already_seen(wanted, known)
+    coverage = {f"Coverage@{k}": Estimate(catalogue_coverage(lists, num_items, k)) for k in ks}
+    frame = frame.with_columns(**{name: pl.Series(share) for name, share in shares.items()})
+    return _ranking_report(frame, split, settings, bootstrap, coverage)
+
+
+def evaluate_explanations(
+    explainer: Explainer,
+    pairs: ExplanationPairs,
+    *,
+    conditions: Mapping[str, object] | None = None,
+    max_pairs: int | None = None,
+    seed: int = 0,
+    bootstrap: Bootstrap | None = None,
+) -> TextReport:
+    """Compare written explanations with the users' own words.
+
+    Args:
+        explainer: fitted on other pairs than these.
+        pairs: held-out pairs with the users' texts.
+        conditions: what the report should say of the pairs (data, split, part), for comparisons.
+        max_pairs: measure a seeded sample of the pairs, for a quick look.
+        seed: of the sample.
+        bootstrap: how intervals are made.
+    """
+    bootstrap = bootstrap or Bootstrap()
+    pairs = pairs.take(sample(np.arange(len(pairs)), max_pairs, seed, "max_pairs"))
+    asked = list(zip(pairs.user_index.tolist(), pairs.item_index.tolist(), strict=True))
+    table, metrics = text_metrics(explainer.explain(asked), pairs.text, bootstrap)
+    names = pl.DataFrame({"user_index": pairs.user_index, "item_index": pairs.item_index})
+    settings = {
+        "task": "explanation",
+        **(conditions or {}),
+        "max_pairs": max_pairs,
+        "pairs_seed": None if max_pairs is None else seed,
+        "bootstrap": asdict(bootstrap),
+    }
+    per_pair = pl.concat([names, table], how="horizontal")
+    return TextReport(per_pair, metrics, len(pairs), settings)
+
+
+def _take(lists: CandidateLists, rows: np.ndarray) -> CandidateLists:
+    return CandidateLists.from_lists(lists.user_index[rows], [lists[row] for row in rows])
+
+
+def _num_already_seen(wanted: Interactions, known: Histories) -> int:
+    pairs = zip(wanted.user_index, wanted.item_index, strict=True)
+    return sum(bool((known[user] == item).any()) for user, item in pairs)
+
+
+def _settings(
+    task: str,
+    split: Split,
+    part: str,
+    users: np.ndarray | None,
+    max_users: int | None,
+    seed: int,
+) -> dict[str, object]:
+    return {
+        "task": task,
+        "data": split.dataset.name,
+        "num_items": split.dataset.num_items,
+        "num_train_rows": len(split.train),
+        "split": split.kind,
+        "split_seed": split.seed,
+        "part": part,
+        "users": "all" if users is None else "given",
+        "max_users": max_users,
+        "users_seed": None if max_users is None else seed,
+    }
+
+
+def _ranking_report(
+    frame: pl.DataFrame,
+    split: Split,
+    settings: dict[str, object],
+    bootstrap: Bootstrap | None,
+    extra: dict[str, Estimate] | None = None,
+) -> RankingReport:
+    bootstrap = bootstrap or Bootstrap()
+    names = frame.columns[1:]
+    estimates = bootstrap_means(frame.select(names).to_numpy(), bootstrap)
+    ids = split.dataset.users.ids
+    user_id = pl.Series("user_id", [ids[u] for u in frame["user_index"]], dtype=pl.String)
+    return RankingReport(
+        per_user=frame.insert_column(1, user_id),
+        metrics=dict(zip(names, estimates, strict=True)) | (extra or {}),
+        num_users=len(frame),
+        settings=settings | {"bootstrap": asdict(bootstrap)},
+    )

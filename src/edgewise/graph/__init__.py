@@ -1,0 +1,1 @@
+"""From train rows to numbers: the bipartite graph and the features propagated on it."""

@@ -1,0 +1,133 @@
+"""The user-item graph of the train rows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import scipy.sparse as sp
+
+from edgewise.data.interactions import Interactions
+from edgewise.errors import DataError
+
+
+@dataclass(frozen=True, eq=False)
+class BipartiteGraph:
+    """Who took what, once per pair: the matrix R of ELMRec, eq. 13.
+
+    Nodes are numbered users first, then items: ``N = U + I`` and item ``i`` is node ``U + i``.
+
+    Attributes:
+        num_users, num_items: U and I; nodes without an edge count too.
+        users, items: the ends of the distinct edges, sorted by user, then item, ``int32[E]``.
+    """
+
+    num_users: int
+    num_items: int
+    users: np.ndarray
+    items: np.ndarray
+
+    @classmethod
+    def from_interactions(
+        cls, interactions: Interactions, num_users: int, num_items: int
+    ) -> BipartiteGraph:
+        """Build the graph of some rows; hand it train rows only.
+
+        Raises:
+            DataError: a row names a user or item outside the given numbers.
+        """
+        users, items = interactions.user_index, interactions.item_index
+        _check_range(users, num_users, "user")
+        _check_range(items, num_items, "item")
+        keys = np.unique(users.astype(np.int64) * max(num_items, 1) + items)
+        users, items = np.divmod(keys, max(num_items, 1))
+        return cls(num_users, num_items, users.astype(np.int32), items.astype(np.int32))
+
+    def __repr__(self) -> str:
+        return (
+            f"BipartiteGraph(users={self.num_users}, items={self.num_items}, "
+            f"edges={self.num_edges})"
+        )
+
+    @property
+    def num_edges(self) -> int:
+        return len(self.users)
+
+    @property
+    def num_nodes(self) -> int:
+        return self.num_users + self.num_items
+
+    @cached_property
+    def edge_keys(self) -> np.ndarray:
+        """One increasing number per edge, ``user * num_items + item``, ``int64[E]``."""
+        return self.users.astype(np.int64) * self.num_items + self.items
+
+    @cached_property
+    def user_degrees(self) -> np.ndarray:
+        """|N_u|, ``int64[U]``."""
+        return np.bincount(self.users, minlength=self.num_users)
+
+    @cached_property
+    def item_degrees(self) -> np.ndarray:
+        """|N_v|, ``int64[I]``."""
+        return np.bincount(self.items, minlength=self.num_items)
+
+    @property
+    def degrees(self) -> np.ndarray:
+        """Degrees of all nodes, users first, ``int64[N]``."""
+        return np.concatenate([self.user_degrees, self.item_degrees])
+
+    @cached_property
+    def _biadjacency(self) -> sp.csr_array:
+        user_scale = inverse_sqrt(self.user_degrees)
+        item_scale = inverse_sqrt(self.item_degrees)
+        values = user_scale[self.users] * item_scale[self.items]
+        shape = (self.num_users, self.num_items)
+        return sp.csr_array((values, (self.users, self.items)), shape=shape, dtype=np.float32)
+
+    def normalized_biadjacency(self) -> sp.csr_array:
+        """``D_u^-1/2 R D_i^-1/2``, the factors of eq. 5, ``float32[U, I]``; computed once."""
+        return self._biadjacency
+
+    def normalized_adjacency(self) -> sp.csr_array:
+        """``D^-1/2 A D^-1/2`` of eqs. 13-14, ``float32[N, N]``; an isolated node's row is empty."""
+        upper = self._biadjacency
+        return sp.csr_array(sp.block_array([[None, upper], [upper.T, None]], format="csr"))
+
+    def without(self, edge_mask: np.ndarray) -> BipartiteGraph:
+        """The same nodes without the marked edges (``bool[E]``)."""
+        keep = ~edge_mask
+        return BipartiteGraph(self.num_users, self.num_items, self.users[keep], self.items[keep])
+
+
+def inverse_sqrt(degrees: np.ndarray) -> np.ndarray:
+    """``degree ** -1/2`` as float32, 0 for an isolated node."""
+    scale = np.zeros(len(degrees), dtype=np.float32)
+    connected = degrees > 0
+    scale[connected] = 1.0 / np.sqrt(degrees[connected])
+    return scale
+
+
+def propagate_new_user(item_features: np.ndarray, item_degrees: np.ndarray) -> np.ndarray:
+    """One step of eq. 5 for a user outside the graph, from the items of his history.
+
+    Args:
+        item_features: features of his distinct items, ``[n, D]``.
+        item_degrees: the degrees of these items in the train graph, ``[n]``. An item nobody took
+            has no feature to pass on and does not count.
+
+    Returns:
+        ``float32[D]``; zeros for an empty history.
+    """
+    scale = inverse_sqrt(np.asarray(item_degrees))
+    num_known = max(int(np.count_nonzero(scale)), 1)
+    return (scale @ np.asarray(item_features, dtype=np.float32)) / np.float32(np.sqrt(num_known))
+
+
+def _check_range(indices: np.ndarray, count: int, kind: str) -> None:
+    if len(indices) and not 0 <= int(indices.min()) <= int(indices.max()) < count:
+        raise DataError(
+            f"{kind} indices run from {indices.min()} to {indices.max()}, but the graph has "
+            f"{count} {kind}s (0 to {count - 1}): pass the data set's own num_{kind}s."
+        )

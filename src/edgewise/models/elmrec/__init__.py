@@ -1,0 +1,1 @@
+"""ELMRec (Wang et al., EMNLP 2024): a T5 whose whole-word vectors carry the user-item graph."""

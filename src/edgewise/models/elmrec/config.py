@@ -1,0 +1,173 @@
+"""Every setting of ELMRec, P5 and POD."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from edgewise.configuration import check
+from edgewise.prompts.templates import TASKS, Task
+from edgewise.training.config import TrainingConfig
+
+WholeWordKind = Literal["graph", "incremental", "random", "none"]
+
+
+@dataclass(frozen=True)
+class BackboneConfig:
+    """The language model.
+
+    Attributes:
+        name: ``tiny``, ``cpu`` or ``t5-small`` start from random weights of that size with a
+            tokenizer trained on the data; anything else is a T5 checkpoint, by local folder or
+            hub name (``google-t5/t5-small``), with its own tokenizer.
+        vocab_size: sub-words of a trained tokenizer.
+        dropout: in all layers.
+        similarity_start: random weights start with attention that looks for similar vectors
+            (query times key close to the identity) instead of attention without a preference.
+    """
+
+    name: str = "cpu"
+    vocab_size: int = 2000
+    dropout: float = 0.1
+    similarity_start: bool = True
+
+
+@dataclass(frozen=True)
+class PromptConfig:
+    """What the language model reads.
+
+    Attributes:
+        tasks: tasks that are trained, alternating batch by batch (Section A.1.4).
+        num_prompt_vectors: P distilled vectors before each task's prompt; 0 = full wordings only.
+        wording_rate: share of training batches that carry a full wording beside the vectors.
+        text_prompt: off feeds whole-word vectors alone (Table 4, "w/o Text Prompt").
+        max_history: items of a sequential prompt at most.
+        segments: ``random`` segments of the history (the paper) or ``prefix``, all of the history
+            up to the target.
+        num_negatives: candidates beside the positive while training direct recommendation.
+        explanation_tokens: length of an explanation at most.
+        explanations: ``interaction`` keeps a text with its row's part; ``random`` is the papers'
+            80/10/10 split of texts, in which test pairs are trained on.
+        unknown_user_rate: share of training examples whose user is spelled as unknown.
+    """
+
+    tasks: tuple[Task, ...] = TASKS
+    num_prompt_vectors: int = 3
+    wording_rate: float = 0.2
+    text_prompt: bool = True
+    max_history: int = 20
+    segments: Literal["random", "prefix"] = "random"
+    num_negatives: int = 99
+    explanation_tokens: int = 20
+    explanations: Literal["interaction", "random"] = "interaction"
+    unknown_user_rate: float = 0.05
+
+
+@dataclass(frozen=True)
+class WholeWordConfig:
+    """Whole-word vectors of each task (Section 3.2) and how they enter.
+
+    Attributes:
+        direct, sequential, explanation: ``graph`` (Eq. 8), ``incremental`` (Eq. 11), ``random``
+            (the same indices in disorder, Table 6) or ``none``.
+        direct_scale, sequential_scale, explanation_scale: alpha.
+        injection: ``addition`` to the token embeddings, or ``prepending`` one vector a word before
+            the prompt (Table 5).
+    """
+
+    direct: WholeWordKind = "graph"
+    sequential: WholeWordKind = "incremental"
+    explanation: WholeWordKind = "graph"
+    direct_scale: float = 1.0
+    sequential_scale: float = 1.0
+    explanation_scale: float = 1.0
+    injection: Literal["addition", "prepending"] = "addition"
+
+    def kind(self, task: Task) -> WholeWordKind:
+        return getattr(self, task)
+
+    def scale(self, task: Task) -> float:
+        return getattr(self, f"{task}_scale")
+
+
+@dataclass(frozen=True)
+class GraphConfig:
+    """Features of users and items from the train graph.
+
+    Attributes:
+        features: ``random`` propagation (Eqs. 4-7), frozen; ``trained``, the same with layer 0 as a
+            parameter; ``spectral``, orthonormalised between steps.
+        num_propagation_layers: L of the random features.
+        init_std: sigma, the standard deviation of layer 0.
+        variant: ``mean`` of layers 0..L (Eq. 7) or ``shifted``, of layers 1..L+1 (Eq. 15).
+        num_iterations: round trips of the subspace iteration.
+        power: spectral features are scaled by the singular values to this power.
+        num_folds: edge folds of cross-fitting; 0 = off; None = 5 for spectral features, else off.
+    """
+
+    features: Literal["random", "trained", "spectral"] = "spectral"
+    num_propagation_layers: int = 4
+    init_std: float = 1.0
+    variant: Literal["mean", "shifted"] = "mean"
+    num_iterations: int = 8
+    power: float = 0.5
+    num_folds: int | None = None
+
+    @property
+    def folds(self) -> int:
+        if self.num_folds is None:
+            return 5 if self.features == "spectral" else 0
+        return self.num_folds
+
+
+@dataclass(frozen=True)
+class DecodingConfig:
+    """How recommendations and explanations are searched.
+
+    Attributes:
+        num_beams: of the catalogue search.
+        num_extra_candidates: N, searched beyond k before filtering and reranking (Section 4.2).
+        rerank: filter what the user already has and rerank; off shows the raw list, which may
+            hold items of the history (Table 4, "w/o Reranking").
+        explanation_beams, explanation_groups: of the diverse beam search; one group is plain beam.
+        diversity_penalty: subtracted for each use of a token by an earlier group.
+        min_explanation_tokens: an explanation is at least this long.
+    """
+
+    num_beams: int = 20
+    num_extra_candidates: int = 15
+    rerank: bool = True
+    explanation_beams: int = 21
+    explanation_groups: int = 3
+    diversity_penalty: float = 1.0
+    min_explanation_tokens: int = 10
+
+
+@dataclass(frozen=True)
+class ELMRecConfig:
+    """All settings of a run; ``seed`` fixes every random choice in it."""
+
+    seed: int = 0
+    backbone: BackboneConfig = field(default_factory=BackboneConfig)
+    prompts: PromptConfig = field(default_factory=PromptConfig)
+    whole_words: WholeWordConfig = field(default_factory=WholeWordConfig)
+    graph: GraphConfig = field(default_factory=GraphConfig)
+    training: TrainingConfig = field(default_factory=TrainingConfig)
+    decoding: DecodingConfig = field(default_factory=DecodingConfig)
+
+    def __post_init__(self) -> None:
+        prompts, decoding = self.prompts, self.decoding
+        check(len(prompts.tasks) > 0, "prompts.tasks is empty: name at least one task")
+        check(len(set(prompts.tasks)) == len(prompts.tasks), "prompts.tasks names a task twice")
+        check(0 <= prompts.wording_rate <= 1, "prompts.wording_rate must lie in 0..1")
+        check(0 <= prompts.unknown_user_rate <= 1, "prompts.unknown_user_rate must lie in 0..1")
+        check(prompts.max_history >= 1, "prompts.max_history must be at least 1")
+        check(prompts.num_negatives >= 1, "prompts.num_negatives must be at least 1")
+        check(self.graph.folds != 1, "graph.num_folds must be 0 (off) or at least 2")
+        check(decoding.num_beams >= 1, "decoding.num_beams must be at least 1")
+        check(
+            decoding.explanation_beams % max(1, decoding.explanation_groups) == 0,
+            "decoding.explanation_beams must be a multiple of decoding.explanation_groups",
+        )
+        trained_folds = self.graph.features == "trained" and self.graph.folds > 0
+        check(not trained_folds, "graph.num_folds needs frozen features: set graph.num_folds=0")

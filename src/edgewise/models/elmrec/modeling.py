@@ -1,0 +1,148 @@
+"""The network of ELMRec: a T5 that reads ids together with whole-word vectors (Section 3)."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+from transformers import T5ForConditionalGeneration
+from transformers.modeling_outputs import BaseModelOutput
+
+from edgewise.models.elmrec.config import PromptConfig, WholeWordConfig
+from edgewise.prompts.batch import Batch
+from edgewise.prompts.templates import TASKS
+
+
+class GraphTable(nn.Module):
+    """Frozen graph features, looked up by node and fold.
+
+    Args:
+        table: ``float32[K + 1, N, D]``, the folds' features and last the whole train graph's.
+    """
+
+    table: torch.Tensor
+
+    def __init__(self, table: torch.Tensor) -> None:
+        super().__init__()
+        num_tables, _, width = table.shape
+        nobody = torch.zeros(num_tables, 1, width)
+        self.register_buffer("table", torch.cat([table, nobody], dim=1), persistent=False)
+
+    def forward(self, node: torch.Tensor, fold: torch.Tensor) -> torch.Tensor:
+        """Vectors of nodes ``[B, S]`` (node N is somebody unknown, all zero) in fold ``[B]``."""
+        num_tables, num_rows, width = self.table.shape
+        rows = (fold % num_tables)[:, None] * num_rows + node
+        return F.embedding(rows, self.table.view(-1, width))
+
+
+class ELMRecModel(nn.Module):
+    """A T5 with whole-word vectors and distilled prompt vectors; ``model(batch)`` is the loss.
+
+    The T5 is a member, reached through ``inputs_embeds``; its own code is untouched.
+
+    Args:
+        t5: the language model, width D.
+        prompts: tasks and prompt vectors.
+        whole_words: which vectors, how strong and where.
+        graph: module from (node, fold) to vectors; None where no task needs it.
+        num_nodes: users and items; this number stands for somebody not in the data.
+        generator: of the random start of prompt and order vectors.
+    """
+
+    def __init__(
+        self,
+        t5: T5ForConditionalGeneration,
+        prompts: PromptConfig,
+        whole_words: WholeWordConfig,
+        graph: nn.Module | None,
+        num_nodes: int,
+        generator: torch.Generator,
+    ) -> None:
+        super().__init__()
+        self.t5, self.graph, self.num_nodes = t5, graph, num_nodes
+        self.prompts, self.whole_words = prompts, whole_words
+        width = t5.config.d_model
+        spread = t5.get_input_embeddings().weight.std().item()  # type: ignore[union-attr]
+
+        def normal(*shape: int) -> nn.Parameter:
+            return nn.Parameter(torch.randn(*shape, generator=generator) * spread)
+
+        self.prompt_vectors = normal(len(TASKS), prompts.num_prompt_vectors, width)
+        max_words = max(prompts.max_history + 2, prompts.num_negatives + 3)
+        self.order_vectors = normal(max_words, width)
+        self.no_entity = nn.Parameter(torch.zeros(width))
+
+    def whole_word_vectors(self, batch: Batch) -> torch.Tensor | None:
+        """The vectors of Eq. 8 or Eq. 11 for every token, ``[B, S, D]``, times alpha."""
+        kind = self.whole_words.kind(batch.task)
+        if kind == "none":
+            return None
+        if kind == "graph":
+            assert self.graph is not None
+            vectors = self.graph(batch.node.clamp(min=0), batch.edge_fold)
+            if batch.newcomers is not None:
+                is_new = (batch.node == self.num_nodes)[..., None]
+                vectors = torch.where(is_new, batch.newcomers[:, None], vectors)
+            vectors = torch.where((batch.node < 0)[..., None], self.no_entity, vectors)
+        else:
+            order = batch.order if kind == "incremental" else _disordered(batch.order)
+            vectors = F.embedding(order.clamp(max=len(self.order_vectors) - 1), self.order_vectors)
+        return self.whole_words.scale(batch.task) * vectors
+
+    def embed(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
+        """What the encoder reads: ``[P; x + alpha w]`` of Section 3.1.
+
+        Returns:
+            inputs ``[B, S', D]`` and their mask ``[B, S']``.
+        """
+        mask = batch.attention_mask
+        tokens = self.t5.get_input_embeddings()(batch.input_ids)
+        if not self.prompts.text_prompt:
+            tokens = torch.zeros_like(tokens)
+        vectors = self.whole_word_vectors(batch)
+        parts, masks = [tokens], [mask]
+        if vectors is not None and self.whole_words.injection == "addition":
+            parts = [tokens + vectors]
+        elif vectors is not None:
+            first = _first_token_of_each_word(batch.order)
+            parts, masks = [vectors, tokens], [mask * first, mask]
+        prompt = self.prompt_vectors[TASKS.index(batch.task)]
+        if self.prompts.text_prompt and len(prompt):
+            parts.insert(0, prompt.expand(len(batch), -1, -1))
+            masks.insert(0, mask.new_ones(len(batch), len(prompt)))
+        return torch.cat(parts, dim=1), torch.cat(masks, dim=1)
+
+    def encode(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
+        """Encoder states ``[B, S', D]`` and their mask, computed once for any decoding."""
+        inputs, mask = self.embed(batch)
+        states = self.t5.encoder(inputs_embeds=inputs, attention_mask=mask).last_hidden_state
+        return states, mask
+
+    def forward(self, batch: Batch) -> torch.Tensor:
+        """Eq. 1: the mean over examples of the mean negative log-likelihood of target tokens."""
+        assert batch.labels is not None
+        states, mask = self.encode(batch)
+        logits = self.t5(
+            encoder_outputs=BaseModelOutput(last_hidden_state=states),  # type: ignore[arg-type]
+            attention_mask=mask,
+            labels=batch.labels,
+        ).logits
+        losses = F.cross_entropy(logits.float().transpose(1, 2), batch.labels, reduction="none")
+        targets = batch.labels != -100
+        return (losses.sum(dim=1) / targets.sum(dim=1)).mean()
+
+
+def _disordered(order: torch.Tensor) -> torch.Tensor:
+    """Shuffle the indices of each example's words, keeping 0 and what belongs together."""
+    count = int(order.max()) + 1
+    keys = torch.rand(len(order), count, device=order.device)
+    keys[:, 0] = -1.0
+    present = torch.arange(count, device=order.device)[None] <= order.amax(dim=1, keepdim=True)
+    shuffled = keys.masked_fill(~present, 2.0).argsort(dim=1)
+    return shuffled.gather(1, order)
+
+
+def _first_token_of_each_word(order: torch.Tensor) -> torch.Tensor:
+    """1 on the first token of every user or item, ``int64[B, S]``."""
+    before = F.pad(order[:, :-1], (1, 0))
+    return ((order > 0) & (order != before)).long()

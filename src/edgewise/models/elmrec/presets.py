@@ -1,0 +1,102 @@
+"""Named settings: sizes for this machine, and the papers' own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from edgewise.configuration import check, nearest, updated
+from edgewise.models.elmrec.config import ELMRecConfig
+
+_PAPER_TRAINING = {"epochs": 100, "patience": 5, "batch_size": 64, "weight_decay": 0.01}
+
+
+def _tiny() -> ELMRecConfig:
+    """For the demo and for tests: seconds to minutes on two cores."""
+    return updated(
+        ELMRecConfig(),
+        {
+            "backbone": {"name": "tiny", "vocab_size": 600, "dropout": 0.1},
+            "training": {"epochs": 30, "learning_rate": 3e-3, "schedule": "cosine"},
+        },
+    )
+
+
+def _cpu() -> ELMRecConfig:
+    """For data of Beauty's size on two cores."""
+    return updated(
+        ELMRecConfig(),
+        {
+            "backbone": {"name": "cpu", "dropout": 0.0},
+            "training": {
+                "epochs": 8,
+                "learning_rate": 2e-3,
+                "schedule": "cosine",
+                "warmup_steps": 100,
+            },
+        },
+    )
+
+
+def _paper(
+    direct: float, sequential: float, sigma: float, extra: int, rate: float
+) -> Callable[[], ELMRecConfig]:
+    """ELMRec's settings (its Table 9; learning rates are POD's, see docs/ideas.md)."""
+
+    def build() -> ELMRecConfig:
+        return updated(
+            ELMRecConfig(),
+            {
+                "backbone": {"name": "t5-small", "similarity_start": False},
+                "prompts": {"wording_rate": 0.0, "unknown_user_rate": 0.0},
+                "whole_words": {
+                    "direct_scale": direct,
+                    "explanation_scale": direct,
+                    "sequential_scale": sequential,
+                },
+                "graph": {"features": "trained", "init_std": sigma, "num_propagation_layers": 4},
+                "training": {**_PAPER_TRAINING, "learning_rate": rate},
+                "decoding": {"num_extra_candidates": extra},
+            },
+        )
+
+    return build
+
+
+def _plain(**changes: dict[str, object]) -> Callable[[], ELMRecConfig]:
+    """A predecessor of ELMRec, made of the same parts, without the graph and the reranking."""
+
+    def build() -> ELMRecConfig:
+        base: dict[str, object] = {
+            "backbone": {"name": "t5-small", "similarity_start": False},
+            "training": {**_PAPER_TRAINING, "learning_rate": 1e-3},
+            "decoding": {"num_extra_candidates": 0},
+        }
+        return updated(ELMRecConfig(), base | changes)
+
+    return build
+
+
+_INCREMENTAL = {"direct": "incremental", "sequential": "incremental", "explanation": "incremental"}
+_NONE = {"direct": "none", "sequential": "none", "explanation": "none"}
+_NO_NEWCOMERS = {"unknown_user_rate": 0.0}
+
+PRESETS: dict[str, Callable[[], ELMRecConfig]] = {
+    "tiny": _tiny,
+    "cpu": _cpu,
+    "paper-beauty": _paper(9, 6, 6, 15, 5e-4),
+    "paper-sports": _paper(5, 1, 5, 10, 1e-3),
+    "paper-toys": _paper(11, 9, 5, 10, 1e-3),
+    "pod": _plain(whole_words=_INCREMENTAL, prompts={**_NO_NEWCOMERS, "wording_rate": 0.0}),
+    "p5": _plain(whole_words=_INCREMENTAL, prompts={**_NO_NEWCOMERS, "num_prompt_vectors": 0}),
+    "t5": _plain(whole_words=_NONE, prompts={**_NO_NEWCOMERS, "num_prompt_vectors": 0}),
+}
+
+
+def preset(name: str) -> ELMRecConfig:
+    """The settings of a preset.
+
+    Raises:
+        ConfigError: there is none of this name; the nearest is named.
+    """
+    check(name in PRESETS, f"unknown preset {name!r}.{nearest(name, PRESETS)}")
+    return PRESETS[name]()

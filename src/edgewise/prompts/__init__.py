@@ -1,0 +1,1 @@
+"""From rows to tokens: wordings, spelled ids, and batches with known whole-word spans."""

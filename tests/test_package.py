@@ -1,0 +1,120 @@
+"""The package as a newcomer meets it: import time, typing marker, version, make targets."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+import time
+import tomllib
+from importlib.resources import files
+from pathlib import Path
+
+import pytest
+import yaml
+
+import edgewise
+
+ROOT = Path(__file__).parents[1]
+
+
+def run_python(code: str) -> str:
+    done = subprocess.run(
+        [sys.executable, "-c", code], check=True, capture_output=True, text=True, timeout=120
+    )
+    return done.stdout
+
+
+def fastest_run(code: str, repeats: int = 5) -> float:
+    """Seconds of the fastest of several runs: the one least disturbed by other processes."""
+
+    def seconds() -> float:
+        start = time.perf_counter()
+        run_python(code)
+        return time.perf_counter() - start
+
+    return min(seconds() for _ in range(repeats))
+
+
+def make_targets() -> set[str]:
+    return set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), flags=re.MULTILINE))
+
+
+def newest_changelog_version() -> str:
+    match = re.search(r"^## (\S+)", (ROOT / "CHANGELOG.md").read_text(), flags=re.MULTILINE)
+    assert match, "CHANGELOG.md has no entry"
+    return match[1]
+
+
+def test_importing_edgewise_costs_less_than_0_3_seconds() -> None:
+    assert fastest_run("import edgewise") - fastest_run("pass") < 0.3
+
+
+@pytest.mark.parametrize(
+    "statement",
+    ["import edgewise", "from edgewise import Dataset, Split", "import edgewise.recommender"],
+)
+def test_data_types_come_without_torch(statement: str) -> None:
+    heavy = "sorted({'torch', 'transformers', 'accelerate'} & set(sys.modules))"
+    assert run_python(f"import sys; {statement}; print({heavy})").strip() == "[]"
+
+
+def test_every_public_name_can_be_imported_and_others_are_refused() -> None:
+    assert len(edgewise.__all__) > 1
+    for name in edgewise.__all__:
+        assert getattr(edgewise, name) is not None
+    with pytest.raises(AttributeError, match="no_such_name"):
+        _ = edgewise.no_such_name
+
+
+def test_typing_marker_lies_in_the_folder_that_is_shipped() -> None:
+    config = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    (shipped,) = config["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"]
+    assert (ROOT / shipped / "py.typed").is_file()
+    assert files("edgewise").joinpath("py.typed").is_file()
+
+
+def test_one_version_everywhere() -> None:
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    assert newest_changelog_version() == edgewise.__version__
+    assert citation["version"] == edgewise.__version__
+
+
+def test_citation_names_both_papers() -> None:
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    dois = {reference["doi"] for reference in citation["references"]}
+    assert dois == {"10.48550/arXiv.2409.19979", "10.48550/arXiv.2402.09617"}
+    assert all(reference["authors"] for reference in citation["references"])
+
+
+@pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md"])
+def test_every_make_target_that_is_named_exists(page: str) -> None:
+    named = set(re.findall(r"\bmake ([a-z]+)\b(?=[`\s]|$)", commands_of(page), re.MULTILINE))
+    assert {"test"} <= named
+    assert named <= make_targets()
+
+
+def commands_of(page: str) -> str:
+    """The inline code and code blocks of a page, one a line: prose may say "make sure"."""
+    text = (ROOT / page).read_text()
+    blocks = re.findall(r"^```\w*\n(.*?)^```", text, flags=re.MULTILINE | re.DOTALL)
+    return "\n".join(blocks + re.findall(r"`([^`\n]+)`", text))
+
+
+def test_constraints_pin_every_requirement_within_its_range() -> None:
+    from packaging.requirements import Requirement
+
+    pins = {
+        name.lower().replace("_", "-"): version
+        for name, version in re.findall(
+            r"^([\w.-]+)==(\S+)$", (ROOT / "constraints.txt").read_text(), flags=re.MULTILINE
+        )
+    }
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    extras = project["optional-dependencies"]
+    wanted = project["dependencies"] + extras["dev"] + extras["plots"] + extras["docs"]
+    requirements = [Requirement(line) for line in wanted if not line.startswith("edgewise")]
+    assert len(requirements) > 20
+    for requirement in requirements:
+        pin = pins[requirement.name.lower().replace("_", "-")]
+        assert requirement.specifier.contains(pin), f"{requirement} does not admit {pin}"
