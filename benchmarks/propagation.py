@@ -77,8 +77,8 @@ def against_dense() -> dict[str, float]:
 def growth(build: Callable[[BipartiteGraph], object], more_nodes: int = 1) -> dict[str, float]:
     """Time on a graph, and on one with ten times the edges and some times the nodes.
 
-    With ten times the nodes as well, the features outgrow the processor's cache, which costs a
-    further factor of about 1.5 to 2.
+    With ten times the nodes as well, the features may outgrow the processor's cache; where they do,
+    the time grows by more than the work.
     """
     graphs = [
         shop(GROWTH_USERS, GROWTH_ITEMS, GROWTH_EDGES),

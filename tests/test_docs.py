@@ -49,13 +49,13 @@ def blocks_of(page: Path) -> Iterator[Block]:
         yield Block(match["language"], dedent(match["code"]), match["reason"], line)
 
 
-def write_ratings(path: Path, num_users: int = 60, num_items: int = 150) -> None:
+def write_ratings(path: Path, num_users: int = 40, num_items: int = 150) -> None:
     """The reader's own ratings.csv: users u1.., items i1.., two groups of taste, reviews."""
     rng = np.random.default_rng(7)
     lines = ["user_id,item_id,timestamp,rating,review"]
     for user in range(1, num_users + 1):
         own_half = np.arange(1, num_items + 1).reshape(2, -1)[user % 2]
-        for step, item in enumerate(rng.choice(own_half, size=8, replace=False)):
+        for step, item in enumerate(rng.choice(own_half, size=6, replace=False)):
             stamp = 1_700_000_000 + 86_400 * step
             lines.append(f"u{user},i{item},{stamp},5,Good number {item} for taste {user % 2}.")
     path.write_text("\n".join(lines) + "\n")

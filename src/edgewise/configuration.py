@@ -51,16 +51,22 @@ def updated(config: T, values: Mapping[str, Any], where: str = "") -> T:
 
 
 def with_overrides(config: T, assignments: Iterable[str]) -> T:
-    """Apply ``section.key=value`` strings, values spelled as in TOML or as bare words."""
+    """Apply ``section.key=value`` strings, values spelled as in TOML or as bare words.
+
+    All are applied at once, so that values which only fit together may be given in any order.
+    """
+    values: dict[str, Any] = {}
     for assignment in assignments:
         path, equals, text = assignment.partition("=")
         if not equals:
             raise ConfigError(f"{assignment!r} is not of the form key=value")
-        value: Any = _parse_value(text.strip())
-        for part in reversed(path.strip().split(".")):
-            value = {part: value}
-        config = updated(config, value)
-    return config
+        *sections, key = path.strip().split(".")
+        place = values
+        for section in sections:
+            place = place.setdefault(section, {})
+            check(isinstance(place, dict), f"{assignment!r}: {section} was given a value before")
+        place[key] = _parse_value(text.strip())
+    return updated(config, values)
 
 
 def read_toml(path: str | Path) -> dict[str, Any]:

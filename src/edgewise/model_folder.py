@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from edgewise.data.checksum import file_checksum
-from edgewise.data.folders import whole_folder
+from edgewise.data.folders import is_taken, whole_folder
 from edgewise.errors import ModelFolderError
 
 _ABOUT = "model.json"
@@ -31,29 +31,35 @@ def versions() -> dict[str, str]:
 
 
 @contextmanager
-def writing_model(
-    folder: str | Path, kind: str, settings: Mapping[str, Any]
-) -> Iterator[Path]:
+def writing_model(folder: str | Path, kind: str, settings: Mapping[str, Any]) -> Iterator[Path]:
     """A folder to write files into; it takes its name, described and checksummed, at the end.
 
     Args:
         folder: where the model is to stand; an older model there is replaced.
         kind: the model's name, which :func:`read_model` must be asked for.
         settings: what the model was made with, as JSON values.
+
+    Raises:
+        ModelFolderError: the folder holds something else.
     """
     folder = Path(folder)
-    if folder.exists() and any(folder.iterdir()) and not (folder / _ABOUT).exists():
+    if is_taken(folder) and not (folder / _ABOUT).exists():
         raise ModelFolderError(f"{folder} holds something that is no model; choose another folder.")
     with whole_folder(folder) as partial:
         yield partial
-        about = {
-            "kind": kind,
-            "version": _VERSION,
-            "settings": settings,
-            "versions": versions(),
-            "sha256": {name: file_checksum(partial / name) for name in _files(partial)},
-        }
-        (partial / _ABOUT).write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")
+        describe(partial, kind, settings)
+
+
+def describe(folder: Path, kind: str, settings: Mapping[str, Any]) -> None:
+    """Write ``model.json`` beside the finished files of a folder, with their checksums."""
+    about = {
+        "kind": kind,
+        "version": _VERSION,
+        "settings": settings,
+        "versions": versions(),
+        "sha256": {name: file_checksum(folder / name) for name in _files(folder)},
+    }
+    (folder / _ABOUT).write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")
 
 
 def read_model(folder: str | Path, kind: str) -> dict[str, Any]:
@@ -64,15 +70,16 @@ def read_model(folder: str | Path, kind: str) -> dict[str, Any]:
     """
     folder = Path(folder)
     about = _read_about(folder)
-    if about.get("kind") != kind:
+    found, version_found = about.get("kind"), about.get("version")
+    if found != kind:
         raise ModelFolderError(
-            f"{folder} holds a {about.get('kind')!r} model, not {kind!r}: load it with its own class."
+            f"{folder} holds a {found!r} model, not {kind!r}: load it with its own class."
         )
-    if about.get("version") != _VERSION:
+    if version_found != _VERSION:
         raise ModelFolderError(
-            f"{folder} has version {about.get('version')!r}; this edgewise reads {_VERSION}. {_AGAIN}"
+            f"{folder} has version {version_found!r}; this edgewise reads {_VERSION}. {_AGAIN}"
         )
-    _check_files(folder, about.get("sha256", {}))
+    _check_files(folder, about["sha256"])
     return about["settings"]
 
 
@@ -92,7 +99,10 @@ def _read_about(folder: Path) -> dict[str, Any]:
         raise ModelFolderError(
             f"{folder} is not a model folder of edgewise: {_ABOUT} cannot be read ({error})."
         ) from error
-    if not isinstance(about, dict) or not isinstance(about.get("settings"), dict):
+    is_ours = isinstance(about, dict) and all(
+        isinstance(about.get(name), dict) for name in ("settings", "sha256")
+    )
+    if not is_ours:
         raise ModelFolderError(f"{folder / _ABOUT} does not describe a model. {_AGAIN}")
     return about
 

@@ -146,11 +146,11 @@ def edit(**changes):
     [
         (truncate, "truncated or altered"),
         (alter, "truncated or altered"),
-        (lambda folder: (folder / "arrays.safetensors").unlink(), "no readable arrays"),
+        (lambda folder: (folder / "arrays.safetensors").unlink(), "lacks arrays.safetensors"),
         (lambda folder: (folder / "model.json").unlink(), "model.json cannot be read"),
         (lambda folder: (folder / "model.json").write_text('{"kind": '), "cannot be read"),
-        (lambda folder: (folder / "model.json").write_text("[]"), "describes None"),
-        (edit(kind="elmrec"), "describes 'elmrec', not 'popularity'"),
+        (lambda folder: (folder / "model.json").write_text("[]"), "does not describe a model"),
+        (edit(kind="elmrec"), "holds a 'elmrec' model, not 'popularity'"),
         (edit(version=99), "version 99"),
     ],
 )

@@ -51,3 +51,10 @@ def test_honest_lists_pass():
 def test_dishonest_lists_are_refused(items, columns, reason):
     with pytest.raises(EdgewiseError, match=reason):
         check(items, **columns)
+
+
+def test_seen_items_pass_where_they_are_allowed():
+    lists = Recommendations.from_lists(np.array([0]), [np.array([9, 1])], [np.array([1.0, 0.5])])
+    check_lists(lists, np.array([0]), KNOWN, NUM_ITEMS, 3, allow_seen=True)
+    with pytest.raises(EdgewiseError, match="a seen item"):
+        check_lists(lists, np.array([0]), KNOWN, NUM_ITEMS, 3)

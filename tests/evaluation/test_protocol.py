@@ -164,3 +164,23 @@ def test_popularity_on_real_data(name, hr, ndcg, real_data, make_dataset):
     report = evaluate_direct(Popularity().fit(split), split)
     assert report.metrics["HitRate@10"].mean == pytest.approx(hr, abs=0.01)
     assert report.metrics["NDCG@10"].mean == pytest.approx(ndcg, abs=0.01)
+
+
+def test_seen_items_may_be_allowed_and_keep_their_place(make_dataset, scripted):
+    split = leave_one_out(make_dataset([[0, 1, 2, 0], [1, 2, 3, 4]], 6))
+
+    class Raw(scripted):
+        def recommend(self, users, k=10, *, histories=None):
+            lists = {0: [0, 3], 1: [1, 4]}
+            return Recommendations.from_lists(
+                users,
+                [np.array(lists[user]) for user in users],
+                [np.array([2.0, 1.0])] * len(users),
+            )
+
+    report = evaluate_sequential(Raw(np.zeros((2, 6))), split, ks=(1, 2), allow_seen=True)
+    assert report.per_user["HitRate@1"].to_list() == [1, 0], "user 1's seen item 1 takes a place"
+    assert report.per_user["HitRate@2"].to_list() == [1, 1]
+    assert report.settings["allow_seen"] is True
+    honest = evaluate_sequential(Popularity().fit(split), split, ks=(1, 2))
+    assert honest.settings["allow_seen"] is False

@@ -6,15 +6,18 @@ from pathlib import Path
 from typing import Self
 
 import numpy as np
+from safetensors import SafetensorError
+from safetensors.numpy import load_file, save_file
 
-from edgewise.baselines.folder import read_folder, write_folder
 from edgewise.data.candidates import CandidateLists
 from edgewise.data.interactions import Histories
 from edgewise.data.recommendations import Recommendations
 from edgewise.data.split import Split
-from edgewise.errors import ConfigError, EdgewiseError, UnknownIdError
+from edgewise.errors import ConfigError, EdgewiseError, ModelFolderError, UnknownIdError
+from edgewise.model_folder import read_model, writing_model
 
 _KIND = "popularity"
+_ARRAYS = "arrays.safetensors"
 
 
 class Popularity:
@@ -76,7 +79,8 @@ class Popularity:
         known = self._known(None)
         learned = {"counts": self._counts, "tie_break": self._tie_break}
         arrays = learned | {"offsets": known.offsets, "items": known.items}
-        write_folder(folder, _KIND, {"seed": self.seed}, arrays)
+        with writing_model(folder, _KIND, {"seed": self.seed}) as partial:
+            save_file(arrays, partial / _ARRAYS)
 
     @classmethod
     def load(cls, folder: str | Path) -> Self:
@@ -85,10 +89,16 @@ class Popularity:
         Raises:
             ModelFolderError: the folder is missing, truncated, altered or another model's.
         """
-        settings, arrays = read_folder(folder, _KIND)
-        model = cls(**settings)
-        model._counts, model._tie_break = arrays["counts"], arrays["tie_break"]
-        model._histories = Histories(arrays["offsets"], arrays["items"])
+        settings = read_model(folder, _KIND)
+        try:
+            arrays = load_file(Path(folder) / _ARRAYS)
+            model = cls(settings["seed"])
+            model._counts, model._tie_break = arrays["counts"], arrays["tie_break"]
+            model._histories = Histories(arrays["offsets"], arrays["items"])
+        except (OSError, KeyError, SafetensorError) as error:
+            raise ModelFolderError(
+                f"{folder} cannot be read ({error}): fit the model and save it again."
+            ) from error
         return model
 
     def _known(self, histories: Histories | None) -> Histories:

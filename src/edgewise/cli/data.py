@@ -10,24 +10,40 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.table import Table
 
+from edgewise.cli.data_tables import import_table, info_table
+from edgewise.cli.help import examples
 from edgewise.data.filters import Filters
 from edgewise.data.importing import ImportOptions, import_dataset
-from edgewise.data.info import DatasetInfo, describe, plot
-from edgewise.data.interactions import Dataset
+from edgewise.data.info import describe, plot
 from edgewise.data.storage import check_target, load_dataset, save_dataset
 from edgewise.errors import ConfigError
 
-app = typer.Typer(no_args_is_help=True, help="Import, describe and make data sets.")
+app = typer.Typer(
+    no_args_is_help=True,
+    help="Import, describe and make data sets.",
+    epilog=examples(
+        "edgewise data import ratings.csv --out data/mine",
+        "edgewise data info data/mine",
+        "edgewise data demo --out data/shop",
+    ),
+)
 console = Console()
 
 Out = Annotated[Path, typer.Option("--out", help="The data set folder to write.")]
 Force = Annotated[bool, typer.Option("--force", help="Replace a data set that is there.")]
-Seed = Annotated[int, typer.Option("--seed", help="Seed of every random choice.")]
+Seed = Annotated[int, typer.Option("--seed", min=0, help="Seed of every random choice.")]
 
 
-@app.command("import")
+@app.command(
+    "import",
+    epilog=examples(
+        "edgewise data import ratings.csv --out data/mine",
+        "edgewise data import log.tsv --out data/log --column user_id=who --column item_id=what",
+        "edgewise data import reviews_Beauty_5.json.gz --metadata meta_Beauty.json.gz "
+        "--out data/beauty --k-core 5",
+    ),
+)
 def import_(
     source: Annotated[Path, typer.Argument(help="A file or folder to read.")],
     out: Out,
@@ -82,7 +98,12 @@ def import_(
     console.print(f"wrote {out}")
 
 
-@app.command()
+@app.command(
+    epilog=examples(
+        "edgewise data info data/mine",
+        "edgewise data info data/mine --plot figure.png",
+    )
+)
 def info(
     folder: Annotated[Path, typer.Argument(help="A data set folder.")],
     plot_file: Annotated[
@@ -101,7 +122,7 @@ def info(
         console.print(info_table(found))
 
 
-@app.command()
+@app.command(epilog=examples("edgewise data demo --out data/shop"))
 def demo(out: Out, seed: Seed = 0, force: Force = False) -> None:
     """Make the demo shop: made-up customers with tastes, habits and reviews."""
     from edgewise.data.synthetic import make_demo_shop
@@ -123,48 +144,3 @@ def parse_columns(pairs: Sequence[str]) -> dict[str, str]:
         if "=" not in pair:
             raise ConfigError(f"--column {pair}: write FIELD=COLUMN, for example user_id=reviewer")
     return {field: name for field, _, name in (pair.partition("=") for pair in pairs)}
-
-
-def import_table(dataset: Dataset) -> Table:
-    """What was read, left out and kept."""
-    source = dataset.source
-    table = Table("step", "rows", "users", "items", title=f"{dataset.name} ({source['format']})")
-    table.add_row("read", f"{source['rows_read']:,}", "", "")
-    for kind, count in source["bad_rows"].items():  # pyright: ignore[reportAttributeAccessIssue]
-        table.add_row(f"left out: {kind}", f"{count:,}", "", "")
-    for step in source["filters"]:  # pyright: ignore[reportGeneralTypeIssues]
-        sizes = (f"{step['after'][key]:,}" for key in ("rows", "users", "items"))
-        table.add_row(f"{step['name']} {step['setting']}", *sizes)
-    kept = (len(dataset.interactions), dataset.num_users, dataset.num_items)
-    table.add_row("kept", *(f"{count:,}" for count in kept))
-    return table
-
-
-def info_table(found: DatasetInfo) -> Table:
-    """The figures of a data set, one a line."""
-    table = Table("figure", "value", title=found.name)
-    lengths = ", ".join(f"{key} {value:g}" for key, value in found.history_lengths.items())
-    ties = "no times" if found.same_day_ties is None else f"{found.same_day_ties:.1%}"
-    lines = {
-        "interactions": f"{found.interactions:,}",
-        "users": f"{found.users:,}",
-        "items": f"{found.items:,}",
-        "density": f"{found.density:.4%}",
-        "history length": lengths,
-        "same-day ties": ties,
-        "duplicate rows": f"{found.duplicates:,}",
-        "cold items (fewer than 5 rows)": f"{found.cold_items:,}",
-        "items never in leave-one-out train": f"{found.items_never_in_train:,}",
-        "rows on the top 1 % of items": f"{found.top_1_percent:.1%}",
-        "rows on the top 10 % of items": f"{found.top_10_percent:.1%}",
-        "items with a title": f"{found.titled_items:,}",
-        "columns": ", ".join(_columns(found)),
-    }
-    for figure, value in lines.items():
-        table.add_row(figure, value)
-    return table
-
-
-def _columns(found: DatasetInfo) -> list[str]:
-    has = {"time": found.has_times, "rating": found.has_ratings, "review": found.has_reviews}
-    return ["user", "item", *(name for name, there in has.items() if there)]

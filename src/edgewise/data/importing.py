@@ -7,12 +7,18 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Literal
 
-import numpy as np
 import polars as pl
 
 from edgewise.data import readers
 from edgewise.data.filters import Filters, FilterStep, apply_filters
-from edgewise.data.interactions import Catalog, Dataset, Interactions
+from edgewise.data.interactions import Catalog, Dataset
+from edgewise.data.numbering import (
+    encode_ids,
+    index_of_sorted,
+    interactions_by_index,
+    left_vocabulary,
+    source_vocabularies,
+)
 from edgewise.data.readers.bad_rows import BadRows
 from edgewise.data.readers.raw import RawTable, ReadRequest
 from edgewise.data.storage import check_target, save_dataset
@@ -87,18 +93,20 @@ def build_dataset(
     raw: RawTable, options: ImportOptions, *, name: str, bad: BadRows | None = None
 ) -> Dataset:
     """Filter, number and sort the rows of a reader."""
-    rows, user_ids, item_ids = _encode(raw.rows)
+    rows, user_ids, item_ids = encode_ids(raw.rows)
     rows, steps = apply_filters(rows, options.filters)
     if options.item_numbers == "source":
-        users, items = _source_vocabularies(raw, steps)
+        users, items = source_vocabularies(raw, steps)
     else:
-        users = _vocabulary("user", rows, user_ids, options)
-        items = _vocabulary("item", rows, item_ids, options)
+        users = left_vocabulary("user", rows, user_ids, options.seed)
+        items = left_vocabulary("item", rows, item_ids, options.seed)
     return Dataset(
         name,
         users,
         items,
-        _interactions(rows, _lookup(user_ids, users), _lookup(item_ids, items)),
+        interactions_by_index(
+            rows, index_of_sorted(user_ids, users), index_of_sorted(item_ids, items)
+        ),
         catalog_of(raw.items, items),
         _source_description(raw, options, steps, bad or BadRows()),
     )
@@ -113,78 +121,6 @@ def catalog_of(known: pl.DataFrame, items: Vocabulary) -> Catalog:
     )
     categories = tuple(tuple(path or ()) for path in table["categories"].to_list())
     return Catalog(title, brand, categories, description)
-
-
-def _encode(rows: pl.DataFrame) -> tuple[pl.DataFrame, pl.Series, pl.Series]:
-    """Rows in each user's order of time, ids replaced by places among the sorted ids."""
-    ids = {side: rows[side].unique().sort() for side in ("user_id", "item_id")}
-    codes = rows.with_columns(
-        rows[side].cast(pl.Enum(values)).to_physical() for side, values in ids.items()
-    )
-    if "rating" in rows.columns:
-        codes = codes.with_columns(pl.col("rating").fill_null(float("nan")))
-    keys = [codes[name].to_numpy() for name in ("timestamp", "user_id") if name in codes.columns]
-    return codes[np.lexsort(keys)], ids["user_id"], ids["item_id"]
-
-
-def _vocabulary(
-    kind: Literal["user", "item"], rows: pl.DataFrame, ids: pl.Series, options: ImportOptions
-) -> Vocabulary:
-    left = ids.gather(rows[f"{kind}_id"].unique())
-    return Vocabulary.shuffled(left, kind=kind, seed=options.seed)
-
-
-def _source_vocabularies(
-    raw: RawTable, steps: Sequence[FilterStep]
-) -> tuple[Vocabulary, Vocabulary]:
-    if raw.numbers is None:
-        raise ConfigError(
-            "--item-numbers source: only P5 folders numbered 1, 2, 3 and so on have numbers to "
-            f"keep; this source is {raw.layout}"
-        )
-    for step in steps:
-        if (step.before.users, step.before.items) != (step.after.users, step.after.items):
-            raise ConfigError(
-                f"--item-numbers source keeps every user and item, and --{step.name} "
-                f"{step.setting} leaves some out; use one of the two"
-            )
-    users, items = raw.numbers
-    return Vocabulary(users, "user"), Vocabulary(items, "item")
-
-
-def _interactions(rows: pl.DataFrame, users: np.ndarray, items: np.ndarray) -> Interactions:
-    """Rows by user index; within a user they already stand in order of time.
-
-    Args:
-        rows: places among the sorted ids, and the other columns.
-        users, items: the index of each place, ``int32``.
-    """
-    user_index = users[rows["user_id"].to_numpy()]
-    order = np.argsort(user_index, kind="stable")
-
-    def numbers(name: str) -> np.ndarray | None:
-        return rows[name].to_numpy()[order] if name in rows.columns else None
-
-    def texts(name: str) -> pl.Series | None:
-        return rows[name].gather(order) if name in rows.columns else None
-
-    return Interactions(
-        user_index[order],
-        items[rows["item_id"].to_numpy()[order]],
-        timestamp=numbers("timestamp"),
-        rating=numbers("rating"),
-        review=texts("review"),
-        summary=texts("summary"),
-    )
-
-
-def _lookup(ids: pl.Series, vocabulary: Vocabulary) -> np.ndarray:
-    """The vocabulary's index of each of the sorted ids, -1 for those it lacks, ``int32``."""
-    places = pl.Series(vocabulary.ids, dtype=pl.String).cast(pl.Enum(ids), strict=False)
-    known = places.is_not_null().to_numpy()
-    lookup = np.full(len(ids), -1, dtype=np.int32)
-    lookup[places.to_physical().drop_nulls().to_numpy()] = np.flatnonzero(known)
-    return lookup
 
 
 def _source_description(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -113,8 +112,11 @@ def plot(dataset: Dataset, file: str | Path) -> None:
     if file.suffix[1:] not in figure.canvas.get_supported_filetypes():
         raise ConfigError(f"--plot {file}: the name must end in .png, .svg or .pdf")
     partial = file.with_name(f".{file.name}.partial")
-    figure.savefig(partial, format=file.suffix[1:], dpi=150)
-    os.replace(partial, file)
+    try:
+        figure.savefig(partial, format=file.suffix[1:], dpi=150)
+        partial.replace(file)
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 def _distinct_pairs(rows: Interactions, num_items: int) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 import numpy as np
 import polars as pl
@@ -146,14 +147,17 @@ class Dataset:
         return self.catalog.title[item_index] or self.items.ids[item_index]
 
     @classmethod
-    def load(cls, folder: str) -> Dataset:
+    def load(cls, folder: str | Path) -> Dataset:
         """Read a data set folder written by :meth:`save` or ``edgewise data import``."""
         from edgewise.data.storage import load_dataset
 
         return load_dataset(folder)
 
-    def save(self, folder: str) -> None:
-        """Write the data set folder (Parquet tables and ``dataset.json``), whole or not at all."""
+    def save(self, folder: str | Path, *, force: bool = False) -> None:
+        """Write the data set folder (Parquet tables and ``dataset.json``), whole or not at all.
+
+        ``force`` replaces a data set that is already there.
+        """
         from edgewise.data.storage import save_dataset
 
-        save_dataset(self, folder)
+        save_dataset(self, folder, force=force)

@@ -16,7 +16,8 @@ import torch
 from torch import Tensor
 from transformers import T5ForConditionalGeneration
 
-from edgewise.decoding.candidates import edge_log_probs
+from edgewise.decoding.catalogue import CatalogueTree
+from edgewise.decoding.edges import edge_log_probs
 from edgewise.decoding.tree_attention import NodeBatch, NodeCache, PromptMemory, TreeDecoder
 from edgewise.decoding.trie import PrefixTrie
 
@@ -40,7 +41,7 @@ def beam_search(
     beam as wide as the catalogue the result is the exhaustive ranking.
 
     Args:
-        t5: a stock model, in evaluation mode.
+        t5: a stock model; its dropout stays off in any mode.
         encoder_hidden: ``float[B, S, D]``, the encoded prompts.
         encoder_mask: ``[B, S]``, 1 where a prompt has a token.
         trie: the catalogue.
@@ -55,7 +56,7 @@ def beam_search(
     """
     decoder = TreeDecoder(t5)
     memory = decoder.remember(encoder_hidden, encoder_mask)
-    graph = _TreeOnDevice.build(trie, banned, encoder_hidden.device)
+    graph = CatalogueTree.build(trie, banned, encoder_hidden.device)
     width = max(num_beams, num_results)
     beams = _Beams.at_root(len(encoder_hidden), graph, decoder.start_token)
     found = _Found.nothing(len(encoder_hidden), num_results, encoder_hidden.device)
@@ -65,47 +66,6 @@ def beam_search(
         found = found.joined_by(edges, graph)
         beams = _next_beams(beams, edges, graph, found, width)
     return found.items.cpu().numpy(), found.scores.cpu().numpy()
-
-
-@dataclass(frozen=True)
-class _TreeOnDevice:
-    """The catalogue's tree as tensors, with the (prompt, node) pairs that banning has emptied."""
-
-    token: Tensor
-    child_offsets: Tensor
-    item: Tensor
-    emptied: Tensor
-
-    @classmethod
-    def build(
-        cls, trie: PrefixTrie, banned: Sequence[np.ndarray] | None, device: torch.device
-    ) -> _TreeOnDevice:
-        emptied = np.empty(0, dtype=np.int64) if banned is None else emptied_nodes(trie, banned)
-        arrays = (trie.node_token, trie.child_offsets, trie.node_item, emptied)
-        return cls(*(torch.from_numpy(array).to(device) for array in arrays))
-
-    def is_emptied(self, prompt: Tensor, node: Tensor) -> Tensor:
-        """Whether every item at and below a node is banned for a prompt."""
-        if not len(self.emptied):
-            return torch.zeros_like(node, dtype=torch.bool)
-        key = prompt * len(self.token) + node
-        place = torch.searchsorted(self.emptied, key).clamp_(max=len(self.emptied) - 1)
-        return self.emptied[place] == key
-
-
-def emptied_nodes(trie: PrefixTrie, banned: Sequence[np.ndarray]) -> np.ndarray:
-    """Sorted keys ``prompt * num_nodes + node`` of the subtrees whose items are all banned."""
-    lengths = np.array([len(row) for row in banned])
-    prompt = np.repeat(np.arange(len(lengths)), lengths)
-    items = np.concatenate([*banned, np.empty(0, dtype=np.int64)]).astype(np.int64)
-    prompt, items = np.divmod(np.unique(prompt * trie.num_items + items), trie.num_items)
-    paths = trie.item_paths[items]
-    # Behind the leaf a path is filled with the root, which every path counts once.
-    real = paths > 0
-    real[:, 0] = True
-    keys = (prompt[:, None] * trie.num_nodes + paths)[real]
-    keys, counts = np.unique(keys, return_counts=True)
-    return keys[counts == trie.num_leaves[keys % trie.num_nodes]]
 
 
 @dataclass(frozen=True)
@@ -127,7 +87,7 @@ class _Beams:
     num_cached: int
 
     @classmethod
-    def at_root(cls, num_prompts: int, graph: _TreeOnDevice, start_token: int) -> _Beams:
+    def at_root(cls, num_prompts: int, graph: CatalogueTree, start_token: int) -> _Beams:
         prompt = torch.arange(num_prompts, device=graph.token.device)
         prompt = prompt[~graph.is_emptied(prompt, torch.zeros_like(prompt))]
         root = torch.zeros_like(prompt)
@@ -161,7 +121,7 @@ def _grow(
     decoder: TreeDecoder,
     memory: PromptMemory,
     cache: NodeCache,
-    graph: _TreeOnDevice,
+    graph: CatalogueTree,
     beams: _Beams,
 ) -> _Edges:
     """Decode the live beams and score all of their children."""
@@ -202,7 +162,7 @@ class _Found:
         items = torch.full((num_prompts, k), -1, device=device)
         return cls(items, torch.full((num_prompts, k), _DEAD, device=device))
 
-    def joined_by(self, edges: _Edges, graph: _TreeOnDevice) -> _Found:
+    def joined_by(self, edges: _Edges, graph: CatalogueTree) -> _Found:
         """Take in the edges that end in a leaf."""
         leaf = graph.item[edges.node] >= 0
         if not bool(leaf.any()):
@@ -216,7 +176,7 @@ class _Found:
 
 
 def _next_beams(
-    beams: _Beams, edges: _Edges, graph: _TreeOnDevice, found: _Found, width: int
+    beams: _Beams, edges: _Edges, graph: CatalogueTree, found: _Found, width: int
 ) -> _Beams:
     """Keep the likeliest prefixes that can still beat what is found."""
     num_prompts = len(found.items)

@@ -1,23 +1,22 @@
 """Diverse beam search for free text (Vijayakumar et al., arXiv 1610.02424), and plain beam search.
 
-The beams are split into groups that take turns at every step: a later group pays ``diversity_penalty``
-for each beam of an earlier group that has just chosen the same token (the Hamming diversity of the
-paper's section 4). As there, the penalty decides which tokens a group follows and is forgotten
-afterwards; sequences compete by their mean log-likelihood. With one group this is the library's
-``generate(num_beams=...)``, which no longer carries the groups.
+The beams are split into groups that take turns at every step: a later group pays
+``diversity_penalty`` for each beam of an earlier group that has just chosen the same token (the
+paper's Hamming diversity). As there, the penalty decides which tokens a group follows and is
+forgotten afterwards; sequences compete by their mean log-likelihood. One group is the library's
+``generate(num_beams=...)``; the library no longer carries several.
 
 Legend: B prompts, G groups, W beams a group, V vocabulary, t tokens so far.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import torch
 from torch import Tensor
 from transformers import T5ForConditionalGeneration
 
-from edgewise.decoding.tree_attention import NodeBatch, NodeCache, PromptMemory, TreeDecoder
+from edgewise.decoding.texts import Choice, FinishedTexts, RunningTexts
+from edgewise.decoding.tree_attention import NodeCache, PromptMemory, TreeDecoder
 from edgewise.errors import ConfigError
 
 _DEAD = float("-inf")
@@ -60,21 +59,19 @@ def diverse_beam_search(
     decoder = TreeDecoder(t5)
     memory = decoder.remember(encoder_hidden, encoder_mask)
     shape = (len(encoder_hidden), num_groups, num_beams // num_groups)
-    running = _Running.at_start(shape, decoder.start_token, encoder_hidden.device)
-    finished = _Finished.nothing(shape, max_new_tokens, pad, encoder_hidden.device)
+    running = RunningTexts.at_start(shape, decoder.start_token, encoder_hidden.device)
+    finished = FinishedTexts.nothing(shape, max_new_tokens, pad, encoder_hidden.device)
     cache = NodeCache()
     for step in range(max_new_tokens):
-        log_probs = _next_log_probs(decoder, memory, cache, running)
-        if step < min_new_tokens:
-            log_probs[..., eos] = _DEAD
+        forbidden = eos if step < min_new_tokens else None
+        log_probs = _next_log_probs(decoder, memory, cache, running, forbidden)
         choice = _choose(running, log_probs, shape[2], diversity_penalty, eos)
-        is_last = step + 1 == max_new_tokens
-        finished = finished.joined_by(running, choice, is_last)
-        if is_last or bool(finished.closed.all()):
-            break
+        finished = finished.joined_by(running, choice, is_last=step + 1 == max_new_tokens)
         running = running.continued(choice)
         finished = finished.closed_where_hopeless(running)
-    return finished.best(pad)
+        if bool(finished.closed.all()):
+            break
+    return finished.best()
 
 
 def _check(num_beams: int, num_groups: int, min_new_tokens: int, max_new_tokens: int) -> None:
@@ -90,86 +87,18 @@ def _check(num_beams: int, num_groups: int, min_new_tokens: int, max_new_tokens:
         )
 
 
-@dataclass(frozen=True)
-class _Running:
-    """Unfinished texts.
-
-    Attributes:
-        tokens: ``int64[B, G, W, t]``.
-        score: ``float32[B, G, W]``, log-likelihood so far, penalties left out.
-        nodes: the texts' last tokens as the decoder wants them; at the start one root a prompt,
-            shared by its groups.
-        num_cached: nodes decoded before these.
-    """
-
-    tokens: Tensor
-    score: Tensor
-    nodes: NodeBatch
-    num_cached: int
-
-    @classmethod
-    def at_start(cls, shape: tuple[int, int, int], token: int, device: torch.device) -> _Running:
-        num_prompts, num_groups, _ = shape
-        row = torch.arange(num_prompts, device=device)
-        nodes = NodeBatch(
-            torch.full_like(row, token), row[:, None], torch.zeros_like(row), row, width=1
-        )
-        tokens = row.new_empty((num_prompts, num_groups, 1, 0))
-        return cls(tokens, torch.zeros((num_prompts, num_groups, 1), device=device), nodes, 0)
-
-    def continued(self, choice: _Choice) -> _Running:
-        """Append the chosen tokens, one node for every beam."""
-        beam, token = choice.next_beam, choice.next_token
-        tokens = torch.cat([_rows(self.tokens, beam), token[..., None]], -1)
-        num_prompts, num_groups, num_beams = beam.shape
-        num_cached = self.num_cached + len(self.nodes.tokens)
-        row = num_cached + torch.arange(beam.numel(), device=beam.device)
-        before = self.nodes.ancestors.view(num_prompts, -1, 1, self.nodes.ancestors.shape[1])
-        if self.num_cached:
-            before = before.reshape(num_prompts, num_groups, -1, before.shape[-1])
-        ancestors = _rows(before.expand(-1, num_groups, -1, -1), beam).flatten(0, 2)
-        nodes = NodeBatch(
-            token.flatten(),
-            torch.cat([row[:, None], ancestors], 1),
-            torch.full_like(row, tokens.shape[-1]),
-            row - num_cached,
-            width=num_groups * num_beams,
-        )
-        return _Running(tokens, choice.next_score, nodes, num_cached)
-
-
-@dataclass(frozen=True)
-class _Choice:
-    """The continuations each group looks at, best first, penalties counted: ``[B, G, k]`` each.
-
-    Attributes:
-        beam: the text that goes on, within its group.
-        token: its next token.
-        score: log-likelihood, penalties left out.
-        is_end: whether the token ends the text.
-        next_beam, next_token, next_score: ``[B, G, W]``, the best that do not end.
-    """
-
-    beam: Tensor
-    token: Tensor
-    score: Tensor
-    is_end: Tensor
-    next_beam: Tensor
-    next_token: Tensor
-    next_score: Tensor
-
-
-def _rows(values: Tensor, beam: Tensor) -> Tensor:
-    """``values[b, g, beam[b, g, w], :]``: ``[B, G, W, t]`` -> ``[B, G, k, t]``."""
-    return values.gather(2, beam[..., None].expand(*beam.shape, values.shape[-1]))
-
-
 def _next_log_probs(
-    decoder: TreeDecoder, memory: PromptMemory, cache: NodeCache, running: _Running
+    decoder: TreeDecoder,
+    memory: PromptMemory,
+    cache: NodeCache,
+    running: RunningTexts,
+    forbidden: int | None,
 ) -> Tensor:
-    """``float32[B, G, W, V]``."""
+    """``float32[B, G, W, V]``, minus infinity at a forbidden token."""
     hidden = decoder.decode(running.nodes, memory, cache)
     log_probs = decoder.logits(hidden).log_softmax(-1, dtype=torch.float32)
+    if forbidden is not None:
+        log_probs[:, forbidden] = _DEAD
     num_prompts, num_groups, num_beams = running.score.shape
     shared = 1 if running.num_cached == 0 else num_groups
     grouped = log_probs.view(num_prompts, shared, num_beams, -1)
@@ -177,8 +106,8 @@ def _next_log_probs(
 
 
 def _choose(
-    running: _Running, log_probs: Tensor, num_beams: int, penalty: float, eos: int
-) -> _Choice:
+    running: RunningTexts, log_probs: Tensor, num_beams: int, penalty: float, eos: int
+) -> Choice:
     """Let the groups choose in turn, each paying for the tokens of those before it."""
     num_prompts, num_groups, _, vocab_size = log_probs.shape
     times_chosen = log_probs.new_zeros((num_prompts, vocab_size))
@@ -189,13 +118,13 @@ def _choose(
         token = part[5]
         times_chosen.scatter_add_(1, token, torch.ones_like(token, dtype=times_chosen.dtype))
         parts.append(part)
-    return _Choice(*(torch.stack(field, 1) for field in zip(*parts, strict=True)))
+    return Choice(*(torch.stack(field, 1) for field in zip(*parts, strict=True)))
 
 
 def _choose_in_group(
     total: Tensor, penalties: Tensor, num_beams: int, eos: int
 ) -> tuple[Tensor, ...]:
-    """The fields of ``_Choice`` for one group, from ``total[B, W, V]`` and ``penalties[B, V]``."""
+    """The fields of ``Choice`` for one group, from ``total[B, W, V]`` and ``penalties[B, V]``."""
     vocab_size = total.shape[-1]
     ranked = (total - penalties[:, None]).flatten(1)
     # Each text can end in one way only, so twice the beams hold enough that go on.
@@ -206,54 +135,3 @@ def _choose_in_group(
     onward = ranked.masked_fill(is_end, _DEAD).topk(min(num_beams, ranked.shape[1]), dim=1)[1]
     following = (field.gather(1, onward) for field in (beam, token, score))
     return beam, token, score, is_end, *following
-
-
-@dataclass(frozen=True)
-class _Finished:
-    """The best ended texts of each group.
-
-    Attributes:
-        tokens: ``int64[B, G, W, longest]``, padded.
-        score: ``float32[B, G, W]``, mean log-likelihood of a token, best first.
-        closed: ``bool[B, G]``, whether a group can no longer find a better text.
-    """
-
-    tokens: Tensor
-    score: Tensor
-    closed: Tensor
-
-    @classmethod
-    def nothing(
-        cls, shape: tuple[int, int, int], longest: int, pad: int, device: torch.device
-    ) -> _Finished:
-        return cls(
-            torch.full((*shape, longest), pad, device=device),
-            torch.full(shape, _DEAD, device=device),
-            torch.zeros(shape[:2], dtype=torch.bool, device=device),
-        )
-
-    def joined_by(self, running: _Running, choice: _Choice, is_last: bool) -> _Finished:
-        """Take in the texts that end now; at the last step all do."""
-        num_beams, length = self.score.shape[2], running.tokens.shape[-1] + 1
-        # What ranks below the beam's width is there to go on, not to end.
-        in_beam = torch.arange(choice.token.shape[2], device=choice.token.device) < num_beams
-        ends = (choice.is_end | is_last) & in_beam & ~self.closed[..., None]
-        score = (choice.score / length).masked_fill(~ends, _DEAD)
-        score, order = torch.cat([self.score, score], 2).topk(num_beams, dim=2)
-        texts = torch.cat([_rows(running.tokens, choice.beam), choice.token[..., None]], -1)
-        padded = self.tokens[:, :, :1].expand_as(texts[..., :1].expand(*texts.shape[:3], self.tokens.shape[-1])).clone()
-        padded[..., :length] = texts
-        return _Finished(_rows(torch.cat([self.tokens, padded], 2), order), score, self.closed)
-
-    def closed_where_hopeless(self, running: _Running) -> _Finished:
-        """Close groups full of texts no worse per token than the best unfinished one."""
-        best = running.score[..., 0] / running.tokens.shape[-1]
-        # An unfilled place counts as minus infinity and keeps its group open.
-        return _Finished(self.tokens, self.score, self.closed | (best <= self.score[..., -1]))
-
-    def best(self, pad: int) -> Tensor:
-        """``int64[B, L]``, each prompt's best text over all groups."""
-        score, tokens = self.score.flatten(1), self.tokens.flatten(1, 2)
-        best = tokens[torch.arange(len(tokens), device=tokens.device), score.argmax(1)]
-        width = int((best != pad).any(0).nonzero().max()) + 1
-        return best[:, :width]

@@ -37,7 +37,9 @@ def rerank(
         keep &= ~_contained(items, seen)
     ranked = np.where(keep, scores, -np.inf)
     order = np.argsort(-ranked, axis=1, kind="stable")[:, :k]
-    kept_items = np.where(np.take_along_axis(keep, order, 1), np.take_along_axis(items, order, 1), -1)
+    kept_items = np.where(
+        np.take_along_axis(keep, order, 1), np.take_along_axis(items, order, 1), -1
+    )
     kept_scores = np.take_along_axis(ranked, order, 1).astype(scores.dtype)
     missing = ((0, 0), (0, k - order.shape[1]))
     return (

@@ -15,40 +15,14 @@ Legend: B prompts, S prompt tokens, R nodes of all prompts, A longest path, H he
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 from transformers import T5ForConditionalGeneration
 
-
-_ONEDNN_LINEAR = (
-    getattr(torch.ops.mkldnn, "_linear_pointwise", None) if torch.backends.mkldnn.enabled else None
-)
-
-
-def _project(linear: torch.nn.Module, states: Tensor) -> Tensor:
-    """``linear(states)``, on a CPU in single precision by oneDNN.
-
-    PyTorch asks MKL for these products, which fills only half of a vector register on processors
-    of other makers; oneDNN is up to twice as fast there and no slower elsewhere.
-    """
-    plain = type(linear) is torch.nn.Linear and linear.weight.dtype == torch.float32
-    if plain and _ONEDNN_LINEAR and states.device.type == "cpu" and states.dtype == torch.float32:
-        return _ONEDNN_LINEAR(states, linear.weight, linear.bias, "none", [], "")
-    return linear(states)
-
-
-def _feed_forward(layer: torch.nn.Module, hidden: Tensor) -> Tensor:
-    """The library's feed-forward layer, plain (T5) or gated (T5 1.1)."""
-    dense = layer.DenseReluDense
-    normed = layer.layer_norm(hidden)
-    if hasattr(dense, "wi_0"):
-        inner = dense.act(_project(dense.wi_0, normed)) * _project(dense.wi_1, normed)
-    else:
-        inner = dense.act(_project(dense.wi, normed))
-    # The library keeps this one matrix in single precision in half-precision models.
-    return _project(dense.wo, inner.to(dense.wo.weight.dtype))
+from edgewise.decoding.linear import feed_forward, project
 
 
 @dataclass(frozen=True)
@@ -110,18 +84,21 @@ class TreeDecoder:
     """The decoder and output layer of a T5 model, read-only, over tree nodes."""
 
     def __init__(self, t5: T5ForConditionalGeneration) -> None:
-        self.t5 = t5
-        self.start_token: int = t5.config.decoder_start_token_id  # type: ignore[assignment]
-        self.num_heads: int = t5.config.num_heads
+        self.stack: Any = t5.decoder
+        self.head = t5.lm_head
+        self.vocab_size = t5.config.vocab_size
+        self.num_heads = t5.config.num_heads
+        start = getattr(t5.config, "decoder_start_token_id", None)
+        self.start_token: int = t5.config.pad_token_id or 0 if start is None else start
         # Since transformers 5 weights are always tied; the flag alone says whether to scale.
         scaled = getattr(t5.config, "scale_decoder_outputs", t5.config.tie_word_embeddings)
         self.output_scale: float = t5.config.d_model**-0.5 if scaled else 1.0
 
     def remember(self, encoder_hidden: Tensor, encoder_mask: Tensor) -> PromptMemory:
         """Project the encoded prompts ``[B, S, D]`` to every layer's keys and values."""
-        attentions = [block.layer[1].EncDecAttention for block in self.t5.decoder.block]
-        keys = [self._split(_project(attention.k, encoder_hidden)) for attention in attentions]
-        values = [self._split(_project(attention.v, encoder_hidden)) for attention in attentions]
+        attentions = [block.layer[1].EncDecAttention for block in self.stack.block]
+        keys = [self._split(project(attention.k, encoder_hidden)) for attention in attentions]
+        values = [self._split(project(attention.v, encoder_hidden)) for attention in attentions]
         mask = None
         if not bool(encoder_mask.all()):
             padding = (encoder_mask == 0)[:, None, None, :]
@@ -134,11 +111,10 @@ class TreeDecoder:
     ) -> Tensor:
         """The decoder's last hidden state ``[R, D]`` of every node, ready for ``logits``."""
         cache = NodeCache() if cache is None else cache
-        decoder = self.t5.decoder
         bias = self._path_bias(nodes)
-        hidden = decoder.embed_tokens(nodes.tokens)
-        for index, block in enumerate(decoder.block):
-            self_layer, cross_layer, feed_forward = block.layer
+        hidden = self.stack.embed_tokens(nodes.tokens)
+        for index, block in enumerate(self.stack.block):
+            self_layer, cross_layer, feed_layer = block.layer
             normed = self_layer.layer_norm(hidden)
             hidden = hidden + self._attend_path(
                 self_layer.SelfAttention, normed, nodes, bias, index, cache
@@ -147,12 +123,12 @@ class TreeDecoder:
             hidden = hidden + self._attend_prompt(
                 cross_layer.EncDecAttention, normed, nodes, memory, index
             )
-            hidden = hidden + _feed_forward(feed_forward, hidden)
-        return decoder.final_layer_norm(hidden) * self.output_scale
+            hidden = hidden + feed_forward(feed_layer, hidden)
+        return self.stack.final_layer_norm(hidden) * self.output_scale
 
     def logits(self, hidden: Tensor) -> Tensor:
         """Scores of the next token, ``[R, V]``."""
-        return _project(self.t5.lm_head, hidden)
+        return project(self.head, hidden)
 
     def _split(self, states: Tensor) -> Tensor:
         """``[B, S, H * d_kv]`` -> ``[B, H, S, d_kv]``."""
@@ -160,7 +136,7 @@ class TreeDecoder:
 
     def _path_bias(self, nodes: NodeBatch) -> Tensor:
         """Position bias by steps up the path, minus infinity above the root: ``[R, A, H]``."""
-        attention = self.t5.decoder.block[0].layer[0].SelfAttention
+        attention = self.stack.block[0].layer[0].SelfAttention
         steps = torch.arange(nodes.ancestors.shape[1], device=nodes.tokens.device)
         buckets = attention._relative_position_bucket(
             -steps,
@@ -174,7 +150,7 @@ class TreeDecoder:
 
     def _attend_path(
         self,
-        attention: torch.nn.Module,
+        attention: Any,
         normed: Tensor,
         nodes: NodeBatch,
         bias: Tensor,
@@ -182,27 +158,25 @@ class TreeDecoder:
         cache: NodeCache,
     ) -> Tensor:
         keys, values = cache.append(
-            layer, _project(attention.k, normed), _project(attention.v, normed)
+            layer, project(attention.k, normed), project(attention.v, normed)
         )
         shape = (*nodes.ancestors.shape, self.num_heads, -1)
         path = nodes.ancestors.flatten()
         keys = keys.index_select(0, path).view(shape)  # [R, A, H, d_kv]
         values = values.index_select(0, path).view(shape)
-        query = _project(attention.q, normed).unflatten(-1, (self.num_heads, -1))[
-            :, None
-        ]  # [R, 1, H, d_kv]
+        query = project(attention.q, normed).unflatten(-1, (1, self.num_heads, -1))
         weights = ((query * keys).sum(-1) + bias).float().softmax(dim=1).to(values.dtype)
-        return _project(attention.o, (weights[..., None] * values).sum(1).flatten(1))
+        return project(attention.o, (weights[..., None] * values).sum(1).flatten(1))
 
     def _attend_prompt(
         self,
-        attention: torch.nn.Module,
+        attention: Any,
         normed: Tensor,
         nodes: NodeBatch,
         memory: PromptMemory,
         layer: int,
     ) -> Tensor:
-        query = _project(attention.q, normed)
+        query = project(attention.q, normed)
         num_prompts = len(memory.keys[layer])
         padded = query.new_zeros(num_prompts * nodes.width, query.shape[1])
         padded[nodes.slots] = query
@@ -213,4 +187,4 @@ class TreeDecoder:
             attn_mask=memory.mask,
             scale=1.0,
         )  # [B, H, width, d_kv]
-        return _project(attention.o, found.transpose(1, 2).reshape(len(padded), -1)[nodes.slots])
+        return project(attention.o, found.transpose(1, 2).reshape(len(padded), -1)[nodes.slots])

@@ -74,8 +74,8 @@ class TokenTable:
         if clash.any():
             first = int(np.argmax(clash))
             raise DataError(
-                f"token table: the spelling of item {order[first]} is the same as, or the beginning "
-                f"of, that of item {order[first + 1]}; end every spelling with the "
+                f"token table: the spelling of item {order[first]} is the same as, or the "
+                f"beginning of, that of item {order[first + 1]}; end every spelling with the "
                 "end-of-sequence token and give every item its own"
             )
 

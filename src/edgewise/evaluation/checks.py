@@ -10,7 +10,13 @@ from edgewise.errors import EdgewiseError
 
 
 def check_lists(
-    recommendations: Recommendations, users: np.ndarray, known: Histories, num_items: int, k: int
+    recommendations: Recommendations,
+    users: np.ndarray,
+    known: Histories,
+    num_items: int,
+    k: int,
+    *,
+    allow_seen: bool = False,
 ) -> None:
     """Refuse lists that break the contract of ``Recommender.recommend``.
 
@@ -20,6 +26,7 @@ def check_lists(
         known: what each user already has, by user index.
         num_items: size of the catalogue.
         k: the list length that was asked for.
+        allow_seen: let lists hold items of the user's history.
 
     Raises:
         EdgewiseError: names the first user and item at fault.
@@ -32,7 +39,9 @@ def check_lists(
     _check_ranks(recommendations, starts, k)
     keys = user.astype(np.int64) * num_items + item
     _refuse(recommendations, _repeats(keys), "a repeated item")
-    _refuse(recommendations, np.isin(keys, _known_keys(known, users, num_items)), "a seen item")
+    if not allow_seen:
+        seen = np.isin(keys, _known_keys(known, users, num_items))
+        _refuse(recommendations, seen, "a seen item")
 
 
 def _refuse(recommendations: Recommendations, wrong: np.ndarray, what: str) -> None:

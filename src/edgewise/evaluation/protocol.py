@@ -88,6 +88,7 @@ def evaluate_sequential(
     seed: int = 0,
     users: np.ndarray | None = None,
     max_users: int | None = None,
+    allow_seen: bool = False,
     bootstrap: Bootstrap | None = None,
 ) -> RankingReport:
     """Find each user's held-out items in the whole catalogue without the user's seen items.
@@ -104,6 +105,8 @@ def evaluate_sequential(
         seed: of the sample of users.
         users: measure these users only, each with held-out rows.
         max_users: measure a seeded sample of the users, for a quick look.
+        allow_seen: let lists hold items of the user's history, as in the paper's ablation without
+            reranking. Such an item keeps its place, and is right only if it is held out.
         bootstrap: how intervals are made.
 
     Raises:
@@ -114,13 +117,14 @@ def evaluate_sequential(
     chosen = choose_users(held_out, users, max_users, seed)
     known, num_items = split.known_before(part), split.dataset.num_items
     lists = model.recommend(chosen, k=max(ks), histories=known)
-    check_lists(lists, chosen, known, num_items, max(ks))
+    check_lists(lists, chosen, known, num_items, max(ks), allow_seen=allow_seen)
     wanted = held_out.take(np.flatnonzero(np.isin(held_out.user_index, chosen)))
     frame = per_user_metrics(hits_from_recommendations(lists, wanted), ks, metrics)
     is_popular = popular_items(split.train, num_items)
     shares = {f"PopularShare@{k}": popular_share(lists, is_popular, chosen, k) for k in ks}
     settings = _settings("sequential", split, part, users, max_users, seed)
     settings["already_seen"] = _num_already_seen(wanted, known)
+    settings["allow_seen"] = allow_seen
     coverage = {f"Coverage@{k}": Estimate(catalogue_coverage(lists, num_items, k)) for k in ks}
     frame = frame.with_columns(**{name: pl.Series(share) for name, share in shares.items()})
     return _ranking_report(frame, split, settings, bootstrap, coverage)

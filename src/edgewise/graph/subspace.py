@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import scipy.sparse as sp
+from scipy import linalg
 
 from edgewise.graph.propagation import initial_features
 
@@ -34,9 +35,9 @@ def leading_singular_vectors(
         return zeros[:num_rows], zeros[-1], zeros[num_rows:-1]
     width = min(dim + _EXTRA_COLUMNS, num_rows, num_columns)
     transpose = matrix.T.tocsr()
-    basis = np.linalg.qr(initial_features(num_columns, width, 1.0, seed)).Q
+    basis, _ = _qr(initial_features(num_columns, width, 1.0, seed))
     for _ in range(num_iterations):
-        basis = np.linalg.qr(_filtered(matrix, transpose, *_ritz(matrix, basis))).Q
+        basis, _ = _qr(_filtered(matrix, transpose, *_ritz(matrix, basis)))
     users, values, items = _decompose(matrix, basis)
     rank = int(np.count_nonzero(values[:dim] > _RANK_TOLERANCE))
     signs = np.sign(items[np.abs(items).argmax(axis=0), np.arange(len(values))])
@@ -47,7 +48,7 @@ def _decompose(
     matrix: sp.csr_array, basis: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """U, s and V of the matrix restricted to the span of the basis."""
-    q, r = np.linalg.qr(matrix @ basis)
+    q, r = _qr(matrix @ basis)
     left, values, right_t = np.linalg.svd(r.astype(np.float64))
     return q @ left.astype(np.float32), values, basis @ right_t.T.astype(np.float32)
 
@@ -77,6 +78,12 @@ def _filtered(
         after -= before
         before, now = now, after
     return now
+
+
+def _qr(columns: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Orthonormal columns Q and triangle R; scipy's is several times as fast as numpy's here."""
+    q, r = linalg.qr(columns, mode="economic", check_finite=False)  # type: ignore[misc]
+    return np.ascontiguousarray(q), r
 
 
 def _shape(matrix: sp.csr_array) -> tuple[int, int]:

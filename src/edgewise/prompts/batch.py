@@ -25,7 +25,8 @@ class Batch:
         attention_mask: 1 on tokens, ``int64[B, S]``.
         node: the graph node a token belongs to, -1 on plain words and padding, ``int64[B, S]``.
             Users come first, then items; ``num_nodes`` is somebody not in the data.
-        order: order of appearance of the token's user or item, from 1; 0 elsewhere, ``int64[B, S]``.
+        order: order of appearance of the token's user or item, from 1, and 0 elsewhere,
+            ``int64[B, S]``.
         edge_fold: graph fold that never saw this example's target edge, -1 = the whole train graph,
             ``int64[B]``.
         labels: target tokens, -100 on padding, ``int64[B, T]``, or None.
@@ -45,6 +46,7 @@ class Batch:
         return len(self.input_ids)
 
     def to(self, device: torch.device) -> Self:
+        """The same batch on a device."""
         moved = {
             field.name: value.to(device)
             for field in fields(self)

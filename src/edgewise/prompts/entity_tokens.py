@@ -54,13 +54,16 @@ class PieceTable:
 
     @property
     def num_nodes(self) -> int:
+        """Users and items."""
         return self.num_users + self.num_items
 
     @property
     def lengths(self) -> np.ndarray:
+        """Tokens of each piece, ``int64[pieces]``."""
         return np.diff(self.offsets)
 
     def tokens_of(self, piece: int) -> np.ndarray:
+        """The tokens of one piece."""
         return self.tokens[self.offsets[piece] : self.offsets[piece + 1]]
 
     def item_targets(self) -> tuple[np.ndarray, np.ndarray]:

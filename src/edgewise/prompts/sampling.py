@@ -22,7 +22,9 @@ from edgewise.prompts.writing import PromptWriter
 class FoldLookup(Protocol):
     """Which graph fold left an edge out, see :mod:`edgewise.graph.cross_fitting`."""
 
-    def fold_for(self, users: np.ndarray, items: np.ndarray) -> np.ndarray: ...
+    def fold_for(self, users: np.ndarray, items: np.ndarray) -> np.ndarray:
+        """The fold of each pair, -1 where the pair is no train edge."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -36,10 +38,12 @@ class Wordings:
     rate: float
 
     def draw(self, task: Task, rng: np.random.Generator) -> str:
+        """A wording for one training batch."""
         choices = wordings_of(task, short=bool(rng.random() >= self.rate))
         return choices[int(rng.integers(len(choices)))]
 
     def for_inference(self, task: Task) -> str:
+        """The wording that recommendations and validation use."""
         return wordings_of(task, short=self.rate < 1)[0]
 
 
@@ -97,9 +101,7 @@ class TrainingPool:
         """
         passes, place = divmod(number, self.num_batches(task, batch_size))
         stream = TASKS.index(task)
-        order = np.random.default_rng((self.seed, stream, passes)).permutation(
-            self.examples[task]
-        )
+        order = np.random.default_rng((self.seed, stream, passes)).permutation(self.examples[task])
         chosen = order[place * batch_size : (place + 1) * batch_size]
         rng = np.random.default_rng((self.seed, stream, number, 1))
         draw = {
@@ -153,7 +155,9 @@ class TrainingPool:
 def draw_candidates(
     positive: int, seen: np.ndarray, num_negatives: int, num_items: int, rng: np.random.Generator
 ) -> np.ndarray:
-    """The positive among uniform negatives that are not in ``seen``, shuffled."""
+    """The positive among uniform negatives that are not in ``seen``, shuffled, ``int64[C]``."""
+    if positive not in seen:
+        seen = np.append(seen, positive)
     draws = min(num_negatives + len(seen), num_items)
     drawn = rng.choice(num_items, draws, replace=False, shuffle=False)
     negatives = drawn[~np.isin(drawn, seen)]

@@ -28,6 +28,7 @@ class PromptWriter:
     def explanation(
         self, users: np.ndarray, items: np.ndarray, wording: str = SHORT_WORDING["explanation"]
     ) -> list[np.ndarray]:
+        """Prompts for what each user would say about each item."""
         return self._write(wording, users, item=[np.array([item]) for item in items])
 
     def sequential(
@@ -36,6 +37,7 @@ class PromptWriter:
         histories: Sequence[np.ndarray],
         wording: str = SHORT_WORDING["sequential"],
     ) -> list[np.ndarray]:
+        """Prompts for the item after each history, oldest item first."""
         newest = [history[-self.max_history :] for history in histories]
         return self._write(wording, users, history=newest)
 
@@ -45,6 +47,7 @@ class PromptWriter:
         candidates: Sequence[np.ndarray],
         wording: str = SHORT_WORDING["direct"],
     ) -> list[np.ndarray]:
+        """Prompts for the best of each user's candidates."""
         return self._write(wording, users, candidates=candidates)
 
     def _write(
@@ -54,7 +57,7 @@ class PromptWriter:
         columns: list[Sequence[np.ndarray]] = []
         for word in wording.split(" "):
             if word == "{user}":
-                columns.append(user_pieces[:, None])
+                columns.append(list(user_pieces[:, None]))
             elif word in SLOTS:
                 items = slots[word.strip("{}")]
                 columns.append([row + self.table.num_users for row in items])

@@ -43,6 +43,8 @@ class TrainingConfig:
     def __post_init__(self) -> None:
         for name in ("epochs", "batch_size", "gradient_accumulation"):
             check(getattr(self, name) >= 1, f"training.{name} must be at least 1")
-        for name in ("patience", "warmup_steps", "weight_decay", "max_grad_norm", "max_minutes"):
+        for name in ("patience", "warmup_steps", "weight_decay", "max_grad_norm"):
+            check(getattr(self, name) >= 0, f"training.{name} must not be negative")
+        for name in ("max_minutes", "checkpoint_minutes"):
             check(getattr(self, name) >= 0, f"training.{name} must not be negative")
         check(self.learning_rate > 0, "training.learning_rate must be above 0")

@@ -43,7 +43,8 @@ class TrainingLog:
             TextColumn("{task.fields[rate]}"),
             TimeRemainingColumn(),
         )
-        self._bar = Progress(*columns, console=console, disable=not (self._show and console.is_terminal))
+        visible = self._show and console.is_terminal
+        self._bar = Progress(*columns, console=console, disable=not visible)
         self._task = self._bar.add_task("", total=total_steps, completed=done, loss=0.0, rate="")
         try:
             with self._bar:

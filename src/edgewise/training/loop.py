@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import contextlib
-import math
 import time
+import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
 import torch
 from accelerate import Accelerator
-from accelerate.utils import DistributedDataParallelKwargs
+from accelerate.utils import DistributedDataParallelKwargs, broadcast
 
-from edgewise.training.checkpoint import BestWeights, Checkpoint
+from edgewise.training.best import BestWeights
+from edgewise.training.checkpoint import Checkpoint
 from edgewise.training.config import TrainingConfig
 from edgewise.training.logging import TrainingLog
+from edgewise.training.progress import Progress
+from edgewise.training.schedule import learning_rate_at, uses_bf16
+
+_REPORT_EVERY = 20
 
 
 class TrainingData(Protocol):
@@ -26,36 +30,15 @@ class TrainingData(Protocol):
     def steps_per_epoch(self) -> int: ...
 
     def batch(self, step: int, part: slice) -> Any:
-        """Batch number ``step`` of the whole run; ``part`` selects this process's rows."""
+        """Batch number ``step`` of the whole run; ``part`` selects this process's rows.
+
+        A process whose part would be empty gets all rows instead. ``len(batch)`` counts the rows.
+        """
         ...
 
-    def validation(self) -> Mapping[str, Sequence[Any]]:
-        """Fixed validation batches of each task."""
+    def validation(self) -> Mapping[Any, Sequence[Any]]:
+        """Fixed validation batches of each task, by its name."""
         ...
-
-
-@dataclass
-class Progress:
-    """Where a run stands; saved with every checkpoint.
-
-    Attributes:
-        step: batches seen.
-        epochs_without_gain: since the best validation loss.
-        best_loss: lowest summed validation loss.
-        seconds: training time.
-        train_loss: (step, mean loss since the last entry).
-        valid_loss: one dictionary of losses by task an epoch, with ``total`` and ``step``.
-    """
-
-    step: int = 0
-    epochs_without_gain: int = 0
-    best_loss: float = math.inf
-    seconds: float = 0.0
-    train_loss: list[tuple[int, float]] = field(default_factory=list)
-    valid_loss: list[dict[str, float]] = field(default_factory=list)
-
-    def to_dict(self) -> dict[str, Any]:
-        return asdict(self)
 
 
 def train(
@@ -70,12 +53,17 @@ def train(
 ) -> Progress:
     """Train a model whose forward returns the mean loss of a batch; leave it with its best weights.
 
+    Under ``torchrun`` every process trains on its part of the same batches, and the gradient is
+    that of the whole batch whatever the parts' lengths; only dropout draws differ from those of a
+    single process.
+
     Args:
         model: called as ``model(batch)``.
         data: numbered batches.
         seed: of dropout.
         folder: for checkpoints and TensorBoard logs; None keeps nothing on disk.
-        resume: continue from the folder's checkpoint where there is one.
+        resume: continue from the folder's checkpoint where there is one; otherwise an older
+            checkpoint there is removed.
         show_progress: print a progress bar.
 
     Returns:
@@ -94,8 +82,7 @@ class _Run:
         folder: Path | None,
         show_progress: bool,
     ) -> None:
-        unused = DistributedDataParallelKwargs(find_unused_parameters=True)
-        self.accelerator = Accelerator(kwargs_handlers=[unused], cpu=not torch.cuda.is_available())
+        self.accelerator = _accelerator()
         torch.manual_seed(seed + self.accelerator.process_index)
         self.data, self.config = data, config
         optimizer = torch.optim.AdamW(
@@ -103,11 +90,18 @@ class _Run:
             lr=config.learning_rate,
             weight_decay=config.weight_decay,
         )
-        self.model, self.optimizer = self.accelerator.prepare(model, optimizer)
+        with warnings.catch_warnings():
+            # torch 2.13 renames the option of _accelerator(), which 2.11 knows by the old name only.
+            warnings.filterwarnings("ignore", message="`broadcast_buffers` is deprecated")
+            self.model, self.optimizer = self.accelerator.prepare(model, optimizer)
         self.bare_model = model
+        # Each process built its own graph features; those of the first one count.
+        broadcast(list(model.buffers()))
         self.progress = Progress()
         self.best = BestWeights(model)
-        self.checkpoint = None if folder is None else Checkpoint(folder, self.accelerator)
+        self.checkpoint = (
+            None if folder is None else Checkpoint(folder, self.accelerator, model, optimizer)
+        )
         main = self.accelerator.is_main_process
         self.log = TrainingLog(folder if main else None, show_progress and main)
         self.total_steps = config.epochs * data.steps_per_epoch
@@ -116,8 +110,7 @@ class _Run:
         self.autocast = lambda: torch.autocast(device.type, torch.bfloat16, enabled=dtype_is_bf16)
 
     def run(self, resume: bool) -> Progress:
-        if resume and self.checkpoint is not None and self.checkpoint.exists():
-            self.progress = Progress(**self.checkpoint.restore(self.best))
+        self._start(resume)
         self.started = time.monotonic() - self.progress.seconds
         self.saved_at = time.monotonic()
         self.validation = self.data.validation()
@@ -126,6 +119,14 @@ class _Run:
                 self._epoch()
         self.best.put_back()
         return self.progress
+
+    def _start(self, resume: bool) -> None:
+        if self.checkpoint is None:
+            return
+        if not resume:
+            self.checkpoint.clear()
+        elif self.checkpoint.exists():
+            self.progress = Progress.from_dict(self.checkpoint.restore(self.best))
 
     def _finished(self) -> bool:
         done = self.progress.step >= self.total_steps
@@ -136,8 +137,8 @@ class _Run:
         if not self.config.max_minutes:
             return False
         late = time.monotonic() - self.started > 60 * self.config.max_minutes
-        flag = torch.tensor([float(late)], device=self.accelerator.device)
-        return bool(self.accelerator.reduce(flag, "sum").item())  # type: ignore[union-attr]
+        # Clocks differ between processes, and all of them must stop at the same step.
+        return bool(self._summed([late])[0])
 
     def _epoch(self) -> None:
         """Train to the end of the current epoch, then validate."""
@@ -145,31 +146,60 @@ class _Run:
         end = (self.progress.step // steps + 1) * steps
         self.model.train()
         losses: list[torch.Tensor] = []
-        while self.progress.step < end and not (self.progress.step % 20 == 0 and self._out_of_time()):
+        while self.progress.step < end and not (self._may_pause() and self._out_of_time()):
             losses.append(self._step(self.progress.step))
             self.progress.step += 1
-            if self.progress.step % 20 == 0 or self.progress.step == end:
+            # Never at the end: a run resumed from there would miss that epoch's validation.
+            if self.progress.step < end and self.progress.step % steps % _REPORT_EVERY == 0:
                 self._report(losses)
                 self._save_if_due()
+        self._report(losses)
         self._validate()
         self._save()
 
+    def _may_pause(self) -> bool:
+        """Whether nothing is half done: no gradient added up, no loss unreported."""
+        place = self.progress.step % self.data.steps_per_epoch
+        return place % (_REPORT_EVERY * self.config.gradient_accumulation) == 0
+
     def _step(self, step: int) -> torch.Tensor:
         """One batch forward and backward; the weights move when enough batches are added up."""
-        accumulate = self.config.gradient_accumulation
-        moves = (step + 1) % accumulate == 0 or step + 1 == self.total_steps
+        share, moves = self._accumulation(step)
         batch = self.data.batch(step, self._part()).to(self.accelerator.device)
         hold = contextlib.nullcontext() if moves else self.accelerator.no_sync(self.model)
         with hold:
             with self.autocast():
                 loss = self.model(batch)
-            self.accelerator.backward(loss / accumulate)
+            loss = self._weighed(loss, len(batch))
+            self.accelerator.backward(loss * share)
         if moves:
             self._move_weights(step)
         return loss.detach()
 
+    def _accumulation(self, step: int) -> tuple[float, bool]:
+        """A batch's share in its group, and whether it closes it; an epoch's last may be short."""
+        size, steps = self.config.gradient_accumulation, self.data.steps_per_epoch
+        place = step % steps
+        size_here = min(size, steps - place // size * size)
+        return 1 / size_here, place % size == size_here - 1
+
     def _part(self) -> slice:
         return slice(self.accelerator.process_index, None, self.accelerator.num_processes)
+
+    def _weighed(self, loss: torch.Tensor, num_rows: int) -> torch.Tensor:
+        """A loss whose mean over processes is the mean over all rows of the batch."""
+        num_processes = self.accelerator.num_processes
+        if num_processes == 1:
+            return loss
+        (total,) = self._summed([num_rows])
+        return loss * (num_rows * num_processes / total)
+
+    def _summed(self, values: Sequence[float]) -> list[float]:
+        """Sums over all processes."""
+        mine = torch.tensor(values, dtype=torch.float64, device=self.accelerator.device)
+        total = self.accelerator.reduce(mine, "sum")
+        assert isinstance(total, torch.Tensor)
+        return total.tolist()
 
     def _move_weights(self, step: int) -> None:
         if self.config.max_grad_norm:
@@ -182,9 +212,9 @@ class _Run:
     def _report(self, losses: list[torch.Tensor]) -> None:
         if not losses:
             return
-        mean = torch.stack(losses).mean()
-        mean = float(self.accelerator.reduce(mean, "mean"))  # type: ignore[arg-type]
+        mean = float(torch.stack(losses).mean())
         losses.clear()
+        mean = self._summed([mean])[0] / self.accelerator.num_processes
         self.progress.train_loss.append((self.progress.step, mean))
         rate = learning_rate_at(self.progress.step, self.total_steps, self.config)
         self.log.step(self.progress.step, mean, rate)
@@ -205,16 +235,19 @@ class _Run:
 
     @torch.no_grad()
     def _mean_loss(self, batches: Sequence[Any]) -> float:
-        total = 0.0
-        for batch in batches:
+        """The mean over all rows; each process takes its share of the batches."""
+        total, num_rows = 0.0, 0
+        for batch in batches[self._part()]:
             with self.autocast():
-                total += float(self.bare_model(batch.to(self.accelerator.device))) * len(batch)
-        return total / sum(map(len, batches))
+                loss = self.bare_model(batch.to(self.accelerator.device))
+            total += float(loss) * len(batch)
+            num_rows += len(batch)
+        total, all_rows = self._summed([total, num_rows])
+        return total / all_rows
 
     def _save_if_due(self) -> None:
-        at_boundary = self.progress.step % self.config.gradient_accumulation == 0
         due = time.monotonic() - self.saved_at > 60 * self.config.checkpoint_minutes
-        if at_boundary and due and self.accelerator.num_processes == 1:
+        if due and self._may_pause() and self.accelerator.num_processes == 1:
             self._save()
 
     def _save(self) -> None:
@@ -224,26 +257,10 @@ class _Run:
         self.saved_at = time.monotonic()
 
 
-def learning_rate_at(step: int, total_steps: int, config: TrainingConfig) -> float:
-    """Linear warm-up, then constant or half a cosine down to zero."""
-    rate = config.learning_rate
-    if step < config.warmup_steps:
-        return rate * (step + 1) / config.warmup_steps
-    if config.schedule == "constant":
-        return rate
-    done = (step - config.warmup_steps) / max(1, total_steps - config.warmup_steps)
-    return rate * 0.5 * (1 + math.cos(math.pi * min(1.0, done)))
-
-
-def uses_bf16(precision: str, device: torch.device) -> bool:
-    """Whether to autocast to bf16: as asked, or where the hardware multiplies it natively."""
-    if precision != "auto":
-        return precision == "bf16"
-    if device.type == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
-    return any(map(_cpu_has, ("avx512_bf16", "amx_bf16")))
-
-
-def _cpu_has(flag: str) -> bool:
-    capabilities = getattr(torch.cpu, "get_capabilities", dict)
-    return bool(capabilities().get(flag, False))
+def _accelerator() -> Accelerator:
+    # Tasks take turns, so no batch uses every parameter; frozen graph features are buffers as
+    # large as the model, too much to be sent around in every step.
+    distributed = DistributedDataParallelKwargs(
+        find_unused_parameters=True, broadcast_buffers=False
+    )
+    return Accelerator(kwargs_handlers=[distributed], cpu=not torch.cuda.is_available())

@@ -37,6 +37,8 @@ def read(request: ReadRequest, format: str | None = None) -> RawTable:
     """
     if not request.path.exists():
         raise DataError(f"{request.path}: there is no such file or folder")
+    if request.metadata is not None and not request.metadata.is_file():
+        raise DataError(f"--metadata {request.metadata}: there is no such file")
     name = detect_format(request.path) if format is None else _known(format)
     if request.columns and name not in WITH_COLUMNS:
         raise ConfigError(f"--column is for {', '.join(WITH_COLUMNS)}; {name} has fixed columns")

@@ -11,7 +11,9 @@ import polars as pl
 
 from edgewise.data.readers import jsonlines
 from edgewise.data.readers.bad_rows import BadRows, Kind
+from edgewise.data.readers.item_tables import read_item_table
 from edgewise.data.readers.raw import item_frame, no_items
+from edgewise.data.readers.table_files import table_format
 
 ENDINGS = (".json.gz", ".jsonl.gz", ".json", ".jsonl")
 # Left by the crawl of 2018 where a page's script stood in the place of its title.
@@ -29,7 +31,11 @@ def find_metadata(reviews: Path) -> Path | None:
 
 def read_metadata(path: Path | None, wanted: set[str], bad: BadRows) -> pl.DataFrame:
     """What a metadata file says of the wanted items, columns as in ``ITEM_SCHEMA``."""
-    return no_items() if path is None else item_frame(_records(path, wanted, bad))
+    if path is None:
+        return no_items()
+    if table_format(path) in ("csv", "tsv", "parquet"):
+        return read_item_table(path, bad)
+    return item_frame(_records(path, wanted, bad))
 
 
 def _records(path: Path, wanted: set[str], bad: BadRows) -> Iterator[dict[str, object]]:

@@ -55,7 +55,7 @@ def map_columns(
     }
     for field, column in given.items():
         mapping[field] = check_column(field, column, available, aliases, where)
-    mapping = {field: column for field, column in mapping.items() if column}
+    mapping = {field: mapping[field] for field in aliases if mapping.get(field)}
     _require(mapping, REQUIRED["item" if items else "row"], available, where)
     return mapping
 

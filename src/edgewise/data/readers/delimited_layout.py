@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import csv
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
+from typing import Literal
 
 from edgewise.data.readers.bad_rows import BadRows
 from edgewise.data.readers.streams import open_stream
@@ -59,31 +60,39 @@ def read_header(path: Path, separator: str, *, quoted: bool = True) -> tuple[str
     Raises:
         DataError: the line is empty or no UTF-8.
     """
-    first = next(iter(open_stream(path, BadRows(skip=True))), b"")
+    first = _first_line(path, BadRows(skip=True)) or _first_line(path, BadRows())
     try:
         line = first.decode("utf-8-sig").strip("\r\n")
     except UnicodeDecodeError:
         raise DataError(f"{path.name}, line 1: the column names are not UTF-8") from None
     if not line:
-        raise DataError(f"{path.name}: the first line is empty; it should hold the column names")
-    quoting = csv.QUOTE_MINIMAL if quoted else csv.QUOTE_NONE
-    fields = next(csv.reader([line], delimiter=separator, quoting=quoting))
+        raise DataError(
+            f"{path.name}: the first line is empty or cut off; it should hold the column names"
+        )
+    fields = next(csv.reader([line], delimiter=separator, quoting=_quoting(quoted)))
     return _distinct(name.strip() for name in fields)
 
 
 def line_of_record(source: Delimited, record: int) -> int:
     """The line on which the n-th record begins, both from 1; a blank line is no record."""
-    lines = open_stream(source.path, BadRows(skip=True))
-    starts = (number for number, is_start in enumerate(_starts(lines, source), start=1) if is_start)
-    return next(islice(starts, record - 1, None), 1)
+    lines = (line.decode("latin-1") for line in open_stream(source.path, BadRows(skip=True)))
+    records = csv.reader(lines, delimiter=source.separator, quoting=_quoting(source.quoted))
+    start = found = 1
+    with suppress(csv.Error):
+        for fields in records:
+            if fields and found == record:
+                break
+            found += bool(fields)
+            start = records.line_num + 1
+    return start
 
 
-def _starts(lines: Iterable[bytes], source: Delimited) -> Iterator[bool]:
-    """For each line, whether a record begins there."""
-    inside = False
-    for line in lines:
-        yield not inside and bool(line.strip(b"\r\n"))
-        inside ^= source.quoted and line.count(b'"') % 2 == 1
+def _quoting(quoted: bool) -> Literal[0, 3]:
+    return csv.QUOTE_MINIMAL if quoted else csv.QUOTE_NONE
+
+
+def _first_line(path: Path, bad: BadRows) -> bytes:
+    return next(iter(open_stream(path, bad)), b"")
 
 
 def _distinct(names: Iterable[str]) -> tuple[str, ...]:

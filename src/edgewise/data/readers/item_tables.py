@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
@@ -57,11 +56,11 @@ def item_records(rows: Iterator[Row], path: Path, bad: BadRows) -> Iterator[dict
 
 
 def split_categories(value: object) -> list[str]:
-    """Categories from a list, the text of a JSON list, or names joined by ``|``."""
+    """Categories from a list, the text of a list, or names joined by ``|``."""
     if isinstance(value, str) and value.startswith("["):
         try:
-            value = json.loads(value)
-        except ValueError:
+            value = jsonlines.parse_either(value)
+        except (ValueError, SyntaxError):
             return [str(value)]
     names = value if isinstance(value, list) else str(value or "").split("|")
     return [str(name).strip() for name in names if str(name).strip()]

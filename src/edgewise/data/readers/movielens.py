@@ -11,10 +11,10 @@ from edgewise.data.readers.bad_rows import BadRows
 from edgewise.data.readers.columns import map_columns
 from edgewise.data.readers.delimited import read_delimited
 from edgewise.data.readers.delimited_layout import Delimited
-from edgewise.data.readers.item_tables import delimited_rows, item_records
+from edgewise.data.readers.item_tables import read_item_table
 from edgewise.data.readers.raw import RawTable, ReadRequest, item_frame, join_rows, no_items
 from edgewise.data.readers.streams import read_chunks
-from edgewise.data.readers.table_files import delimited_source
+from edgewise.data.readers.table_files import delimited_source, table_format
 from edgewise.errors import DataError
 
 FIELDS = ("user_id", "item_id", "rating", "timestamp")
@@ -24,6 +24,7 @@ GENRES = (
     *("Documentary", "Drama", "Fantasy", "Film-Noir", "Horror", "Musical", "Mystery"),
     *("Romance", "Sci-Fi", "Thriller", "War", "Western"),
 )
+NO_GENRE = ("unknown", "(no genres listed)")
 LAYOUTS = {"u.data": "u.item", "ratings.dat": "movies.dat", "ratings.csv": "movies.csv"}
 
 
@@ -49,7 +50,7 @@ def read(request: ReadRequest) -> RawTable:
         )
     movies = request.metadata or ratings.with_name(LAYOUTS[ratings.name])
     rows = join_rows(_rows(ratings, request.bad))
-    items = item_frame(_items(movies, request.bad)) if movies.is_file() else no_items()
+    items = _items(movies, request.bad) if movies.is_file() else no_items()
     files = (ratings.name, movies.name) if movies.is_file() else (ratings.name,)
     return RawTable(rows, items, layout=f"movielens {ratings.name}", files=files)
 
@@ -72,11 +73,13 @@ def _rows(path: Path, bad: BadRows) -> Iterator[pl.DataFrame]:
     return read_delimited(source, {name: name for name in FIELDS}, bad)
 
 
-def _items(path: Path, bad: BadRows) -> Iterator[dict[str, object]]:
-    if path.suffix == ".csv":
-        rows = delimited_rows(delimited_source(path, "csv"), {}, bad)
-        return item_records(rows, path, bad)
-    return _flagged_items(path) if path.name == "u.item" else _dat_items(path)
+def _items(path: Path, bad: BadRows) -> pl.DataFrame:
+    if table_format(path):
+        genre = pl.element()
+        return read_item_table(path, bad).with_columns(
+            pl.col("categories").list.filter(~genre.is_in(NO_GENRE))
+        )
+    return item_frame(_flagged_items(path) if path.name == "u.item" else _dat_items(path))
 
 
 def _flagged_items(path: Path) -> Iterator[dict[str, object]]:
@@ -91,7 +94,7 @@ def _dat_items(path: Path) -> Iterator[dict[str, object]]:
 
 
 def _item(item_id: str, title: str, genres: list[str]) -> dict[str, object]:
-    known = [genre for genre in genres if genre not in ("unknown", "(no genres listed)")]
+    known = [genre for genre in genres if genre not in NO_GENRE]
     return {"item_id": item_id, "title": title, "categories": known, "brand": "", "description": ""}
 
 

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
+
+import polars as pl
 
 from edgewise.data.readers.bad_rows import BadRows
 from edgewise.data.readers.columns import map_columns
 from edgewise.data.readers.delimited import read_delimited
 from edgewise.data.readers.delimited_layout import Delimited, read_header
-from edgewise.data.readers.item_tables import Row, delimited_rows, item_records
+from edgewise.data.readers.item_tables import (
+    Row,
+    delimited_rows,
+    item_records,
+    read_item_table,
+)
 from edgewise.data.readers.raw import RawTable, ReadRequest, item_frame, join_rows, no_items
 from edgewise.errors import DataError
 
@@ -44,9 +51,8 @@ def read(request: ReadRequest) -> RawTable:
     columns = map_columns(source.names, request.columns, inter.name)
     rows = join_rows(read_delimited(source, columns, request.bad))
     item = request.metadata or inter.with_suffix(".item")
-    records = _items(item, request.bad) if item.is_file() else None
-    items = item_frame(records) if records else no_items()
-    files = (inter.name, item.name) if records else (inter.name,)
+    items = _items(item, request.bad) if item.is_file() else no_items()
+    files = (inter.name, item.name) if item.is_file() else (inter.name,)
     return RawTable(rows, items, layout="recbole", files=files)
 
 
@@ -63,13 +69,15 @@ def _source(path: Path) -> tuple[Delimited, Mapping[str, str]]:
     return Delimited(path, "\t", tuple(types), quoted=False), types
 
 
-def _items(path: Path, bad: BadRows) -> Iterator[dict[str, object]]:
+def _items(path: Path, bad: BadRows) -> pl.DataFrame:
+    if path.suffix != ".item":
+        return read_item_table(path, bad)
     source, types = _source(path)
     column = map_columns(source.names, {}, path.name, items=True).get("categories", "")
     rows = delimited_rows(source, {}, bad)
     if types.get(column) == "token_seq":
         rows = map(_split_tokens, rows)
-    return item_records(rows, path, bad)
+    return item_frame(item_records(rows, path, bad))
 
 
 def _split_tokens(numbered: Row) -> Row:

@@ -17,9 +17,7 @@ LONG_FILE = 16 << 20
 
 
 def is_gzip(path: Path) -> bool:
-    """Whether a file says by name or first bytes that it is packed with gzip."""
-    if path.suffix == ".gz":
-        return True
+    """Whether a file's first bytes say gzip; its name may not, as some tools unpack and keep it."""
     with path.open("rb") as file:
         return file.read(2) == b"\x1f\x8b"
 

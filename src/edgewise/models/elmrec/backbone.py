@@ -5,14 +5,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import torch
-from transformers import T5Config, T5ForConditionalGeneration
+from transformers import AutoConfig, T5Config, T5ForConditionalGeneration
 from transformers.utils import logging as transformers_logging
 
 from edgewise.errors import ConfigError
 from edgewise.models.elmrec.config import BackboneConfig
+from edgewise.prompts.tokenizer import corpus_of, load_tokenizer, train_tokenizer
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
+
+    from edgewise.data.split import Split
 
 FROM_SCRATCH: dict[str, dict[str, int]] = {
     "tiny": {
@@ -47,6 +50,13 @@ def is_from_scratch(name: str) -> bool:
     return name in FROM_SCRATCH
 
 
+def build_tokenizer(config: BackboneConfig, split: Split) -> PreTrainedTokenizerBase:
+    """A checkpoint's own tokenizer, or one trained on the train rows' texts."""
+    if is_from_scratch(config.name):
+        return train_tokenizer(corpus_of(split), config.vocab_size)
+    return load_tokenizer(config.name)
+
+
 def build_t5(
     config: BackboneConfig, tokenizer: PreTrainedTokenizerBase, generator: torch.Generator
 ) -> T5ForConditionalGeneration:
@@ -59,6 +69,9 @@ def build_t5(
         return _random_t5(config, tokenizer, generator)
     transformers_logging.disable_progress_bar()
     try:
+        kind = AutoConfig.from_pretrained(config.name).model_type
+        if kind != "t5":
+            raise ValueError(f"it is a {kind} model")
         return T5ForConditionalGeneration.from_pretrained(
             config.name, dropout_rate=config.dropout, dtype=torch.float32
         )
@@ -81,7 +94,7 @@ def _random_t5(
                 dropout_rate=config.dropout,
                 pad_token_id=tokenizer.pad_token_id,
                 eos_token_id=tokenizer.eos_token_id,
-                decoder_start_token_id=tokenizer.pad_token_id,
+                decoder_start_token_id=tokenizer.pad_token_id,  # pyright: ignore[reportCallIssue]
                 **FROM_SCRATCH[config.name],
             )
         )
@@ -101,7 +114,7 @@ def _prefer_similar(t5: T5ForConditionalGeneration) -> None:
     """
     for stack in (t5.encoder, t5.decoder):
         for block in stack.block:
-            for layer in block.layer[:-1]:
+            for layer in block.layer[:-1]:  # pyright: ignore[reportIndexIssue]
                 attention = getattr(layer, "EncDecAttention", getattr(layer, "SelfAttention", None))
                 assert attention is not None
                 _tie(attention.q, attention.k, attention.n_heads, 0.15)

@@ -84,9 +84,11 @@ class WholeWordConfig:
     injection: Literal["addition", "prepending"] = "addition"
 
     def kind(self, task: Task) -> WholeWordKind:
+        """The kind of whole-word vectors of a task."""
         return getattr(self, task)
 
     def scale(self, task: Task) -> float:
+        """Alpha of a task."""
         return getattr(self, f"{task}_scale")
 
 
@@ -115,6 +117,7 @@ class GraphConfig:
 
     @property
     def folds(self) -> int:
+        """The number of edge folds, 0 = off."""
         if self.num_folds is None:
             return 5 if self.features == "spectral" else 0
         return self.num_folds
@@ -163,10 +166,18 @@ class ELMRecConfig:
         check(0 <= prompts.unknown_user_rate <= 1, "prompts.unknown_user_rate must lie in 0..1")
         check(prompts.max_history >= 1, "prompts.max_history must be at least 1")
         check(prompts.num_negatives >= 1, "prompts.num_negatives must be at least 1")
+        check(prompts.num_prompt_vectors >= 0, "prompts.num_prompt_vectors must not be negative")
+        check(
+            0 <= decoding.min_explanation_tokens <= prompts.explanation_tokens,
+            "decoding.min_explanation_tokens must lie in 0..prompts.explanation_tokens",
+        )
+        check(decoding.num_extra_candidates >= 0, "decoding.num_extra_candidates is negative")
+        check(0 <= self.backbone.dropout < 1, "backbone.dropout must lie in 0..1, 1 excluded")
         check(self.graph.folds != 1, "graph.num_folds must be 0 (off) or at least 2")
         check(decoding.num_beams >= 1, "decoding.num_beams must be at least 1")
         check(
-            decoding.explanation_beams % max(1, decoding.explanation_groups) == 0,
+            min(decoding.explanation_groups, decoding.explanation_beams) >= 1
+            and decoding.explanation_beams % decoding.explanation_groups == 0,
             "decoding.explanation_beams must be a multiple of decoding.explanation_groups",
         )
         trained_folds = self.graph.features == "trained" and self.graph.folds > 0

@@ -11,6 +11,7 @@ import numpy as np
 from edgewise.data.explanations import ExplanationPairs, explanation_split
 from edgewise.data.interactions import Histories
 from edgewise.data.split import Split
+from edgewise.errors import DataError
 from edgewise.models.elmrec.config import ELMRecConfig, PromptConfig
 from edgewise.prompts.batch import Batch, assemble
 from edgewise.prompts.entity_tokens import PieceTable
@@ -70,10 +71,12 @@ class ELMRecData:
         )
 
     def batch(self, step: int, part: slice) -> Batch:
+        """Batch ``step`` of the run; ``part`` selects this process's rows."""
         number, turn = divmod(step, len(self.tasks))
         return self.pool.batch(self.tasks[turn], number, self.batch_size, part)
 
     def validation(self) -> Mapping[Task, Sequence[Batch]]:
+        """Fixed batches of each task that has held-out rows."""
         return self.valid_batches
 
 
@@ -87,6 +90,9 @@ def build_data(
     """Draw on train rows for training and on validation rows for early stopping.
 
     Tasks without a single example (no review texts, say) are left out.
+
+    Raises:
+        DataError: no task has an example.
     """
     prompts = config.prompts
     texts = explanation_split(split, mode=prompts.explanations, seed=config.seed)
@@ -103,10 +109,17 @@ def build_data(
         folds=folds if config.graph.folds else None,
         seed=config.seed,
     )
-    tasks = tuple(task for task in prompts.tasks if len(pool.examples[task]))
+    tasks: tuple[Task, ...] = tuple(t for t in prompts.tasks if len(pool.examples[t]))
+    if not tasks:
+        raise DataError(
+            f"data set {split.dataset.name!r} has no training example of "
+            f"{', '.join(prompts.tasks)}: direct needs train rows, sequential users with two of "
+            "them, explanation review texts"
+        )
     held_out = _Validation(pool, split, texts.valid, tokenizer, prompts.explanation_tokens)
-    batches = {task: held_out.batches(task, config.training.batch_size) for task in tasks}
-    return ELMRecData(tasks, pool, {t: b for t, b in batches.items() if b}, config.training.batch_size)
+    size = config.training.batch_size
+    batches: dict[Task, list[Batch]] = {task: held_out.batches(task, size) for task in tasks}
+    return ELMRecData(tasks, pool, {t: b for t, b in batches.items() if b}, size)
 
 
 @dataclass(frozen=True)

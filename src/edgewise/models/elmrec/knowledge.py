@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -67,11 +67,25 @@ class GraphKnowledge:
 
 @dataclass(frozen=True, eq=False)
 class BuiltGraph:
-    """Features for training and for inference."""
+    """Features for training and for inference.
+
+    Attributes:
+        knowledge: features at the start of training.
+        lookup: module from (node, fold) to vectors, which the network trains with.
+        folds: of the edges, where the features are cross-fitted.
+    """
 
     knowledge: GraphKnowledge
     lookup: nn.Module
     folds: CrossFitted | None
+
+    def learned(self) -> GraphKnowledge:
+        """The knowledge after training: what was frozen stays, a trained layer 0 has moved."""
+        if not isinstance(self.lookup, TrainedGraphTable):
+            return self.knowledge
+        with torch.no_grad():
+            features = self.lookup.propagation().cpu().numpy()
+        return replace(self.knowledge, features=features)
 
 
 def build_graph(graph: BipartiteGraph, config: GraphConfig, width: int, seed: int) -> BuiltGraph:

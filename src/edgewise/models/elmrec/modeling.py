@@ -85,9 +85,26 @@ class ELMRecModel(nn.Module):
                 vectors = torch.where(is_new, batch.newcomers[:, None], vectors)
             vectors = torch.where((batch.node < 0)[..., None], self.no_entity, vectors)
         else:
-            order = batch.order if kind == "incremental" else _disordered(batch.order)
-            vectors = F.embedding(order.clamp(max=len(self.order_vectors) - 1), self.order_vectors)
+            order = batch.order.clamp(max=len(self.order_vectors) - 1)
+            if kind == "random":
+                order = self._disordered(order)
+            vectors = F.embedding(order, self.order_vectors)
         return self.whole_words.scale(batch.task) * vectors
+
+    def _disordered(self, order: torch.Tensor) -> torch.Tensor:
+        """Shuffle the indices of each example's words, keeping 0 and what belongs together.
+
+        Training draws a new order for every example. Inference has one order for all, so that an
+        answer depends neither on chance nor on the other prompts of a batch.
+        """
+        if self.training:
+            count = int(order.max()) + 1
+            keys = torch.rand(len(order), count, device=order.device)
+        else:
+            generator = torch.Generator().manual_seed(0)
+            keys = torch.rand(1, len(self.order_vectors), generator=generator)
+            keys = keys.to(order.device).repeat(len(order), 1)
+        return _sorted_by(keys, order)
 
     def embed(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
         """What the encoder reads: ``[P; x + alpha w]`` of Section 3.1.
@@ -122,22 +139,21 @@ class ELMRecModel(nn.Module):
         """Eq. 1: the mean over examples of the mean negative log-likelihood of target tokens."""
         assert batch.labels is not None
         states, mask = self.encode(batch)
+        # Given labels the library would compute a loss of its own as well.
         logits = self.t5(
             encoder_outputs=BaseModelOutput(last_hidden_state=states),  # type: ignore[arg-type]
             attention_mask=mask,
-            labels=batch.labels,
+            decoder_input_ids=self.t5.prepare_decoder_input_ids_from_labels(batch.labels),
         ).logits
         losses = F.cross_entropy(logits.float().transpose(1, 2), batch.labels, reduction="none")
         targets = batch.labels != -100
         return (losses.sum(dim=1) / targets.sum(dim=1)).mean()
 
 
-def _disordered(order: torch.Tensor) -> torch.Tensor:
-    """Shuffle the indices of each example's words, keeping 0 and what belongs together."""
-    count = int(order.max()) + 1
-    keys = torch.rand(len(order), count, device=order.device)
+def _sorted_by(keys: torch.Tensor, order: torch.Tensor) -> torch.Tensor:
+    """Renumber the words ``1..n`` of each row by their keys ``float[B, > n]`` in ``[0, 1)``."""
     keys[:, 0] = -1.0
-    present = torch.arange(count, device=order.device)[None] <= order.amax(dim=1, keepdim=True)
+    present = torch.arange(keys.shape[1], device=order.device)[None] <= order.amax(1, keepdim=True)
     shuffled = keys.masked_fill(~present, 2.0).argsort(dim=1)
     return shuffled.gather(1, order)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from edgewise.configuration import check, nearest, updated
 from edgewise.models.elmrec.config import ELMRecConfig
@@ -62,7 +62,7 @@ def _paper(
     return build
 
 
-def _plain(**changes: dict[str, object]) -> Callable[[], ELMRecConfig]:
+def _plain(**changes: Mapping[str, object]) -> Callable[[], ELMRecConfig]:
     """A predecessor of ELMRec, made of the same parts, without the graph and the reranking."""
 
     def build() -> ELMRecConfig:

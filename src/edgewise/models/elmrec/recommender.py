@@ -2,42 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 import torch
 
-from edgewise.configuration import with_overrides
+from edgewise.configuration import check, with_overrides
 from edgewise.data.candidates import CandidateLists
 from edgewise.data.interactions import Histories
 from edgewise.data.recommendations import Recommendations
 from edgewise.data.split import Split
-from edgewise.decoding.beam import beam_search
-from edgewise.decoding.candidates import score_candidates
-from edgewise.decoding.diverse import diverse_beam_search
-from edgewise.decoding.trie import TokenTable
-from edgewise.errors import ConfigError, ModelFolderError
+from edgewise.errors import ConfigError, UnknownIdError
 from edgewise.graph.bipartite import BipartiteGraph
-from edgewise.models.elmrec.backbone import build_t5, is_from_scratch
+from edgewise.models.elmrec.backbone import build_t5, build_tokenizer
 from edgewise.models.elmrec.config import ELMRecConfig
 from edgewise.models.elmrec.examples import build_data, wordings
+from edgewise.models.elmrec.inference import Inference, check_known
 from edgewise.models.elmrec.knowledge import GraphKnowledge, build_graph
 from edgewise.models.elmrec.modeling import ELMRecModel, GraphTable
+from edgewise.models.elmrec.plan import FitPlan
 from edgewise.models.elmrec.presets import preset
-from edgewise.prompts.batch import Batch, assemble
 from edgewise.prompts.entity_tokens import PieceTable, build_piece_table
 from edgewise.prompts.templates import Task
-from edgewise.prompts.tokenizer import corpus_of, load_tokenizer, train_tokenizer
 from edgewise.prompts.writing import PromptWriter
 from edgewise.training.loop import Progress, train
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
-
-_TOKENS_AT_ONCE = 20_000
 
 
 class ELMRec:
@@ -83,6 +76,7 @@ class ELMRec:
         folder: str | Path | None = None,
         resume: bool = False,
         show_progress: bool = False,
+        on_plan: Callable[[FitPlan], None] | None = None,
     ) -> Self:
         """Learn from train rows, keeping the weights of the best epoch on validation rows.
 
@@ -91,10 +85,11 @@ class ELMRec:
             folder: for checkpoints and TensorBoard logs.
             resume: go on from the folder's checkpoint.
             show_progress: print a progress bar.
+            on_plan: told what is about to be trained, before the first step.
         """
         config, dataset = self.config, split.dataset
         generator = torch.Generator().manual_seed(config.seed)
-        tokenizer = _tokenizer_for(config, split)
+        tokenizer = build_tokenizer(config.backbone, split)
         table = build_piece_table(tokenizer, dataset.num_users, dataset.num_items)
         t5 = build_t5(config.backbone, tokenizer, generator)
         graph = BipartiteGraph.from_interactions(split.train, dataset.num_users, dataset.num_items)
@@ -103,6 +98,8 @@ class ELMRec:
         model = ELMRecModel(
             t5, config.prompts, config.whole_words, built.lookup, table.num_nodes, generator
         )
+        if on_plan is not None:
+            on_plan(FitPlan.of(model, data, config.training.epochs))
         self.curves = train(
             model,
             data,
@@ -112,12 +109,8 @@ class ELMRec:
             resume=resume,
             show_progress=show_progress,
         )
-        knowledge = built.knowledge
-        if config.graph.features == "trained":
-            with torch.no_grad():
-                features = built.lookup.propagation().cpu().numpy()  # type: ignore[operator]
-            knowledge = replace(knowledge, features=features)
-        self._become(model, tokenizer, table, knowledge, split.known_before("valid"), data.tasks)
+        histories = split.known_before("valid")
+        self._become(model, tokenizer, table, built.learned(), histories, data.tasks)
         return self
 
     def _become(
@@ -135,7 +128,7 @@ class ELMRec:
         self._model = model.to(device).eval()
         self.tokenizer, self.table, self.knowledge = tokenizer, table, knowledge
         self.histories, self.tasks = histories, tasks
-        self._spellings = TokenTable(*table.item_targets())
+        self._inference = Inference(self._model, table)
         self._writer = PromptWriter(table, self.config.prompts.max_history)
         self._wordings = wordings(self.config.prompts)
 
@@ -143,7 +136,9 @@ class ELMRec:
     def model(self) -> ELMRecModel:
         """The fitted network."""
         if self._model is None:
-            raise ConfigError("this ELMRec is not fitted yet: call fit(split) or load(folder) first")
+            raise ConfigError(
+                "this ELMRec is not fitted yet: call fit(split) or load(folder) first"
+            )
         return self._model
 
     # Recommending
@@ -157,18 +152,22 @@ class ELMRec:
             users: user indices.
             k: items each; fewer only where fewer unseen items exist.
             histories: of all users; those known at :meth:`fit` if left out.
+
+        Raises:
+            UnknownIdError: a user or an item of a history is not in the data set.
         """
         self._require("sequential")
-        known = histories or self.histories
         users = np.asarray(users, dtype=np.int64)
-        rows = [known[user] for user in users]
-        return self._search(users, users, rows, k, None)
+        return self._search(users, users, self._histories_of(users, histories), k, None)
 
     def recommend_new(self, histories: Sequence[np.ndarray], k: int = 10) -> Recommendations:
         """The next k items of people who are not in the data, from the items they have.
 
         Their graph vectors are propagated from those items, and they are spelled as an unknown
         user. ``user_index`` counts the histories.
+
+        Raises:
+            UnknownIdError: an item is not in the data set.
         """
         self._require("sequential")
         rows = [np.asarray(row, dtype=np.int64) for row in histories]
@@ -192,46 +191,41 @@ class ELMRec:
                 lists is then not read.
             task: ``direct`` (the default where it was trained) puts the candidates into the prompt,
                 ``sequential`` the history.
+
+        Raises:
+            UnknownIdError: a user or an item is not in the data set.
         """
         task = task or ("direct" if "direct" in self.tasks else "sequential")
         self._require(task)
         lists = [candidates[row] for row in range(len(candidates))]
+        self._check_items(candidates.items)
         users = candidates.user_index if new_users is None else np.full(len(lists), -1)
         newcomers = None if new_users is None else self._newcomers(new_users)
+        wording = self._wordings.for_inference(task)
         if task == "direct":
-            prompts = self._writer.direct(users, lists, self._wordings.for_inference(task))
+            self._check_users(users[users >= 0] if new_users is not None else users)
+            prompts = self._writer.direct(users, lists, wording)
         else:
-            known = histories or self.histories
-            rows = new_users if new_users is not None else [known[user] for user in users]
-            prompts = self._writer.sequential(users, rows, self._wordings.for_inference(task))
-        scores: list[np.ndarray] = []
-        for rows_at_once, states, mask in self._encoded(task, prompts, newcomers):
-            part = [lists[row] for row in rows_at_once]
-            scores += score_candidates(self.model.t5, states, mask, self._spellings, part)
-        return np.concatenate([*scores, np.empty(0, dtype=np.float32)])
+            rows = self._histories_of(users, histories) if new_users is None else new_users
+            prompts = self._writer.sequential(users, rows, wording)
+        return self._inference.score(task, prompts, lists, newcomers)
 
     def explain(self, pairs: Sequence[tuple[int, int]]) -> list[str]:
-        """Why each user may like each item, in one line (diverse beam search)."""
+        """Why each user may like each item, in one line (diverse beam search).
+
+        Raises:
+            UnknownIdError: a user or an item is not in the data set.
+        """
         self._require("explanation")
-        users, items = (np.array(column) for column in zip(*pairs, strict=True)) if pairs else ([], [])
-        wording = self._wordings.for_inference("explanation")
-        prompts = self._writer.explanation(np.asarray(users), np.asarray(items), wording)
-        texts: list[str] = []
-        search = self.config.decoding
-        for _, states, mask in self._encoded("explanation", prompts, None, rows_at_once=16):
-            tokens = diverse_beam_search(
-                self.model.t5,
-                states,
-                mask,
-                num_beams=search.explanation_beams,
-                num_groups=search.explanation_groups,
-                diversity_penalty=search.diversity_penalty,
-                min_new_tokens=search.min_explanation_tokens,
-                max_new_tokens=self.config.prompts.explanation_tokens,
-                eos_token_id=self.table.eos_id,
-                pad_token_id=self.table.pad_id,
-            )
-            texts += self.tokenizer.batch_decode(tokens, skip_special_tokens=True)
+        users, items = np.array(pairs, dtype=np.int64).reshape(-1, 2).T
+        self._check_users(users)
+        self._check_items(items)
+        prompts = self._writer.explanation(
+            users, items, self._wordings.for_inference("explanation")
+        )
+        longest = self.config.prompts.explanation_tokens
+        tokens = self._inference.write(prompts, self.config.decoding, longest)
+        texts = self.tokenizer.batch_decode(tokens, skip_special_tokens=True)
         return [" ".join(text.split()) for text in texts]
 
     def _require(self, task: Task) -> None:
@@ -250,59 +244,38 @@ class ELMRec:
         k: int,
         newcomers: np.ndarray | None,
     ) -> Recommendations:
-        """Beam search over the catalogue for k + N items, then Section 4.2's reranking."""
-        search = self.config.decoding
+        """The k best items of each prompt; ``users`` are spelled, ``names`` stand in the result."""
+        check(k >= 1, f"k = {k}: must be 1 or more")
         wording = self._wordings.for_inference("sequential")
         prompts = self._writer.sequential(users, histories, wording)
-        wanted = k + (search.num_extra_candidates if search.rerank else 0)
-        items: list[np.ndarray] = []
-        scores: list[np.ndarray] = []
-        for rows, states, mask in self._encoded("sequential", prompts, newcomers):
-            seen = [np.unique(histories[row]) for row in rows] if search.rerank else None
-            found, likelihood = beam_search(
-                self.model.t5,
-                states,
-                mask,
-                self._spellings.trie,
-                num_beams=search.num_beams,
-                num_results=wanted,
-                banned=seen,
-            )
-            exists = found >= 0
-            items += [row[keep][:k] for row, keep in zip(found, exists, strict=True)]
-            scores += [row[keep][:k] for row, keep in zip(likelihood, exists, strict=True)]
+        search = self.config.decoding
+        items, scores = self._inference.rank(prompts, k, search, histories, newcomers)
         return Recommendations.from_lists(names, items, scores)
 
+    def _histories_of(self, users: np.ndarray, histories: Histories | None) -> list[np.ndarray]:
+        known = self.histories if histories is None else histories
+        self._check_users(users)
+        if len(users) and int(users.max()) >= len(known):
+            raise UnknownIdError(
+                f"user_index {int(users.max())}: the given histories cover {len(known)} users; "
+                "pass those of all users, or use recommend_new for people not in the data"
+            )
+        self._check_items(known.items)
+        return [known[user] for user in users]
+
     def _newcomers(self, histories: Sequence[np.ndarray]) -> np.ndarray:
-        return np.stack([self.knowledge.new_user(np.asarray(row)) for row in histories])
+        """Graph vectors of people not in the data, ``float32[B, D]``."""
+        rows = [np.asarray(row, dtype=np.int64) for row in histories]
+        self._check_items(np.concatenate([*rows, np.empty(0, dtype=np.int64)]))
+        width = self.knowledge.features.shape[1]
+        vectors = [self.knowledge.new_user(row) for row in rows]
+        return np.array(vectors, dtype=np.float32).reshape(len(rows), width)
 
-    @torch.no_grad()
-    def _encoded(
-        self,
-        task: Task,
-        prompts: Sequence[np.ndarray],
-        newcomers: np.ndarray | None,
-        rows_at_once: int | None = None,
-    ) -> Iterator[tuple[range, torch.Tensor, torch.Tensor]]:
-        """Encode prompts a few at a time: their rows, encoder states and mask."""
-        device = next(self.model.t5.parameters()).device
-        start = 0
-        while start < len(prompts):
-            # Three tokens a piece is what an id takes; a batch is bounded in tokens, not rows.
-            size = rows_at_once or max(1, _TOKENS_AT_ONCE // (3 * max(1, len(prompts[start]))))
-            rows = range(start, min(start + size, len(prompts)))
-            batch = assemble(self.table, task, [prompts[row] for row in rows])
-            if newcomers is not None:
-                batch = replace(batch, newcomers=torch.from_numpy(newcomers[rows.start : rows.stop]))
-            states, mask = self._encode(batch.to(device))
-            yield rows, states, mask
-            start = rows.stop
+    def _check_users(self, users: np.ndarray) -> None:
+        check_known("user", users, self.table.num_users)
 
-    def _encode(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
-        with torch.random.fork_rng(devices=[]):
-            # Only "random" whole words draw numbers; a fixed seed makes them repeatable.
-            torch.manual_seed(self.config.seed)
-            return self.model.encode(batch)
+    def _check_items(self, items: np.ndarray) -> None:
+        check_known("item", items, self.table.num_items)
 
     # Keeping
 
@@ -322,9 +295,3 @@ class ELMRec:
         from edgewise.models.elmrec.storage import load_elmrec
 
         return load_elmrec(cls, folder)
-
-
-def _tokenizer_for(config: ELMRecConfig, split: Split) -> PreTrainedTokenizerBase:
-    if is_from_scratch(config.backbone.name):
-        return train_tokenizer(corpus_of(split), config.backbone.vocab_size)
-    return load_tokenizer(config.backbone.name)

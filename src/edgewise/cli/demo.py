@@ -1,0 +1,92 @@
+"""``edgewise demo``: the whole journey on a shop made up for it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from edgewise.cli.evaluate import measure
+from edgewise.cli.help import examples
+from edgewise.cli.render import command_line, console, list_table, plan_table
+from edgewise.configuration import check, nearest
+
+if TYPE_CHECKING:
+    from edgewise.data.interactions import Dataset
+    from edgewise.models.elmrec.plan import FitPlan
+    from edgewise.reporting.examples import ExplanationExample, UserExample
+    from edgewise.runs.opening import Run
+
+EXAMPLES = examples("edgewise demo", "edgewise demo --out runs/quick --quick")
+_METHODS = ("elmrec",)
+
+
+def demo(
+    out: Annotated[
+        Path, typer.Option(help="The run folder; an older demo in it is replaced.")
+    ] = Path("runs/demo"),
+    method: Annotated[str, typer.Option(help="What to train: elmrec.")] = "elmrec",
+    seed: Annotated[int, typer.Option(help="Seed of the shop and of the training.")] = 0,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="A smaller shop and two epochs: seconds, poor results.")
+    ] = False,
+) -> None:
+    """Make a shop, train on it, measure, recommend, explain, and write OUT/report.html."""
+    check(method in _METHODS, f"--method {method}: no such method.{nearest(method, _METHODS)}")
+    from edgewise.data.synthetic import make_demo_shop
+    from edgewise.reporting.examples import explanation_examples, user_examples
+    from edgewise.reporting.page import Story, render_page
+    from edgewise.runs.evaluating import Conditions, trained_tasks
+    from edgewise.runs.info import write_text
+
+    sizes = {"num_users": 80, "num_items": 144} if quick else {}
+    dataset = make_demo_shop(seed, **sizes)
+    run = _trained(out, dataset, seed, ["training.epochs=2"] if quick else [])
+    results = [measure(run, task, Conditions()) for task in trained_tasks(run)]
+    users, texts = user_examples(run), explanation_examples(run)
+    for user in users:
+        _print_user(user)
+    for text in texts:
+        _print_explanation(text)
+    report = out / "report.html"
+    write_text(report, render_page(Story(run, results, users, texts)))
+    typer.echo(f"\nwrote {report}: open it in a browser")
+
+
+def _trained(out: Path, dataset: Dataset, seed: int, changes: list[str]) -> Run:
+    """Train as ``edgewise fit elmrec --preset tiny`` does, with the shop beside the run."""
+    from edgewise.runs.fitting import fit_run
+    from edgewise.runs.folder import prepare_folder
+    from edgewise.runs.info import DataInfo, RunInfo
+    from edgewise.runs.settings import resolve_config
+
+    config = resolve_config("tiny", assignments=[f"seed={seed}", *changes])
+    info = RunInfo(config, DataInfo.of(dataset, out / "data"), command=command_line())
+    prepare_folder(out, info, force=True)
+    dataset.save(str(out / "data"))
+
+    def show(plan: FitPlan) -> None:
+        console().print(plan_table(plan, info, out))
+
+    return fit_run(out, info, dataset, show_progress=True, on_plan=show)
+
+
+def _print_user(user: UserExample) -> None:
+    rows = [("", item.title, item.shelf) for item in user.history]
+    columns = ("", "title", "shelf")
+    heading = f"{user.user_id}: the {len(rows)} newest of {user.history_length} purchases"
+    console().print(list_table(heading, rows, columns))
+    lists = [
+        (str(rank), item.title + (" (bought next)" if item.held_out else ""), item.shelf)
+        for rank, item in enumerate(user.recommended, start=1)
+    ]
+    console().print(list_table(f"{user.user_id}: recommended", lists, columns))
+
+
+def _print_explanation(example: ExplanationExample) -> None:
+    typer.echo(f"\n{example.item.title} for {example.user_id}")
+    typer.echo(f"  the model writes:  {example.written}")
+    typer.echo(f"  the user wrote:    {example.own_words}")
+    speaking = ", ".join(f"{title} ({share:.0%})" for title, share in example.speaking)
+    typer.echo(f"  what speaks for it: {speaking or 'nothing the graph knows of'}")

@@ -1,0 +1,124 @@
+"""``edgewise evaluate``: measure a run, each task beside a baseline."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from edgewise.cli.errors import warn
+from edgewise.cli.help import examples
+from edgewise.cli.render import command_line, console, progress_bar
+from edgewise.configuration import check, nearest
+from edgewise.errors import ConfigError
+
+if TYPE_CHECKING:
+    from edgewise.prompts.templates import Task
+    from edgewise.runs.evaluating import Conditions, TaskResult
+    from edgewise.runs.opening import Run
+
+EXAMPLES = examples(
+    "edgewise evaluate runs/mine",
+    "edgewise evaluate runs/mine --task direct --split valid -k 1 -k 10",
+    "edgewise evaluate runs/mine --task sequential --no-rerank --json results/raw-lists.json",
+)
+
+
+def evaluate(
+    run: Annotated[Path, typer.Argument(help="A run folder, made by 'edgewise fit'.")],
+    task: Annotated[
+        list[str] | None,
+        typer.Option(help="direct, sequential or explanation; repeatable; all trained if absent."),
+    ] = None,
+    split: Annotated[str, typer.Option(help="The held-out part: test or valid.")] = "test",
+    json_file: Annotated[
+        Path | None, typer.Option("--json", help="Write everything into this file, too.")
+    ] = None,
+    max_users: Annotated[
+        int | None, typer.Option(help="Measure a seeded sample of the users, for a quick look.")
+    ] = None,
+    negatives: Annotated[
+        int, typer.Option(help="Items beside each held-out one in the direct task.")
+    ] = 99,
+    k: Annotated[list[int] | None, typer.Option("-k", help="List length; repeatable.")] = None,
+    data: Annotated[
+        Path | None, typer.Option(help="Where the data set stands, if it has moved.")
+    ] = None,
+    no_rerank: Annotated[
+        bool,
+        typer.Option("--no-rerank", help="Raw sequential lists, which may hold seen items."),
+    ] = False,
+) -> None:
+    """Measure a run on rows it never saw; popularity is printed beside.
+
+    Direct: find the held-out item among 99 others. Sequential: find it in the whole catalogue.
+    Explanation: come close to what the user wrote.
+    """
+    _check_choices(task or [], split)
+    from edgewise.runs.evaluating import Conditions
+    from edgewise.runs.opening import open_run
+
+    opened = open_run(run, data)
+    conditions = Conditions(split, tuple(k or (5, 10)), negatives, max_users, not no_rerank)
+    tasks = _tasks(opened, task, split)
+    results = [measure(opened, each, conditions) for each in tasks]
+    if json_file is not None:
+        from edgewise.runs.info import write_text
+
+        write_text(json_file, json.dumps(_combined(opened, results), indent=2) + "\n")
+        typer.echo(f"wrote {json_file}")
+
+
+def measure(run: Run, task: Task, conditions: Conditions) -> TaskResult:
+    """Evaluate one task, print its table and keep the result in the run folder."""
+    from edgewise.evaluation.comparison import comparison_table
+    from edgewise.runs.evaluating import evaluate_task, save_result
+
+    with progress_bar(task) as told:
+        result = evaluate_task(run, task, conditions, told)
+    console().print(comparison_table(result.reports, title=task))
+    save_result(result, run.folder / "evaluation", conditions)
+    return result
+
+
+def _check_choices(tasks: list[str], part: str) -> None:
+    known = ("direct", "sequential", "explanation")
+    for task in tasks:
+        check(task in known, f"--task {task}: no such task.{nearest(task, known)}")
+    check(
+        part in ("test", "valid"),
+        f"--split {part}: no such part.{nearest(part, ('test', 'valid'))}",
+    )
+
+
+def _tasks(run: Run, asked: list[str] | None, part: str) -> list[Any]:
+    """The tasks to measure: those asked for, or all that were trained and have held-out rows."""
+    from edgewise.runs.evaluating import texts_of, trained_tasks
+
+    for task in asked or []:
+        if task not in run.model.tasks:
+            raise ConfigError(
+                f"--task {task}: {run.folder} was not trained for it, only for "
+                f"{', '.join(trained_tasks(run))}"
+            )
+    tasks = list(dict.fromkeys(asked or trained_tasks(run)))
+    if "explanation" in tasks and not len(getattr(texts_of(run), part)):
+        warn(f"explanation: no review belongs to the {part} part, nothing to measure")
+        tasks.remove("explanation")
+    return tasks
+
+
+def _combined(run: Run, results: list[TaskResult]) -> dict[str, Any]:
+    from edgewise.model_folder import versions
+    from edgewise.runs.machine import describe_machine
+
+    return {
+        "kind": "edgewise evaluation",
+        "command": command_line(),
+        "run": run.info.to_dict(),
+        "versions": versions(),
+        "machine": describe_machine(),
+        "results": {result.task: result.to_dict() for result in results},
+    }

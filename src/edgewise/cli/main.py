@@ -1,0 +1,88 @@
+"""``edgewise``: the console entry. Each verb is a file of this folder.
+
+Verbs import torch and the like when they run, so that ``--help`` answers at once.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from edgewise.cli import demo, evaluate, explain, fit, recommend
+from edgewise.cli.errors import ClearErrors
+from edgewise.cli.help import examples
+
+_JOURNEY = ["demo", "data", "fit", "evaluate", "recommend", "explain"]
+
+
+class Edgewise(ClearErrors):
+    """Reads ``edgewise data`` with all that it imports only when it is called."""
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        if args and args[0] == "data":
+            from edgewise.cli.data import app as data_app
+
+            return "data", typer.main.get_group(data_app), args[1:]
+        return super().resolve_command(ctx, args)
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        return sorted(super().list_commands(ctx), key=_JOURNEY.index)
+
+
+app = typer.Typer(
+    cls=Edgewise,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="Recommendations from language models that read the user-item graph.",
+    epilog=examples(
+        "edgewise demo",
+        "edgewise data import ratings.csv --out data/mine",
+        "edgewise fit elmrec --data data/mine --out runs/mine",
+        "edgewise evaluate runs/mine",
+        "edgewise recommend runs/mine --users u1 u2",
+    ),
+)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from edgewise import __version__
+
+        typer.echo(f"edgewise {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_print_version, is_eager=True, help="Print the version and stop."
+        ),
+    ] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
+) -> None:
+    """Options of all commands; ``--debug`` is read by :class:`ClearErrors`."""
+
+
+@app.command("data", help="Import, describe and make data sets.")
+def _data() -> None:
+    """Stands in the list of commands; see :class:`Edgewise`."""
+
+
+app.add_typer(fit.app, name="fit")
+app.command(epilog=evaluate.EXAMPLES)(evaluate.evaluate)
+app.command(epilog=recommend.EXAMPLES)(recommend.recommend)
+app.command(epilog=explain.EXAMPLES)(explain.explain)
+app.command(epilog=demo.EXAMPLES)(demo.demo)
+
+
+def main() -> None:
+    """The console entry."""
+    app(prog_name="edgewise")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""What a run looks like to somebody who sees it for the first time."""

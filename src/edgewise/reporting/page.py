@@ -1,0 +1,171 @@
+"""``report.html``: one file that explains itself, pictures included."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from html import escape
+
+from edgewise.evaluation.comparison import paired_differences
+from edgewise.evaluation.intervals import Estimate
+from edgewise.evaluation.report import RankingReport, Report
+from edgewise.reporting.examples import ExplanationExample, Shown, UserExample
+from edgewise.reporting.figures import learning_curves, whole_word_maps
+from edgewise.reporting.style import CSS
+from edgewise.reporting.wording import CURVES, EXPLAINED, HOW_TO_READ, MAPS, NEXT, TASKS, USERS
+from edgewise.runs.evaluating import TaskResult
+from edgewise.runs.opening import Run
+
+
+@dataclass(frozen=True)
+class Story:
+    """Everything a report tells of a run."""
+
+    run: Run
+    results: Sequence[TaskResult]
+    users: Sequence[UserExample]
+    explanations: Sequence[ExplanationExample]
+
+
+def render_page(story: Story) -> str:
+    """The whole page; it loads nothing from anywhere."""
+    title = f"ELMRec on {escape(story.run.dataset.name)}"
+    sections = [
+        _head(story.run, title),
+        _section("How good is it?", [HOW_TO_READ, *map(_result, story.results)]),
+        _section("How did it learn?", [CURVES, _curves(story.run)]),
+        _section("What does the graph add?", [MAPS, _maps(story.run)]),
+        _section("What does it recommend?", [USERS, _cards(map(_user, story.users))]),
+    ]
+    if story.explanations:
+        cards = _cards(map(_explanation, story.explanations))
+        sections.append(_section("How does it explain?", [EXPLAINED, cards]))
+    sections.append(_section("How to go on", [NEXT.format(run=escape(str(story.run.folder)))]))
+    return (
+        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        f"<title>{title}</title>\n<style>{CSS}</style>\n</head>\n<body>\n"
+        + "\n".join(sections)
+        + "\n</body>\n</html>\n"
+    )
+
+
+def _head(run: Run, title: str) -> str:
+    dataset, info = run.dataset, run.info
+    facts = (
+        f"{dataset.num_users:,} users, {dataset.num_items:,} items, "
+        f"{len(dataset.interactions):,} purchases; {info.split_kind} split, seed "
+        f"{info.config.seed}; trained for {info.training_seconds / 60:.1f} minutes on "
+        f"{info.machine.get('gpu', info.machine['processor'])} ({info.machine['cores']} cores)."
+    )
+    return (
+        f"<h1>{title}</h1>\n<p>A small T5 language model reads users and items as text. Each "
+        "name it reads also carries a vector that has travelled along the graph of who bought "
+        "what, so the model knows who is near whom before it reads a word. This page shows what "
+        f'came of it.</p>\n<p class="faint small">{escape(facts)}</p>'
+    )
+
+
+def _section(heading: str, parts: Iterable[str]) -> str:
+    return "\n".join([f"<section>\n<h2>{heading}</h2>", *parts, "</section>"])
+
+
+def _result(result: TaskResult) -> str:
+    name, about = TASKS[result.task]
+    first = next(iter(result.reports.values()))
+    counted = f"{len(first.rows):,} " + ("users" if isinstance(first, RankingReport) else "pairs")
+    return (
+        f'<h3>{name} <span class="faint">({counted})</span></h3>\n<p>{about}</p>\n'
+        f'<div class="scroll">{_metrics(result.reports)}</div>'
+    )
+
+
+def _metrics(reports: Mapping[str, Report]) -> str:
+    systems = list(reports)
+    differences = _differences(list(reports.values()))
+    heads = [*systems, *(["difference"] if differences else [])]
+    rows = [f"<tr><th>metric</th>{''.join(f'<th class=number>{h}</th>' for h in heads)}</tr>"]
+    for metric in reports[systems[0]].metrics:
+        cells = [_cell(report.metrics[metric], report) for report in reports.values()]
+        if differences:
+            judged = not metric.startswith("PopularShare")  # neither good nor bad by itself
+            cells.append(_difference(differences.get(metric), judged))
+        rows.append(f"<tr><td>{metric}</td>{''.join(cells)}</tr>")
+    return "<table>\n" + "\n".join(rows) + "\n</table>"
+
+
+def _differences(reports: list[Report]) -> dict[str, Estimate]:
+    ours, other = reports
+    if isinstance(ours, RankingReport) and isinstance(other, RankingReport):
+        return paired_differences(ours, other)
+    return {}
+
+
+def _cell(estimate: Estimate, report: Report) -> str:
+    form = ".3f" if isinstance(report, RankingReport) else ".1f"
+    return f'<td class="number">{_spelled(estimate, form)}</td>'
+
+
+def _difference(estimate: Estimate | None, judged: bool) -> str:
+    if estimate is None or estimate.low is None:
+        return '<td class="number">-</td>'
+    sure = "hit" if judged and estimate.low > 0 else ""
+    return f'<td class="number {sure}">{_spelled(estimate, "+.3f")}</td>'
+
+
+def _spelled(estimate: Estimate, form: str) -> str:
+    if estimate.low is None:
+        return f"{estimate.mean:{form}}"
+    interval = f"{estimate.low:{form}} to {estimate.high:{form}}"
+    return f'{estimate.mean:{form}} <span class="faint small">{interval}</span>'
+
+
+def _curves(run: Run) -> str:
+    pictures = learning_curves(run)
+    return (
+        f'<picture><source srcset="{pictures["dark"]}" media="(prefers-color-scheme: dark)">'
+        f'<img alt="learning curves" src="{pictures["light"]}"></picture>'
+    )
+
+
+def _maps(run: Run) -> str:
+    return "\n".join(
+        f'<img class="paper" alt="{kind} before and after propagation" src="{address}">'
+        for kind, address in whole_word_maps(run).items()
+    )
+
+
+def _cards(cards: Iterable[str]) -> str:
+    return '<div class="cards">\n' + "\n".join(cards) + "\n</div>"
+
+
+def _user(user: UserExample) -> str:
+    return (
+        f'<div class="card"><h3>{escape(user.user_id)}</h3>\n'
+        f'<div class="small faint">bought ({len(user.history)} newest of {user.history_length})'
+        f"</div>\n{_items(user.history)}\n"
+        f'<div class="small faint">recommended next</div>\n{_items(user.recommended)}\n'
+        f'<div class="small faint">really bought next</div>\n{_items(user.taken)}</div>'
+    )
+
+
+def _items(items: Sequence[Shown]) -> str:
+    lines = []
+    for item in items:
+        title = escape(item.title)
+        marked = f'<span class="hit">{title} &#10003;</span>' if item.held_out else title
+        lines.append(f'<li>{marked} <span class="small faint">{escape(item.shelf)}</span></li>')
+    return f"<ol>{''.join(lines)}</ol>"
+
+
+def _explanation(example: ExplanationExample) -> str:
+    speaking = ", ".join(f"{escape(title)} ({share:.0%})" for title, share in example.speaking)
+    return (
+        f'<div class="card"><h3>{escape(example.item.title)} for {escape(example.user_id)}</h3>\n'
+        f'<div class="small faint">the model writes</div>\n'
+        f'<blockquote class="written">{escape(example.written)}</blockquote>\n'
+        f'<div class="small faint">the user wrote</div>\n'
+        f"<blockquote>{escape(example.own_words)}</blockquote>\n"
+        f'<div class="small faint">what speaks for it in the history</div>\n'
+        f"<p>{speaking or 'nothing the graph knows of'}</p></div>"
+    )

@@ -1,0 +1,100 @@
+"""``edgewise data`` from the command line."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from edgewise.cli.data import app, parse_columns
+from edgewise.data.storage import dataset_checksum, load_dataset
+from edgewise.errors import ConfigError, DataError
+
+CSV = "reviewer,item,time,stars\n" + "".join(
+    f"u{user},i{item},{user + item},{1 + (user + item) % 5}\n"
+    for user in range(6)
+    for item in range(6)
+)
+
+
+def run(*words: object) -> str:
+    result = CliRunner().invoke(app, [str(word) for word in words], catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    return result.output
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    path = tmp_path / "log.csv"
+    path.write_text(CSV)
+    return path
+
+
+def test_import_and_info(source: Path, tmp_path: Path) -> None:
+    out = tmp_path / "set"
+    options = ["--column", "user_id=reviewer", "--min-rating", "3", "--k-core", "3"]
+    printed = run("import", source, "--out", out, *options, "--name", "hand")
+    assert "min-rating 3" in printed
+    assert "k-core 3" in printed
+    dataset = load_dataset(out)
+    assert dataset.interactions.rating is not None
+    assert dataset.interactions.rating.min() == 3
+    assert "hand" in run("info", out)
+    found = json.loads(run("info", out, "--json"))
+    assert found["interactions"] == len(dataset.interactions)
+    assert found["users"] == dataset.num_users == 6
+
+
+def test_info_plot(source: Path, tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    run("import", source, "--out", tmp_path / "set", "--column", "user_id=reviewer")
+    run("info", tmp_path / "set", "--plot", tmp_path / "figure.png")
+    assert (tmp_path / "figure.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_bad_rows_are_printed(source: Path, tmp_path: Path) -> None:
+    source.write_text(CSV + "u,i,soon,1\nu,i\n")
+    words = ["import", source, "--out", tmp_path / "set", "--column", "user_id=reviewer"]
+    with pytest.raises(DataError, match=r"log\.csv, line 39"):
+        run(*words)
+    assert not (tmp_path / "set").exists()
+    printed = run(*words, "--on-bad-rows", "skip")
+    assert "left out: missing field" in printed
+    assert "left out: unparsable time" in printed
+
+
+def test_force(source: Path, tmp_path: Path) -> None:
+    words = ["import", source, "--out", tmp_path / "set", "--column", "user_id=reviewer"]
+    run(*words)
+    with pytest.raises(DataError, match="--force"):
+        run(*words)
+    run(*words, "--force", "--max-users", "2")
+    assert load_dataset(tmp_path / "set").num_users == 2
+
+
+def test_demo(tmp_path: Path) -> None:
+    printed = run("demo", "--out", tmp_path / "one", "--seed", "3")
+    assert "same-day ties" in printed
+    run("demo", "--out", tmp_path / "two", "--seed", "3")
+    run("demo", "--out", tmp_path / "three", "--seed", "4")
+    sums = [dataset_checksum(tmp_path / name) for name in ("one", "two", "three")]
+    assert sums[0] == sums[1] != sums[2]
+
+
+def test_column_pairs() -> None:
+    assert parse_columns(["user_id=a=b", "timestamp="]) == {"user_id": "a=b", "timestamp": ""}
+    with pytest.raises(ConfigError, match="--column user_id: write FIELD=COLUMN"):
+        parse_columns(["user_id"])
+
+
+def test_data_code_loads_neither_torch_nor_matplotlib() -> None:
+    code = (
+        "import sys, edgewise.cli.data, edgewise.data.info, edgewise.data.readers;"
+        "print(sorted({'torch', 'transformers', 'matplotlib'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

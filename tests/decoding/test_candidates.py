@@ -1,0 +1,99 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from edgewise.decoding import edges, score_candidates
+from edgewise.decoding.forest import build_forest
+
+SIZES = (7, 3, 0, 20, 1)
+
+
+@pytest.fixture
+def lists(table) -> list[np.ndarray]:
+    rng = np.random.default_rng(1)
+    return [rng.choice(len(table), size, replace=False) for size in SIZES]
+
+
+@pytest.mark.parametrize("feed_forward", ["relu", "gated-gelu"])
+@pytest.mark.parametrize("tied", [True, False])
+def test_equals_each_candidate_alone(
+    make_model, encode, table, lists, library_score, feed_forward, tied
+) -> None:
+    t5 = make_model(feed_forward, tied)
+    prompts = encode(t5)
+    scores = score_candidates(t5, prompts.hidden, prompts.mask, table, lists)
+    assert [len(row) for row in scores] == list(SIZES)
+    for row, items in enumerate(lists):
+        alone = [
+            library_score(t5, prompts, row, table.tokens[item, : table.lengths[item]])
+            for item in items
+        ]
+        np.testing.assert_allclose(scores[row], alone, atol=1e-4, rtol=1e-6)
+
+
+def test_likelihoods_of_a_whole_tree_sum_to_at_most_one(t5, prompts, table) -> None:
+    everything = [np.arange(len(table))] * len(prompts.hidden)
+    total = np.exp(score_candidates(t5, prompts.hidden, prompts.mask, table, everything)).sum(
+        axis=1
+    )
+    assert np.all((total > 0) & (total < 1))
+
+
+def test_order_and_company_do_not_matter(t5, prompts, table, lists) -> None:
+    scores = score_candidates(t5, prompts.hidden, prompts.mask, table, lists)
+    turned = score_candidates(t5, prompts.hidden, prompts.mask, table, [row[::-1] for row in lists])
+    alone = score_candidates(t5, prompts.hidden, prompts.mask, table, [row[:1] for row in lists])
+    for row, (first, second, third) in enumerate(zip(scores, turned, alone, strict=True)):
+        np.testing.assert_allclose(first, second[::-1], atol=1e-4, err_msg=str(row))
+        np.testing.assert_allclose(first[:1], third, atol=1e-4, err_msg=str(row))
+
+
+@pytest.mark.parametrize("prompts_at_once", [1, 2, 100])
+def test_blocks_of_prompts_do_not_matter(t5, prompts, table, lists, prompts_at_once) -> None:
+    whole = score_candidates(t5, prompts.hidden, prompts.mask, table, lists)
+    parts = score_candidates(
+        t5, prompts.hidden, prompts.mask, table, lists, prompts_at_once=prompts_at_once
+    )
+    for first, second in zip(whole, parts, strict=True):
+        np.testing.assert_allclose(first, second, atol=1e-4)
+
+
+@pytest.mark.parametrize("budget", [1, 40 * 3, 40 * 7])
+def test_blocks_of_logits_do_not_matter(
+    t5, prompts, table, lists, budget, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = score_candidates(t5, prompts.hidden, prompts.mask, table, lists)
+    monkeypatch.setitem(edges._LOGITS_AT_ONCE, "cpu", budget)
+    for first, second in zip(
+        whole, score_candidates(t5, prompts.hidden, prompts.mask, table, lists), strict=True
+    ):
+        np.testing.assert_allclose(first, second, atol=1e-4)
+
+
+def test_a_repeated_candidate_gets_one_score(t5, prompts, table) -> None:
+    scores = score_candidates(
+        t5, prompts.hidden, prompts.mask, table, [np.array([4, 9, 4])] * len(prompts.hidden)
+    )
+    for row in scores:
+        assert row[0] == row[2] != row[1]
+
+
+def test_no_candidates_at_all(t5, prompts, table) -> None:
+    scores = score_candidates(
+        t5, prompts.hidden, prompts.mask, table, [np.empty(0)] * len(prompts.hidden)
+    )
+    assert [row.shape for row in scores] == [(0,)] * len(prompts.hidden)
+
+
+def test_a_forest_decodes_no_node_twice_and_no_leaf(table, lists) -> None:
+    forest = build_forest(table.trie, lists, 0, torch.device("cpu"))
+    prefixes = {
+        (row, tuple(table.tokens[item, :end]))
+        for row, items in enumerate(lists)
+        for item in items
+        for end in range(table.lengths[item])
+    }
+    assert len(forest.nodes.tokens) == len(prefixes)
+    assert bool((forest.edge_parent.diff() >= 0).all())

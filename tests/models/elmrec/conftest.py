@@ -1,0 +1,43 @@
+"""A shop of a few dozen users, and one small ELMRec fitted on it."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from edgewise.data.split import Split
+from edgewise.data.splitting import leave_one_out
+from edgewise.data.synthetic import make_demo_shop
+from edgewise.models.elmrec.recommender import ELMRec
+
+SMALL = (
+    "training.epochs=1",
+    "training.batch_size=16",
+    "training.precision=fp32",
+    "backbone.vocab_size=200",
+    "prompts.num_negatives=5",
+    "prompts.max_history=6",
+    "graph.num_folds=2",
+    "graph.num_iterations=2",
+    "decoding.explanation_beams=3",
+)
+
+
+def small_elmrec(*overrides: str) -> ELMRec:
+    return ELMRec.from_preset("tiny", [*SMALL, *overrides])
+
+
+@pytest.fixture(scope="session")
+def shop_split() -> Split:
+    return leave_one_out(make_demo_shop(seed=0, num_users=40, num_items=48))
+
+
+@pytest.fixture(scope="session")
+def fitted(shop_split) -> ELMRec:
+    """All three tasks, one epoch; do not change it."""
+    return small_elmrec().fit(shop_split)
+
+
+def same_weights(first: ELMRec, second: ELMRec) -> bool:
+    ours, theirs = first.model.state_dict(), second.model.state_dict()
+    return ours.keys() == theirs.keys() and all(torch.equal(ours[n], theirs[n]) for n in ours)

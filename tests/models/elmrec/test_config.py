@@ -1,0 +1,85 @@
+"""Presets parse, and impossible settings are refused."""
+
+from __future__ import annotations
+
+import pytest
+
+from edgewise.configuration import to_dict, updated, with_overrides
+from edgewise.errors import ConfigError
+from edgewise.models.elmrec.config import ELMRecConfig, GraphConfig
+from edgewise.models.elmrec.presets import PRESETS, preset
+
+NAMES = {"tiny", "cpu", "paper-beauty", "paper-sports", "paper-toys", "pod", "p5", "t5"}
+
+
+def test_these_are_the_presets():
+    assert set(PRESETS) == NAMES
+
+
+@pytest.mark.parametrize("name", sorted(NAMES))
+def test_every_preset_survives_its_written_form(name):
+    config = preset(name)
+    assert updated(ELMRecConfig(), to_dict(config)) == config
+
+
+def test_the_papers_settings():
+    """Table 9 of the paper."""
+    found = {
+        name: (
+            config.whole_words.direct_scale,
+            config.whole_words.sequential_scale,
+            config.graph.init_std,
+            config.decoding.num_extra_candidates,
+            config.graph.num_propagation_layers,
+        )
+        for name in ("paper-sports", "paper-beauty", "paper-toys")
+        for config in [preset(name)]
+    }
+    assert found == {
+        "paper-sports": (5, 1, 5, 10, 4),
+        "paper-beauty": (9, 6, 6, 15, 4),
+        "paper-toys": (11, 9, 5, 10, 4),
+    }
+
+
+def test_predecessors_know_no_graph():
+    for name, kind in (("pod", "incremental"), ("p5", "incremental"), ("t5", "none")):
+        words = preset(name).whole_words
+        assert {words.direct, words.sequential, words.explanation} == {kind}
+    assert preset("p5").prompts.num_prompt_vectors == preset("t5").prompts.num_prompt_vectors == 0
+
+
+def test_an_unknown_preset_is_named_with_its_nearest():
+    with pytest.raises(ConfigError, match="Did you mean 'paper-beauty'"):
+        preset("paper-beaty")
+
+
+def test_folds_are_on_for_spectral_features_alone():
+    folds = {kind: GraphConfig(features=kind).folds for kind in ("spectral", "random", "trained")}
+    assert folds["spectral"] > 1 and folds["random"] == folds["trained"] == 0
+    assert GraphConfig(num_folds=3, features="random").folds == 3
+
+
+@pytest.mark.parametrize(
+    ("assignment", "message"),
+    [
+        ("prompts.tasks=", "prompts.tasks"),
+        ("prompts.tasks=direct,direct", "names a task twice"),
+        ("prompts.wording_rate=1.5", "prompts.wording_rate must lie in 0..1"),
+        ("prompts.unknown_user_rate=-0.1", "prompts.unknown_user_rate"),
+        ("prompts.max_history=0", "prompts.max_history"),
+        ("prompts.num_negatives=0", "prompts.num_negatives"),
+        ("prompts.num_prompt_vectors=-1", "prompts.num_prompt_vectors"),
+        ("backbone.dropout=1.0", "backbone.dropout"),
+        ("graph.num_folds=1", "graph.num_folds must be 0"),
+        ("decoding.num_beams=0", "decoding.num_beams"),
+        ("decoding.num_extra_candidates=-1", "decoding.num_extra_candidates"),
+        ("decoding.explanation_groups=2", "multiple of decoding.explanation_groups"),
+        ("decoding.explanation_groups=0", "multiple of decoding.explanation_groups"),
+        ("decoding.min_explanation_tokens=21", "decoding.min_explanation_tokens"),
+        ("graph.features=trained graph.num_folds=3", "graph.num_folds needs frozen features"),
+    ],
+)
+def test_impossible_settings_are_refused(assignment, message):
+    with pytest.raises(ConfigError, match=message):
+        with_overrides(ELMRecConfig(), assignment.split(" "))

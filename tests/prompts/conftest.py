@@ -1,0 +1,35 @@
+"""Two real tokenizers, and tables of pieces spelled by each."""
+
+from __future__ import annotations
+
+import pytest
+
+from edgewise.data.splitting import leave_one_out
+from edgewise.data.synthetic import make_demo_shop
+from edgewise.prompts.entity_tokens import PieceTable, build_piece_table
+from edgewise.prompts.tokenizer import corpus_of, load_tokenizer, train_tokenizer
+from tests.checkpoints import save_sentencepiece_tokenizer
+
+NUM_USERS, NUM_ITEMS = 1300, 2100
+
+
+@pytest.fixture(scope="session")
+def trained_tokenizer():
+    """Ours, trained on the demo shop's texts."""
+    return train_tokenizer(corpus_of(leave_one_out(make_demo_shop(0, 60, 48))), 300)
+
+
+@pytest.fixture(scope="session")
+def t5_tokenizer(tmp_path_factory):
+    """T5's kind: a sentencepiece model in a folder, read by the library."""
+    return load_tokenizer(save_sentencepiece_tokenizer(tmp_path_factory.mktemp("t5")))
+
+
+@pytest.fixture(scope="session", params=["trained", "t5"])
+def tokenizer(request):
+    return request.getfixturevalue(f"{request.param}_tokenizer")
+
+
+@pytest.fixture(scope="session")
+def table(tokenizer) -> PieceTable:
+    return build_piece_table(tokenizer, NUM_USERS, NUM_ITEMS)

@@ -1,0 +1,163 @@
+"""Checkpoints: whole or not at all, nothing pickled, damage noticed."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from edgewise.errors import ModelFolderError
+from edgewise.training.best import BestWeights
+from edgewise.training.loop import train
+from edgewise.training.state import load_optimizer, save_optimizer
+from tests.training.conftest import Data, Regression, equal_weights, make_rows, weights
+
+
+@pytest.fixture
+def folder(config, tmp_path) -> Path:
+    """A run of two epochs of four, cut short."""
+    with pytest.raises(KeyboardInterrupt):
+        train(Regression(), Data(stop_before=15), config, seed=0, folder=tmp_path)
+    return tmp_path
+
+
+def resume(folder: Path, config, model=None):
+    model = model or Regression()
+    train(model, Data(), config, seed=0, folder=folder, resume=True)
+    return model
+
+
+def test_it_holds_safetensors_and_json_alone(folder):
+    files = [path for path in folder.rglob("*") if path.is_file()]
+    names = sorted(path.name for path in files if "tensorboard" not in path.parts)
+    assert names == [
+        "best.safetensors",
+        "generators-0.safetensors",
+        "model.json",
+        "model.safetensors",
+        "optimizer.safetensors",
+    ]
+    about = json.loads((folder / "checkpoint" / "model.json").read_text())
+    assert about["settings"]["progress"]["step"] == 14
+
+
+def test_frozen_buffers_are_not_in_it(folder):
+    saved = load_file(folder / "checkpoint" / "model.safetensors")
+    assert set(saved) == set(weights(Regression()))
+
+
+def test_a_progress_without_a_validation_yet_is_valid_json(config, tmp_path):
+    early = replace(config, checkpoint_minutes=0)
+    with pytest.raises(KeyboardInterrupt):
+        train(Regression(), Data(30, stop_before=25), early, seed=0, folder=tmp_path)
+    text = (tmp_path / "checkpoint" / "model.json").read_text()
+    assert "Infinity" not in text
+    assert json.loads(text)["settings"]["progress"]["best_loss"] is None
+
+
+def cut(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-9])
+
+
+def flip(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(bytes(content))
+
+
+@pytest.mark.parametrize("damage", [cut, flip, Path.unlink])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "model.safetensors",
+        "optimizer.safetensors",
+        "best.safetensors",
+        "generators-0.safetensors",
+        "model.json",
+    ],
+)
+def test_damage_is_noticed(folder, config, name, damage):
+    damage(folder / "checkpoint" / name)
+    with pytest.raises(ModelFolderError, match="cannot resume from .*start anew without resuming"):
+        resume(folder, config)
+
+
+def test_another_models_checkpoint_is_refused(folder, config):
+    class Wider(Regression):
+        def __init__(self) -> None:
+            super().__init__()
+            self.more = torch.nn.Parameter(torch.zeros(3))
+
+    with pytest.raises(ModelFolderError, match="cannot resume"):
+        resume(folder, config, Wider())
+
+
+def test_another_number_of_processes_is_refused(folder, config):
+    path = folder / "checkpoint" / "model.json"
+    about = json.loads(path.read_text())
+    about["settings"]["num_processes"] = 2
+    path.write_text(json.dumps(about))
+    with pytest.raises(ModelFolderError, match="written by 2 processes, and now there are 1"):
+        resume(folder, config)
+
+
+def test_a_run_killed_between_the_renames_resumes_from_the_old_one(folder, config):
+    whole = Regression()
+    train(whole, Data(), config, seed=0)
+    (folder / "checkpoint").rename(folder / "checkpoint.old")
+    assert equal_weights(resume(folder, config), whole)
+
+
+def test_a_run_killed_while_writing_resumes_from_the_last_one(folder, config):
+    whole = Regression()
+    train(whole, Data(), config, seed=0)
+    shutil.copytree(folder / "checkpoint", folder / "checkpoint.next")
+    cut(folder / "checkpoint.next" / "model.safetensors")
+    assert equal_weights(resume(folder, config), whole)
+    left = {path.name for path in folder.iterdir() if path.name != "tensorboard"}
+    assert left == {"checkpoint"}
+
+
+def test_the_optimizer_moves_on_as_if_never_saved(tmp_path):
+    def step(model, optimizer, seed):
+        optimizer.zero_grad()
+        model(make_rows(seed, 5)).backward()
+        optimizer.step()
+
+    model = Regression(dropout=0)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=0.1, betas=(0.8, 0.95))
+    step(model, optimizer, 0)
+    names = [name for name, _ in model.named_parameters()]
+    rest = save_optimizer(optimizer, names, tmp_path / "state")
+    rest = json.loads(json.dumps(rest))
+    twin = Regression(dropout=0)
+    twin.load_state_dict(model.state_dict())
+    other = torch.optim.AdamW(twin.parameters(), lr=0.7)
+    load_optimizer(other, names, tmp_path / "state", rest)
+    assert other.param_groups[0]["betas"] == (0.8, 0.95)
+    assert "never_used" not in rest["numbers"]
+    step(model, optimizer, 1)
+    step(twin, other, 1)
+    assert equal_weights(model, twin)
+
+
+def test_best_weights_come_back(tmp_path):
+    model = Regression()
+    best = BestWeights(model)
+    before = weights(model)
+    best.keep()
+    best.save(tmp_path / "best")
+    with torch.no_grad():
+        for p in model.parameters():
+            p.add_(1)
+    other = BestWeights(model)
+    other.put_back()
+    assert not torch.equal(weights(model)["never_used"], before["never_used"])
+    other.load(tmp_path / "best")
+    other.put_back()
+    assert all(torch.equal(w, before[name]) for name, w in weights(model).items())
