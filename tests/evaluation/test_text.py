@@ -95,3 +95,9 @@ def test_importing_the_evaluation_loads_neither_torch_nor_text_libraries():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_many_hopeless_texts_before_a_good_one():
+    """rouge-score gives the whole number 0 for no overlap, and a fraction otherwise."""
+    _, metrics = text_metrics(["x"] * 150 + ["a b"], ["y"] * 150 + ["a c"])
+    assert metrics["ROUGE-1"].mean == pytest.approx(50 / 151)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import pytest
+from tests.checkpoints import save_sentencepiece_tokenizer
 
 from edgewise.data.splitting import leave_one_out
 from edgewise.data.synthetic import make_demo_shop
 from edgewise.prompts.entity_tokens import PieceTable, build_piece_table
 from edgewise.prompts.tokenizer import corpus_of, load_tokenizer, train_tokenizer
-from tests.checkpoints import save_sentencepiece_tokenizer
 
 NUM_USERS, NUM_ITEMS = 1300, 2100
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from tests.oracles.prompts import nodes_and_order, written
+from tests.prompts.conftest import NUM_ITEMS, NUM_USERS
 
 from edgewise.prompts.batch import assemble
 from edgewise.prompts.templates import SHORT_WORDING, TASKS, WORDINGS
 from edgewise.prompts.writing import PromptWriter
-from tests.oracles.prompts import nodes_and_order, written
-from tests.prompts.conftest import NUM_ITEMS, NUM_USERS
 
 ALL = [(task, wording) for task in TASKS for wording in (SHORT_WORDING[task], *WORDINGS[task])]
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from tests.prompts.conftest import NUM_ITEMS, NUM_USERS
 
 from edgewise.errors import ConfigError
 from edgewise.prompts.entity_tokens import build_piece_table, spell_item, spell_user
 from edgewise.prompts.tokenizer import train_tokenizer
-from tests.prompts.conftest import NUM_ITEMS, NUM_USERS
 
 
 def test_numbers_start_at_1_and_0_is_nobody():
@@ -24,7 +24,7 @@ def test_every_entity_is_spelled_as_the_tokenizer_does(table, tokenizer):
 
 
 def test_item_targets_are_the_spellings_with_an_end(table):
-    tokens, lengths = table.item_targets()
+    tokens, lengths = table.item_targets
     for item in (0, 41, NUM_ITEMS - 1):
         spelled = table.tokens_of(NUM_USERS + item)
         assert tokens[item, : lengths[item]].tolist() == [*spelled, table.eos_id]

@@ -33,7 +33,7 @@ def pool(trained_tokenizer) -> TrainingPool:
     items = np.concatenate([rng.permutation(NUM_ITEMS)[:n] for n in np.bincount(users)])
     rows = Interactions(users, items.astype(np.int32))
     table = build_piece_table(trained_tokenizer, NUM_USERS, NUM_ITEMS)
-    tokens, lengths = table.item_targets()
+    tokens, lengths = table.item_targets
     pairs = ExplanationPairs(users, rows.item_index, [f"text {n}" for n in range(len(users))])
     return TrainingPool(
         writer=PromptWriter(table, max_history=4),

@@ -5,6 +5,7 @@ Usage: ``torchrun --nproc_per_node 2 distributed_run.py FOLDER``
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import sys
@@ -40,10 +41,8 @@ def regression(rank: int = 0) -> dict[str, Any]:
 
 def resumed(folder: Path) -> dict[str, Any]:
     """Stop in the second epoch, with dropout, and go on."""
-    try:
+    with contextlib.suppress(KeyboardInterrupt):
         train(Regression(), Data(stop_before=10), CONFIG, seed=0, folder=folder)
-    except KeyboardInterrupt:
-        pass
     model = Regression()
     return _result(model, train(model, Data(), CONFIG, seed=0, folder=folder, resume=True))
 

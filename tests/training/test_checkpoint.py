@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file
+from tests.training.conftest import Data, Regression, equal_weights, make_rows, weights
 
 from edgewise.errors import ModelFolderError
 from edgewise.training.best import BestWeights
 from edgewise.training.loop import train
 from edgewise.training.state import load_optimizer, save_optimizer
-from tests.training.conftest import Data, Regression, equal_weights, make_rows, weights
 
 
 @pytest.fixture
@@ -83,7 +83,7 @@ def flip(path: Path) -> None:
 )
 def test_damage_is_noticed(folder, config, name, damage):
     damage(folder / "checkpoint" / name)
-    with pytest.raises(ModelFolderError, match="cannot resume from .*start anew without resuming"):
+    with pytest.raises(ModelFolderError, match=r"cannot resume .*start anew without resuming"):
         resume(folder, config)
 
 

@@ -6,11 +6,11 @@ from dataclasses import replace
 
 import pytest
 import torch
+from tests.training.conftest import Data, Regression, equal_weights, make_rows, weights
 
 from edgewise.errors import ConfigError
 from edgewise.training.config import TrainingConfig
 from edgewise.training.loop import train
-from tests.training.conftest import Data, Regression, equal_weights, make_rows, weights
 
 
 def run(model, config, data=None, **kwargs):

@@ -38,7 +38,7 @@ def demo(
     from edgewise.reporting.examples import explanation_examples, user_examples
     from edgewise.reporting.page import Story, render_page
     from edgewise.runs.evaluating import Conditions, trained_tasks
-    from edgewise.runs.info import write_text
+    from edgewise.runs.files import write_text
 
     sizes = {"num_users": 80, "num_items": 144} if quick else {}
     dataset = make_demo_shop(seed, **sizes)
@@ -56,9 +56,10 @@ def demo(
 
 def _trained(out: Path, dataset: Dataset, seed: int, changes: list[str]) -> Run:
     """Train as ``edgewise fit elmrec --preset tiny`` does, with the shop beside the run."""
+    from edgewise.runs.data import DataInfo
     from edgewise.runs.fitting import fit_run
     from edgewise.runs.folder import prepare_folder
-    from edgewise.runs.info import DataInfo, RunInfo
+    from edgewise.runs.info import RunInfo
     from edgewise.runs.settings import resolve_config
 
     config = resolve_config("tiny", assignments=[f"seed={seed}", *changes])

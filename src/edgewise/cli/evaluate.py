@@ -65,7 +65,7 @@ def evaluate(
     tasks = _tasks(opened, task, split)
     results = [measure(opened, each, conditions) for each in tasks]
     if json_file is not None:
-        from edgewise.runs.info import write_text
+        from edgewise.runs.files import write_text
 
         write_text(json_file, json.dumps(_combined(opened, results), indent=2) + "\n")
         typer.echo(f"wrote {json_file}")

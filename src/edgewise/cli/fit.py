@@ -99,8 +99,9 @@ def _planned(out: Path, wish: _Wish, force: bool) -> tuple[RunInfo, Dataset]:
     """A new run. Everything that can be refused is refused before a file is written."""
     from edgewise.data.splitting import split_by_name
     from edgewise.data.storage import load_dataset
+    from edgewise.runs.data import DataInfo
     from edgewise.runs.folder import check_free, is_main_process
-    from edgewise.runs.info import DataInfo, RunInfo
+    from edgewise.runs.info import RunInfo
     from edgewise.runs.settings import resolve_config
 
     if is_main_process():
@@ -117,7 +118,8 @@ def _planned(out: Path, wish: _Wish, force: bool) -> tuple[RunInfo, Dataset]:
 
 def _started(out: Path, wish: _Wish) -> tuple[RunInfo, Dataset]:
     """The run that stands in the folder, unless other settings or data are asked for."""
-    from edgewise.runs.info import load_run_data, read_info
+    from edgewise.runs.data import load_run_data
+    from edgewise.runs.info import read_info
     from edgewise.runs.settings import differences, resolve_config
 
     info = read_info(out)
@@ -132,7 +134,7 @@ def _started(out: Path, wish: _Wish) -> tuple[RunInfo, Dataset]:
             f"--resume goes on with the run's own settings, but these differ: "
             f"{', '.join(changed)}. Leave them out, or fit into another folder"
         )
-    return info, load_run_data(info, wish.data)
+    return info, load_run_data(info.data, wish.data)
 
 
 def _train(

@@ -109,8 +109,8 @@ def _task(run: Run, asked: str | None, candidates: RawCandidates | None) -> Task
     """The task asked for, or the one that the model and the candidates allow."""
     known: dict[str, Task] = {"sequential": "sequential", "direct": "direct"}
     if asked is None:
-        order = list(known.values())[:: 1 if candidates is None else -1]
-        return next((task for task in order if task in run.model.tasks), order[0])
+        first, second = ("sequential", "direct") if candidates is None else ("direct", "sequential")
+        return known[first if first in run.model.tasks else second]
     check(asked in known, f"--task {asked}: no such task.{nearest(asked, known)}")
     lacking = asked == "direct" and candidates is None
     check(not lacking, "--task direct ranks given items: name them with --candidates FILE")

@@ -33,6 +33,7 @@ def beam_search(
     num_beams: int = 20,
     num_results: int = 20,
     banned: Sequence[np.ndarray] | None = None,
+    decoder_shift: Tensor | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """The items a beam search finds most likely, best first.
 
@@ -49,13 +50,14 @@ def beam_search(
         num_results: K, the longest list wanted.
         banned: B arrays of item indices that must not be found. Prefixes with no other item left
             are cut, so banned items cost no room in the beam.
+        decoder_shift: ``[B, D]``, added to every decoder input of a prompt.
 
     Returns:
         Items ``int64[B, K]`` and log-likelihoods ``float32[B, K]``. Where fewer than K items exist
         the rest is -1 and minus infinity.
     """
     decoder = TreeDecoder(t5)
-    memory = decoder.remember(encoder_hidden, encoder_mask)
+    memory = decoder.remember(encoder_hidden, encoder_mask, decoder_shift)
     graph = CatalogueTree.build(trie, banned, encoder_hidden.device)
     width = max(num_beams, num_results)
     beams = _Beams.at_root(len(encoder_hidden), graph, decoder.start_token)

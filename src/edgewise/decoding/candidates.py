@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from transformers import T5ForConditionalGeneration
 
-from edgewise.decoding.edges import edge_log_probs
+from edgewise.decoding.edges import edge_log_probs, sibling_log_probs
 from edgewise.decoding.forest import build_forest
 from edgewise.decoding.tree_attention import PromptMemory, TreeDecoder
 from edgewise.decoding.trie import PrefixTrie, TokenTable
@@ -23,6 +23,8 @@ def score_candidates(
     table: TokenTable,
     candidate_items: Sequence[np.ndarray],
     *,
+    decoder_shift: Tensor | None = None,
+    among_candidates: bool = False,
     prompts_at_once: int = 8,
 ) -> list[np.ndarray]:
     """The log-likelihood of every candidate's spelling, end token included, given its prompt.
@@ -36,6 +38,10 @@ def score_candidates(
         encoder_mask: ``[B, S]``, 1 where a prompt has a token.
         table: how items are spelled.
         candidate_items: B arrays of item indices, of any lengths.
+        decoder_shift: ``[B, D]``, added to every decoder input of a prompt.
+        among_candidates: give the likelihood under the condition that the answer is one of the
+            candidates: every step is normalised over the continuations that lead to one, not over
+            the vocabulary.
         prompts_at_once: prompts whose trees are decoded together.
 
     Returns:
@@ -45,8 +51,10 @@ def score_candidates(
     scores: list[np.ndarray] = []
     for start in range(0, len(candidate_items), prompts_at_once):
         rows = slice(start, start + prompts_at_once)
-        memory = decoder.remember(encoder_hidden[rows], encoder_mask[rows])
-        scores += _score_block(decoder, memory, table.trie, candidate_items[rows])
+        shift = None if decoder_shift is None else decoder_shift[rows]
+        memory = decoder.remember(encoder_hidden[rows], encoder_mask[rows], shift)
+        block = candidate_items[rows]
+        scores += _score_block(decoder, memory, table.trie, block, among_candidates)
     return scores
 
 
@@ -55,6 +63,7 @@ def _score_block(
     memory: PromptMemory,
     trie: PrefixTrie,
     candidate_items: Sequence[np.ndarray],
+    among_candidates: bool,
 ) -> list[np.ndarray]:
     lengths = [len(row) for row in candidate_items]
     if not any(lengths):
@@ -62,7 +71,8 @@ def _score_block(
     device = memory.keys[0].device
     forest = build_forest(trie, candidate_items, decoder.start_token, device)
     hidden = decoder.decode(forest.nodes, memory)
-    edges = edge_log_probs(decoder, hidden, forest.edge_parent, forest.edge_token)
+    step = sibling_log_probs if among_candidates else edge_log_probs
+    edges = step(decoder, hidden, forest.edge_parent, forest.edge_token)
     log_probs = np.zeros(len(forest.is_edge), dtype=np.float32)
     log_probs[forest.is_edge] = edges.cpu().numpy()
     totals = log_probs[forest.paths].sum(axis=1)

@@ -34,6 +34,7 @@ def diverse_beam_search(
     max_new_tokens: int = 20,
     eos: int = 1,
     pad: int = 0,
+    decoder_shift: Tensor | None = None,
 ) -> Tensor:
     """The likeliest text per token that diverse beam search finds.
 
@@ -48,6 +49,7 @@ def diverse_beam_search(
         max_new_tokens: the longest text, end token included.
         eos: the end token.
         pad: fills the rows behind their end.
+        decoder_shift: ``[B, D]``, added to every decoder input of a prompt.
 
     Returns:
         ``int64[B, L]``, L the longest text found; no start token, the end token included.
@@ -57,7 +59,7 @@ def diverse_beam_search(
     """
     _check(num_beams, num_groups, min_new_tokens, max_new_tokens)
     decoder = TreeDecoder(t5)
-    memory = decoder.remember(encoder_hidden, encoder_mask)
+    memory = decoder.remember(encoder_hidden, encoder_mask, decoder_shift)
     shape = (len(encoder_hidden), num_groups, num_beams // num_groups)
     running = RunningTexts.at_start(shape, decoder.start_token, encoder_hidden.device)
     finished = FinishedTexts.nothing(shape, max_new_tokens, pad, encoder_hidden.device)

@@ -36,3 +36,19 @@ def edge_log_probs(decoder: TreeDecoder, hidden: Tensor, parent: Tensor, token: 
         log_probs = logits.log_softmax(-1, dtype=torch.float32)
         found.append(log_probs[parent[first:last] - start, token[first:last]])
     return torch.cat(found)
+
+
+def sibling_log_probs(
+    decoder: TreeDecoder, hidden: Tensor, parent: Tensor, token: Tensor
+) -> Tensor:
+    """``log p(token | parent, the parent's children in the tree)``; arguments as above.
+
+    Only the children's own logits are computed: a dot product an edge instead of a product with
+    the vocabulary a node.
+    """
+    logits = (hidden[parent] * decoder.head.weight[token]).sum(-1, dtype=torch.float32)
+    highest = torch.full((len(hidden),), float("-inf"), device=hidden.device)
+    highest.scatter_reduce_(0, parent, logits, "amax")
+    shifted = logits - highest[parent]
+    total = torch.zeros_like(highest).index_add_(0, parent, shifted.exp())
+    return shifted - total[parent].log()

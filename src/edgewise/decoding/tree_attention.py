@@ -33,16 +33,20 @@ class PromptMemory:
         keys: one ``[B, H, S, d_kv]`` a layer.
         values: one ``[B, H, S, d_kv]`` a layer.
         mask: ``[B, 1, 1, S]``, added to the scores; none if no prompt is padded.
+        shift: ``[B, D]``, added to the embedding of every token that is decoded, or none.
     """
 
     keys: list[Tensor]
     values: list[Tensor]
     mask: Tensor | None
+    shift: Tensor | None = None
 
     def part(self, rows: slice) -> PromptMemory:
         """The memory of some of the prompts."""
         mask = None if self.mask is None else self.mask[rows]
-        return PromptMemory([k[rows] for k in self.keys], [v[rows] for v in self.values], mask)
+        shift = None if self.shift is None else self.shift[rows]
+        keys, values = [k[rows] for k in self.keys], [v[rows] for v in self.values]
+        return PromptMemory(keys, values, mask, shift)
 
 
 @dataclass(frozen=True)
@@ -94,7 +98,9 @@ class TreeDecoder:
         scaled = getattr(t5.config, "scale_decoder_outputs", t5.config.tie_word_embeddings)
         self.output_scale: float = t5.config.d_model**-0.5 if scaled else 1.0
 
-    def remember(self, encoder_hidden: Tensor, encoder_mask: Tensor) -> PromptMemory:
+    def remember(
+        self, encoder_hidden: Tensor, encoder_mask: Tensor, shift: Tensor | None = None
+    ) -> PromptMemory:
         """Project the encoded prompts ``[B, S, D]`` to every layer's keys and values."""
         attentions = [block.layer[1].EncDecAttention for block in self.stack.block]
         keys = [self._split(project(attention.k, encoder_hidden)) for attention in attentions]
@@ -104,7 +110,7 @@ class TreeDecoder:
             padding = (encoder_mask == 0)[:, None, None, :]
             mask = torch.zeros_like(padding, dtype=keys[0].dtype)
             mask.masked_fill_(padding, torch.finfo(mask.dtype).min)
-        return PromptMemory(keys, values, mask)
+        return PromptMemory(keys, values, mask, shift)
 
     def decode(
         self, nodes: NodeBatch, memory: PromptMemory, cache: NodeCache | None = None
@@ -113,6 +119,8 @@ class TreeDecoder:
         cache = NodeCache() if cache is None else cache
         bias = self._path_bias(nodes)
         hidden = self.stack.embed_tokens(nodes.tokens)
+        if memory.shift is not None:
+            hidden = hidden + memory.shift[nodes.slots // nodes.width]
         for index, block in enumerate(self.stack.block):
             self_layer, cross_layer, feed_layer = block.layer
             normed = self_layer.layer_norm(hidden)

@@ -53,7 +53,7 @@ def _rouge(texts: Sequence[str], references: Sequence[str]) -> dict[str, list[fl
 
     scorer = RougeScorer(list(_ROUGE.values()))
     scores = [scorer.score(*pair) for pair in zip(references, texts, strict=True)]
-    return {name: [100 * s[key].fmeasure for s in scores] for name, key in _ROUGE.items()}
+    return {name: [100.0 * s[key].fmeasure for s in scores] for name, key in _ROUGE.items()}
 
 
 def _bleu(

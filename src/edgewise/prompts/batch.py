@@ -29,7 +29,11 @@ class Batch:
             ``int64[B, S]``.
         edge_fold: graph fold that never saw this example's target edge, -1 = the whole train graph,
             ``int64[B]``.
+        user: each example's user as a node, ``int64[B]``.
         labels: target tokens, -100 on padding, ``int64[B, T]``, or None.
+        continuations: of direct prompts with targets, the tokens that continue the target's first
+            ``t`` tokens towards some candidate, ``int64[B, T, C]``, C candidates; repeated as often
+            as candidates share them, else None.
         newcomers: graph vectors of users not in the data, ``float[B, D]``, or None.
     """
 
@@ -39,7 +43,9 @@ class Batch:
     node: torch.Tensor
     order: torch.Tensor
     edge_fold: torch.Tensor
+    user: torch.Tensor
     labels: torch.Tensor | None = None
+    continuations: torch.Tensor | None = None
     newcomers: torch.Tensor | None = None
 
     def __len__(self) -> int:
@@ -96,6 +102,16 @@ def assemble(
     is_entity = pieces <= table.unknown_user
     order = _count_within_rows(is_entity, row_of_piece, pieces_per_row)
     folds = np.full(len(prompts), -1) if edge_fold is None else edge_fold
+    is_user = (pieces < table.num_users) | (pieces == table.unknown_user)
+    labels = None if targets is None else _pad_labels(targets)
+    continuations = None
+    if task == "direct" and labels is not None:
+        is_item = is_entity & ~is_user
+        items = np.split(
+            pieces[is_item] - table.num_users,
+            np.cumsum(np.bincount(row_of_piece[is_item], minlength=len(prompts)))[:-1],
+        )
+        continuations = _continuations(table, items, labels.numpy())
     return Batch(
         task,
         layout(tokens, table.pad_id),
@@ -103,7 +119,9 @@ def assemble(
         layout(np.repeat(np.where(is_entity, pieces, -1), lengths), -1),
         layout(np.repeat(order, lengths), 0),
         torch.from_numpy(folds.astype(np.int64)),
-        None if targets is None else _pad_labels(targets),
+        torch.from_numpy(pieces[is_user]),
+        labels,
+        continuations,
     )
 
 
@@ -127,3 +145,16 @@ def _pad_labels(targets: list[np.ndarray]) -> torch.Tensor:
     for row, target in zip(labels, targets, strict=True):
         row[: len(target)] = target
     return torch.from_numpy(labels)
+
+
+def _continuations(table: PieceTable, items: list[np.ndarray], labels: np.ndarray) -> torch.Tensor:
+    """Tokens at which the candidates' spellings go on from the target's, ``int64[B, T, C]``."""
+    spellings, _ = table.item_targets
+    width = max(map(len, items))
+    # A list shorter than the longest repeats its last item, which changes no set of tokens.
+    grid = np.stack([np.pad(row, (0, width - len(row)), mode="edge") for row in items])
+    tokens = spellings[grid][:, :, : labels.shape[1]].transpose(0, 2, 1)
+    target = np.where(labels == -100, table.pad_id, labels)[:, :, None]
+    same_so_far = np.cumprod(tokens == target, axis=1).astype(bool)
+    on_path = np.concatenate([np.ones_like(same_so_far[:, :1]), same_so_far[:, :-1]], axis=1)
+    return torch.from_numpy(np.where(on_path, tokens, target))

@@ -7,6 +7,7 @@ then words, so that a piece below ``num_nodes`` is a node of the user-item graph
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -66,6 +67,7 @@ class PieceTable:
         """The tokens of one piece."""
         return self.tokens[self.offsets[piece] : self.offsets[piece + 1]]
 
+    @cached_property
     def item_targets(self) -> tuple[np.ndarray, np.ndarray]:
         """Every item's tokens with the end token, right-padded.
 
@@ -122,7 +124,7 @@ def _wording_words() -> set[str]:
 
 
 def _check_items_differ(table: PieceTable) -> None:
-    targets, _ = table.item_targets()
+    targets, _ = table.item_targets
     if len(np.unique(targets, axis=0)) < table.num_items:
         raise ConfigError(
             "the tokenizer spells two items alike (it lacks digits); use another backbone or "

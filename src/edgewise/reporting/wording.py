@@ -1,11 +1,11 @@
 """What the report says to a reader who knows neither the paper nor the metrics."""
 
-HOW_TO_READ = """<p>Each user's last purchase was hidden from training, and so from the graph. A system is good
-if it finds it. <b>HitRate@5</b> is the share of users whose hidden item stands among the first
-5 of their list. <b>NDCG@5</b> and <b>MRR</b> also ask how high it stands: 1 is always first, 0
-is never found. Behind each number is the interval in which it would lie for other users of the
-same kind, 19 times of 20. The baseline, popularity, recommends the same best-sellers to
-everybody; <b>difference</b> compares both user by user and is <span class="hit">green</span>
+HOW_TO_READ = """<p>Each user's last purchase was hidden from training, and so from the graph. A
+system is good if it finds it. <b>HitRate@5</b> is the share of users whose hidden item stands
+among the first 5 of their list. <b>NDCG@5</b> and <b>MRR</b> also ask how high it stands: 1 is
+always first, 0 is never found. Behind each number is the interval in which it would lie for other
+users of the same kind, 19 times of 20. The baseline, popularity, recommends the same best-sellers
+to everybody; <b>difference</b> compares both user by user and is <span class="hit">green</span>
 where chance alone does not explain the gain.</p>"""
 
 TASKS = {
@@ -30,21 +30,21 @@ TASKS = {
     ),
 }
 
-CURVES = """<p>The loss is how much the right answer surprises the model; lower is better. On the left, on
-what it trains on. On the right, on rows kept aside: when such a curve turns upward, the model
-begins to learn by heart. The vertical line is the moment whose weights were kept.</p>"""
+CURVES = """<p>The loss is how much the right answer surprises the model; lower is better. On the
+left, on what it trains on. On the right, on rows kept aside: when such a curve turns upward, the
+model begins to learn by heart. The vertical line is the moment whose weights were kept.</p>"""
 
-MAPS = """<p>Every dot is a user or an item; dots are close together if their vectors point the same way.
-<b>Before</b>, the vectors are random numbers and colours are mixed. <b>After</b> they have
-travelled along the graph, users who buy alike and items bought together lie together. Colours
-are the shop's shelves (for a user, the shelf they buy most from), and the graph was never told
-about them: it saw purchases alone.</p>"""
+MAPS = """<p>Every dot is a user or an item; dots are close together if their vectors point the
+same way. <b>Before</b>, the vectors are random numbers and colours are mixed. <b>After</b> they
+have travelled along the graph, users who buy alike and items bought together lie together.
+Colours are the shop's shelves (for a user, the shelf they buy most from), and the graph was never
+told about them: it saw purchases alone.</p>"""
 
-USERS = """<p>Users drawn at random, not chosen because it went well. A green check marks the purchase that
-was hidden.</p>"""
+USERS = """<p>Users drawn at random, not chosen because it went well. A green check marks the
+purchase that was hidden.</p>"""
 
-EXPLAINED = """<p>Pairs from the test part, drawn at random. The shares tell through which of the user's
-earlier purchases the item reaches them in the graph: other customers bought both.</p>"""
+EXPLAINED = """<p>Pairs from the test part, drawn at random. The shares tell through which of the
+user's earlier purchases the item reaches them in the graph: other customers bought both.</p>"""
 
 NEXT = """<p>Everything on this page is in the run folder, user by user, under
 <code>evaluation/</code>. The same commands work on your own data:</p>

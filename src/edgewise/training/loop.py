@@ -91,7 +91,7 @@ class _Run:
             weight_decay=config.weight_decay,
         )
         with warnings.catch_warnings():
-            # torch 2.13 renames the option of _accelerator(), which 2.11 knows by the old name only.
+            # torch 2.13 renames an option of _accelerator() that 2.11 knows by the old name only.
             warnings.filterwarnings("ignore", message="`broadcast_buffers` is deprecated")
             self.model, self.optimizer = self.accelerator.prepare(model, optimizer)
         self.bare_model = model

@@ -1,4 +1,4 @@
-"""Held-out rows leave no trace in what is trained on, and validation shows them as inference does."""
+"""Held-out rows leave no trace in what is trained on; validation reads them as inference does."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from dataclasses import fields, replace
 import numpy as np
 import pytest
 import torch
+from tests.models.elmrec.conftest import same_weights, small_elmrec
 
 from edgewise.data.interactions import Interactions
 from edgewise.data.split import Split
@@ -19,7 +20,6 @@ from edgewise.models.elmrec.knowledge import BuiltGraph, build_graph
 from edgewise.prompts.batch import Batch
 from edgewise.prompts.entity_tokens import build_piece_table
 from edgewise.prompts.tokenizer import corpus_of, train_tokenizer
-from tests.models.elmrec.conftest import same_weights, small_elmrec
 
 
 def prepared(split: Split, *overrides: str) -> tuple[ELMRecData, BuiltGraph]:

@@ -43,7 +43,7 @@ def batch(table) -> Batch:
     writer = PromptWriter(table)
     candidates = [np.array([3, 1100, 3]), np.array([7]), np.array([999, 500])]
     prompts = writer.direct(np.array([2, -1, 5]), candidates)
-    tokens, lengths = table.item_targets()
+    tokens, lengths = table.item_targets
     targets = [tokens[item, : lengths[item]] for item in (1100, 7, 500)]
     return assemble(table, "direct", prompts, targets, edge_fold=np.array([0, 1, -1]))
 
@@ -75,7 +75,9 @@ def states(model: ELMRecModel, batch: Batch) -> torch.Tensor:
 @pytest.mark.parametrize("kind", KINDS)
 def test_injection_changes_the_output(tokenizer, batch, kind, injection):
     plain = states(network(tokenizer, direct="none"), batch)
-    changed = states(network(tokenizer, direct=kind, injection=injection), batch)[:, -len(plain[0]) :]
+    changed = states(network(tokenizer, direct=kind, injection=injection), batch)[
+        :, -len(plain[0]) :
+    ]
     assert not torch.allclose(plain, changed, atol=1e-3)
 
 
@@ -119,9 +121,7 @@ def test_graph_vectors_are_looked_up_by_node_and_fold(tokenizer, batch):
 def test_newcomers_take_their_own_vector(tokenizer, batch):
     own = torch.full((3, WIDTH), 7.0)
     model = network(tokenizer, direct="graph")
-    before, after = (
-        model.whole_word_vectors(b) for b in (batch, replace(batch, newcomers=own))
-    )
+    before, after = (model.whole_word_vectors(b) for b in (batch, replace(batch, newcomers=own)))
     assert before is not None and after is not None
     is_new = batch.node == NUM_USERS + NUM_ITEMS
     assert is_new[1].any() and not is_new[0].any()

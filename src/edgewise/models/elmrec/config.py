@@ -45,6 +45,9 @@ class PromptConfig:
         segments: ``random`` segments of the history (the paper) or ``prefix``, all of the history
             up to the target.
         num_negatives: candidates beside the positive while training direct recommendation.
+        direct_likelihood: of a candidate, over all token sequences (Eq. 1) or, as a beyond-paper
+            variant, under the condition that the answer is one of the candidates; in training and
+            in recommending alike.
         explanation_tokens: length of an explanation at most.
         explanations: ``interaction`` keeps a text with its row's part; ``random`` is the papers'
             80/10/10 split of texts, in which test pairs are trained on.
@@ -58,6 +61,7 @@ class PromptConfig:
     max_history: int = 20
     segments: Literal["random", "prefix"] = "random"
     num_negatives: int = 99
+    direct_likelihood: Literal["vocabulary", "candidates"] = "vocabulary"
     explanation_tokens: int = 20
     explanations: Literal["interaction", "random"] = "interaction"
     unknown_user_rate: float = 0.05
@@ -71,6 +75,9 @@ class WholeWordConfig:
         direct, sequential, explanation: ``graph`` (Eq. 8), ``incremental`` (Eq. 11), ``random``
             (the same indices in disorder, Table 6) or ``none``.
         direct_scale, sequential_scale, explanation_scale: alpha.
+        decoder_scale: adds the user's graph vector, times this, to every input of the decoder where
+            the task's kind is ``graph``, so that its first cross-attention can already ask for
+            what is near the user. Beyond the paper; 0 = off.
         injection: ``addition`` to the token embeddings, or ``prepending`` one vector a word before
             the prompt (Table 5).
     """
@@ -81,6 +88,7 @@ class WholeWordConfig:
     direct_scale: float = 1.0
     sequential_scale: float = 1.0
     explanation_scale: float = 1.0
+    decoder_scale: float = 0.0
     injection: Literal["addition", "prepending"] = "addition"
 
     def kind(self, task: Task) -> WholeWordKind:
@@ -103,7 +111,11 @@ class GraphConfig:
         init_std: sigma, the standard deviation of layer 0.
         variant: ``mean`` of layers 0..L (Eq. 7) or ``shifted``, of layers 1..L+1 (Eq. 15).
         num_iterations: round trips of the subspace iteration.
+        rank: singular vectors that spectral features keep, in the first columns; the others stay
+            zero and leave room for the tokens' own vectors. 0 = as many as the model is wide.
         power: spectral features are scaled by the singular values to this power.
+        normalize: give every node's vector the same length, so that users with few items are heard
+            as well as the others. Beyond the paper.
         num_folds: edge folds of cross-fitting; 0 = off; None = 5 for spectral features, else off.
     """
 
@@ -112,7 +124,9 @@ class GraphConfig:
     init_std: float = 1.0
     variant: Literal["mean", "shifted"] = "mean"
     num_iterations: int = 8
+    rank: int = 0
     power: float = 0.5
+    normalize: bool = False
     num_folds: int | None = None
 
     @property

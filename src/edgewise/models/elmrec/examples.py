@@ -32,7 +32,7 @@ def wordings(prompts: PromptConfig) -> Wordings:
 
 def item_target_rows(table: PieceTable) -> list[np.ndarray]:
     """Target tokens of every item, end token included."""
-    tokens, lengths = table.item_targets()
+    tokens, lengths = table.item_targets
     return [row[:length] for row, length in zip(tokens, lengths, strict=True)]
 
 

@@ -26,11 +26,15 @@ _EXPLANATIONS_AT_ONCE = 16
 
 
 class Encoded(NamedTuple):
-    """Prompts ``rows`` as encoder states ``float[B, S, D]`` with their mask ``[B, S]``."""
+    """Prompts ``rows`` as encoder states ``float[B, S, D]`` with their mask ``[B, S]``.
+
+    ``shift`` is added to every decoder input, ``float[B, D]``, if there is any.
+    """
 
     rows: range
     states: torch.Tensor
     mask: torch.Tensor
+    shift: torch.Tensor | None
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,7 +52,7 @@ class Inference:
     @cached_property
     def spellings(self) -> TokenTable:
         """How the decoder spells every item."""
-        return TokenTable(*self.table.item_targets())
+        return TokenTable(*self.table.item_targets)
 
     def rank(
         self,
@@ -69,7 +73,7 @@ class Inference:
         wanted = k + (search.num_extra_candidates if search.rerank else 0)
         items: list[np.ndarray] = []
         scores: list[np.ndarray] = []
-        for rows, states, mask in self.encoded("sequential", prompts, newcomers):
+        for rows, states, mask, shift in self.encoded("sequential", prompts, newcomers):
             found, likelihood = beam_search(
                 self.model.t5,
                 states,
@@ -78,6 +82,7 @@ class Inference:
                 num_beams=search.num_beams,
                 num_results=wanted,
                 banned=[np.unique(histories[row]) for row in rows] if search.rerank else None,
+                decoder_shift=shift,
             )
             exists = found >= 0
             items += [row[keep][:k] for row, keep in zip(found, exists, strict=True)]
@@ -92,10 +97,19 @@ class Inference:
         newcomers: np.ndarray | None = None,
     ) -> np.ndarray:
         """The exact log-likelihood of every item of each prompt's list, ``float32[total]``."""
+        among = self.model.prompts.direct_likelihood == "candidates"
         scores: list[np.ndarray] = []
-        for rows, states, mask in self.encoded(task, prompts, newcomers):
+        for rows, states, mask, shift in self.encoded(task, prompts, newcomers):
             part = [lists[row] for row in rows]
-            scores += score_candidates(self.model.t5, states, mask, self.spellings, part)
+            scores += score_candidates(
+                self.model.t5,
+                states,
+                mask,
+                self.spellings,
+                part,
+                decoder_shift=shift,
+                among_candidates=among and task == "direct",
+            )
         return np.concatenate([*scores, np.empty(0)]).astype(np.float32)
 
     def write(
@@ -103,7 +117,9 @@ class Inference:
     ) -> list[list[int]]:
         """The likeliest text of each explanation prompt, as tokens."""
         texts: list[list[int]] = []
-        for _, states, mask in self.encoded("explanation", prompts, max_rows=_EXPLANATIONS_AT_ONCE):
+        for _, states, mask, shift in self.encoded(
+            "explanation", prompts, max_rows=_EXPLANATIONS_AT_ONCE
+        ):
             tokens = diverse_beam_search(
                 self.model.t5,
                 states,
@@ -115,6 +131,7 @@ class Inference:
                 max_new_tokens=max_tokens,
                 eos=self.table.eos_id,
                 pad=self.table.pad_id,
+                decoder_shift=shift,
             )
             texts += tokens.tolist()
         return texts
@@ -142,7 +159,8 @@ class Inference:
             if newcomers is not None:
                 vectors = torch.from_numpy(newcomers[rows.start : rows.stop])
                 batch = replace(batch, newcomers=vectors)
-            yield Encoded(rows, *self.model.encode(batch.to(device)))
+            batch = batch.to(device)
+            yield Encoded(rows, *self.model.encode(batch), self.model.decoder_shift(batch))
 
 
 def check_known(kind: str, indices: np.ndarray, size: int) -> None:

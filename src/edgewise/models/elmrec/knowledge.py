@@ -114,7 +114,16 @@ def build_graph(graph: BipartiteGraph, config: GraphConfig, width: int, seed: in
 def _spectral(
     graph: BipartiteGraph, config: GraphConfig, width: int, seed: int
 ) -> SpectralFeatures:
-    return spectral_features(graph, width, config.num_iterations, seed, config.power)
+    rank = config.rank or width
+    found = spectral_features(graph, rank, config.num_iterations, seed, config.power)
+    if rank >= width:
+        return found
+    # Vectors stay as long as those of a full-width model, whose entries have a mean square of 1.
+    features = np.pad(
+        found.features * np.float32((width / rank) ** 0.5), [(0, 0), (0, width - rank)]
+    )
+    values = np.pad(found.singular_values, (0, width - rank))
+    return replace(found, features=features, singular_values=values)
 
 
 def _spectral_features(

@@ -47,6 +47,7 @@ class ELMRecModel(nn.Module):
         graph: module from (node, fold) to vectors; None where no task needs it.
         num_nodes: users and items; this number stands for somebody not in the data.
         generator: of the random start of prompt and order vectors.
+        normalize: scale every graph vector to a mean square of 1.
     """
 
     def __init__(
@@ -57,9 +58,11 @@ class ELMRecModel(nn.Module):
         graph: nn.Module | None,
         num_nodes: int,
         generator: torch.Generator,
+        normalize: bool = False,
     ) -> None:
         super().__init__()
         self.t5, self.graph, self.num_nodes = t5, graph, num_nodes
+        self.normalize = normalize
         self.prompts, self.whole_words = prompts, whole_words
         width = t5.config.d_model
         spread = t5.get_input_embeddings().weight.std().item()  # type: ignore[union-attr]
@@ -78,18 +81,31 @@ class ELMRecModel(nn.Module):
         if kind == "none":
             return None
         if kind == "graph":
-            assert self.graph is not None
-            vectors = self.graph(batch.node.clamp(min=0), batch.edge_fold)
-            if batch.newcomers is not None:
-                is_new = (batch.node == self.num_nodes)[..., None]
-                vectors = torch.where(is_new, batch.newcomers[:, None], vectors)
-            vectors = torch.where((batch.node < 0)[..., None], self.no_entity, vectors)
+            vectors = self._graph_vectors(batch.node, batch)
         else:
             order = batch.order.clamp(max=len(self.order_vectors) - 1)
             if kind == "random":
                 order = self._disordered(order)
             vectors = F.embedding(order, self.order_vectors)
         return self.whole_words.scale(batch.task) * vectors
+
+    def _graph_vectors(self, node: torch.Tensor, batch: Batch) -> torch.Tensor:
+        """Features of nodes ``[B, S]`` as each example may see them, ``[B, S, D]``."""
+        assert self.graph is not None
+        vectors = self.graph(node.clamp(min=0), batch.edge_fold)
+        if batch.newcomers is not None:
+            is_new = (node == self.num_nodes)[..., None]
+            vectors = torch.where(is_new, batch.newcomers[:, None], vectors)
+        if self.normalize:
+            vectors = F.normalize(vectors, dim=-1) * vectors.shape[-1] ** 0.5
+        return torch.where((node < 0)[..., None], self.no_entity, vectors)
+
+    def decoder_shift(self, batch: Batch) -> torch.Tensor | None:
+        """What is added to every decoder input: the user's graph vector, ``[B, D]``, or nothing."""
+        scale = self.whole_words.decoder_scale
+        if not scale or self.whole_words.kind(batch.task) != "graph":
+            return None
+        return scale * self._graph_vectors(batch.user[:, None], batch)[:, 0]
 
     def _disordered(self, order: torch.Tensor) -> torch.Tensor:
         """Shuffle the indices of each example's words, keeping 0 and what belongs together.
@@ -136,18 +152,34 @@ class ELMRecModel(nn.Module):
         return states, mask
 
     def forward(self, batch: Batch) -> torch.Tensor:
-        """Eq. 1: the mean over examples of the mean negative log-likelihood of target tokens."""
+        """Eq. 1: the mean over examples of the mean negative log-likelihood of target tokens.
+
+        With ``direct_likelihood = candidates`` each step of a direct target is normalised over the
+        tokens that lead to a candidate.
+        """
         assert batch.labels is not None
-        states, mask = self.encode(batch)
-        # Given labels the library would compute a loss of its own as well.
-        logits = self.t5(
-            encoder_outputs=BaseModelOutput(last_hidden_state=states),  # type: ignore[arg-type]
-            attention_mask=mask,
-            decoder_input_ids=self.t5.prepare_decoder_input_ids_from_labels(batch.labels),
-        ).logits
-        losses = F.cross_entropy(logits.float().transpose(1, 2), batch.labels, reduction="none")
+        logits = self._target_logits(batch, batch.labels)
+        if batch.continuations is not None and self.prompts.direct_likelihood == "candidates":
+            allowed = torch.zeros_like(logits, dtype=torch.bool)
+            allowed.scatter_(2, batch.continuations, True)
+            logits = logits.masked_fill(~allowed, torch.finfo(logits.dtype).min)
+        losses = F.cross_entropy(logits.transpose(1, 2), batch.labels, reduction="none")
         targets = batch.labels != -100
         return (losses.sum(dim=1) / targets.sum(dim=1)).mean()
+
+    def _target_logits(self, batch: Batch, labels: torch.Tensor) -> torch.Tensor:
+        """``float32[B, T, V]``."""
+        states, mask = self.encode(batch)
+        inputs = self.t5.get_input_embeddings()(
+            self.t5.prepare_decoder_input_ids_from_labels(labels)
+        )
+        shift = self.decoder_shift(batch)
+        # Given labels the library would compute a loss of its own as well.
+        return self.t5(
+            encoder_outputs=BaseModelOutput(last_hidden_state=states),  # type: ignore[arg-type]
+            attention_mask=mask,
+            decoder_inputs_embeds=inputs if shift is None else inputs + shift[:, None],
+        ).logits.float()
 
 
 def _sorted_by(keys: torch.Tensor, order: torch.Tensor) -> torch.Tensor:

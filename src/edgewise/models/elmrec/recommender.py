@@ -96,7 +96,13 @@ class ELMRec:
         built = build_graph(graph, config.graph, t5.config.d_model, config.seed)
         data = build_data(config, split, table, tokenizer, built.folds)
         model = ELMRecModel(
-            t5, config.prompts, config.whole_words, built.lookup, table.num_nodes, generator
+            t5,
+            config.prompts,
+            config.whole_words,
+            built.lookup,
+            table.num_nodes,
+            generator,
+            config.graph.normalize,
         )
         if on_plan is not None:
             on_plan(FitPlan.of(model, data, config.training.epochs))
@@ -225,7 +231,7 @@ class ELMRec:
         )
         longest = self.config.prompts.explanation_tokens
         tokens = self._inference.write(prompts, self.config.decoding, longest)
-        texts = self.tokenizer.batch_decode(tokens, skip_special_tokens=True)
+        texts = (str(self.tokenizer.decode(row, skip_special_tokens=True)) for row in tokens)
         return [" ".join(text.split()) for text in texts]
 
     def _require(self, task: Task) -> None:

@@ -84,7 +84,13 @@ def _rebuilt(cls: type[T], folder: Path, settings: Mapping[str, Any]) -> T:
     )
     t5 = T5ForConditionalGeneration(T5Config.from_dict(settings["t5"]))
     model = ELMRecModel(
-        t5, config.prompts, config.whole_words, None, table.num_nodes, torch.Generator()
+        t5,
+        config.prompts,
+        config.whole_words,
+        None,
+        table.num_nodes,
+        torch.Generator(),
+        config.graph.normalize,
     )
     load_model(model, folder / "model.safetensors")
     histories = Histories(arrays["history_offsets"], arrays["history_items"])

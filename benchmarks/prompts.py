@@ -1,0 +1,106 @@
+"""What looking prompts up saves over calling the tokenizer for each of them.
+
+Run ``python benchmarks/prompts.py [--json FILE]``. Direct prompts of 100 candidates, one process;
+both ways must give the same tokens.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from transformers import PreTrainedTokenizerBase
+
+from edgewise.prompts.batch import Batch, assemble
+from edgewise.prompts.entity_tokens import PieceTable, build_piece_table, spell_item, spell_user
+from edgewise.prompts.templates import SHORT_WORDING, WORDINGS
+from edgewise.prompts.tokenizer import train_tokenizer
+from edgewise.prompts.writing import PromptWriter
+
+NUM_USERS, NUM_ITEMS = 22_363, 12_101
+NUM_PROMPTS, NUM_CANDIDATES = 64, 100
+
+
+def best_time(run: Callable[[], object], repeats: int) -> float:
+    """Seconds of the fastest of several runs: the least disturbed by other work."""
+    times = []
+    for _ in range(repeats):
+        start = time.perf_counter()
+        run()
+        times.append(time.perf_counter() - start)
+    return min(times)
+
+
+def looked_up(table: PieceTable, users: np.ndarray, candidates: np.ndarray, wording: str) -> Batch:
+    prompts = PromptWriter(table).direct(users, list(candidates), wording)
+    return assemble(table, "direct", prompts)
+
+
+def tokenised(
+    tokenizer: PreTrainedTokenizerBase, users: np.ndarray, candidates: np.ndarray, wording: str
+) -> list[list[int]]:
+    """Write each prompt out and call the tokenizer."""
+    return [
+        tokenizer(
+            wording.format(user=spell_user(user), candidates=" ".join(map(spell_item, row))),
+            add_special_tokens=False,
+        )["input_ids"]
+        for user, row in zip(users.tolist(), candidates.tolist(), strict=True)
+    ]
+
+
+def compare(
+    tokenizer: PreTrainedTokenizerBase, table: PieceTable, wording: str
+) -> dict[str, float]:
+    rng = np.random.default_rng(0)
+    users = rng.integers(NUM_USERS, size=NUM_PROMPTS)
+    candidates = rng.integers(NUM_ITEMS, size=(NUM_PROMPTS, NUM_CANDIDATES))
+    batch = looked_up(table, users, candidates, wording)
+    rows = zip(batch.input_ids, batch.attention_mask, strict=True)
+    found = [ids[mask == 1].tolist() for ids, mask in rows]
+    assert found == tokenised(tokenizer, users, candidates, wording)
+    lookup = best_time(lambda: looked_up(table, users, candidates, wording), repeats=20)
+    calls = best_time(lambda: tokenised(tokenizer, users, candidates, wording), repeats=3)
+    return {
+        "prompts": NUM_PROMPTS,
+        "tokens_per_prompt": len(found[0]),
+        "lookup_seconds": lookup,
+        "tokenizer_seconds": calls,
+        "times_faster": calls / lookup,
+    }
+
+
+def measure() -> dict[str, dict[str, float]]:
+    tokenizer = train_tokenizer((w for task in WORDINGS.values() for w in task), 100)
+    start = time.perf_counter()
+    table = build_piece_table(tokenizer, NUM_USERS, NUM_ITEMS)
+    built = time.perf_counter() - start
+    return {
+        "table": {"pieces": len(table.lengths), "build_seconds": built},
+        "ids_alone": compare(tokenizer, table, SHORT_WORDING["direct"]),
+        "full_wording": compare(tokenizer, table, WORDINGS["direct"][0]),
+    }
+
+
+def main(arguments: list[str]) -> None:
+    """Print the figures; with ``--json FILE`` write them too."""
+    if arguments and (len(arguments) != 2 or arguments[0] != "--json"):
+        sys.exit("usage: python benchmarks/prompts.py [--json FILE]")
+    figures = measure()
+    for name, values in figures.items():
+        print(name.replace("_", " "))
+        for key, value in values.items():
+            print(f"  {key.replace('_', ' '):18} {value:>12,.4g}")
+    if arguments:
+        path = Path(arguments[1])
+        unfinished = path.with_name(f".unfinished-{path.name}")
+        unfinished.write_text(json.dumps(figures, indent=2) + "\n")
+        unfinished.replace(path)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,125 @@
+"""Measuring a run's tasks, each beside a baseline under the same conditions."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from edgewise.baselines.frequent_text import FrequentText
+from edgewise.baselines.popularity import Popularity
+from edgewise.data.explanations import ExplanationSplit, explanation_split
+from edgewise.evaluation.protocol import (
+    evaluate_direct,
+    evaluate_explanations,
+    evaluate_sequential,
+)
+from edgewise.evaluation.report import Report
+from edgewise.prompts.templates import Task
+from edgewise.runs.opening import Run
+from edgewise.runs.pieces import InPieces, OnProgress
+
+
+@dataclass(frozen=True)
+class Conditions:
+    """Under which a run is measured.
+
+    Attributes:
+        part: ``valid`` or ``test``.
+        ks: list lengths.
+        num_negatives: beside each held-out item of the direct task.
+        max_users: measure a seeded sample of the users (or explained pairs); None for all.
+        rerank: off measures the raw lists, which may hold seen items.
+    """
+
+    part: str = "test"
+    ks: Sequence[int] = (5, 10)
+    num_negatives: int = 99
+    max_users: int | None = None
+    rerank: bool = True
+
+
+@dataclass(frozen=True, eq=False)
+class TaskResult:
+    """One task's reports by system, the run's own first, and the seconds each took."""
+
+    task: Task
+    reports: dict[str, Report]
+    seconds: dict[str, float]
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            name: {**report.to_dict(), "seconds": round(self.seconds[name], 2)}
+            for name, report in self.reports.items()
+        }
+
+
+def trained_tasks(run: Run) -> list[Task]:
+    """The run's tasks in the order in which they are told: ranking first."""
+    order: tuple[Task, ...] = ("direct", "sequential", "explanation")
+    return [task for task in order if task in run.model.tasks]
+
+
+def texts_of(run: Run) -> ExplanationSplit:
+    """The explained pairs as the run parted them."""
+    mode = run.config.prompts.explanations
+    return explanation_split(run.split, mode=mode, seed=run.config.seed)
+
+
+def evaluate_task(
+    run: Run, task: Task, conditions: Conditions, on_progress: OnProgress | None = None
+) -> TaskResult:
+    """Measure the run and its baseline on one task.
+
+    Args:
+        run: opened or just fitted.
+        task: one that it was trained for.
+        conditions: part, list lengths, ...
+        on_progress: told (done, total) users of the run's own model.
+    """
+    run = run if conditions.rerank else run.without_reranking()
+    model = InPieces(run.model, on_progress or (lambda done, total: None))
+    name, baseline = _baseline(run, task)
+    reports: dict[str, Report] = {}
+    seconds: dict[str, float] = {}
+    for label, system in (("ELMRec", model), (name, baseline)):
+        start = time.perf_counter()
+        reports[label] = _measure(system, run, task, conditions)
+        seconds[label] = time.perf_counter() - start
+    return TaskResult(task, reports, seconds)
+
+
+def save_result(result: TaskResult, folder: Path, conditions: Conditions) -> list[Path]:
+    """Write each system's means (JSON) and its users or pairs (Parquet); returns the JSON paths."""
+    raw = "" if conditions.rerank else "-no-rerank"
+    written = []
+    for number, (name, report) in enumerate(result.reports.items()):
+        system = "" if number == 0 else "-" + name.lower().replace(" ", "-")
+        path = folder / f"{result.task}-{conditions.part}{raw}{system}.json"
+        report.save(path, path.with_suffix(".parquet"))
+        written.append(path)
+    return written
+
+
+def _baseline(run: Run, task: Task) -> tuple[str, Any]:
+    if task == "explanation":
+        return "Most frequent text", FrequentText().fit(texts_of(run).train)
+    return "Popularity", Popularity(seed=run.config.seed).fit(run.split)
+
+
+def _measure(system: Any, run: Run, task: Task, conditions: Conditions) -> Report:
+    part, ks, most = conditions.part, conditions.ks, conditions.max_users
+    if task == "direct":
+        negatives = conditions.num_negatives
+        return evaluate_direct(
+            system, run.split, part, ks=ks, num_negatives=negatives, max_users=most
+        )
+    if task == "sequential":
+        seen = not conditions.rerank
+        return evaluate_sequential(system, run.split, part, ks=ks, max_users=most, allow_seen=seen)
+    pairs = getattr(texts_of(run), part)
+    about = {"data": run.dataset.name, "split": run.split.kind, "part": part}
+    about["explanations"] = run.config.prompts.explanations
+    return evaluate_explanations(system, pairs, conditions=about, max_pairs=most)

@@ -1,0 +1,73 @@
+"""A finished run, opened again with its data and split."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from edgewise.data.interactions import Dataset
+from edgewise.data.split import Split
+from edgewise.data.splitting import split_by_name
+from edgewise.errors import ModelFolderError
+from edgewise.models.elmrec.config import ELMRecConfig
+from edgewise.models.elmrec.recommender import ELMRec
+from edgewise.runs.data import load_run_data
+from edgewise.runs.info import FINISHED, RunInfo, read_info
+
+
+@dataclass(frozen=True, eq=False)
+class Run:
+    """A fitted model with everything it came from.
+
+    Attributes:
+        folder: the run folder.
+        info: settings, versions, machine.
+        model: fitted.
+        dataset: the data set it was fitted on.
+        split: the very split it was fitted on.
+    """
+
+    folder: Path
+    info: RunInfo
+    model: ELMRec
+    dataset: Dataset
+    split: Split
+
+    @property
+    def config(self) -> ELMRecConfig:
+        return self.model.config
+
+    def without_reranking(self) -> Run:
+        """The same run whose lists are the raw ones, which may hold seen items (Table 4)."""
+        model = copy.copy(self.model)
+        decoding = replace(model.config.decoding, rerank=False)
+        model.config = replace(model.config, decoding=decoding)
+        return replace(self, model=model)
+
+
+def open_run(folder: str | Path, data: str | Path | None = None) -> Run:
+    """Open a finished run.
+
+    Example:
+        >>> run = open_run("runs/mine")                                    # doctest: +SKIP
+        >>> run.model.recommend(run.dataset.users.indices_of(["u1"]), k=5)   # doctest: +SKIP
+
+    Args:
+        folder: made by ``edgewise fit``.
+        data: where the data set stands now, if it has moved.
+
+    Raises:
+        ModelFolderError: there is no finished run, or its model is damaged.
+        DataError: the data set is missing or is not the one the run was fitted on.
+    """
+    folder = Path(folder)
+    info = read_info(folder)
+    if info.status != FINISHED:
+        raise ModelFolderError(
+            f"{folder}: training did not finish; go on with "
+            f"'edgewise fit elmrec --out {folder} --resume'"
+        )
+    dataset = load_run_data(info.data, data)
+    split = split_by_name(dataset, info.split_kind, info.split_seed)
+    return Run(folder, info, ELMRec.load(folder / "model"), dataset, split)

@@ -1,0 +1,52 @@
+"""A world in which the right recommendation is known beforehand.
+
+Users of group A took only items of group A, users of group B only those of group B, each all but
+two of his group's items, and the last two he took are withheld. Numbers are shuffled, so that none
+gives the group away.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from edgewise.data.interactions import Catalog, Dataset, Interactions
+from edgewise.data.split import Split
+from edgewise.data.splitting import leave_one_out
+from edgewise.data.vocabulary import Vocabulary
+
+
+@dataclass(frozen=True)
+class Checkerboard:
+    """The split, and what belongs together.
+
+    Attributes:
+        split: leave-one-out; each user's validation and test items are of the user's group.
+        user_group, item_group: 0 or 1, by index.
+    """
+
+    split: Split
+    user_group: np.ndarray
+    item_group: np.ndarray
+
+
+def checkerboard(num_users: int = 48, num_items: int = 24, seed: int = 0) -> Checkerboard:
+    """Each user takes all but two items of the group in random order."""
+    rng = np.random.default_rng(seed)
+    user_group = rng.permutation(num_users) % 2
+    item_group = rng.permutation(num_items) % 2
+    rows = [
+        (user, item)
+        for user in range(num_users)
+        for item in rng.permutation(np.flatnonzero(item_group == user_group[user]))[:-2]
+    ]
+    users, items = np.array(rows, dtype=np.int32).T
+    dataset = Dataset(
+        "checkerboard",
+        Vocabulary(tuple(f"u{n}" for n in range(num_users)), "user"),
+        Vocabulary(tuple(f"i{n}" for n in range(num_items)), "item"),
+        Interactions(users, items),
+        Catalog.empty(num_items),
+    )
+    return Checkerboard(leave_one_out(dataset), user_group, item_group)

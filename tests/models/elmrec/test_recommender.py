@@ -1,0 +1,241 @@
+"""ELMRec as its users meet it: every variant fits, answers, repeats itself and refuses nonsense."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+from tests.models.elmrec.conftest import same_weights, small_elmrec
+
+from edgewise.data.candidates import CandidateLists
+from edgewise.data.interactions import Histories
+from edgewise.decoding.candidates import score_candidates
+from edgewise.errors import ConfigError, UnknownIdError
+from edgewise.models.elmrec.examples import wordings
+from edgewise.models.elmrec.recommender import ELMRec
+from edgewise.prompts.templates import SHORT_WORDING, WORDINGS
+from edgewise.recommender import Explainer, Recommender
+from edgewise.training import loop
+
+USERS = np.arange(6)
+PLAIN = ("prompts.tasks=direct,sequential", "training.epochs=1")
+
+
+def answers(model: ELMRec) -> tuple[np.ndarray, np.ndarray]:
+    lists = [np.array([0, 5, 9]), np.array([7]), np.arange(30)]
+    scores = model.score_candidates(CandidateLists.from_lists(np.arange(3), lists))
+    return model.recommend(USERS, 4).item_index, scores
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        ("whole_words.direct=random", "whole_words.sequential=random"),
+        ("whole_words.direct=none", "whole_words.sequential=none"),
+        ("whole_words.sequential=graph",),
+        ("whole_words.injection=prepending",),
+        ("prompts.text_prompt=false",),
+        ("prompts.num_prompt_vectors=0",),
+        ("graph.features=random",),
+        ("graph.features=random", "graph.num_folds=3"),
+        ("graph.features=trained", "graph.num_folds=0"),
+        ("prompts.segments=prefix", "training.gradient_accumulation=2"),
+    ],
+    ids=" ".join,
+)
+def test_every_variant_trains_and_repeats_itself(shop_split, overrides, tmp_path):
+    model = small_elmrec(*PLAIN, *overrides).fit(shop_split)
+    items, scores = answers(model)
+    again = answers(model)
+    assert np.array_equal(items, again[0]) and np.array_equal(scores, again[1])
+    assert len(items) == 4 * len(USERS) and np.isfinite(scores).all() and (scores < 0).all()
+    model.save(tmp_path / "model")
+    loaded = answers(ELMRec.load(tmp_path / "model"))
+    assert np.array_equal(items, loaded[0]) and np.array_equal(scores, loaded[1])
+
+
+def test_trained_graph_features_move_and_are_kept(shop_split):
+    model = small_elmrec(*PLAIN, "graph.features=trained", "graph.num_folds=0").fit(shop_split)
+    frozen = small_elmrec(*PLAIN, "graph.features=random", "graph.num_folds=0").fit(shop_split)
+    assert not np.array_equal(model.knowledge.features, frozen.knowledge.features)
+
+
+def test_disorder_at_inference_does_not_depend_on_the_batch(shop_split):
+    model = small_elmrec(*PLAIN, "whole_words.direct=random").fit(shop_split)
+    lists = [np.array([0, 5, 9]), np.arange(4), np.arange(8)]
+    together = model.score_candidates(CandidateLists.from_lists(np.arange(3), lists))
+    alone = [
+        model.score_candidates(CandidateLists.from_lists(np.array([user]), [row]))
+        for user, row in enumerate(lists)
+    ]
+    assert together == pytest.approx(np.concatenate(alone), abs=1e-4)
+
+
+def test_prompts_are_full_sentences_where_no_vectors_replace_them():
+    for vectors, wording in ((0, WORDINGS["direct"][0]), (3, SHORT_WORDING["direct"])):
+        model = small_elmrec(f"prompts.num_prompt_vectors={vectors}")
+        assert _wordings(model).for_inference("direct") == wording
+
+
+def _wordings(model: ELMRec):
+    return wordings(model.config.prompts)
+
+
+def test_it_is_a_recommender_and_an_explainer(fitted):
+    assert isinstance(fitted, Recommender) and isinstance(fitted, Explainer)
+    assert repr(ELMRec()) == "ELMRec(backbone='cpu', not fitted)"
+    assert "sequential" in repr(fitted)
+
+
+def test_a_beam_as_wide_as_the_catalogue_is_exhaustive(fitted, shop_split):
+    num_items = shop_split.dataset.num_items
+    search = replace(fitted.config.decoding, num_beams=num_items, num_extra_candidates=0)
+    wide = _with_decoding(fitted, search)
+    found = wide.recommend(USERS, num_items)
+    everything = CandidateLists.from_lists(USERS, [np.arange(num_items)] * len(USERS))
+    scores = fitted.score_candidates(everything, task="sequential").reshape(len(USERS), -1)
+    for user in USERS:
+        seen = fitted.histories[user]
+        unseen = np.setdiff1d(np.arange(num_items), seen)
+        rows = found.user_index == user
+        assert set(found.item_index[rows].tolist()) == set(unseen.tolist())
+        assert found.score[rows] == pytest.approx(np.sort(scores[user, unseen])[::-1], abs=1e-4)
+        assert found.score[rows] == pytest.approx(scores[user, found.item_index[rows]], abs=1e-4)
+
+
+def _with_decoding(model: ELMRec, decoding) -> ELMRec:
+    model = copy.copy(model)
+    model.config = replace(model.config, decoding=decoding)
+    return model
+
+
+def test_without_reranking_seen_items_may_come_back(fitted, shop_split):
+    num_items = shop_split.dataset.num_items
+    search = replace(fitted.config.decoding, num_beams=num_items, rerank=False)
+    raw = _with_decoding(fitted, search).recommend(USERS, num_items)
+    assert len(raw) == num_items * len(USERS)
+
+
+def test_exact_scores_are_the_decoders(fitted):
+    """Each candidate alone through the library: log-likelihood of its tokens."""
+    lists = [np.array([3, 17, 40]), np.array([5])]
+    scores = fitted.score_candidates(CandidateLists.from_lists(np.array([2, 4]), lists))
+    inference = fitted._inference
+    prompts = fitted._writer.direct(np.array([2, 4]), lists, SHORT_WORDING["direct"])
+    expected = []
+    for rows, states, mask in inference.encoded("direct", prompts, max_rows=1):
+        (row,) = rows
+        expected += score_candidates(
+            fitted.model.t5, states, mask, inference.spellings, [lists[row]]
+        )
+    assert scores == pytest.approx(np.concatenate(expected), abs=1e-4)
+
+
+def test_histories_given_later_are_read_and_filtered(fitted, shop_split):
+    newer = shop_split.known_before("test")
+    found = fitted.recommend(USERS, 5, histories=newer)
+    for user, item in zip(found.user_index, found.item_index, strict=True):
+        assert item not in newer[user]
+    lists = CandidateLists.from_lists(USERS, [np.arange(9)] * len(USERS))
+    old, new = (
+        fitted.score_candidates(lists, task="sequential", histories=h) for h in (None, newer)
+    )
+    assert not np.allclose(old, new)
+
+
+def test_new_users_are_answered_from_their_items(fitted):
+    histories = [np.array([3, 4]), np.array([8]), np.array([], dtype=np.int64)]
+    found = fitted.recommend_new(histories, k=3)
+    assert found.user_index.tolist() == [0, 0, 0, 1, 1, 1, 2, 2, 2]
+    assert not set(found.item_index[:3].tolist()) & {3, 4}
+    lists = CandidateLists.from_lists(np.zeros(2, int), [np.arange(9)] * 2)
+    first, second = fitted.score_candidates(lists, new_users=histories[:2]).reshape(2, -1)
+    assert not np.allclose(first, second), "their vectors come from their own items"
+    assert len(fitted.recommend_new([], k=3)) == 0
+
+
+def test_a_new_user_with_a_known_users_items_gets_his_vector(fitted):
+    history = fitted.histories[0]
+    vector = fitted.knowledge.new_user(history)
+    assert vector == pytest.approx(fitted.knowledge.features[0], abs=1e-3)
+
+
+def test_explanations_are_lines_of_words(fitted):
+    pairs = [(0, 1), (3, 2), (0, 1)]
+    texts = fitted.explain(pairs)
+    assert len(texts) == 3 and texts[0] == texts[2]
+    assert all(isinstance(text, str) and "</s>" not in text for text in texts)
+    assert fitted.explain([]) == []
+
+
+def test_no_question_no_answer(fitted):
+    assert len(fitted.recommend(np.array([], dtype=np.int64))) == 0
+    assert len(fitted.score_candidates(CandidateLists.from_lists(np.array([]), []))) == 0
+
+
+def test_an_empty_list_among_others_is_skipped(fitted):
+    lists = [np.array([1, 2]), np.array([], dtype=np.int64), np.array([3])]
+    assert len(fitted.score_candidates(CandidateLists.from_lists(np.arange(3), lists))) == 3
+
+
+def test_nonsense_is_refused(fitted):
+    with pytest.raises(ConfigError, match="not fitted yet"):
+        ELMRec().recommend(USERS)
+    with pytest.raises(ConfigError, match="k = 0"):
+        fitted.recommend(USERS, 0)
+    with pytest.raises(UnknownIdError, match="user_index 40: this model knows users 0 to 39"):
+        fitted.recommend(np.array([0, 40]))
+    with pytest.raises(UnknownIdError, match="item_index 48"):
+        fitted.recommend_new([np.array([48])])
+    with pytest.raises(UnknownIdError, match="item_index -1"):
+        fitted.score_candidates(CandidateLists.from_lists(np.array([0]), [np.array([-1])]))
+    with pytest.raises(UnknownIdError, match="user_index 99"):
+        fitted.explain([(99, 0)])
+    short = Histories(np.array([0, 1]), np.array([1], dtype=np.int32))
+    with pytest.raises(UnknownIdError, match="histories cover 1 users"):
+        fitted.recommend(np.array([2]), histories=short)
+
+
+def test_a_task_that_was_not_trained_is_named(shop_split):
+    model = small_elmrec("prompts.tasks=direct").fit(shop_split)
+    with pytest.raises(ConfigError, match="not trained for the sequential task, only for direct"):
+        model.recommend(USERS)
+    with pytest.raises(ConfigError, match="not trained for the explanation task"):
+        model.explain([(0, 0)])
+
+
+def test_equal_seeds_fit_equal_models(shop_split, fitted):
+    assert same_weights(small_elmrec().fit(shop_split), fitted)
+    assert not same_weights(small_elmrec("seed=1").fit(shop_split), fitted)
+
+
+def test_a_stopped_fit_resumes_to_the_same_weights(shop_split, tmp_path, monkeypatch):
+    step = loop._Run._step
+
+    def stopping(run, number):
+        if number == run.data.steps_per_epoch + 4:
+            raise KeyboardInterrupt
+        return step(run, number)
+
+    two = (*PLAIN[:1], "training.epochs=2", "backbone.dropout=0.1")
+    whole = small_elmrec(*two).fit(shop_split)
+    monkeypatch.setattr(loop._Run, "_step", stopping)
+    with pytest.raises(KeyboardInterrupt):
+        small_elmrec(*two).fit(shop_split, folder=tmp_path)
+    monkeypatch.undo()
+    torch.manual_seed(99)
+    resumed = small_elmrec(*two).fit(shop_split, folder=tmp_path, resume=True)
+    assert same_weights(resumed, whole)
+    assert whole.curves is not None and resumed.curves is not None
+    assert resumed.curves.train_loss == whole.curves.train_loss
+    assert resumed.curves.valid_loss == whole.curves.valid_loss
+
+
+def test_a_checkpoint_holds_no_graph_features(shop_split, tmp_path):
+    small_elmrec(*PLAIN).fit(shop_split, folder=tmp_path)
+    saved = load_file(tmp_path / "checkpoint" / "model.safetensors")
+    assert saved and not any(name.startswith("graph") for name in saved)
