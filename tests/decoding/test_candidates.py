@@ -97,3 +97,53 @@ def test_a_forest_decodes_no_node_twice_and_no_leaf(table, lists) -> None:
     }
     assert len(forest.nodes.tokens) == len(prefixes)
     assert bool((forest.edge_parent.diff() >= 0).all())
+
+
+def test_among_candidates_the_likelihoods_of_all_candidates_sum_to_one(
+    t5, prompts, table, lists
+) -> None:
+    scores = score_candidates(
+        t5, prompts.hidden, prompts.mask, table, lists, among_candidates=True
+    )
+    for row in scores:
+        if len(row):
+            np.testing.assert_allclose(np.exp(row).sum(), 1.0, atol=1e-5)
+
+
+def test_among_candidates_each_step_is_normalised_over_the_ways_on(t5, prompts, table) -> None:
+    """Two candidates: the first step at which they part decides between them alone."""
+    first, second = table.tokens[0], table.tokens[1]
+    parting = int(np.argmax(first != second))
+    start = torch.tensor([[0, *first[:parting]]])
+    with torch.no_grad():
+        logits = t5(
+            encoder_outputs=(prompts.hidden[:1],),
+            attention_mask=prompts.mask[:1],
+            decoder_input_ids=start,
+        ).logits[0, -1]
+    expected = logits[torch.tensor([first[parting], second[parting]])].log_softmax(0)
+    scores = score_candidates(
+        t5, prompts.hidden[:1], prompts.mask[:1], table, [np.array([0, 1])], among_candidates=True
+    )
+    np.testing.assert_allclose(scores[0], expected, atol=1e-4)
+
+
+def test_decoder_shift_is_added_to_every_decoder_input(t5, prompts, table) -> None:
+    shift = torch.randn(len(prompts.hidden), t5.config.d_model)
+    row, item = 3, 5
+    spelling = torch.from_numpy(table.tokens[item, : table.lengths[item]])
+    inputs = t5.decoder.embed_tokens(torch.cat([torch.tensor([0]), spelling[:-1]]))
+    with torch.no_grad():
+        logits = t5(
+            encoder_outputs=(prompts.hidden[row : row + 1],),
+            attention_mask=prompts.mask[row : row + 1],
+            decoder_inputs_embeds=(inputs + shift[row])[None],
+        ).logits[0]
+    expected = logits.log_softmax(-1).gather(1, spelling[:, None]).sum()
+    lists = [np.array([item, 2, 0])] * len(prompts.hidden)
+    shifted = score_candidates(
+        t5, prompts.hidden, prompts.mask, table, lists, decoder_shift=shift
+    )
+    plain = score_candidates(t5, prompts.hidden, prompts.mask, table, lists)
+    np.testing.assert_allclose(shifted[row][0], expected, atol=1e-4)
+    assert abs(shifted[row][0] - plain[row][0]) > 1e-3

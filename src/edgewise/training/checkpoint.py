@@ -50,7 +50,8 @@ class Checkpoint:
         self._old = folder / "checkpoint.old"
         self._accelerator = accelerator
         self._model, self._optimizer = model, optimizer
-        self._names = [name for name, p in model.named_parameters() if p.requires_grad]
+        names = {id(p): name for name, p in model.named_parameters()}
+        self._names = [names[id(p)] for group in optimizer.param_groups for p in group["params"]]
 
     def exists(self) -> bool:
         """Whether there is something to resume from; a swap cut short is undone first."""

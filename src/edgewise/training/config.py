@@ -18,6 +18,8 @@ class TrainingConfig:
         batch_size: examples in a batch, over all processes.
         gradient_accumulation: batches added up before the weights move.
         learning_rate, weight_decay: of AdamW.
+        embedding_rate: learning rate of embedding tables as a multiple of ``learning_rate``; their
+            entries are of size 1, those of other weights far smaller.
         schedule: learning rate over the planned epochs, after the warm-up.
         warmup_steps: batches during which the learning rate rises from 0.
         max_grad_norm: gradients are clipped to this norm; 0 = not clipped.
@@ -33,6 +35,7 @@ class TrainingConfig:
     gradient_accumulation: int = 1
     learning_rate: float = 1e-3
     weight_decay: float = 0.01
+    embedding_rate: float = 1.0
     schedule: Literal["constant", "cosine"] = "constant"
     warmup_steps: int = 0
     max_grad_norm: float = 1.0

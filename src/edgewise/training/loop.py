@@ -18,7 +18,7 @@ from edgewise.training.checkpoint import Checkpoint
 from edgewise.training.config import TrainingConfig
 from edgewise.training.logging import TrainingLog
 from edgewise.training.progress import Progress
-from edgewise.training.schedule import learning_rate_at, uses_bf16
+from edgewise.training.schedule import learning_rate_at, parameter_groups, uses_bf16
 
 _REPORT_EVERY = 20
 
@@ -86,7 +86,7 @@ class _Run:
         torch.manual_seed(seed + self.accelerator.process_index)
         self.data, self.config = data, config
         optimizer = torch.optim.AdamW(
-            [p for p in model.parameters() if p.requires_grad],
+            parameter_groups(model, config.embedding_rate),
             lr=config.learning_rate,
             weight_decay=config.weight_decay,
         )
@@ -205,7 +205,8 @@ class _Run:
         if self.config.max_grad_norm:
             self.accelerator.clip_grad_norm_(self.model.parameters(), self.config.max_grad_norm)
         for group in self.optimizer.param_groups:
-            group["lr"] = learning_rate_at(step, self.total_steps, self.config)
+            rate = learning_rate_at(step, self.total_steps, self.config)
+            group["lr"] = rate * group["rate_factor"]
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
 

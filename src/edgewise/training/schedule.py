@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
 
@@ -32,3 +33,19 @@ def uses_bf16(precision: str, device: torch.device) -> bool:
 def _cpu_has(flag: str) -> bool:
     capabilities = getattr(torch.cpu, "get_capabilities", dict)
     return bool(capabilities().get(flag, False))
+
+
+def parameter_groups(model: torch.nn.Module, embedding_rate: float) -> list[dict[str, Any]]:
+    """Trainable parameters, embeddings apart from the rest.
+
+    Args:
+        model: its method ``embedding_parameters``, if it has one, names its embeddings.
+        embedding_rate: the learning rate of embeddings, as a multiple of the others'.
+    """
+    embeddings = {id(p) for p in getattr(model, "embedding_parameters", list)()}
+    trainable = [p for p in model.parameters() if p.requires_grad]
+    groups = (
+        {"params": [p for p in trainable if id(p) not in embeddings], "rate_factor": 1.0},
+        {"params": [p for p in trainable if id(p) in embeddings], "rate_factor": embedding_rate},
+    )
+    return [group for group in groups if group["params"]]

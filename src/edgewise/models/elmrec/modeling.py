@@ -75,6 +75,11 @@ class ELMRecModel(nn.Module):
         self.order_vectors = normal(max_words, width)
         self.no_entity = nn.Parameter(torch.zeros(width))
 
+    def embedding_parameters(self) -> list[nn.Parameter]:
+        """Vectors that are read as inputs, for a learning rate of their own."""
+        tokens = self.t5.get_input_embeddings().weight
+        return [tokens, self.prompt_vectors, self.order_vectors, self.no_entity]
+
     def whole_word_vectors(self, batch: Batch) -> torch.Tensor | None:
         """The vectors of Eq. 8 or Eq. 11 for every token, ``[B, S, D]``, times alpha."""
         kind = self.whole_words.kind(batch.task)
