@@ -162,10 +162,10 @@ def test_a_killed_run_resumes_to_the_same_weights(edgewise, shop, tmp_path):
 
 def _kill_in_training(process: subprocess.Popen, checkpoint: Path) -> None:
     """Wait for the first checkpoint, then SIGKILL; fails if the run was over before."""
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 300
     while not checkpoint.exists():
         assert process.poll() is None, process.stdout.read().decode()  # type: ignore[union-attr]
-        assert time.monotonic() < deadline, "no checkpoint within two minutes"
+        assert time.monotonic() < deadline, "no checkpoint within five minutes"
         time.sleep(0.01)
     os.kill(process.pid, signal.SIGKILL)
     assert process.wait() == -signal.SIGKILL

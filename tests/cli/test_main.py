@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import time
 
 import pytest
 
@@ -35,15 +34,15 @@ def test_every_help_has_examples(edgewise, command):
 
 def test_help_imports_neither_torch_nor_polars():
     probe = (
-        "import sys, edgewise.cli.main as m\n"
+        "import sys, time, edgewise.cli.main as m\n"
         "try: m.app(['--help'])\n"
         "except SystemExit: pass\n"
         "heavy = {'torch', 'transformers', 'polars', 'numpy'} & set(sys.modules)\n"
-        "sys.exit(f'imported {heavy}' if heavy else 0)"
+        "assert not heavy, heavy\n"
+        "assert time.process_time() < 1\n"  # 0.2 s; processor time, for machines that are busy
     )
-    start = time.perf_counter()
-    subprocess.run([sys.executable, "-c", probe], check=True, capture_output=True)
-    assert time.perf_counter() - start < 2  # 0.2 s on an idle machine
+    done = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
 
 
 def test_version(edgewise):

@@ -102,9 +102,7 @@ def test_a_forest_decodes_no_node_twice_and_no_leaf(table, lists) -> None:
 def test_among_candidates_the_likelihoods_of_all_candidates_sum_to_one(
     t5, prompts, table, lists
 ) -> None:
-    scores = score_candidates(
-        t5, prompts.hidden, prompts.mask, table, lists, among_candidates=True
-    )
+    scores = score_candidates(t5, prompts.hidden, prompts.mask, table, lists, among_candidates=True)
     for row in scores:
         if len(row):
             np.testing.assert_allclose(np.exp(row).sum(), 1.0, atol=1e-5)
@@ -141,9 +139,7 @@ def test_decoder_shift_is_added_to_every_decoder_input(t5, prompts, table) -> No
         ).logits[0]
     expected = logits.log_softmax(-1).gather(1, spelling[:, None]).sum()
     lists = [np.array([item, 2, 0])] * len(prompts.hidden)
-    shifted = score_candidates(
-        t5, prompts.hidden, prompts.mask, table, lists, decoder_shift=shift
-    )
+    shifted = score_candidates(t5, prompts.hidden, prompts.mask, table, lists, decoder_shift=shift)
     plain = score_candidates(t5, prompts.hidden, prompts.mask, table, lists)
     np.testing.assert_allclose(shifted[row][0], expected, atol=1e-4)
     assert abs(shifted[row][0] - plain[row][0]) > 1e-3

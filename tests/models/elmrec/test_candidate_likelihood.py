@@ -66,9 +66,7 @@ def test_the_decoder_hears_of_the_user(on):
 
 def test_rank_keeps_the_leading_columns_and_a_users_vector_length(shop_split):
     dataset = shop_split.dataset
-    graph = BipartiteGraph.from_interactions(
-        shop_split.train, dataset.num_users, dataset.num_items
-    )
+    graph = BipartiteGraph.from_interactions(shop_split.train, dataset.num_users, dataset.num_items)
     built = build_graph(graph, GraphConfig(rank=8, num_folds=0), width=32, seed=0)
     features = built.knowledge.features
     assert not features[:, 8:].any()

@@ -10,10 +10,10 @@ import pytest
 import torch
 from safetensors.torch import load_file
 from tests.models.elmrec.conftest import same_weights, small_elmrec
+from transformers.modeling_outputs import BaseModelOutput
 
 from edgewise.data.candidates import CandidateLists
 from edgewise.data.interactions import Histories
-from edgewise.decoding.candidates import score_candidates
 from edgewise.errors import ConfigError, UnknownIdError
 from edgewise.models.elmrec.examples import wordings
 from edgewise.models.elmrec.recommender import ELMRec
@@ -120,19 +120,24 @@ def test_without_reranking_seen_items_may_come_back(fitted, shop_split):
     assert len(raw) == num_items * len(USERS)
 
 
+@torch.no_grad()
 def test_exact_scores_are_the_decoders(fitted):
-    """Each candidate alone through the library: log-likelihood of its tokens."""
-    lists = [np.array([3, 17, 40]), np.array([5])]
-    scores = fitted.score_candidates(CandidateLists.from_lists(np.array([2, 4]), lists))
-    inference = fitted._inference
-    prompts = fitted._writer.direct(np.array([2, 4]), lists, SHORT_WORDING["direct"])
-    expected = []
-    for rows, states, mask in inference.encoded("direct", prompts, max_rows=1):
-        (row,) = rows
-        expected += score_candidates(
-            fitted.model.t5, states, mask, inference.spellings, [lists[row]]
-        )
-    assert scores == pytest.approx(np.concatenate(expected), abs=1e-4)
+    """Each candidate alone through the library: the log-likelihood of its tokens."""
+    users, lists = np.array([2, 4]), [np.array([3, 17, 40]), np.array([5])]
+    scores = fitted.score_candidates(CandidateLists.from_lists(users, lists))
+    prompts = fitted._writer.direct(users, lists, SHORT_WORDING["direct"])
+    t5, expected = fitted.model.t5, []
+    for encoded in fitted._inference.encoded("direct", prompts, max_rows=1):
+        for item in lists[encoded.rows.start]:
+            target = fitted.tokenizer(f"item_{item + 1}", add_special_tokens=False)["input_ids"]
+            target = torch.tensor([[*target, fitted.tokenizer.eos_token_id]])
+            logits = t5(
+                encoder_outputs=BaseModelOutput(last_hidden_state=encoded.states),
+                attention_mask=encoded.mask,
+                decoder_input_ids=t5.prepare_decoder_input_ids_from_labels(target),
+            ).logits
+            expected.append(logits.log_softmax(-1).gather(2, target[..., None]).sum().item())
+    assert scores == pytest.approx(expected, abs=1e-4)
 
 
 def test_histories_given_later_are_read_and_filtered(fitted, shop_split):

@@ -62,15 +62,25 @@ def build_tokenizer(config: BackboneConfig, split: Split) -> PreTrainedTokenizer
 
 
 def build_t5(
-    config: BackboneConfig, tokenizer: PreTrainedTokenizerBase, generator: torch.Generator
+    config: BackboneConfig,
+    tokenizer: PreTrainedTokenizerBase,
+    generator: torch.Generator,
+    free_columns: int = 0,
 ) -> T5ForConditionalGeneration:
     """Load a checkpoint, or make random weights for the tokenizer's vocabulary.
+
+    Args:
+        config: size or checkpoint.
+        tokenizer: of the vocabulary.
+        generator: of random weights.
+        free_columns: leading columns of the token embeddings that start at zero, for whole-word
+            vectors to stand in; not for checkpoints.
 
     Raises:
         ConfigError: the checkpoint cannot be loaded.
     """
     if is_from_scratch(config.name):
-        return _random_t5(config, tokenizer, generator)
+        return _random_t5(config, tokenizer, generator, free_columns)
     transformers_logging.disable_progress_bar()
     try:
         kind = AutoConfig.from_pretrained(config.name).model_type
@@ -87,7 +97,10 @@ def build_t5(
 
 
 def _random_t5(
-    config: BackboneConfig, tokenizer: PreTrainedTokenizerBase, generator: torch.Generator
+    config: BackboneConfig,
+    tokenizer: PreTrainedTokenizerBase,
+    generator: torch.Generator,
+    free_columns: int,
 ) -> T5ForConditionalGeneration:
     seed = int(torch.randint(2**31, (1,), generator=generator))
     with torch.random.fork_rng():
@@ -104,6 +117,8 @@ def _random_t5(
         )
         if config.similarity_start:
             _prefer_similar(t5)
+        with torch.no_grad():
+            t5.shared.weight[:, :free_columns] = 0
     return t5
 
 

@@ -75,7 +75,7 @@ class ELMRecModel(nn.Module):
         self.order_vectors = normal(max_words, width)
         self.no_entity = nn.Parameter(torch.zeros(width))
 
-    def embedding_parameters(self) -> list[nn.Parameter]:
+    def embedding_parameters(self) -> list[torch.Tensor]:
         """Vectors that are read as inputs, for a learning rate of their own."""
         tokens = self.t5.get_input_embeddings().weight
         return [tokens, self.prompt_vectors, self.order_vectors, self.no_entity]

@@ -91,7 +91,7 @@ class ELMRec:
         generator = torch.Generator().manual_seed(config.seed)
         tokenizer = build_tokenizer(config.backbone, split)
         table = build_piece_table(tokenizer, dataset.num_users, dataset.num_items)
-        t5 = build_t5(config.backbone, tokenizer, generator)
+        t5 = build_t5(config.backbone, tokenizer, generator, config.graph.rank)
         graph = BipartiteGraph.from_interactions(split.train, dataset.num_users, dataset.num_items)
         built = build_graph(graph, config.graph, t5.config.d_model, config.seed)
         data = build_data(config, split, table, tokenizer, built.folds)
