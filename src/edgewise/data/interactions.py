@@ -70,7 +70,7 @@ class Histories:
 
     @classmethod
     def of(cls, num_users: int, *parts: Interactions) -> Histories:
-        """Join parts in the order given (train before validation), keeping each part's row order."""
+        """Join parts in the order given (train before validation), rows in their order."""
         users = np.concatenate([part.user_index for part in parts])
         items = np.concatenate([part.item_index for part in parts])
         order = np.argsort(users, kind="stable")

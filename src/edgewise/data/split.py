@@ -33,6 +33,6 @@ class Split:
         return {"valid": self.valid, "test": self.test}[part]
 
     def known_before(self, part: str) -> Histories:
-        """What a recommender may know when it predicts a part: train, and validation before test."""
+        """What may be known when a part is predicted: train, and validation before test."""
         known = (self.train,) if part == "valid" else (self.train, self.valid)
         return Histories.of(self.dataset.num_users, *known)
