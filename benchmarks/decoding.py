@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import statistics
 import time
 from collections.abc import Callable
@@ -26,6 +25,8 @@ from transformers import T5Config, T5ForConditionalGeneration
 from transformers.modeling_outputs import BaseModelOutput
 
 from edgewise.decoding import TokenTable, beam_search, score_candidates
+from edgewise.model_folder import versions
+from edgewise.runs.machine import describe_machine
 
 NUM_ITEMS = 12_101
 NUM_CANDIDATES = 100
@@ -169,9 +170,8 @@ def main() -> None:
     table = catalogue()
     report: dict[str, object] = {
         "model": "t5-small" if options.t5_small else "d_model 128, 2 + 2 layers",
-        "threads": torch.get_num_threads(),
-        "cores": os.cpu_count(),
-        "torch": torch.__version__,
+        "machine": describe_machine(),
+        "versions": versions(),
         "direct": direct(model, table, options.users, options.repeats),
         "catalogue": from_catalogue(model, table, options.users, options.repeats),
     }

@@ -15,11 +15,13 @@ from pathlib import Path
 import numpy as np
 from transformers import PreTrainedTokenizerBase
 
+from edgewise.model_folder import versions
 from edgewise.prompts.batch import Batch, assemble
 from edgewise.prompts.entity_tokens import PieceTable, build_piece_table, spell_item, spell_user
 from edgewise.prompts.templates import SHORT_WORDING, WORDINGS
 from edgewise.prompts.tokenizer import train_tokenizer
 from edgewise.prompts.writing import PromptWriter
+from edgewise.runs.machine import describe_machine
 
 NUM_USERS, NUM_ITEMS = 22_363, 12_101
 NUM_PROMPTS, NUM_CANDIDATES = 64, 100
@@ -98,7 +100,8 @@ def main(arguments: list[str]) -> None:
     if arguments:
         path = Path(arguments[1])
         unfinished = path.with_name(f".unfinished-{path.name}")
-        unfinished.write_text(json.dumps(figures, indent=2) + "\n")
+        about = {"machine": describe_machine(), "versions": versions()}
+        unfinished.write_text(json.dumps(figures | about, indent=2) + "\n")
         unfinished.replace(path)
 
 

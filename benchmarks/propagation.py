@@ -17,6 +17,8 @@ from edgewise.data.interactions import Interactions
 from edgewise.graph.bipartite import BipartiteGraph
 from edgewise.graph.propagation import initial_features, random_features
 from edgewise.graph.spectral import SpectralFeatures, spectral_features
+from edgewise.model_folder import versions
+from edgewise.runs.machine import describe_machine
 
 DIM, NUM_LAYERS = 64, 4
 DEMO_USERS, DEMO_ITEMS, DEMO_EDGES = 600, 400, 7_000
@@ -116,7 +118,8 @@ def main(arguments: list[str]) -> None:
     if arguments:
         path = Path(arguments[1])
         unfinished = path.with_name(f".unfinished-{path.name}")
-        unfinished.write_text(json.dumps(figures, indent=2) + "\n")
+        about = {"machine": describe_machine(), "versions": versions()}
+        unfinished.write_text(json.dumps(figures | about, indent=2) + "\n")
         unfinished.replace(path)
 
 

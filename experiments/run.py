@@ -18,8 +18,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-HERE = Path(__file__).parent
-ROOT = HERE.parent
+ROOT = Path(__file__).resolve().parents[1]
 
 
 def main() -> None:
@@ -42,9 +41,10 @@ def run_one(config: Path, options: argparse.Namespace) -> None:
     """Import the data set if needed, fit, measure on test rows."""
     question, dataset = config.parent.parent.name, config.parent.name
     place = Path(question, dataset, config.stem)
-    data, run = options.runs / "data" / dataset, options.runs / place
+    runs = options.runs.resolve()
+    data, run = runs / "data" / dataset, runs / place
     if not data.exists():
-        edgewise("data", "import", options.data / dataset, "--out", data)
+        edgewise("data", "import", options.data.resolve() / dataset, "--out", data)
     if not (run / "model").exists():
         resume = ["--resume"] if run.exists() else ["--data", data, "--config", config]
         edgewise("fit", "elmrec", *resume, "--out", run)
@@ -57,11 +57,17 @@ def run_one(config: Path, options: argparse.Namespace) -> None:
 
 
 def edgewise(*arguments: object) -> None:
-    """Run an edgewise command of this environment, and stop where it fails."""
-    command = [sys.executable, "-m", "edgewise.cli.main", *map(str, arguments)]
-    print("edgewise", *map(str, arguments), flush=True)
-    if code := subprocess.run(command, check=False).returncode:
+    """Run an edgewise command from the project's root, and stop where it fails."""
+    words = [str(_from_root(each) if isinstance(each, Path) else each) for each in arguments]
+    print("edgewise", *words, flush=True)
+    command = [sys.executable, "-m", "edgewise.cli.main", *words]
+    if code := subprocess.run(command, cwd=ROOT, check=False).returncode:
         sys.exit(code)
+
+
+def _from_root(path: Path) -> Path:
+    # Results are committed, and tell which command made them: without this machine's folders.
+    return path.relative_to(ROOT) if path.is_relative_to(ROOT) else path
 
 
 if __name__ == "__main__":

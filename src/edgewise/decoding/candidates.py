@@ -10,7 +10,7 @@ from torch import Tensor
 from transformers import T5ForConditionalGeneration
 
 from edgewise.decoding.edges import edge_log_probs, sibling_log_probs
-from edgewise.decoding.forest import build_forest
+from edgewise.decoding.forest import CandidateForest, build_forest
 from edgewise.decoding.tree_attention import PromptMemory, TreeDecoder
 from edgewise.decoding.trie import PrefixTrie, TokenTable
 
@@ -25,6 +25,7 @@ def score_candidates(
     *,
     decoder_shift: Tensor | None = None,
     among_candidates: bool = False,
+    pointed: Tensor | None = None,
     prompts_at_once: int = 8,
 ) -> list[np.ndarray]:
     """The log-likelihood of every candidate's spelling, end token included, given its prompt.
@@ -42,6 +43,8 @@ def score_candidates(
         among_candidates: give the likelihood under the condition that the answer is one of the
             candidates: every step is normalised over the continuations that lead to one, not over
             the vocabulary.
+        pointed: ``float[B, C]``, with ``among_candidates`` a bonus of each candidate: a step gets the
+            log of the summed ``exp`` of the bonuses it leads to.
         prompts_at_once: prompts whose trees are decoded together.
 
     Returns:
@@ -54,7 +57,8 @@ def score_candidates(
         shift = None if decoder_shift is None else decoder_shift[rows]
         memory = decoder.remember(encoder_hidden[rows], encoder_mask[rows], shift)
         block = candidate_items[rows]
-        scores += _score_block(decoder, memory, table.trie, block, among_candidates)
+        bonus = None if pointed is None else _joined(pointed[rows], block)
+        scores += _score_block(decoder, memory, table.trie, block, among_candidates, bonus)
     return scores
 
 
@@ -64,6 +68,7 @@ def _score_block(
     trie: PrefixTrie,
     candidate_items: Sequence[np.ndarray],
     among_candidates: bool,
+    bonus: np.ndarray | None,
 ) -> list[np.ndarray]:
     lengths = [len(row) for row in candidate_items]
     if not any(lengths):
@@ -71,9 +76,31 @@ def _score_block(
     device = memory.keys[0].device
     forest = build_forest(trie, candidate_items, decoder.start_token, device)
     hidden = decoder.decode(forest.nodes, memory)
-    step = sibling_log_probs if among_candidates else edge_log_probs
-    edges = step(decoder, hidden, forest.edge_parent, forest.edge_token)
+    arguments = (decoder, hidden, forest.edge_parent, forest.edge_token)
+    if among_candidates:
+        extra = None if bonus is None else _edge_bonus(forest, bonus).to(device)
+        edges = sibling_log_probs(*arguments, extra)
+    else:
+        edges = edge_log_probs(*arguments)
     log_probs = np.zeros(len(forest.is_edge), dtype=np.float32)
     log_probs[forest.is_edge] = edges.cpu().numpy()
     totals = log_probs[forest.paths].sum(axis=1)
     return np.split(totals, np.cumsum(lengths)[:-1])
+
+
+def _joined(pointed: Tensor, candidate_items: Sequence[np.ndarray]) -> np.ndarray:
+    """The bonuses of all candidates of some prompts, without padding."""
+    rows = pointed.cpu().numpy()
+    return np.concatenate([r[: len(c)] for r, c in zip(rows, candidate_items, strict=True)])
+
+
+def _edge_bonus(forest: CandidateForest, bonus: np.ndarray) -> Tensor:
+    """The log of the summed ``exp`` of the bonuses that each edge leads to, ``float32[M]``."""
+    highest = bonus.max()
+    # A candidate closed early repeats its leaf on its path; it counts once.
+    paths = forest.paths
+    new = np.concatenate([np.ones_like(paths[:, :1]), paths[:, 1:] != paths[:, :-1]], axis=1) > 0
+    weights = np.broadcast_to(np.exp(bonus - highest)[:, None], paths.shape)
+    total = np.bincount(paths[new], weights[new], minlength=len(forest.is_edge))
+    with np.errstate(divide="ignore"):
+        return torch.from_numpy((np.log(total) + highest)[forest.is_edge].astype(np.float32))

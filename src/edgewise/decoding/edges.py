@@ -39,14 +39,21 @@ def edge_log_probs(decoder: TreeDecoder, hidden: Tensor, parent: Tensor, token: 
 
 
 def sibling_log_probs(
-    decoder: TreeDecoder, hidden: Tensor, parent: Tensor, token: Tensor
+    decoder: TreeDecoder,
+    hidden: Tensor,
+    parent: Tensor,
+    token: Tensor,
+    bonus: Tensor | None = None,
 ) -> Tensor:
     """``log p(token | parent, the parent's children in the tree)``; arguments as above.
+
+    A bonus of each edge, ``float32[M]``, is added to its logit.
 
     Only the children's own logits are computed: a dot product an edge instead of a product with
     the vocabulary a node.
     """
     logits = (hidden[parent] * decoder.head.weight[token]).sum(-1, dtype=torch.float32)
+    logits = logits if bonus is None else logits + bonus
     highest = torch.full((len(hidden),), float("-inf"), device=hidden.device)
     highest.scatter_reduce_(0, parent, logits, "amax")
     shifted = logits - highest[parent]

@@ -32,8 +32,8 @@ class Batch:
         user: each example's user as a node, ``int64[B]``.
         labels: target tokens, -100 on padding, ``int64[B, T]``, or None.
         continuations: of direct prompts with targets, the tokens that continue the target's first
-            ``t`` tokens towards some candidate, ``int64[B, T, C]``, C candidates; repeated as often
-            as candidates share them, else None.
+            ``t`` tokens towards each candidate, ``int64[B, T, C]``; -1 for a candidate that begins
+            otherwise. Shorter lists repeat their last candidate. Else None.
         newcomers: graph vectors of users not in the data, ``float[B, D]``, or None.
     """
 
@@ -157,4 +157,4 @@ def _continuations(table: PieceTable, items: list[np.ndarray], labels: np.ndarra
     target = np.where(labels == -100, table.pad_id, labels)[:, :, None]
     same_so_far = np.cumprod(tokens == target, axis=1).astype(bool)
     on_path = np.concatenate([np.ones_like(same_so_far[:, :1]), same_so_far[:, :-1]], axis=1)
-    return torch.from_numpy(np.where(on_path, tokens, target))
+    return torch.from_numpy(np.where(on_path, tokens, -1))

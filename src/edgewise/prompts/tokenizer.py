@@ -15,14 +15,15 @@ if TYPE_CHECKING:
     from edgewise.data.split import Split
 
 PAD, EOS, UNKNOWN = "<pad>", "</s>", "<unk>"
-DIGITS_PER_PIECE = 3
+DIGITS_PER_PIECE = 2
 
 
 def train_tokenizer(texts: Iterable[str], vocab_size: int) -> PreTrainedTokenizerBase:
-    """A byte-pair tokenizer of the texts that spells an id in two or three pieces.
+    """A byte-pair tokenizer of the texts that spells an id of up to six digits in three pieces.
 
-    The words ``user_`` and ``item_`` and all groups of up to three digits are pieces of their own,
-    so that ``item_12101`` is ``item_ 121 01`` whatever the texts were.
+    An id's word and underscore with its first two digits is one piece, and so is every further
+    group of up to two digits: ``item_1234`` is ``item_12 34`` whatever the texts were. First groups
+    and later ones never share a piece, so that few vectors have to be told apart at each step.
 
     Args:
         texts: what to learn sub-words from.
@@ -38,8 +39,13 @@ def train_tokenizer(texts: Iterable[str], vocab_size: int) -> PreTrainedTokenize
         vocab_size=vocab_size, special_tokens=[PAD, EOS, UNKNOWN], show_progress=False
     )
     tokenizer.train_from_iterator(texts, trainer)
-    words = [AddedToken(word, lstrip=True, normalized=False) for word in ("user_", "item_")]
-    tokenizer.add_tokens(words + list(_digit_groups()))
+    groups = list(_digit_groups())
+    starts = [
+        AddedToken(word + group, lstrip=True, normalized=False)
+        for word in ("user_", "item_")
+        for group in groups
+    ]
+    tokenizer.add_tokens(starts + groups)
     return PreTrainedTokenizerFast(
         tokenizer_object=tokenizer,
         pad_token=PAD,

@@ -17,6 +17,7 @@ ON = (
     "prompts.direct_likelihood=candidates",
     "whole_words.decoder_scale=2.0",
     "graph.normalize=true",
+    "prompts.pointer=true",
     "prompts.tasks=direct",
     "backbone.dropout=0.0",
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 from transformers import AutoConfig, T5Config, T5ForConditionalGeneration
 from transformers.utils import logging as transformers_logging
@@ -17,7 +18,8 @@ if TYPE_CHECKING:
 
     from edgewise.data.split import Split
 
-_SELF_SIMILARITY, _CROSS_SIMILARITY = 0.02, 0.1
+_SELF_SIMILARITY = 0.02
+_CROSS_SIMILARITY = (0.05, 0.1, 0.2, 0.1)
 _CROSS_GAIN = 10.0
 _NEIGHBOUR_BIAS = 4.0
 
@@ -137,9 +139,9 @@ def _prefer_similar(t5: T5ForConditionalGeneration) -> None:
         attention = block.layer[0].SelfAttention
         _tie(attention.q, attention.k, attention.n_heads, _SELF_SIMILARITY)
         _tie_output(attention.v, attention.o, attention.n_heads, 1.0)
-    for block in decoder.block:
+    for number, block in enumerate(decoder.block):
         attention = block.layer[1].EncDecAttention
-        _tie(attention.q, attention.k, attention.n_heads, _CROSS_SIMILARITY)
+        _tie(attention.q, attention.k, attention.n_heads, _CROSS_SIMILARITY[number % 4])
         _tie_output(attention.v, attention.o, attention.n_heads, _CROSS_GAIN)
     _prefer_neighbours(encoder.block[0].layer[0].SelfAttention)
 
@@ -179,3 +181,33 @@ def _orthonormal_heads(weight: torch.Tensor, num_heads: int) -> torch.Tensor:
         torch.nn.init.orthogonal_(torch.empty(rows // num_heads, width)) for _ in range(num_heads)
     ]
     return torch.cat(heads)
+
+
+@torch.no_grad()
+def tell_pieces_apart(
+    t5: T5ForConditionalGeneration,
+    spellings: np.ndarray,
+    free_columns: int,
+    generator: torch.Generator,
+) -> None:
+    """Start the pieces that item ids are spelled with as orthogonal vectors, as far as they fit.
+
+    A decoder that looks at many candidates at once sees the weighted sum of their pieces' vectors;
+    what it can tell apart in the sum is what does not overlap. Pieces at which spellings begin come
+    first, and within a place the more frequent ones.
+
+    Args:
+        t5: with random weights.
+        spellings: tokens of every item, right-padded, ``int64[I, T]``.
+        free_columns: leading columns that stay zero.
+        generator: of the random directions.
+    """
+    seen: list[int] = []
+    for place in spellings.T:
+        tokens, counts = np.unique(place, return_counts=True)
+        seen += [int(token) for token in tokens[np.argsort(-counts)] if token not in seen]
+    weight = t5.shared.weight
+    room = weight.shape[1] - free_columns
+    basis = torch.linalg.qr(torch.randn(room, room, generator=generator)).Q * weight.shape[1] ** 0.5
+    chosen = torch.tensor(seen[:room])
+    weight[chosen, free_columns:] = basis[: len(chosen)]

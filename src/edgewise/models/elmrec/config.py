@@ -48,6 +48,9 @@ class PromptConfig:
         direct_likelihood: of a candidate, over all token sequences (Eq. 1) or, as a beyond-paper
             variant, under the condition that the answer is one of the candidates; in training and
             in recommending alike.
+        pointer: adds to a candidate's likelihood a learned match of the encoder's states of user
+            and candidate, which the decoder alone must read out of a sum over all candidates;
+            needs ``direct_likelihood = candidates``. Beyond the paper.
         explanation_tokens: length of an explanation at most.
         explanations: ``interaction`` keeps a text with its row's part; ``random`` is the papers'
             80/10/10 split of texts, in which test pairs are trained on.
@@ -62,6 +65,7 @@ class PromptConfig:
     segments: Literal["random", "prefix"] = "random"
     num_negatives: int = 99
     direct_likelihood: Literal["vocabulary", "candidates"] = "vocabulary"
+    pointer: bool = False
     explanation_tokens: int = 20
     explanations: Literal["interaction", "random"] = "interaction"
     unknown_user_rate: float = 0.05
@@ -174,6 +178,10 @@ class ELMRecConfig:
 
     def __post_init__(self) -> None:
         prompts, decoding = self.prompts, self.decoding
+        check(
+            not prompts.pointer or prompts.direct_likelihood == "candidates",
+            "prompts.pointer needs prompts.direct_likelihood=candidates",
+        )
         check(len(prompts.tasks) > 0, "prompts.tasks is empty: name at least one task")
         check(len(set(prompts.tasks)) == len(prompts.tasks), "prompts.tasks names a task twice")
         check(0 <= prompts.wording_rate <= 1, "prompts.wording_rate must lie in 0..1")

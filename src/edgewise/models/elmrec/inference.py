@@ -28,13 +28,15 @@ _EXPLANATIONS_AT_ONCE = 16
 class Encoded(NamedTuple):
     """Prompts ``rows`` as encoder states ``float[B, S, D]`` with their mask ``[B, S]``.
 
-    ``shift`` is added to every decoder input, ``float[B, D]``, if there is any.
+    ``shift`` is added to every decoder input, ``float[B, D]``, and ``pointed`` to the candidates of a
+    direct prompt, ``float[B, C]``, if there are any.
     """
 
     rows: range
     states: torch.Tensor
     mask: torch.Tensor
     shift: torch.Tensor | None
+    pointed: torch.Tensor | None
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,7 +75,7 @@ class Inference:
         wanted = k + (search.num_extra_candidates if search.rerank else 0)
         items: list[np.ndarray] = []
         scores: list[np.ndarray] = []
-        for rows, states, mask, shift in self.encoded("sequential", prompts, newcomers):
+        for rows, states, mask, shift, _ in self.encoded("sequential", prompts, newcomers):
             found, likelihood = beam_search(
                 self.model.t5,
                 states,
@@ -99,7 +101,7 @@ class Inference:
         """The exact log-likelihood of every item of each prompt's list, ``float32[total]``."""
         among = self.model.prompts.direct_likelihood == "candidates"
         scores: list[np.ndarray] = []
-        for rows, states, mask, shift in self.encoded(task, prompts, newcomers):
+        for rows, states, mask, shift, pointed in self.encoded(task, prompts, newcomers):
             part = [lists[row] for row in rows]
             scores += score_candidates(
                 self.model.t5,
@@ -109,6 +111,7 @@ class Inference:
                 part,
                 decoder_shift=shift,
                 among_candidates=among and task == "direct",
+                pointed=pointed,
             )
         return np.concatenate([*scores, np.empty(0)]).astype(np.float32)
 
@@ -117,7 +120,7 @@ class Inference:
     ) -> list[list[int]]:
         """The likeliest text of each explanation prompt, as tokens."""
         texts: list[list[int]] = []
-        for _, states, mask, shift in self.encoded(
+        for _, states, mask, shift, _ in self.encoded(
             "explanation", prompts, max_rows=_EXPLANATIONS_AT_ONCE
         ):
             tokens = diverse_beam_search(
@@ -160,7 +163,9 @@ class Inference:
                 vectors = torch.from_numpy(newcomers[rows.start : rows.stop])
                 batch = replace(batch, newcomers=vectors)
             batch = batch.to(device)
-            yield Encoded(rows, *self.model.encode(batch), self.model.decoder_shift(batch))
+            states, mask = self.model.encode(batch)
+            shift, pointed = self.model.decoder_shift(batch), self.model.point(batch, states)
+            yield Encoded(rows, states, mask, shift, pointed)
 
 
 def check_known(kind: str, indices: np.ndarray, size: int) -> None:

@@ -35,6 +35,23 @@ class GraphTable(nn.Module):
         return F.embedding(rows, self.table.view(-1, width))
 
 
+class Pointer(nn.Module):
+    """A bilinear match of two states, at the start a multiple of their dot product."""
+
+    def __init__(self, width: int, strength: float = 0.1) -> None:
+        super().__init__()
+        self.query, self.key = nn.Linear(width, width), nn.Linear(width, width, bias=False)
+        for linear in (self.query, self.key):
+            nn.init.eye_(linear.weight)
+            linear.weight.data *= strength**0.5
+        nn.init.zeros_(self.query.bias)
+
+    def forward(self, users: torch.Tensor, items: torch.Tensor) -> torch.Tensor:
+        """``[n, D]`` and ``[n, D]`` -> ``[n]``."""
+        with torch.autocast(users.device.type, enabled=False):
+            return (self.query(users) * self.key(items)).sum(dim=-1)
+
+
 class ELMRecModel(nn.Module):
     """A T5 with whole-word vectors and distilled prompt vectors; ``model(batch)`` is the loss.
 
@@ -74,6 +91,7 @@ class ELMRecModel(nn.Module):
         max_words = max(prompts.max_history + 2, prompts.num_negatives + 3)
         self.order_vectors = normal(max_words, width)
         self.no_entity = nn.Parameter(torch.zeros(width))
+        self.pointer = Pointer(width) if prompts.pointer else None
 
     def embedding_parameters(self) -> list[torch.Tensor]:
         """Vectors that are read as inputs, for a learning rate of their own."""
@@ -163,18 +181,57 @@ class ELMRecModel(nn.Module):
         tokens that lead to a candidate.
         """
         assert batch.labels is not None
-        logits = self._target_logits(batch, batch.labels)
+        states, mask = self.encode(batch)
+        logits = self._target_logits(batch, batch.labels, states, mask)
         if batch.continuations is not None and self.prompts.direct_likelihood == "candidates":
-            allowed = torch.zeros_like(logits, dtype=torch.bool)
-            allowed.scatter_(2, batch.continuations, True)
-            logits = logits.masked_fill(~allowed, torch.finfo(logits.dtype).min)
+            logits = self._among_candidates(logits, batch, states)
         losses = F.cross_entropy(logits.transpose(1, 2), batch.labels, reduction="none")
         targets = batch.labels != -100
         return (losses.sum(dim=1) / targets.sum(dim=1)).mean()
 
-    def _target_logits(self, batch: Batch, labels: torch.Tensor) -> torch.Tensor:
+    def _among_candidates(
+        self, logits: torch.Tensor, batch: Batch, states: torch.Tensor
+    ) -> torch.Tensor:
+        """Leave only tokens that lead to a candidate, with what the pointer says of each.
+
+        A token gets the log of the summed ``exp`` of the pointers at the candidates it leads to,
+        so that without the language model's logits the chain of steps is a softmax of pointers.
+        """
+        assert batch.continuations is not None and batch.labels is not None
+        leads = batch.continuations >= 0
+        pointed = self.point(batch, states)
+        if pointed is None:
+            pointed = logits.new_zeros(leads.shape[0], leads.shape[2])
+        highest = pointed.amax(dim=1, keepdim=True)
+        weight = (pointed - highest).exp()[:, None] * leads
+        total = torch.zeros_like(logits)
+        total.scatter_add_(2, batch.continuations.clamp(min=0), weight)
+        nowhere = total <= 0
+        bonus = total.masked_fill(nowhere, 1.0).log() + highest[..., None]
+        return (logits + bonus).masked_fill(nowhere, torch.finfo(logits.dtype).min)
+
+    def point(self, batch: Batch, states: torch.Tensor) -> torch.Tensor | None:
+        """How well each candidate of a direct prompt goes with its user, ``float32[B, C]``.
+
+        A pointer (Vinyals et al., arXiv 1506.03134) from the user's encoder state to the states of
+        the candidates' first pieces, in prompt order; minus infinity where a list is shorter.
+        """
+        if self.pointer is None or batch.task != "direct":
+            return None
+        starts = _first_token_of_each_word(batch.order).bool()
+        is_user = batch.node == batch.user[:, None]
+        own = states[:, -batch.node.shape[1] :].float()
+        users = own[torch.arange(len(own), device=own.device), is_user.int().argmax(dim=1)]
+        row, column = (starts & ~is_user).nonzero(as_tuple=True)
+        counts = torch.bincount(row, minlength=len(own))
+        place = torch.arange(len(row), device=own.device) - (counts.cumsum(0) - counts)[row]
+        scores = own.new_full((len(own), int(counts.max())), float("-inf"))
+        return scores.index_put((row, place), self.pointer(users[row], own[row, column]))
+
+    def _target_logits(
+        self, batch: Batch, labels: torch.Tensor, states: torch.Tensor, mask: torch.Tensor
+    ) -> torch.Tensor:
         """``float32[B, T, V]``."""
-        states, mask = self.encode(batch)
         inputs = self.t5.get_input_embeddings()(
             self.t5.prepare_decoder_input_ids_from_labels(labels)
         )

@@ -27,6 +27,7 @@ def _small(backbone: dict[str, object], rank: int, epochs: int) -> ELMRecConfig:
             "backbone": backbone,
             "prompts": {
                 "direct_likelihood": "candidates",
+                "pointer": True,
                 "num_negatives": 24,
                 "wording_rate": 0.1,
             },
@@ -39,12 +40,12 @@ def _small(backbone: dict[str, object], rank: int, epochs: int) -> ELMRecConfig:
 
 def _tiny() -> ELMRecConfig:
     """For the demo and for tests: seconds to minutes on two cores."""
-    return _small({"name": "tiny", "vocab_size": 600, "dropout": 0.1}, rank=16, epochs=20)
+    return _small({"name": "tiny", "vocab_size": 600, "dropout": 0.1}, rank=32, epochs=10)
 
 
 def _cpu() -> ELMRecConfig:
     """For data of Beauty's size on two cores."""
-    return _small({"name": "cpu", "dropout": 0.0}, rank=32, epochs=8)
+    return _small({"name": "cpu", "dropout": 0.0}, rank=64, epochs=10)
 
 
 def _paper(

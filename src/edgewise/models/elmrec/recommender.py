@@ -16,7 +16,7 @@ from edgewise.data.recommendations import Recommendations
 from edgewise.data.split import Split
 from edgewise.errors import ConfigError, UnknownIdError
 from edgewise.graph.bipartite import BipartiteGraph
-from edgewise.models.elmrec.backbone import build_t5, build_tokenizer
+from edgewise.models.elmrec.backbone import build_t5, build_tokenizer, is_from_scratch, tell_pieces_apart
 from edgewise.models.elmrec.config import ELMRecConfig
 from edgewise.models.elmrec.examples import build_data, wordings
 from edgewise.models.elmrec.inference import Inference, check_known
@@ -92,6 +92,8 @@ class ELMRec:
         tokenizer = build_tokenizer(config.backbone, split)
         table = build_piece_table(tokenizer, dataset.num_users, dataset.num_items)
         t5 = build_t5(config.backbone, tokenizer, generator, config.graph.rank)
+        if config.backbone.similarity_start and is_from_scratch(config.backbone.name):
+            tell_pieces_apart(t5, table.item_targets[0], config.graph.rank, generator)
         graph = BipartiteGraph.from_interactions(split.train, dataset.num_users, dataset.num_items)
         built = build_graph(graph, config.graph, t5.config.d_model, config.seed)
         data = build_data(config, split, table, tokenizer, built.folds)

@@ -1,0 +1,89 @@
+"""Tables of speed, from ``make bench`` and ``experiments/two_processes.py``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from measured import NOT_RUN, Results
+
+Rows = list[list[str]]
+
+_DECODING = {
+    "direct": "exact scores of 100 candidates, beside 20 beams",
+    "catalogue": "20 beams over 12,101 items",
+}
+_PROMPTS = {"ids_alone": "ids alone", "full_wording": "a full wording"}
+_GROWTH = {
+    "random_over_ten_times_the_edges": "random, ten times the edges",
+    "random_over_ten_times_the_edges_and_nodes": "random, ten times the edges and nodes",
+    "spectral_over_ten_times_the_edges": "spectral, ten times the edges",
+    "spectral_over_ten_times_the_edges_and_nodes": "spectral, ten times the edges and nodes",
+}
+
+
+def decoding(results: Results) -> Rows:
+    """Users a second, beside the library's ``generate``."""
+    found = results.read("bench/decoding")
+    head = ["what is decoded", "users a second", "the library's", "times as fast"]
+    if not found:
+        return [head, [NOT_RUN]]
+    names = ("users_per_second", "library_users_per_second", "ratio")
+    return [
+        head,
+        *([label, *(f"{found[key][n]:.1f}" for n in names)] for key, label in _DECODING.items()),
+    ]
+
+
+def prompts(results: Results) -> Rows:
+    """Seconds for a batch of direct prompts, looked up and tokenised."""
+    found = results.read("bench/prompts")
+    head = ["prompts of", "prompts", "tokens each", "looked up, ms", "tokenised, ms", "times"]
+    if not found:
+        return [head, [NOT_RUN]]
+    rows = []
+    for key, label in _PROMPTS.items():
+        row = found[key]
+        times = [f"{1000 * row[n]:.1f}" for n in ("lookup_seconds", "tokenizer_seconds")]
+        sizes = [str(row["prompts"]), str(row["tokens_per_prompt"])]
+        rows.append([label, *sizes, *times, f"{row['times_faster']:.0f}"])
+    return [head, *rows]
+
+
+def propagation(results: Results) -> Rows:
+    """Seconds of sparse propagation beside dense matrix powers, and as the graph grows."""
+    found = results.read("bench/propagation")
+    head = ["comparison", "first, seconds", "second, seconds", "second / first"]
+    if not found:
+        return [head, [NOT_RUN]]
+    dense = found["propagation_against_dense_powers"]
+    names = ("sparse_seconds", "dense_seconds", "dense_over_sparse")
+    rows = [["sparse, then powers of a dense matrix", *(f"{dense[n]:.3g}" for n in names)]]
+    for key, label in _GROWTH.items():
+        names = ("small_seconds", "large_seconds", "times_slower")
+        rows.append([label, *(f"{found[key][n]:.3g}" for n in names)])
+    return [head, *rows]
+
+
+def two_processes(results: Results) -> Rows:
+    """Losses of one process and of two at the end of every epoch."""
+    found = results.read("two_processes")
+    head = ["loss", "one process", "two processes"]
+    if not found:
+        return [head, [NOT_RUN]]
+    one, two = found["runs"]["one"], found["runs"]["two"]
+    rows = []
+    for (step, first), (_, second) in zip(one["train_loss"], two["train_loss"], strict=True):
+        if step in {row["step"] for row in one["valid_loss"]}:
+            rows.append([f"training, batch {step}", f"{first:.5f}", f"{second:.5f}"])
+    for first, second in zip(one["valid_loss"], two["valid_loss"], strict=True):
+        totals = [f"{row['total']:.5f}" for row in (first, second)]
+        rows.append([f"validation, batch {first['step']}", *totals])
+    return [head, *rows, ["seconds", f"{one['seconds']:.0f}", f"{two['seconds']:.0f}"]]
+
+
+BENCHMARK_TABLES: dict[str, Callable[[Results], Rows]] = {
+    "bench-decoding": decoding,
+    "bench-prompts": prompts,
+    "bench-propagation": propagation,
+    "two-processes": two_processes,
+}

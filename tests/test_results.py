@@ -1,0 +1,176 @@
+"""Published figures: every one from a committed configuration, every table from its files."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import subprocess
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from edgewise.configuration import to_dict
+from edgewise.runs.settings import differences, resolve_config
+
+ROOT = Path(__file__).parents[1]
+EXPERIMENTS, RESULTS = ROOT / "experiments", ROOT / "results"
+CONFIGS = sorted(EXPERIMENTS.rglob("*.toml"))
+# Counted by hand: a configuration that gets lost, or is added without a table, is noticed.
+NUM_CONFIGS = {
+    "direct/beauty": 6,
+    "direct/toys": 2,
+    "sequential/beauty": 3,
+    "reviews/musical_instruments": 1,
+}
+
+
+def read(path: Path) -> dict[str, Any]:
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def named(path: Path) -> str:
+    return path.relative_to(ROOT).as_posix()
+
+
+ALL_RESULTS = sorted(RESULTS.rglob("*.json"))
+EVALUATIONS = [path for path in ALL_RESULTS if "bench" not in path.parts and path.parent != RESULTS]
+OTHERS = [path for path in ALL_RESULTS if path not in EVALUATIONS]
+
+
+@pytest.fixture
+def tables(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    """``experiments/tables.py``, whose neighbours are imported from its folder."""
+    monkeypatch.syspath_prepend(EXPERIMENTS)
+    spec = importlib.util.spec_from_file_location("tables", EXPERIMENTS / "tables.py")
+    assert spec and spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_all_configurations_are_there() -> None:
+    found: dict[str, int] = {}
+    for path in CONFIGS:
+        folder = path.parent.relative_to(EXPERIMENTS).as_posix()
+        found[folder] = found.get(folder, 0) + 1
+    assert found == NUM_CONFIGS
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=named)
+def test_a_configuration_parses_and_differs_from_its_neighbours(path: Path) -> None:
+    config = resolve_config(None, path)
+    for other in path.parent.glob("*.toml"):
+        if other != path:
+            assert differences(config, resolve_config(None, other)), f"the same as {other.name}"
+
+
+@pytest.mark.parametrize("path", EVALUATIONS, ids=named)
+def test_a_result_belongs_to_a_committed_configuration(path: Path) -> None:
+    place = path.relative_to(RESULTS).with_suffix(".toml")
+    file = EXPERIMENTS / place.with_name(place.name.replace("-no-rerank", ""))
+    assert file.is_file(), f"{named(path)} has no configuration {named(file)}"
+    run = read(path)["run"]
+    committed = to_dict(resolve_config(None, file))
+    assert run["config"] == committed, f"{named(file)} or its preset has changed: run it again"
+    assert run["seed"] == committed["seed"] and run["status"] == "finished"
+    assert run["data"]["name"] == path.parent.name and len(run["data"]["checksum"]) == 64
+    assert run["machine"]["processor"] and run["machine"]["cores"] >= 1
+    assert {"python", "edgewise", "torch", "transformers"} <= run["versions"].keys()
+
+
+@pytest.mark.parametrize("path", EVALUATIONS, ids=named)
+def test_a_result_stands_beside_a_baseline_under_the_same_conditions(path: Path) -> None:
+    results = read(path)["results"]
+    assert results
+    for task, systems in results.items():
+        assert list(systems) == [
+            "ELMRec",
+            "Most frequent text" if task == "explanation" else "Popularity",
+        ]
+        ours, baseline = systems.values()
+        assert ours["settings"] == baseline["settings"]
+        assert ours["settings"]["part"] == "test"
+        for estimate in ours["metrics"].values():
+            assert estimate["low"] is None or estimate["low"] <= estimate["mean"]
+            assert estimate["high"] is None or estimate["mean"] <= estimate["high"]
+
+
+@pytest.mark.parametrize("path", OTHERS, ids=named)
+def test_other_measurements_name_machine_and_versions(path: Path) -> None:
+    result = read(path)
+    assert result["machine"]["processor"] and result["versions"]["torch"]
+    if "bench" not in path.parts:
+        assert result["config"]["seed"] == result["seed"]
+
+
+@pytest.mark.parametrize("path", ALL_RESULTS, ids=named)
+def test_a_result_names_no_folder_of_one_machine(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    assert '"/' not in text and " /" not in text, "run experiments/run.py, which names none"
+
+
+def test_the_tables_are_up_to_date() -> None:
+    command = [sys.executable, EXPERIMENTS / "tables.py", "--check"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def estimate(mean: float) -> dict[str, float]:
+    return {"mean": mean, "low": mean - 0.01, "high": mean + 0.01}
+
+
+def report(hits: float, users: int) -> dict[str, Any]:
+    names = ("HitRate@5", "NDCG@5", "HitRate@10", "NDCG@10")
+    return {"num_users": users, "metrics": {name: estimate(hits) for name in names}}
+
+
+def write_result(folder: Path, name: str, ours: float, users: int) -> None:
+    run = {"training_seconds": 125, "config": {"training": {"epochs": 5}}}
+    systems = {"ELMRec": report(ours, users), "Popularity": report(0.25, users)}
+    path = folder / f"{name}.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps({"run": run, "results": {"direct": systems}}))
+
+
+def test_a_table_row_by_row(tables: ModuleType, tmp_path: Path) -> None:
+    write_result(tmp_path, "direct/beauty/random", 0.5, 10_000)
+    rows = tables.TABLES["direct-beauty"](tables.Results(tmp_path))
+    assert rows[1] == ["none", "not run"]
+    interval = "0.5000 (0.4900 to 0.5100)"
+    assert rows[2] == ["random", "0.5000", "0.5000", interval, "0.5000", "5", "2", "10,000"]
+    interval = "0.2500 (0.2400 to 0.2600)"
+    assert rows[-1] == ["popularity", "0.2500", "0.2500", interval, "0.2500", "", "", "10,000"]
+
+
+def test_missing_results_give_rows_instead_of_errors(tables: ModuleType, tmp_path: Path) -> None:
+    for name, table in tables.TABLES.items():
+        rows = table(tables.Results(tmp_path))
+        assert "not run" in rows[1], name
+        assert len(tables.markdown(rows).splitlines()) == len(rows) + 1
+
+
+def test_only_what_stands_between_the_marks_is_written(tables: ModuleType, tmp_path: Path) -> None:
+    page = "Before.\n\n<!-- table: two-processes -->\nold\n<!-- end -->\n\nAfter.\n"
+    new = tables.filled(page, tables.Results(tmp_path))
+    assert new.startswith("Before.\n\n<!-- table: two-processes -->\n")
+    assert new.endswith("\n<!-- end -->\n\nAfter.\n")
+    assert "old" not in new and "| loss | one process | two processes |" in new
+    assert tables.filled(new, tables.Results(tmp_path)) == new
+
+
+def test_a_table_that_does_not_exist_is_refused(tables: ModuleType, tmp_path: Path) -> None:
+    page = "<!-- table: nothing -->\n<!-- end -->"
+    with pytest.raises(SystemExit, match="there is no table 'nothing'"):
+        tables.filled(page, tables.Results(tmp_path))
+
+
+def test_a_result_that_no_table_shows_is_noticed(tables: ModuleType, tmp_path: Path) -> None:
+    write_result(tmp_path, "direct/beauty/random", 0.5, 10)
+    write_result(tmp_path, "direct/beauty/forgotten", 0.5, 10)
+    results = tables.Results(tmp_path)
+    for table in tables.TABLES.values():
+        table(results)
+    assert results.unasked() == ["direct/beauty/forgotten.json"]
