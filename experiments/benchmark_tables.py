@@ -78,7 +78,7 @@ def two_processes(results: Results) -> Rows:
     for first, second in zip(one["valid_loss"], two["valid_loss"], strict=True):
         totals = [f"{row['total']:.5f}" for row in (first, second)]
         rows.append([f"validation, batch {first['step']}", *totals])
-    return [head, *rows, ["seconds", f"{one['seconds']:.0f}", f"{two['seconds']:.0f}"]]
+    return [head, *rows]
 
 
 BENCHMARK_TABLES: dict[str, Callable[[Results], Rows]] = {

@@ -35,11 +35,19 @@ LAUNCHERS = {
 def main() -> None:
     shop = PLACE / "shop"
     run(*MODULE, "data", "demo", "--out", shop, "--force")
+    before = sources()
     for name, launcher in LAUNCHERS.items():
         fit(launcher, shop, PLACE / name)
+    if sources() != before:
+        sys.exit("the package was changed between the two runs: repeat them")
     result = measured()
     write_text(RESULT, json.dumps(result, indent=2) + "\n")
     draw(result)
+
+
+def sources() -> dict[Path, str]:
+    """The package as it stands, by file."""
+    return {path: path.read_text("utf-8") for path in (ROOT / "src").rglob("*.py")}
 
 
 def fit(launcher: tuple[str, ...], shop: Path, out: Path) -> None:

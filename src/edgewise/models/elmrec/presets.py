@@ -19,7 +19,7 @@ _SMALL_TRAINING = {
 }
 
 
-def _small(backbone: dict[str, object], rank: int, epochs: int) -> ELMRecConfig:
+def _small(backbone: dict[str, object], rank: int, training: dict[str, object]) -> ELMRecConfig:
     """What a small T5 from scratch needs beyond the paper; docs/results.md has the measurements."""
     return updated(
         ELMRecConfig(),
@@ -33,19 +33,21 @@ def _small(backbone: dict[str, object], rank: int, epochs: int) -> ELMRecConfig:
             },
             "whole_words": {"decoder_scale": 1.0},
             "graph": {"rank": rank, "normalize": True, "num_folds": 10},
-            "training": {**_SMALL_TRAINING, "epochs": epochs},
+            "training": {**_SMALL_TRAINING, **training},
         },
     )
 
 
 def _tiny() -> ELMRecConfig:
     """For the demo and for tests: seconds to minutes on two cores."""
-    return _small({"name": "tiny", "vocab_size": 600, "dropout": 0.1}, rank=32, epochs=10)
+    backbone = {"name": "tiny", "vocab_size": 600, "dropout": 0.1, "similarity_start": False}
+    training = {"epochs": 10, "learning_rate": 2e-3, "embedding_rate": 1.0}
+    return _small(backbone, 32, training)
 
 
 def _cpu() -> ELMRecConfig:
     """For data of Beauty's size on two cores."""
-    return _small({"name": "cpu", "dropout": 0.0}, rank=64, epochs=10)
+    return _small({"name": "cpu", "dropout": 0.0}, 64, {"epochs": 10})
 
 
 def _paper(

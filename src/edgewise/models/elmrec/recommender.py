@@ -16,7 +16,12 @@ from edgewise.data.recommendations import Recommendations
 from edgewise.data.split import Split
 from edgewise.errors import ConfigError, UnknownIdError
 from edgewise.graph.bipartite import BipartiteGraph
-from edgewise.models.elmrec.backbone import build_t5, build_tokenizer, is_from_scratch, tell_pieces_apart
+from edgewise.models.elmrec.backbone import (
+    build_t5,
+    build_tokenizer,
+    is_from_scratch,
+    tell_pieces_apart,
+)
 from edgewise.models.elmrec.config import ELMRecConfig
 from edgewise.models.elmrec.examples import build_data, wordings
 from edgewise.models.elmrec.inference import Inference, check_known
