@@ -45,7 +45,7 @@ def test_config_toml_is_the_whole_config(run):
     config = read_info(run).config
     assert config.training.epochs == 1 and config.prompts.num_negatives == 30
     assert resolve_config(file=run / "config.toml") == config
-    assert tomllib.loads((run / "config.toml").read_text())["graph"]["num_folds"] == "none"
+    assert tomllib.loads((run / "config.toml").read_text())["graph"]["num_folds"] == 10
 
 
 def test_the_plan_comes_first(edgewise, shop, tmp_path):

@@ -28,7 +28,7 @@ def test_unusual_values_read_back_equal(tmp_path):
 def test_differences_are_named():
     old = preset("tiny")
     new = resolve_config("tiny", None, ["seed=2", "graph.num_folds=2"])
-    assert differences(old, new) == ["seed (0, now 2)", 'graph.num_folds ("none", now 2)']
+    assert differences(old, new) == ["seed (0, now 2)", "graph.num_folds (10, now 2)"]
     assert differences(old, old) == []
 
 

@@ -43,8 +43,8 @@ def score_candidates(
         among_candidates: give the likelihood under the condition that the answer is one of the
             candidates: every step is normalised over the continuations that lead to one, not over
             the vocabulary.
-        pointed: ``float[B, C]``, with ``among_candidates`` a bonus of each candidate: a step gets the
-            log of the summed ``exp`` of the bonuses it leads to.
+        pointed: ``float[B, C]``, with ``among_candidates`` a bonus of each candidate; a step gets
+            the log of the summed ``exp`` of the bonuses it leads to.
         prompts_at_once: prompts whose trees are decoded together.
 
     Returns:

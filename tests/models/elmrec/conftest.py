@@ -38,6 +38,14 @@ def fitted(shop_split) -> ELMRec:
     return small_elmrec().fit(shop_split)
 
 
+@pytest.fixture(scope="session")
+def as_printed(shop_split) -> ELMRec:
+    """Direct recommendation by Eq. 1 alone, without what goes beyond the paper."""
+    settings = ("direct_likelihood=vocabulary", "pointer=false", "tasks=direct")
+    overrides = [f"prompts.{setting}" for setting in settings]
+    return small_elmrec(*overrides, "whole_words.decoder_scale=0.0").fit(shop_split)
+
+
 def same_weights(first: ELMRec, second: ELMRec) -> bool:
     ours, theirs = first.model.state_dict(), second.model.state_dict()
     return ours.keys() == theirs.keys() and all(torch.equal(ours[n], theirs[n]) for n in ours)

@@ -37,8 +37,8 @@ def prompt_and_loss(model, user: int, candidates: np.ndarray, target: int) -> fl
 
 
 @pytest.mark.parametrize("likelihood", ["candidates", "vocabulary"])
-def test_training_loss_is_the_score_that_recommending_uses(on, fitted, likelihood):
-    model = on if likelihood == "candidates" else fitted
+def test_training_loss_is_the_score_that_recommending_uses(on, as_printed, likelihood):
+    model = on if likelihood == "candidates" else as_printed
     candidates = np.array([5, 40, 17, 4, 22])
     lists = CandidateLists.from_lists(np.array([3]), [candidates])
     scores = model.score_candidates(lists)

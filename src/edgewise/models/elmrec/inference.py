@@ -28,8 +28,8 @@ _EXPLANATIONS_AT_ONCE = 16
 class Encoded(NamedTuple):
     """Prompts ``rows`` as encoder states ``float[B, S, D]`` with their mask ``[B, S]``.
 
-    ``shift`` is added to every decoder input, ``float[B, D]``, and ``pointed`` to the candidates of a
-    direct prompt, ``float[B, C]``, if there are any.
+    ``shift`` is added to every decoder input, ``float[B, D]``, and ``pointed`` to the candidates of
+    a direct prompt, ``float[B, C]``, if there are any.
     """
 
     rows: range
