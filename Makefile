@@ -29,7 +29,7 @@ help: ## list the targets
 setup: $(STAMP) ## make the environment and install edgewise with its development tools
 
 demo: $(STAMP) ## train on the built-in shop, evaluate, recommend, explain; report in runs/demo
-	$(BIN)/edgewise demo --out runs/demo
+	OMP_NUM_THREADS=$${OMP_NUM_THREADS:-1} $(BIN)/edgewise demo --out runs/demo
 
 test: $(STAMP) ## run the tests
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2

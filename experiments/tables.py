@@ -50,7 +50,11 @@ def markdown(rows: list[list[str]]) -> str:
     head, *body = rows
     rule = ["---", *["---:"] * (len(head) - 1)]
     body = [row + [""] * (len(head) - len(row)) for row in body]
-    return "\n".join(f"| {' | '.join(row)} |".replace("|  |", "| |") for row in [head, rule, *body])
+    return "\n".join(_line(row) for row in [head, rule, *body])
+
+
+def _line(row: list[str]) -> str:
+    return f"|{'|'.join(f' {cell} ' if cell else ' ' for cell in row)}|"
 
 
 def main() -> None:
