@@ -13,6 +13,11 @@ _DECODING = {
     "catalogue": "20 beams over 12,101 items",
 }
 _PROMPTS = {"ids_alone": "ids alone", "full_wording": "a full wording"}
+_SHOPS = {
+    "food": "Amazon Food's",
+    "beauty": "Amazon Beauty's",
+    "small_beside_a_matrix": "small",
+}
 _GROWTH = {
     "random_over_ten_times_the_edges": "random, ten times the edges",
     "random_over_ten_times_the_edges_and_nodes": "random, ten times the edges and nodes",
@@ -64,6 +69,38 @@ def propagation(results: Results) -> Rows:
     return [head, *rows]
 
 
+def distances(results: Results) -> Rows:
+    """What the index of distances costs, and how fast it answers."""
+    found = results.read("bench/distances")
+    head = ["size", "nodes", "edges", "built, s", "index, MB", "full matrix, MB"]
+    head += ["random pairs a second", "pairs of prompts a second"]
+    if not found:
+        return [head, [NOT_RUN]]
+    rows = []
+    for key, label in _SHOPS.items():
+        row = found[key]
+        sizes = [f"{row[n]:,}" for n in ("nodes", "edges")]
+        megabytes = [f"{row[n] / 1e6:,.1f}" for n in ("index_bytes", "matrix_bytes_float32")]
+        speeds = [f"{row[f'{n}_pairs_per_second']:,.0f}" for n in ("random", "prompt")]
+        rows.append([label, *sizes, f"{row['build_seconds']:.3g}", *megabytes, *speeds])
+    return [head, *rows]
+
+
+def distances_of_batches(results: Results) -> Rows:
+    """Milliseconds for the distances of a batch, beside a loop over the matrix of all."""
+    found = results.read("bench/distances")
+    head = ["size", "nodes a prompt", "index, ms", "loop, ms", "loop / index"]
+    if not found:
+        return [head, [NOT_RUN]]
+    rows = []
+    for key, label in _SHOPS.items():
+        for width in (21, 101):
+            batch, loop = (found[key].get(f"{n}_{width}_seconds") for n in ("batch", "loop"))
+            beside = [f"{1000 * loop:.1f}", f"{loop / batch:.1f}"] if loop else []
+            rows.append([label, str(width), f"{1000 * batch:.1f}", *beside])
+    return [head, *rows]
+
+
 def two_processes(results: Results) -> Rows:
     """Losses of one process and of two at the end of every epoch."""
     found = results.read("two_processes")
@@ -83,6 +120,8 @@ def two_processes(results: Results) -> Rows:
 
 BENCHMARK_TABLES: dict[str, Callable[[Results], Rows]] = {
     "bench-decoding": decoding,
+    "bench-distances": distances,
+    "bench-distances-batches": distances_of_batches,
     "bench-prompts": prompts,
     "bench-propagation": propagation,
     "two-processes": two_processes,
