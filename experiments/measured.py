@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import json
+import re
+import statistics
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
+# One run of several that differ by their seeds alone.
+SEED = re.compile(r"-seed(\d+)$")
 MODEL, POPULARITY, FREQUENT_TEXT = "ELMRec", "Popularity", "Most frequent text"
 NOT_RUN = "not run"
 EVALUATION = "edgewise evaluation"
@@ -31,6 +36,17 @@ class Results:
         path = self.folder / f"{name}.json"
         return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
 
+    def seeded(self, name: str) -> list[dict[str, Any]]:
+        """The runs behind a row: ``name-seed<N>.json`` by N, or ``name.json`` alone."""
+        place = self.folder / name
+        seeds = {
+            int(match[1]): f"{name}{match[0]}"
+            for path in place.parent.glob(f"{place.name}-seed*.json")
+            if (match := SEED.search(path.stem)) and path.stem == place.name + match[0]
+        }
+        found = [self.read(seeds[seed]) for seed in sorted(seeds)] or [self.read(name)]
+        return [result for result in found if result]
+
     def evaluations(self) -> list[dict[str, Any]]:
         """Every file that ``edgewise evaluate`` wrote; asking for all of them shows none."""
         files = [self.folder / name for name in self.names()]
@@ -45,15 +61,23 @@ class Results:
         """Result files that no table shows."""
         return [name for name in self.names() if name not in self.asked]
 
-    def report(self, name: str, task: str, system: str = MODEL) -> dict[str, Any] | None:
-        """One system's report on one task."""
+    def report(self, name: str, task: str, system: str | None = None) -> dict[str, Any] | None:
+        """One system's report on one task; the run's own where none is named."""
         result = self.read(name)
-        return result and result["results"].get(task, {}).get(system)
+        return result and report_of(result, task, system)
 
     def first_report(self, names: list[str], task: str, system: str) -> dict[str, Any] | None:
         """A baseline's report from the first result that was measured on most users or pairs."""
         reports = [r for name in names if (r := self.report(name, task, system))]
         return max(reports, key=num_measured, default=None)
+
+
+def report_of(
+    result: dict[str, Any], task: str, system: str | None = None
+) -> dict[str, Any] | None:
+    """One system's report out of a result; the run's own, which stands first, if none is named."""
+    systems = result["results"].get(task, {})
+    return systems.get(next(iter(systems), "") if system is None else system)
 
 
 def num_measured(report: dict[str, Any]) -> int:
@@ -71,6 +95,14 @@ def percent(report: dict[str, Any], metric: str) -> str:
     return f"{report['metrics'][metric]['mean']:.2f}"
 
 
+def spread(reports: Sequence[dict[str, Any]], metric: str) -> str:
+    """Mean and standard deviation over seeds; a single run has no deviation."""
+    means = [report["metrics"][metric]["mean"] for report in reports]
+    if len(means) == 1:
+        return f"{means[0]:.4f}"
+    return f"{statistics.mean(means):.4f} ± {statistics.stdev(means):.4f}"
+
+
 def interval(report: dict[str, Any], metric: str, form: str = ".4f") -> str:
     """A mean and the ends of its 95 % interval."""
     value = report["metrics"][metric]
@@ -83,5 +115,8 @@ def minutes(result: dict[str, Any]) -> str:
 
 
 def epochs(result: dict[str, Any]) -> str:
-    """Epochs that a run was allowed."""
-    return str(result["run"]["config"]["training"]["epochs"])
+    """Epochs that a run was allowed, stage by stage where it has stages."""
+    config = result["run"]["config"]
+    training = config["training"]
+    stages = [training[stage] for stage in config.get("stages", ())] or [training]
+    return " + ".join(str(stage["epochs"]) for stage in stages)

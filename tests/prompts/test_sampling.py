@@ -131,6 +131,15 @@ def test_sequential_targets_follow_a_segment_of_the_history(pool):
     assert len(starts) > 2, "random segments start anywhere"
 
 
+def test_whole_segments_end_with_the_last_train_item(pool):
+    batch = replace(pool, segments="whole").batch("sequential", 0, 8)
+    users = batch.user.numpy()
+    for row, user in enumerate(users):
+        last = pool.item_tokens[pool.histories[user][-1]]
+        labels = batch.labels[row]
+        assert labels[labels >= 0].tolist() == last.tolist()
+
+
 def test_prefix_segments_hold_all_that_fits(pool):
     batch = replace(pool, segments="prefix").batch("sequential", 0, 8)
     for (user, segment), target in zip(rows_of(batch), targets(batch, pool), strict=True):

@@ -16,9 +16,9 @@ import torch
 from torch import Tensor
 from transformers import T5ForConditionalGeneration
 
-from edgewise.decoding.catalogue import CatalogueTree
-from edgewise.decoding.edges import edge_log_probs
-from edgewise.decoding.tree_attention import NodeBatch, NodeCache, PromptMemory, TreeDecoder
+from edgewise.decoding.catalogue import CatalogueTree, node_bonus
+from edgewise.decoding.edges import edge_log_probs, sibling_log_probs
+from edgewise.decoding.tree_attention import NodeBatch, NodeCache, TreeDecoder
 from edgewise.decoding.trie import PrefixTrie
 
 _DEAD = float("-inf")
@@ -34,6 +34,8 @@ def beam_search(
     num_results: int = 20,
     banned: Sequence[np.ndarray] | None = None,
     decoder_shift: Tensor | None = None,
+    pointed: Tensor | None = None,
+    strength: float = 1.0,
 ) -> tuple[np.ndarray, np.ndarray]:
     """The items a beam search finds most likely, best first.
 
@@ -51,6 +53,10 @@ def beam_search(
         banned: B arrays of item indices that must not be found. Prefixes with no other item left
             are cut, so banned items cost no room in the beam.
         decoder_shift: ``[B, D]``, added to every decoder input of a prompt.
+        pointed: ``float[B, I]``, a bonus of every item. Given, every step is normalised over the
+            catalogue's continuations instead of the vocabulary, and gets the log of the summed
+            ``exp`` of the bonuses it leads to.
+        strength: of the language model's logits beside the bonuses.
 
     Returns:
         Items ``int64[B, K]`` and log-likelihoods ``float32[B, K]``. Where fewer than K items exist
@@ -62,9 +68,11 @@ def beam_search(
     width = max(num_beams, num_results)
     beams = _Beams.at_root(len(encoder_hidden), graph, decoder.start_token)
     found = _Found.nothing(len(encoder_hidden), num_results, encoder_hidden.device)
+    bonus = None if pointed is None else node_bonus(trie, pointed)
     cache = NodeCache()
     while beams.num_alive:
-        edges = _grow(decoder, memory, cache, graph, beams)
+        hidden = strength * decoder.decode(beams.inputs, memory, cache)
+        edges = _grow(decoder, hidden, graph, beams, bonus)
         found = found.joined_by(edges, graph)
         beams = _next_beams(beams, edges, graph, found, width)
     return found.items.cpu().numpy(), found.scores.cpu().numpy()
@@ -121,20 +129,22 @@ class _Edges:
 
 def _grow(
     decoder: TreeDecoder,
-    memory: PromptMemory,
-    cache: NodeCache,
+    hidden: Tensor,
     graph: CatalogueTree,
     beams: _Beams,
+    bonus: Tensor | None,
 ) -> _Edges:
-    """Decode the live beams and score all of their children."""
-    hidden = decoder.decode(beams.inputs, memory, cache)
+    """Score all children of the live beams, whose decoded states are ``[R, D]``."""
     first = graph.child_offsets[beams.node]
     counts = graph.child_offsets[beams.node + 1] - first
     beam = torch.repeat_interleave(counts)
     ahead = torch.cumsum(counts, 0) - counts
     node = torch.arange(len(beam), device=beam.device) + (first - ahead)[beam]
-    log_probs = edge_log_probs(decoder, hidden, beam, graph.token[node])
     prompt = beams.prompt[beam]
+    if bonus is None:
+        log_probs = edge_log_probs(decoder, hidden, beam, graph.token[node])
+    else:
+        log_probs = sibling_log_probs(decoder, hidden, beam, graph.token[node], bonus[prompt, node])
     allowed = ~graph.is_emptied(prompt, node)
     score = beams.score[beam] + log_probs
     return _Edges(beam[allowed], prompt[allowed], node[allowed], score[allowed])

@@ -9,9 +9,10 @@ import torch
 from torch import Tensor
 from transformers import T5ForConditionalGeneration
 
+from edgewise.decoding.catalogue import node_bonus
 from edgewise.decoding.edges import edge_log_probs, sibling_log_probs
 from edgewise.decoding.forest import CandidateForest, build_forest
-from edgewise.decoding.tree_attention import PromptMemory, TreeDecoder
+from edgewise.decoding.tree_attention import TreeDecoder
 from edgewise.decoding.trie import PrefixTrie, TokenTable
 
 
@@ -26,6 +27,8 @@ def score_candidates(
     decoder_shift: Tensor | None = None,
     among_candidates: bool = False,
     pointed: Tensor | None = None,
+    pointed_items: Tensor | None = None,
+    strength: float = 1.0,
     prompts_at_once: int = 8,
 ) -> list[np.ndarray]:
     """The log-likelihood of every candidate's spelling, end token included, given its prompt.
@@ -45,6 +48,9 @@ def score_candidates(
             the vocabulary.
         pointed: ``float[B, C]``, with ``among_candidates`` a bonus of each candidate; a step gets
             the log of the summed ``exp`` of the bonuses it leads to.
+        pointed_items: ``float[B, I]``, such a bonus of every item; every step is then normalised
+            over the catalogue's continuations, as :func:`edgewise.decoding.beam.beam_search` does.
+        strength: of the language model's logits beside the bonuses of items.
         prompts_at_once: prompts whose trees are decoded together.
 
     Returns:
@@ -57,35 +63,56 @@ def score_candidates(
         shift = None if decoder_shift is None else decoder_shift[rows]
         memory = decoder.remember(encoder_hidden[rows], encoder_mask[rows], shift)
         block = candidate_items[rows]
-        bonus = None if pointed is None else _joined(pointed[rows], block)
-        scores += _score_block(decoder, memory, table.trie, block, among_candidates, bonus)
+        if not any(map(len, block)):
+            scores += [np.empty(0, dtype=np.float32) for _ in block]
+            continue
+        forest = build_forest(table.trie, block, decoder.start_token, encoder_hidden.device)
+        hidden = strength * decoder.decode(forest.nodes, memory)
+        if pointed_items is not None:
+            bonus = node_bonus(table.trie, pointed_items[rows])
+            edges = _catalogue_log_probs(decoder, hidden, forest, table.trie, bonus)
+        elif among_candidates:
+            bonus = None if pointed is None else _edge_bonus(forest, _joined(pointed[rows], block))
+            edges = sibling_log_probs(decoder, hidden, forest.edge_parent, forest.edge_token, bonus)
+        else:
+            edges = edge_log_probs(decoder, hidden, forest.edge_parent, forest.edge_token)
+        scores += _summed_along_paths(forest, edges, block)
     return scores
 
 
-def _score_block(
-    decoder: TreeDecoder,
-    memory: PromptMemory,
-    trie: PrefixTrie,
-    candidate_items: Sequence[np.ndarray],
-    among_candidates: bool,
-    bonus: np.ndarray | None,
+def _summed_along_paths(
+    forest: CandidateForest, edges: Tensor, candidate_items: Sequence[np.ndarray]
 ) -> list[np.ndarray]:
-    lengths = [len(row) for row in candidate_items]
-    if not any(lengths):
-        return [np.empty(0, dtype=np.float32) for _ in lengths]
-    device = memory.keys[0].device
-    forest = build_forest(trie, candidate_items, decoder.start_token, device)
-    hidden = decoder.decode(forest.nodes, memory)
-    arguments = (decoder, hidden, forest.edge_parent, forest.edge_token)
-    if among_candidates:
-        extra = None if bonus is None else _edge_bonus(forest, bonus).to(device)
-        edges = sibling_log_probs(*arguments, extra)
-    else:
-        edges = edge_log_probs(*arguments)
+    """Each candidate's log-likelihood from those of its steps ``float32[M]``."""
     log_probs = np.zeros(len(forest.is_edge), dtype=np.float32)
     log_probs[forest.is_edge] = edges.cpu().numpy()
     totals = log_probs[forest.paths].sum(axis=1)
-    return np.split(totals, np.cumsum(lengths)[:-1])
+    return np.split(totals, np.cumsum([len(row) for row in candidate_items])[:-1])
+
+
+def _catalogue_log_probs(
+    decoder: TreeDecoder, hidden: Tensor, forest: CandidateForest, trie: PrefixTrie, bonus: Tensor
+) -> Tensor:
+    """``log p(edge | parent, the parent's children in the catalogue)``, ``float32[M]``.
+
+    Args:
+        decoder: whose output layer is asked.
+        hidden: ``[R, D]``, the decoded inner nodes of the forest.
+        forest: of the candidates.
+        trie: of the catalogue.
+        bonus: ``[B, N]``, of the catalogue's nodes.
+    """
+    offsets = torch.from_numpy(trie.child_offsets).to(hidden.device)
+    tokens = torch.from_numpy(trie.node_token).to(hidden.device)
+    first = offsets[forest.node]
+    counts = offsets[forest.node + 1] - first
+    ahead = counts.cumsum(0) - counts
+    parent = torch.repeat_interleave(counts)
+    child = torch.arange(len(parent), device=hidden.device) + (first - ahead)[parent]
+    log_probs = sibling_log_probs(
+        decoder, hidden, parent, tokens[child], bonus[forest.prompt[parent], child]
+    )
+    return log_probs[(ahead - first)[forest.edge_parent] + forest.edge_node]
 
 
 def _joined(pointed: Tensor, candidate_items: Sequence[np.ndarray]) -> np.ndarray:
@@ -103,4 +130,5 @@ def _edge_bonus(forest: CandidateForest, bonus: np.ndarray) -> Tensor:
     weights = np.broadcast_to(np.exp(bonus - highest)[:, None], paths.shape)
     total = np.bincount(paths[new], weights[new], minlength=len(forest.is_edge))
     with np.errstate(divide="ignore"):
-        return torch.from_numpy((np.log(total) + highest)[forest.is_edge].astype(np.float32))
+        values = (np.log(total) + highest)[forest.is_edge].astype(np.float32)
+    return torch.from_numpy(values).to(forest.edge_token.device)

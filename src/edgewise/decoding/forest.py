@@ -21,6 +21,9 @@ class CandidateForest:
         nodes: what the decoder gets, R inner nodes.
         edge_parent: ``int64[M]``, each node's parent as a row of ``nodes``, never decreasing.
         edge_token: ``int64[M]``, the token from the parent to the node.
+        edge_node: ``int64[M]``, the node in the catalogue's tree.
+        node, prompt: ``int64[R]``, of each of ``nodes`` the place in the catalogue's tree and the
+            prompt.
         is_edge: ``bool[M + roots]``, false at roots.
         paths: ``int64[C, T + 1]``, for every candidate the nodes on its path.
     """
@@ -28,6 +31,9 @@ class CandidateForest:
     nodes: NodeBatch
     edge_parent: Tensor
     edge_token: Tensor
+    edge_node: Tensor
+    node: Tensor
+    prompt: Tensor
     is_edge: np.ndarray
     paths: np.ndarray
 
@@ -56,6 +62,9 @@ def build_forest(
         nodes=nodes,
         edge_parent=torch.from_numpy(parent[is_edge]).to(device),
         edge_token=torch.from_numpy(trie.node_token[node[is_edge]]).to(device),
+        edge_node=torch.from_numpy(node[is_edge]).to(device),
+        node=torch.from_numpy(node[inner]).to(device),
+        prompt=torch.from_numpy(owner[inner]).to(device),
         is_edge=is_edge,
         paths=paths.reshape(len(items), -1),
     )

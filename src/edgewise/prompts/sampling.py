@@ -58,8 +58,9 @@ class TrainingPool:
         explanations: train pairs with their texts' tokens.
         wordings: rate of full wordings.
         num_negatives: candidates beside the positive in a direct prompt.
-        segments: ``random`` starts a sequential example anywhere (the paper), ``prefix`` always at
-            the newest ``max_history`` items before the target.
+        segments: ``random`` ends and starts a sequential example anywhere (the paper), ``prefix``
+            ends it anywhere and starts ``max_history`` items before the target, ``whole`` ends it
+            with the user's last train item.
         unknown_user_rate: share of examples whose user is spelled as unknown, so that the model
             can serve people it never saw.
         folds: finds the fold of a target edge where the graph is cross-fitted.
@@ -73,7 +74,7 @@ class TrainingPool:
     explanation_tokens: list[np.ndarray]
     wordings: Wordings
     num_negatives: int = 99
-    segments: Literal["random", "prefix"] = "random"
+    segments: Literal["random", "prefix", "whole"] = "random"
     unknown_user_rate: float = 0.0
     folds: FoldLookup | None = None
     seed: int = 0
@@ -129,7 +130,7 @@ class TrainingPool:
 
     def _sequential(self, users: np.ndarray, rng: np.random.Generator):
         lengths = self.histories.lengths[users]
-        ends = rng.integers(1, lengths)
+        ends = lengths - 1 if self.segments == "whole" else rng.integers(1, lengths)
         starts = np.maximum(ends - self.writer.max_history, 0)
         if self.segments == "random":
             starts = rng.integers(starts, ends)

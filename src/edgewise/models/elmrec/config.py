@@ -42,8 +42,9 @@ class PromptConfig:
         wording_rate: share of training batches that carry a full wording beside the vectors.
         text_prompt: off feeds whole-word vectors alone (Table 4, "w/o Text Prompt").
         max_history: items of a sequential prompt at most.
-        segments: ``random`` segments of the history (the paper) or ``prefix``, all of the history
-            up to the target.
+        segments: ``random`` segments of the history (the paper), ``prefix``, all of the history
+            up to a random target, or ``whole``, up to the last train item; the last leaves the
+            earlier items to ``catalogue_pointer``.
         num_negatives: candidates beside the positive while training direct recommendation.
         direct_likelihood: of a candidate, over all token sequences (Eq. 1) or, as a beyond-paper
             variant, under the condition that the answer is one of the candidates; in training and
@@ -51,6 +52,10 @@ class PromptConfig:
         pointer: adds to a candidate's likelihood a learned match of the encoder's states of user
             and candidate, which the decoder alone must read out of a sum over all candidates;
             needs ``direct_likelihood = candidates``. Beyond the paper.
+        catalogue_pointer: gives every item a trained vector, which is read in sequential prompts
+            beside the item's spelling and matched with the encoder's state of the history; the
+            answer is then normalised over the catalogue's items. Beyond the paper.
+        item_dropout: of those vectors and of that state.
         explanation_tokens: length of an explanation at most.
         explanations: ``interaction`` keeps a text with its row's part; ``random`` is the papers'
             80/10/10 split of texts, in which test pairs are trained on.
@@ -62,10 +67,12 @@ class PromptConfig:
     wording_rate: float = 0.2
     text_prompt: bool = True
     max_history: int = 20
-    segments: Literal["random", "prefix"] = "random"
+    segments: Literal["random", "prefix", "whole"] = "random"
     num_negatives: int = 99
     direct_likelihood: Literal["vocabulary", "candidates"] = "vocabulary"
     pointer: bool = False
+    catalogue_pointer: bool = False
+    item_dropout: float = 0.2
     explanation_tokens: int = 20
     explanations: Literal["interaction", "random"] = "interaction"
     unknown_user_rate: float = 0.05
@@ -194,6 +201,7 @@ class ELMRecConfig:
             "decoding.min_explanation_tokens must lie in 0..prompts.explanation_tokens",
         )
         check(decoding.num_extra_candidates >= 0, "decoding.num_extra_candidates is negative")
+        check(0 <= prompts.item_dropout < 1, "prompts.item_dropout must lie in 0..1, 1 excluded")
         check(0 <= self.backbone.dropout < 1, "backbone.dropout must lie in 0..1, 1 excluded")
         check(self.graph.folds != 1, "graph.num_folds must be 0 (off) or at least 2")
         check(decoding.num_beams >= 1, "decoding.num_beams must be at least 1")

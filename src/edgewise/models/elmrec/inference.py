@@ -29,7 +29,8 @@ class Encoded(NamedTuple):
     """Prompts ``rows`` as encoder states ``float[B, S, D]`` with their mask ``[B, S]``.
 
     ``shift`` is added to every decoder input, ``float[B, D]``, and ``pointed`` to the candidates of
-    a direct prompt, ``float[B, C]``, if there are any.
+    a direct prompt, ``float[B, C]``, or to all items for a sequential one, ``float[B, I]``, if
+    there is a pointer.
     """
 
     rows: range
@@ -75,7 +76,7 @@ class Inference:
         wanted = k + (search.num_extra_candidates if search.rerank else 0)
         items: list[np.ndarray] = []
         scores: list[np.ndarray] = []
-        for rows, states, mask, shift, _ in self.encoded("sequential", prompts, newcomers):
+        for rows, states, mask, shift, pointed in self.encoded("sequential", prompts, newcomers):
             found, likelihood = beam_search(
                 self.model.t5,
                 states,
@@ -85,6 +86,8 @@ class Inference:
                 num_results=wanted,
                 banned=[np.unique(histories[row]) for row in rows] if search.rerank else None,
                 decoder_shift=shift,
+                pointed=pointed,
+                strength=self.model.spelling_strength("sequential"),
             )
             exists = found >= 0
             items += [row[keep][:k] for row, keep in zip(found, exists, strict=True)]
@@ -111,7 +114,9 @@ class Inference:
                 part,
                 decoder_shift=shift,
                 among_candidates=among and task == "direct",
-                pointed=pointed,
+                pointed=pointed if task == "direct" else None,
+                pointed_items=pointed if task == "sequential" else None,
+                strength=self.model.spelling_strength(task),
             )
         return np.concatenate([*scores, np.empty(0)]).astype(np.float32)
 

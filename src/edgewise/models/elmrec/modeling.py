@@ -8,9 +8,11 @@ from torch.nn import functional as F
 from transformers import T5ForConditionalGeneration
 from transformers.modeling_outputs import BaseModelOutput
 
+from edgewise.decoding.catalogue import continuation_bonus, node_bonus
+from edgewise.models.elmrec.catalogue_pointer import CataloguePointer
 from edgewise.models.elmrec.config import PromptConfig, WholeWordConfig
 from edgewise.prompts.batch import Batch
-from edgewise.prompts.templates import TASKS
+from edgewise.prompts.templates import TASKS, Task
 
 
 class GraphTable(nn.Module):
@@ -65,6 +67,7 @@ class ELMRecModel(nn.Module):
         num_nodes: users and items; this number stands for somebody not in the data.
         generator: of the random start of prompt and order vectors.
         normalize: scale every graph vector to a mean square of 1.
+        catalogue: points from histories to items, in the sequential task; None = off.
     """
 
     def __init__(
@@ -76,8 +79,10 @@ class ELMRecModel(nn.Module):
         num_nodes: int,
         generator: torch.Generator,
         normalize: bool = False,
+        catalogue: CataloguePointer | None = None,
     ) -> None:
         super().__init__()
+        self.catalogue = catalogue
         self.t5, self.graph, self.num_nodes = t5, graph, num_nodes
         self.normalize = normalize
         self.prompts, self.whole_words = prompts, whole_words
@@ -96,7 +101,8 @@ class ELMRecModel(nn.Module):
     def embedding_parameters(self) -> list[torch.Tensor]:
         """Vectors that are read as inputs, for a learning rate of their own."""
         tokens = self.t5.get_input_embeddings().weight
-        return [tokens, self.prompt_vectors, self.order_vectors, self.no_entity]
+        catalogue = [] if self.catalogue is None else [self.catalogue.vectors]
+        return [tokens, self.prompt_vectors, self.order_vectors, self.no_entity, *catalogue]
 
     def whole_word_vectors(self, batch: Batch) -> torch.Tensor | None:
         """The vectors of Eq. 8 or Eq. 11 for every token, ``[B, S, D]``, times alpha."""
@@ -155,6 +161,9 @@ class ELMRecModel(nn.Module):
         tokens = self.t5.get_input_embeddings()(batch.input_ids)
         if not self.prompts.text_prompt:
             tokens = torch.zeros_like(tokens)
+        if self.points_at_catalogue(batch):
+            assert self.catalogue is not None
+            tokens = tokens + self.catalogue.read(batch)
         vectors = self.whole_word_vectors(batch)
         parts, masks = [tokens], [mask]
         if vectors is not None and self.whole_words.injection == "addition":
@@ -171,7 +180,8 @@ class ELMRecModel(nn.Module):
     def encode(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
         """Encoder states ``[B, S', D]`` and their mask, computed once for any decoding."""
         inputs, mask = self.embed(batch)
-        states = self.t5.encoder(inputs_embeds=inputs, attention_mask=mask).last_hidden_state
+        seen = _from_left_to_right(mask, inputs.dtype) if self.points_at_catalogue(batch) else mask
+        states = self.t5.encoder(inputs_embeds=inputs, attention_mask=seen).last_hidden_state
         return states, mask
 
     def forward(self, batch: Batch) -> torch.Tensor:
@@ -183,44 +193,64 @@ class ELMRecModel(nn.Module):
         assert batch.labels is not None
         states, mask = self.encode(batch)
         logits = self._target_logits(batch, batch.labels, states, mask)
-        if batch.continuations is not None and self.prompts.direct_likelihood == "candidates":
-            logits = self._among_candidates(logits, batch, states)
+        logits = self._among_competitors(logits, batch, states)
         losses = F.cross_entropy(logits.transpose(1, 2), batch.labels, reduction="none")
         targets = batch.labels != -100
-        return (losses.sum(dim=1) / targets.sum(dim=1)).mean()
+        loss = (losses.sum(dim=1) / targets.sum(dim=1)).mean()
+        if self.training and self.points_at_catalogue(batch):
+            assert self.catalogue is not None
+            loss = loss + self.catalogue.history_loss(self._of_prompt(states, batch), batch)
+        return loss
 
-    def _among_candidates(
+    def _among_competitors(
         self, logits: torch.Tensor, batch: Batch, states: torch.Tensor
     ) -> torch.Tensor:
-        """Leave only tokens that lead to a candidate, with what the pointer says of each.
-
-        A token gets the log of the summed ``exp`` of the pointers at the candidates it leads to,
-        so that without the language model's logits the chain of steps is a softmax of pointers.
-        """
-        assert batch.continuations is not None and batch.labels is not None
-        leads = batch.continuations >= 0
+        """Logits of target tokens, normalised as the task's settings say."""
+        assert batch.labels is not None
         pointed = self.point(batch, states)
-        if pointed is None:
-            pointed = logits.new_zeros(leads.shape[0], leads.shape[2])
-        highest = pointed.amax(dim=1, keepdim=True)
-        weight = (pointed - highest).exp()[:, None] * leads
-        total = torch.zeros_like(logits)
-        total.scatter_add_(2, batch.continuations.clamp(min=0), weight)
-        nowhere = total <= 0
-        bonus = total.masked_fill(nowhere, 1.0).log() + highest[..., None]
-        return (logits + bonus).masked_fill(nowhere, torch.finfo(logits.dtype).min)
+        if self.points_at_catalogue(batch):
+            assert self.catalogue is not None and pointed is not None
+            trie = self.catalogue.trie
+            bonus = node_bonus(trie, pointed)
+            steps = continuation_bonus(trie, batch.labels, bonus, logits.shape[2])
+            return self.catalogue.strength * logits + steps
+        if batch.continuations is None or self.prompts.direct_likelihood == "vocabulary":
+            return logits
+        return _among_candidates(logits, batch.continuations, pointed)
+
+    def points_at_catalogue(self, batch: Batch) -> bool:
+        """Whether a batch's answers are matched with all items."""
+        return batch.task == "sequential" and self.catalogue is not None
+
+    def spelling_strength(self, task: Task) -> float:
+        """What the language model's logits of an item's spelling are multiplied by."""
+        if task != "sequential" or self.catalogue is None:
+            return 1.0
+        return float(self.catalogue.strength.detach())
+
+    def _of_prompt(self, states: torch.Tensor, batch: Batch) -> torch.Tensor:
+        """The states of the prompt's own tokens, ``[B, S, D]``."""
+        return states[:, -batch.node.shape[1] :]
 
     def point(self, batch: Batch, states: torch.Tensor) -> torch.Tensor | None:
+        """What a pointer says of each candidate, or of each item, ``float32[B, C]``; or None."""
+        if self.points_at_catalogue(batch):
+            assert self.catalogue is not None
+            return self.catalogue(self._of_prompt(states, batch), batch)
+        if batch.task == "direct" and self.pointer is not None:
+            return self._point_at_candidates(batch, states)
+        return None
+
+    def _point_at_candidates(self, batch: Batch, states: torch.Tensor) -> torch.Tensor:
         """How well each candidate of a direct prompt goes with its user, ``float32[B, C]``.
 
         A pointer (Vinyals et al., arXiv 1506.03134) from the user's encoder state to the states of
         the candidates' first pieces, in prompt order; minus infinity where a list is shorter.
         """
-        if self.pointer is None or batch.task != "direct":
-            return None
+        assert self.pointer is not None
         starts = _first_token_of_each_word(batch.order).bool()
         is_user = batch.node == batch.user[:, None]
-        own = states[:, -batch.node.shape[1] :].float()
+        own = self._of_prompt(states, batch).float()
         users = own[torch.arange(len(own), device=own.device), is_user.int().argmax(dim=1)]
         row, column = (starts & ~is_user).nonzero(as_tuple=True)
         counts = torch.bincount(row, minlength=len(own))
@@ -242,6 +272,46 @@ class ELMRecModel(nn.Module):
             attention_mask=mask,
             decoder_inputs_embeds=inputs if shift is None else inputs + shift[:, None],
         ).logits.float()
+
+
+def _from_left_to_right(mask: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
+    """A mask to be added to attention scores: no token reads what follows it, or padding.
+
+    Args:
+        mask: 1 on tokens, ``[B, S]``.
+        dtype: of the result.
+
+    Returns:
+        ``[B, 1, S, S]``.
+    """
+    length = mask.shape[1]
+    readable = mask[:, None, None, :] * mask.new_ones(length, length).tril()
+    return (1 - readable.to(dtype)) * torch.finfo(dtype).min
+
+
+def _among_candidates(
+    logits: torch.Tensor, continuations: torch.Tensor, pointed: torch.Tensor | None
+) -> torch.Tensor:
+    """Leave only tokens that lead to a candidate, with what a pointer says of each.
+
+    A token gets the log of the summed ``exp`` of the pointers at the candidates it leads to, so
+    that without the language model's logits the chain of steps is a softmax of pointers.
+
+    Args:
+        logits: ``[B, T, V]``.
+        continuations: ``int64[B, T, C]``, the token by which each candidate goes on, -1 = none.
+        pointed: ``[B, C]``.
+    """
+    leads = continuations >= 0
+    if pointed is None:
+        pointed = logits.new_zeros(leads.shape[0], leads.shape[2])
+    highest = pointed.amax(dim=1, keepdim=True)
+    weight = (pointed - highest).exp()[:, None] * leads
+    total = torch.zeros_like(logits)
+    total.scatter_add_(2, continuations.clamp(min=0), weight)
+    nowhere = total <= 0
+    bonus = total.masked_fill(nowhere, 1.0).log() + highest[..., None]
+    return (logits + bonus).masked_fill(nowhere, torch.finfo(logits.dtype).min)
 
 
 def _sorted_by(keys: torch.Tensor, order: torch.Tensor) -> torch.Tensor:

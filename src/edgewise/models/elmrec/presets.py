@@ -28,6 +28,8 @@ def _small(backbone: dict[str, object], rank: int, training: dict[str, object]) 
             "prompts": {
                 "direct_likelihood": "candidates",
                 "pointer": True,
+                "catalogue_pointer": True,
+                "segments": "whole",
                 "num_negatives": 24,
                 "wording_rate": 0.1,
             },
@@ -40,7 +42,7 @@ def _small(backbone: dict[str, object], rank: int, training: dict[str, object]) 
 
 def _tiny() -> ELMRecConfig:
     """For the demo and for tests: seconds to minutes on two cores."""
-    backbone = {"name": "tiny", "vocab_size": 600, "dropout": 0.1, "similarity_start": False}
+    backbone = {"name": "tiny", "vocab_size": 600, "dropout": 0.2, "similarity_start": False}
     training = {"epochs": 10, "learning_rate": 2e-3, "embedding_rate": 1.0}
     return _small(backbone, 32, training)
 

@@ -22,6 +22,7 @@ from edgewise.models.elmrec.backbone import (
     is_from_scratch,
     tell_pieces_apart,
 )
+from edgewise.models.elmrec.catalogue_pointer import build_catalogue_pointer
 from edgewise.models.elmrec.config import ELMRecConfig
 from edgewise.models.elmrec.examples import build_data, wordings
 from edgewise.models.elmrec.inference import Inference, check_known
@@ -110,6 +111,7 @@ class ELMRec:
             table.num_nodes,
             generator,
             config.graph.normalize,
+            build_catalogue_pointer(config.prompts, table, t5.config.d_model, generator),
         )
         if on_plan is not None:
             on_plan(FitPlan.of(model, data, config.training.epochs))

@@ -18,6 +18,7 @@ from edgewise.configuration import to_dict, updated
 from edgewise.data.interactions import Histories
 from edgewise.errors import ConfigError, ModelFolderError
 from edgewise.model_folder import read_model, writing_model
+from edgewise.models.elmrec.catalogue_pointer import build_catalogue_pointer
 from edgewise.models.elmrec.config import ELMRecConfig
 from edgewise.models.elmrec.knowledge import GraphKnowledge
 from edgewise.models.elmrec.modeling import ELMRecModel
@@ -91,6 +92,7 @@ def _rebuilt(cls: type[T], folder: Path, settings: Mapping[str, Any]) -> T:
         table.num_nodes,
         torch.Generator(),
         config.graph.normalize,
+        build_catalogue_pointer(config.prompts, table, t5.config.d_model, torch.Generator()),
     )
     load_model(model, folder / "model.safetensors")
     histories = Histories(arrays["history_offsets"], arrays["history_items"])
