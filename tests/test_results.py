@@ -12,7 +12,9 @@ from typing import Any
 
 import pytest
 
-from edgewise.configuration import to_dict
+from edgewise.configuration import to_dict, updated
+from edgewise.runs.methods import DEFAULT_METHOD, find_method
+from edgewise.runs.recipe import read_recipe
 from edgewise.runs.settings import differences, resolve_config
 
 ROOT = Path(__file__).parents[1]
@@ -70,12 +72,21 @@ def test_a_configuration_parses_and_differs_from_its_neighbours(path: Path) -> N
 @pytest.mark.parametrize("path", EVALUATIONS, ids=named)
 def test_a_result_belongs_to_a_committed_configuration(path: Path) -> None:
     place = path.relative_to(RESULTS).with_suffix(".toml")
-    file = EXPERIMENTS / place.with_name(place.name.replace("-no-rerank", ""))
+    stem, _, seed = place.stem.replace("-no-rerank", "").partition("-seed")
+    file = EXPERIMENTS / place.with_name(f"{stem}.toml")
     assert file.is_file(), f"{named(path)} has no configuration {named(file)}"
-    run = read(path)["run"]
-    committed = to_dict(resolve_config(None, file))
-    assert run["config"] == committed, f"{named(file)} or its preset has changed: run it again"
-    assert run["seed"] == committed["seed"] and run["status"] == "finished"
+    run, recipe = read(path)["run"], read_recipe(file)
+    assert not seed or int(seed) in recipe.seeds, f"{named(file)} names no seed {seed}"
+    method = find_method(run.get("method", DEFAULT_METHOD))
+    assert method.name == (recipe.method or DEFAULT_METHOD)
+    committed = resolve_config(None, file, [f"seed={seed}"] if seed else [])
+    # A setting that is younger than the result had its default's effect.
+    fitted = updated(method.default_config(), run["config"])
+    changed = f"{named(file)} or its preset has changed: run it again"
+    assert to_dict(fitted) == to_dict(committed), changed
+    assert run["seed"] == committed.seed and run["status"] == "finished"
+    split = {"kind": recipe.split or "leave-one-out", "seed": recipe.split_seed or 0}
+    assert run["split"] == split
     assert run["data"]["name"] == path.parent.name and len(run["data"]["checksum"]) == 64
     assert run["machine"]["processor"] and run["machine"]["cores"] >= 1
     assert {"python", "edgewise", "torch", "transformers"} <= run["versions"].keys()
@@ -83,11 +94,11 @@ def test_a_result_belongs_to_a_committed_configuration(path: Path) -> None:
 
 @pytest.mark.parametrize("path", EVALUATIONS, ids=named)
 def test_a_result_stands_beside_a_baseline_under_the_same_conditions(path: Path) -> None:
-    results = read(path)["results"]
+    results, run = read(path)["results"], read(path)["run"]
     assert results
     for task, systems in results.items():
         assert list(systems) == [
-            "ELMRec",
+            find_method(run.get("method", DEFAULT_METHOD)).label,
             "Most frequent text" if task == "explanation" else "Popularity",
         ]
         ours, baseline = systems.values()

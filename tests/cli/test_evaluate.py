@@ -75,9 +75,20 @@ def test_raw_lists_may_hold_seen_items(edgewise, evaluated):
     assert run.model.config.decoding.rerank  # the opened run itself is as it was
 
 
+def test_the_papers_metrics_when_asked(edgewise, evaluated):
+    folder, _ = evaluated
+    asked = ("--metric", "Recall", "--metric", "NDCG", "--k", 20, "-k", 40, "--k", 100)
+    result = edgewise("evaluate", folder, "--task", "direct", "--max-users", 9, *asked)
+    assert result.exit_code == 0, result.output
+    for name in ("Recall@20", "Recall@40", "NDCG@100"):
+        assert name in result.output
+    assert "HitRate" not in result.output
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
+        (["--metric", "Recal"], "did you mean 'Recall'"),
         (["--task", "directt"], "Did you mean 'direct'?"),
         (["--split", "tests"], "Did you mean 'test'?"),
         (["-k", "0"], "0"),
@@ -129,7 +140,9 @@ def test_a_damaged_model_is_refused(edgewise, run, tmp_path, damage):
     assert result.output.startswith("error: ") and str(folder / "model") in result.output
 
 
-@pytest.mark.parametrize("text", ["{", "[]", '{"kind": "elmrec", "version": 1}'])
+@pytest.mark.parametrize(
+    "text", ["{", "[]", '{"kind": "edgewise run", "version": 1}', '{"kind": "x", "version": 1}']
+)
 def test_a_damaged_run_json_is_refused(edgewise, run, tmp_path, text):
     folder = Path(shutil.copytree(run, tmp_path / "run"))
     (folder / "run.json").write_text(text)

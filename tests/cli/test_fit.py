@@ -28,7 +28,8 @@ SHORT = (
 
 def test_the_run_folder_tells_everything(run, shop):
     about = json.loads((run / "run.json").read_text())
-    assert (about["kind"], about["status"], about["seed"]) == ("elmrec", FINISHED, 0)
+    assert (about["kind"], about["method"]) == ("edgewise run", "elmrec")
+    assert (about["status"], about["seed"]) == (FINISHED, 0)
     assert about["data"]["folder"] == str(shop)
     assert about["data"]["checksum"] == json.loads((shop / "dataset.json").read_text())["checksum"]
     assert about["split"] == {"kind": "leave-one-out", "seed": 0}

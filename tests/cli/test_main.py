@@ -13,6 +13,7 @@ COMMANDS = (
     [],
     ["fit"],
     ["fit", "elmrec"],
+    ["fit", "graph-gpt"],
     ["evaluate"],
     ["recommend"],
     ["explain"],
@@ -54,6 +55,7 @@ def test_version(edgewise):
     [
         (["evalute"], "'evaluate'"),
         (["fit", "elmrek"], "'elmrec'"),
+        (["fit", "graphgpt"], "'graph-gpt'"),
         (["data", "imports"], "'import'"),
         (["evaluate", "--taks", "direct"], "--task"),
         (["fit", "elmrec", "--presett", "tiny"], "--preset"),

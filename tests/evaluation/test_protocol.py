@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ir_measures
 import numpy as np
 import pytest
 
@@ -14,6 +15,7 @@ from edgewise.evaluation.protocol import (
     evaluate_direct,
     evaluate_explanations,
     evaluate_sequential,
+    usual_metrics,
 )
 
 
@@ -78,11 +80,63 @@ def test_several_held_out_rows_a_user(make_dataset, scripted):
     assert len(split.test) == 60
     scores = oracle_scores(split, "test")
     direct = evaluate_direct(scripted(scores), split, ks=(1, 3), num_negatives=20)
-    full = evaluate_sequential(scripted(scores), split, ks=(2,), metrics=("Recall", "CappedRecall"))
+    full = evaluate_sequential(scripted(scores), split, ks=(2,), metrics=("PlainRecall", "Recall"))
     assert direct.num_users == full.num_users == 20
     assert direct.metrics["HitRate@1"].mean == 1, "other held-out items are no negatives"
-    assert full.metrics["Recall@2"].mean == pytest.approx(2 / 3)
-    assert full.metrics["CappedRecall@2"].mean == 1
+    assert full.metrics["PlainRecall@2"].mean == pytest.approx(2 / 3)
+    assert full.metrics["Recall@2"].mean == 1
+
+
+def test_a_ratio_split_agrees_with_ir_measures(make_dataset, scripted):
+    """Recall@20, Recall@40 and NDCG@100 out of the items that neither train nor validate."""
+    generator = np.random.default_rng(8)
+    sizes = generator.integers(3, 90, 50)
+    sequences = [generator.choice(130, size, replace=False).tolist() for size in sizes]
+    split = ratio_split(make_dataset(sequences, 130), seed=2)
+    scores = generator.random((50, 130))
+    scores[split.test.user_index, split.test.item_index] += 0.3
+    ks, names = (20, 40, 100), ("Recall", "NDCG", "HitRate", "MRR")
+    report = evaluate_sequential(scripted(scores), split, ks=ks, metrics=names)
+    known, positives = split.known_before("test"), {}
+    run, qrels = [], []
+    for user, item in zip(split.test.user_index, split.test.item_index, strict=True):
+        positives[str(user)] = positives.get(str(user), 0) + 1
+        qrels.append(ir_measures.Qrel(str(user), str(item), 1))
+    for user in range(50):
+        left = np.setdiff1d(np.arange(130), known[user])
+        run += [ir_measures.ScoredDoc(str(user), str(i), float(scores[user, i])) for i in left]
+    assert min(positives.values()) == 1 and max(positives.values()) > 5
+    theirs = {"Recall": "R", "NDCG": "nDCG", "HitRate": "Success", "MRR": "RR"}
+    ours = {f"{theirs[name]}@{k}": (name, k) for name in names for k in ks}
+    rows = {str(row["user_index"]): row for row in report.per_user.to_dicts()}
+    measures = [ir_measures.parse_measure(each) for each in ours]
+    compared = 0
+    for value in ir_measures.iter_calc(measures, qrels, run):
+        name, k = ours[str(value.measure)]
+        wanted = positives[value.query_id]
+        factor = wanted / min(k, wanted) if name == "Recall" else 1
+        expected = pytest.approx(factor * value.value, abs=1e-9)
+        assert rows[value.query_id][f"{name}@{k}"] == expected
+        compared += 1
+    assert compared == len(rows) * len(ours) == 50 * 12
+
+
+def test_the_conditions_say_what_is_left_out(make_dataset, scripted):
+    split = ratio_split(make_dataset([list(range(20)), list(range(10, 30))], 40))
+    model = scripted(np.random.default_rng(0).random((2, 40)))
+    masked = {
+        part: evaluate_sequential(model, split, part).settings["masked"]
+        for part in ("valid", "test")
+    }
+    assert masked == {"valid": "train items", "test": "train and validation items"}
+    told_valid, told_test = model.asked
+    assert (told_valid.lengths.tolist(), told_test.lengths.tolist()) == ([16, 16], [18, 18])
+
+
+def test_recall_joins_where_users_have_several_held_out_rows(make_dataset):
+    dataset = make_dataset([list(range(20)), list(range(10, 30))], 40)
+    assert usual_metrics(leave_one_out(dataset)) == ("HitRate", "NDCG", "MRR")
+    assert usual_metrics(ratio_split(dataset)) == ("Recall", "HitRate", "NDCG", "MRR")
 
 
 @pytest.mark.parametrize("evaluate", [evaluate_direct, evaluate_sequential])
@@ -132,6 +186,8 @@ def test_dishonest_lists_are_refused(small_split, scripted):
 def test_options_are_checked_before_the_model_works(evaluate, small_split):
     with pytest.raises(ConfigError, match="list length"):
         evaluate(None, small_split, ks=())
+    with pytest.raises(ConfigError, match="unknown metric 'NDGC'"):
+        evaluate(None, small_split, metrics=("NDGC",))
     with pytest.raises(ConfigError, match="part='train'"):
         evaluate(None, small_split, "train")
 

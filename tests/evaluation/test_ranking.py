@@ -21,7 +21,7 @@ from edgewise.evaluation.ranking import (
     ranks_from_scores,
 )
 
-ALL = ("HitRate", "NDCG", "Recall", "CappedRecall", "MRR")
+ALL = ("HitRate", "NDCG", "Recall", "PlainRecall", "MRR")
 
 
 def rows(pairs: list[tuple[int, int]]) -> Interactions:
@@ -51,10 +51,10 @@ def test_fractions_worked_by_hand():
             "HitRate@4": 1,
             "NDCG@2": two / (1 + 1 / math.log2(3)),
             "NDCG@4": four / (1 + 1 / math.log2(3) + 1 / 2),
-            "Recall@2": 1 / 3,
+            "Recall@2": 1 / 2,
             "Recall@4": 2 / 3,
-            "CappedRecall@2": 1 / 2,
-            "CappedRecall@4": 2 / 3,
+            "PlainRecall@2": 1 / 3,
+            "PlainRecall@4": 2 / 3,
             "MRR@2": 1 / 2,
             "MRR@4": 1 / 2,
         }
@@ -107,7 +107,7 @@ def test_agrees_with_ir_measures(seed):
         for u, row in recommended.items()
         for place, i in enumerate(row)
     ]
-    names = {"HitRate": "Success", "NDCG": "nDCG", "Recall": "R", "MRR": "RR"}
+    names = {"HitRate": "Success", "NDCG": "nDCG", "PlainRecall": "R", "MRR": "RR"}
     theirs = {f"{other}@{k}": f"{ours}@{k}" for ours, other in names.items() for k in ks}
     measures = [ir_measures.parse_measure(name) for name in theirs]
     result = measured(recommended, held_out, ks, tuple(names))
@@ -117,6 +117,27 @@ def test_agrees_with_ir_measures(seed):
         assert ours == pytest.approx(value.value, abs=1e-9)
         compared += 1
     assert compared == len(users) * len(theirs)
+
+
+def test_papers_metrics_of_several_positives_worked_by_hand():
+    """Recall over min(k, positives), NDCG over the best that k places allow."""
+    held_out = [(0, item) for item in range(4)] + [(1, 50)]
+    result = measured({0: [0, 90, 1, 91, 92, 2], 1: [60, 61, 62, 50]}, held_out, (2, 3, 20))
+    gain = {rank: 1 / math.log2(rank + 1) for rank in range(1, 21)}
+    assert result[0]["Recall@2"] == 1 / 2, "one hit of at most two"
+    assert result[0]["Recall@3"] == 2 / 3, "two hits of at most three, four are held out"
+    assert result[0]["Recall@20"] == 3 / 4
+    assert result[0]["NDCG@3"] == pytest.approx((gain[1] + gain[3]) / (gain[1] + gain[2] + gain[3]))
+    ideal = gain[1] + gain[2] + gain[3] + gain[4]
+    assert result[0]["NDCG@20"] == pytest.approx((gain[1] + gain[3] + gain[6]) / ideal)
+    assert (result[0]["HitRate@2"], result[0]["MRR@2"]) == (1, 1), "of the best placed one"
+    assert (result[1]["HitRate@3"], result[1]["HitRate@20"]) == (0, 1)
+    assert (result[1]["MRR@20"], result[1]["Recall@20"]) == (1 / 4, 1)
+
+
+def test_no_metric_is_refused():
+    with pytest.raises(ConfigError, match="no metric to measure"):
+        per_user_metrics(Hits.from_ranks(np.array([0]), np.array([1])), (5,), ())
 
 
 def one_list(items: list[int]) -> CandidateLists:
@@ -166,7 +187,7 @@ def test_no_list_earns_more_than_1_and_repeats_never_help(items, positives, k):
     # Every repeat is replaced by an item that nobody wants.
     honest = [item if item not in items[:p] else 100 + p for p, item in enumerate(items)]
     assert result == pytest.approx(measured({0: honest}, held_out, (k,))[0])
-    capped, plain = result[f"CappedRecall@{k}"], result[f"Recall@{k}"]
+    capped, plain = result[f"Recall@{k}"], result[f"PlainRecall@{k}"]
     assert capped == pytest.approx(plain * len(positives) / min(k, len(positives)))
 
 

@@ -9,41 +9,48 @@ import typer
 
 from edgewise.cli.evaluate import measure
 from edgewise.cli.help import examples
-from edgewise.cli.render import command_line, console, list_table, plan_table
-from edgewise.configuration import check, nearest
+from edgewise.cli.plans import plan_table
+from edgewise.cli.render import command_line, console, list_table
+from edgewise.configuration import with_overrides
+from edgewise.runs.methods import DEFAULT_METHOD, find_method, training_sections
 
 if TYPE_CHECKING:
     from edgewise.data.interactions import Dataset
-    from edgewise.models.elmrec.plan import FitPlan
     from edgewise.reporting.examples import ExplanationExample, UserExample
+    from edgewise.runs.contract import Plan
     from edgewise.runs.opening import Run
 
-EXAMPLES = examples("edgewise demo", "edgewise demo --out runs/quick --quick")
-_METHODS = ("elmrec",)
+EXAMPLES = examples(
+    "edgewise demo",
+    "edgewise demo --method graph-gpt --out runs/demo-gpt",
+    "edgewise demo --out runs/quick --quick",
+)
 
 
 def demo(
     out: Annotated[
         Path, typer.Option(help="The run folder; an older demo in it is replaced.")
     ] = Path("runs/demo"),
-    method: Annotated[str, typer.Option(help="What to train: elmrec.")] = "elmrec",
+    method: Annotated[
+        str, typer.Option(help="What to train: elmrec or graph-gpt.")
+    ] = DEFAULT_METHOD,
     seed: Annotated[int, typer.Option(help="Seed of the shop and of the training.")] = 0,
     quick: Annotated[
         bool, typer.Option("--quick", help="A smaller shop and two epochs: seconds, poor results.")
     ] = False,
 ) -> None:
     """Make a shop, train on it, measure, recommend, explain, and write OUT/report.html."""
-    check(method in _METHODS, f"--method {method}: no such method.{nearest(method, _METHODS)}")
+    find_method(method, "--method: ")
     from edgewise.data.synthetic import make_demo_shop
     from edgewise.reporting.examples import explanation_examples, user_examples
     from edgewise.reporting.page import Story, render_page
-    from edgewise.runs.evaluating import Conditions, trained_tasks
+    from edgewise.runs.evaluating import Conditions
     from edgewise.runs.files import write_text
 
     sizes = {"num_users": 80, "num_items": 144} if quick else {}
     dataset = make_demo_shop(seed, **sizes)
-    run = _trained(out, dataset, seed, ["training.epochs=2"] if quick else [])
-    results = [measure(run, task, Conditions()) for task in trained_tasks(run)]
+    run = _trained(out, dataset, method, seed, 2 if quick else None)
+    results = [measure(run, task, Conditions()) for task in run.tasks]
     users, texts = user_examples(run), explanation_examples(run)
     for user in users:
         _print_user(user)
@@ -54,20 +61,24 @@ def demo(
     typer.echo(f"\nwrote {report}: open it in a browser")
 
 
-def _trained(out: Path, dataset: Dataset, seed: int, changes: list[str]) -> Run:
-    """Train as ``edgewise fit elmrec --preset tiny`` does, with the shop beside the run."""
+def _trained(out: Path, dataset: Dataset, method: str, seed: int, epochs: int | None) -> Run:
+    """Train as ``edgewise fit METHOD --preset tiny`` does, with the shop beside the run."""
     from edgewise.runs.data import DataInfo
     from edgewise.runs.fitting import fit_run
     from edgewise.runs.folder import prepare_folder
     from edgewise.runs.info import RunInfo
     from edgewise.runs.settings import resolve_config
 
-    config = resolve_config("tiny", assignments=[f"seed={seed}", *changes])
-    info = RunInfo(config, DataInfo.of(dataset, out / "data"), command=command_line())
+    config = resolve_config("tiny", assignments=[f"seed={seed}"], method=method)
+    if epochs is not None:
+        shorter = [f"{section}.epochs={epochs}" for section in training_sections(config)]
+        config = with_overrides(config, shorter)
+    data = DataInfo.of(dataset, out / "data")
+    info = RunInfo(config, data, method_name=method, command=command_line())
     prepare_folder(out, info, force=True)
     dataset.save(str(out / "data"))
 
-    def show(plan: FitPlan) -> None:
+    def show(plan: Plan) -> None:
         console().print(plan_table(plan, info, out))
 
     return fit_run(out, info, dataset, show_progress=True, on_plan=show)

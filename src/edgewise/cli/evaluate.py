@@ -12,7 +12,6 @@ from edgewise.cli.errors import warn
 from edgewise.cli.help import examples
 from edgewise.cli.render import command_line, console, progress_bar
 from edgewise.configuration import check, nearest
-from edgewise.errors import ConfigError
 
 if TYPE_CHECKING:
     from edgewise.prompts.templates import Task
@@ -22,6 +21,7 @@ if TYPE_CHECKING:
 EXAMPLES = examples(
     "edgewise evaluate runs/mine",
     "edgewise evaluate runs/mine --task direct --split valid -k 1 -k 10",
+    "edgewise evaluate runs/mine --metric Recall --metric NDCG -k 20 -k 40 -k 100",
     "edgewise evaluate runs/mine --task sequential --no-rerank --json results/raw-lists.json",
 )
 
@@ -42,7 +42,16 @@ def evaluate(
     negatives: Annotated[
         int, typer.Option(help="Items beside each held-out one in the direct task.")
     ] = 99,
-    k: Annotated[list[int] | None, typer.Option("-k", help="List length; repeatable.")] = None,
+    k: Annotated[
+        list[int] | None, typer.Option("-k", "--k", help="List length; repeatable; 5 and 10.")
+    ] = None,
+    metric: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="HitRate, NDCG, MRR, Recall (over the smaller of k and the held-out items) or "
+            "PlainRecall; repeatable."
+        ),
+    ] = None,
     data: Annotated[
         Path | None, typer.Option(help="Where the data set stands, if it has moved.")
     ] = None,
@@ -54,14 +63,16 @@ def evaluate(
     """Measure a run on rows it never saw; popularity is printed beside.
 
     Direct: find the held-out item among 99 others. Sequential: find it in the whole catalogue.
-    Explanation: come close to what the user wrote.
+    Explanation: come close to what the user wrote. What the user already has (train items, and
+    validation items before a test) is left out of the whole catalogue's lists.
     """
     _check_choices(task or [], split)
     from edgewise.runs.evaluating import Conditions
     from edgewise.runs.opening import open_run
 
     opened = open_run(run, data)
-    conditions = Conditions(split, tuple(k or (5, 10)), negatives, max_users, not no_rerank)
+    ks, metrics = tuple(k or (5, 10)), tuple(metric or ())
+    conditions = Conditions(split, ks, metrics, negatives, max_users, not no_rerank)
     tasks = _tasks(opened, task, split)
     results = [measure(opened, each, conditions) for each in tasks]
     if json_file is not None:
@@ -95,15 +106,11 @@ def _check_choices(tasks: list[str], part: str) -> None:
 
 def _tasks(run: Run, asked: list[str] | None, part: str) -> list[Any]:
     """The tasks to measure: those asked for, or all that were trained and have held-out rows."""
-    from edgewise.runs.evaluating import texts_of, trained_tasks
+    from edgewise.runs.evaluating import texts_of
 
     for task in asked or []:
-        if task not in run.model.tasks:
-            raise ConfigError(
-                f"--task {task}: {run.folder} was not trained for it, only for "
-                f"{', '.join(trained_tasks(run))}"
-            )
-    tasks = list(dict.fromkeys(asked or trained_tasks(run)))
+        run.require(task)
+    tasks = list(dict.fromkeys(asked or run.tasks))
     if "explanation" in tasks and not len(getattr(texts_of(run), part)):
         warn(f"explanation: no review belongs to the {part} part, nothing to measure")
         tasks.remove("explanation")

@@ -33,8 +33,8 @@ def explain(
 ) -> None:
     """Write why a user may like an item, and show which items of the history speak for it.
 
-    The shares come from the graph: how much of what reaches the user's vector from the item in
-    three steps (item, another user, an item of the history, the user) passes through each item.
+    The shares come from the graph: how much of what reaches the user from the item in three steps
+    (item, another user, an item of the history, the user) passes through each item.
     """
     check(form in ("table", "json"), f"--format {form}: choose table or json")
     from edgewise.runs.opening import open_run

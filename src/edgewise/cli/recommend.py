@@ -110,8 +110,11 @@ def _task(run: Run, asked: str | None, candidates: RawCandidates | None) -> Task
     known: dict[str, Task] = {"sequential": "sequential", "direct": "direct"}
     if asked is None:
         first, second = ("sequential", "direct") if candidates is None else ("direct", "sequential")
-        return known[first if first in run.model.tasks else second]
+        chosen = first if first in run.model.tasks else second
+        run.require(chosen)
+        return known[chosen]
     check(asked in known, f"--task {asked}: no such task.{nearest(asked, known)}")
     lacking = asked == "direct" and candidates is None
     check(not lacking, "--task direct ranks given items: name them with --candidates FILE")
+    run.require(asked)
     return known[asked]

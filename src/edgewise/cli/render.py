@@ -6,15 +6,9 @@ import shlex
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
-from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.table import Table
-
-if TYPE_CHECKING:
-    from edgewise.models.elmrec.plan import FitPlan
-    from edgewise.runs.info import RunInfo
 
 _WIDTH_OF_FILES = 132
 
@@ -32,23 +26,6 @@ def console(stderr: bool = False) -> Console:
 def command_line() -> str:
     """The command as it was typed, for the records."""
     return shlex.join(["edgewise", *sys.argv[1:]])
-
-
-def plan_table(plan: FitPlan, info: RunInfo, out: Path) -> Table:
-    """What is about to be trained."""
-    config, data = info.config, info.data
-    table = Table(title="plan", show_header=False, title_justify="left")
-    table.add_row("data", f"{data.name} ({data.folder}), {info.split_kind} split")
-    for task, count in plan.examples.items():
-        kind = "explained pairs" if task == "explanation" else "users"
-        words = "" if task == "explanation" else f", {config.whole_words.kind(task)} whole words"
-        table.add_row(task, f"{count:,} {kind}{words}")
-    table.add_row("model", f"{config.backbone.name}, {plan.num_parameters:,} parameters")
-    table.add_row("graph", f"{config.graph.features} features, {config.graph.folds} folds")
-    steps, epochs = plan.steps_per_epoch, plan.epochs
-    table.add_row("training", f"at most {epochs} epochs of {steps:,} batches, seed {config.seed}")
-    table.add_row("writes", str(out))
-    return table
 
 
 def list_table(title: str, rows: Sequence[Sequence[str]], columns: Sequence[str]) -> Table:

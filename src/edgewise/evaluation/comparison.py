@@ -84,7 +84,7 @@ def _units(report: Report) -> set[tuple]:
 
 def _conditions(report: Report) -> str:
     counted = f"{len(report.rows)} {'users' if isinstance(report, RankingReport) else 'pairs'}"
-    shown = ("task", "part", "split", "num_negatives")
+    shown = ("task", "part", "split", "num_negatives", "masked")
     return ", ".join(
         [f"{k}: {report.settings[k]}" for k in shown if k in report.settings] + [counted]
     )

@@ -23,6 +23,7 @@ from edgewise.evaluation.population import choose_users, held_out_rows, sample
 from edgewise.evaluation.ranking import (
     Hits,
     check_cutoffs,
+    check_metrics,
     hits_from_recommendations,
     per_user_metrics,
     ranks_from_scores,
@@ -31,6 +32,14 @@ from edgewise.evaluation.report import RankingReport, TextReport
 from edgewise.evaluation.text import text_metrics
 from edgewise.recommender import Explainer, Recommender
 
+_ONE_HELD_OUT = ("HitRate", "NDCG", "MRR")
+_MASKED = {"valid": "train items", "test": "train and validation items"}
+
+
+def usual_metrics(split: Split) -> tuple[str, ...]:
+    """What is measured where nobody asks: Recall joins where users have several held-out rows."""
+    return _ONE_HELD_OUT if split.kind == "leave-one-out" else ("Recall", *_ONE_HELD_OUT)
+
 
 def evaluate_direct(
     model: Recommender,
@@ -38,7 +47,7 @@ def evaluate_direct(
     part: str = "test",
     *,
     ks: Sequence[int] = (5, 10),
-    metrics: Sequence[str] = ("HitRate", "NDCG", "MRR"),
+    metrics: Sequence[str] = _ONE_HELD_OUT,
     num_negatives: int = 99,
     seed: int = 0,
     users: np.ndarray | None = None,
@@ -65,6 +74,7 @@ def evaluate_direct(
     """
     held_out = held_out_rows(split, part)
     check_cutoffs(ks)
+    check_metrics(metrics)
     chosen = choose_users(held_out, users, max_users, seed)
     rows = np.flatnonzero(np.isin(held_out.user_index, chosen))
     lists = _take(uniform_candidates(split, part, num_negatives, seed), rows)
@@ -84,7 +94,7 @@ def evaluate_sequential(
     part: str = "test",
     *,
     ks: Sequence[int] = (5, 10),
-    metrics: Sequence[str] = ("HitRate", "NDCG", "MRR"),
+    metrics: Sequence[str] = _ONE_HELD_OUT,
     seed: int = 0,
     users: np.ndarray | None = None,
     max_users: int | None = None,
@@ -94,7 +104,9 @@ def evaluate_sequential(
     """Find each user's held-out items in the whole catalogue without the user's seen items.
 
     Beside accuracy the report tells ``Coverage@k`` and ``PopularShare@k``. A held-out item that the
-    user already had cannot be recommended and counts as missed.
+    user already had cannot be recommended and counts as missed. Seen are train items, and when the
+    test part is predicted validation items, too: the graph-attentive GPT-2 paper masks train items
+    alone, so that its lists spend places on items that cannot be right.
 
     Args:
         model: fitted; asked for ``recommend`` alone.
@@ -114,6 +126,7 @@ def evaluate_sequential(
     """
     held_out = held_out_rows(split, part)
     check_cutoffs(ks)
+    check_metrics(metrics)
     chosen = choose_users(held_out, users, max_users, seed)
     known, num_items = split.known_before(part), split.dataset.num_items
     lists = model.recommend(chosen, k=max(ks), histories=known)
@@ -125,6 +138,7 @@ def evaluate_sequential(
     settings = _settings("sequential", split, part, users, max_users, seed)
     settings["already_seen"] = _num_already_seen(wanted, known)
     settings["allow_seen"] = allow_seen
+    settings["masked"] = "nothing" if allow_seen else _MASKED[part]
     coverage = {f"Coverage@{k}": Estimate(catalogue_coverage(lists, num_items, k)) for k in ks}
     frame = frame.with_columns(**{name: pl.Series(share) for name, share in shares.items()})
     return _ranking_report(frame, split, settings, bootstrap, coverage)

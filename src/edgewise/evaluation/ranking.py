@@ -113,16 +113,16 @@ def hit_rate(hits: Hits, k: int) -> np.ndarray:
 
 
 def recall(hits: Hits, k: int) -> np.ndarray:
-    """Share of the held-out items among the first k, ``float64[Q]``."""
-    return _found_within(hits, k) / hits.num_positives
-
-
-def capped_recall(hits: Hits, k: int) -> np.ndarray:
-    """Recall divided by ``min(k, positives)``, so that a full list of hits is 1, ``float64[Q]``.
+    """Hits among the first k over ``min(k, positives)``: a full list of hits is 1, ``float64[Q]``.
 
     This is the Recall@k of the graph-attentive GPT-2 paper and of the autoencoder papers.
     """
     return _found_within(hits, k) / np.minimum(k, hits.num_positives)
+
+
+def plain_recall(hits: Hits, k: int) -> np.ndarray:
+    """Share of all held-out items among the first k, ``float64[Q]``: below 1 if there are more."""
+    return _found_within(hits, k) / hits.num_positives
 
 
 def ndcg(hits: Hits, k: int) -> np.ndarray:
@@ -147,7 +147,7 @@ METRICS: dict[str, Callable[[Hits, int], np.ndarray]] = {
     "HitRate": hit_rate,
     "NDCG": ndcg,
     "Recall": recall,
-    "CappedRecall": capped_recall,
+    "PlainRecall": plain_recall,
     "MRR": mrr,
 }
 
@@ -155,7 +155,8 @@ METRICS: dict[str, Callable[[Hits, int], np.ndarray]] = {
 def per_user_metrics(hits: Hits, ks: Sequence[int], metrics: Sequence[str]) -> pl.DataFrame:
     """Columns ``user_index`` and ``Metric@k``, one row a user; a user's queries are averaged."""
     check_cutoffs(ks)
-    columns = {f"{name}@{k}": _metric(name)(hits, k) for name in metrics for k in ks}
+    check_metrics(metrics)
+    columns = {f"{name}@{k}": METRICS[name](hits, k) for name in metrics for k in ks}
     frame = pl.DataFrame({"user_index": hits.user_index, **columns})
     return frame.group_by("user_index", maintain_order=True).mean()
 
@@ -166,10 +167,13 @@ def check_cutoffs(ks: Sequence[int]) -> None:
         raise ConfigError(f"ks={tuple(ks)}: give at least one list length, each 1 or more")
 
 
-def _metric(name: str) -> Callable[[Hits, int], np.ndarray]:
-    if name in METRICS:
-        return METRICS[name]
-    close = get_close_matches(name, METRICS, n=1, cutoff=0.0)
-    raise ConfigError(
-        f"unknown metric {name!r}: did you mean {close[0]!r}? Known: {', '.join(METRICS)}"
-    )
+def check_metrics(metrics: Sequence[str]) -> None:
+    """Refuse names of metrics that do not exist, and no metric at all."""
+    if not metrics:
+        raise ConfigError(f"no metric to measure: name some of {', '.join(METRICS)}")
+    for name in metrics:
+        if name not in METRICS:
+            close = get_close_matches(name, METRICS, n=1, cutoff=0.0)
+            raise ConfigError(
+                f"unknown metric {name!r}: did you mean {close[0]!r}? Known: {', '.join(METRICS)}"
+            )

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import base64
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -22,17 +24,18 @@ def learning_curves(run: Run) -> dict[str, str]:
     return {theme: data_address(curves_png(curves, theme)) for theme in ("light", "dark")}
 
 
-def whole_word_maps(run: Run) -> dict[str, str]:
-    """Users and items before and after propagation (Figs. 7 and 8), as addresses for ``<img>``.
+def vector_maps(run: Run) -> dict[str, str]:
+    """Users and items before and after as addresses for ``<img>``, if their vectors are known.
 
-    The pictures stay in the run folder, too, under ``maps/``.
-
-    Before is the random layer 0 (Eq. 4), after is what whole words carry (Eq. 7, or the spectral
-    features). Colours are shelves; a user has the colour of the shelf he took most from.
+    Before are random vectors, after is what :data:`_VECTORS` gives. Colours are shelves; a user has
+    the colour of the shelf he took most from. The pictures stay in the run folder, too, under
+    ``maps/``.
     """
-    after, num_users = run.model.knowledge.features, run.dataset.num_users
-    std, seed = run.config.graph.init_std, run.config.seed
-    before = initial_features(len(after), after.shape[1], std, seed)
+    if run.info.method_name not in _VECTORS:
+        return {}
+    after, num_users = _VECTORS[run.info.method_name](run.model), run.dataset.num_users
+    seed = run.config.seed
+    before = initial_features(len(after), after.shape[1], 1.0, seed)
     groups, names = _groups(run)
     found = {}
     for kind, nodes in {"users": range(num_users), "items": range(num_users, len(after))}.items():
@@ -42,6 +45,20 @@ def whole_word_maps(run: Run) -> dict[str, str]:
         map_2d(panels, groups[chosen], path, group_names=names)
         found[kind] = data_address(path.read_bytes())
     return found
+
+
+def _propagated(model: Any) -> np.ndarray:
+    """What whole words carry (ELMRec's Eq. 7, or spectral features), ``float32[N, D]``."""
+    return model.knowledge.features
+
+
+def _learned(model: Any) -> np.ndarray:
+    """The embeddings of the tokens of users and items, ``float32[N, D]``."""
+    table = model.model.gpt.get_input_embeddings().weight
+    return table[model.tokens.num_text :].detach().float().cpu().numpy()
+
+
+_VECTORS: dict[str, Callable[[Any], np.ndarray]] = {"elmrec": _propagated, "graph-gpt": _learned}
 
 
 def data_address(png: bytes) -> str:

@@ -8,10 +8,19 @@ from html import escape
 
 from edgewise.evaluation.report import RankingReport
 from edgewise.reporting.examples import ExplanationExample, Shown, UserExample
-from edgewise.reporting.figures import learning_curves, whole_word_maps
+from edgewise.reporting.figures import learning_curves, vector_maps
 from edgewise.reporting.metrics import metrics_table
 from edgewise.reporting.style import CSS
-from edgewise.reporting.wording import CURVES, EXPLAINED, HOW_TO_READ, MAPS, NEXT, TASKS, USERS
+from edgewise.reporting.wording import (
+    CURVES,
+    EXPLAINED,
+    HOW_TO_READ,
+    INTRODUCTION,
+    MAPS,
+    NEXT,
+    TASKS,
+    USERS,
+)
 from edgewise.runs.evaluating import TaskResult
 from edgewise.runs.opening import Run
 
@@ -28,18 +37,19 @@ class Story:
 
 def render_page(story: Story) -> str:
     """The whole page; it loads nothing from anywhere."""
-    title = f"ELMRec on {escape(story.run.dataset.name)}"
+    title = f"{story.run.label} on {escape(story.run.dataset.name)}"
     sections = [
         _head(story.run, title),
         _section("How good is it?", [HOW_TO_READ, *map(_result, story.results)]),
         _section("How did it learn?", [CURVES, _curves(story.run)]),
-        _section("What does the graph add?", [MAPS, _maps(story.run)]),
+        *_maps(story.run),
         _section("What does it recommend?", [USERS, _cards(map(_user, story.users))]),
     ]
     if story.explanations:
         cards = _cards(map(_explanation, story.explanations))
         sections.append(_section("How does it explain?", [EXPLAINED, cards]))
-    sections.append(_section("How to go on", [NEXT.format(run=escape(str(story.run.folder)))]))
+    names = {"run": escape(str(story.run.folder)), "method": story.run.info.method_name}
+    sections.append(_section("How to go on", [NEXT.format(**names)]))
     return (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
@@ -58,10 +68,8 @@ def _head(run: Run, title: str) -> str:
         f"{info.machine.get('gpu', info.machine['processor'])} ({info.machine['cores']} cores)."
     )
     return (
-        f"<h1>{title}</h1>\n<p>A small T5 language model reads users and items as text. Each "
-        "name it reads also carries a vector that has travelled along the graph of who bought "
-        "what, so the model knows who is near whom before it reads a word. This page shows what "
-        f'came of it.</p>\n<p class="faint small">{escape(facts)}</p>'
+        f"<h1>{title}</h1>\n<p>{INTRODUCTION[info.method_name]} This page shows what came of it."
+        f'</p>\n<p class="faint small">{escape(facts)}</p>'
     )
 
 
@@ -87,11 +95,14 @@ def _curves(run: Run) -> str:
     )
 
 
-def _maps(run: Run) -> str:
-    return "\n".join(
-        f'<img class="paper" alt="{kind} before and after propagation" src="{address}">'
-        for kind, address in whole_word_maps(run).items()
-    )
+def _maps(run: Run) -> list[str]:
+    """The section of maps, if the method's vectors of users and items are known."""
+    pictures = [
+        f'<img class="paper" alt="{kind} before and after" src="{address}">'
+        for kind, address in vector_maps(run).items()
+    ]
+    heading, words = MAPS.get(run.info.method_name, ("", ""))
+    return [_section(heading, [words, *pictures])] if pictures else []
 
 
 def _cards(cards: Iterable[str]) -> str:

@@ -1,5 +1,14 @@
 """What the report says to a reader who knows neither the paper nor the metrics."""
 
+INTRODUCTION = {
+    "elmrec": "A small T5 language model reads users and items as text. Each name it reads also "
+    "carries a vector that has travelled along the graph of who bought what, so the model knows "
+    "who is near whom before it reads a word.",
+    "graph-gpt": "A small GPT-2 language model reads every user and every item as one word of its "
+    "own. Where it decides which words to attend to, two of these words that are near each other "
+    "in the graph of who bought what are raised, so the model looks first at what is near.",
+}
+
 HOW_TO_READ = """<p>Each user's last purchase was hidden from training, and so from the graph. A
 system is good if it finds it. <b>HitRate@5</b> is the share of users whose hidden item stands
 among the first 5 of their list. <b>NDCG@5</b> and <b>MRR</b> also ask how high it stands: 1 is
@@ -30,15 +39,28 @@ TASKS = {
     ),
 }
 
-CURVES = """<p>The loss is how much the right answer surprises the model; lower is better. On the
-left, on what it trains on. On the right, on rows kept aside: when such a curve turns upward, the
-model begins to learn by heart. The vertical line is the moment whose weights were kept.</p>"""
+CURVES = """<p>The loss is how much the right answer surprises the model; lower is better. A row is
+a stage of training. On the left, on what it trains on. On the right, on rows kept aside: when such
+a curve turns upward, the model begins to learn by heart. The vertical line is the moment whose
+weights were kept.</p>"""
 
-MAPS = """<p>Every dot is a user or an item; dots are close together if their vectors point the
-same way. <b>Before</b>, the vectors are random numbers and colours are mixed. <b>After</b> they
-have travelled along the graph, users who buy alike and items bought together lie together.
-Colours are the shop's shelves (for a user, the shelf they buy most from), and the graph was never
-told about them: it saw purchases alone.</p>"""
+_DOTS = """<p>Every dot is a user or an item; dots are close together if their vectors point the
+same way. <b>Before</b>, the vectors are random numbers and colours are mixed. """
+_SHELVES = """Colours are the shop's shelves (for a user, the shelf they buy most from)"""
+
+MAPS = {
+    "elmrec": (
+        "What does the graph add?",
+        f"""{_DOTS}<b>After</b> they have travelled along the graph, users who buy alike and items
+bought together lie together. {_SHELVES}, and the graph was never told about them: it saw purchases
+alone.</p>""",
+    ),
+    "graph-gpt": (
+        "What did it learn of users and items?",
+        f"""{_DOTS}<b>After</b> training they are the model's own words for users and items, learned
+from texts and purchases. {_SHELVES}.</p>""",
+    ),
+}
 
 USERS = """<p>Users drawn at random, not chosen because it went well. A green check marks the
 purchase that was hidden.</p>"""
@@ -50,5 +72,5 @@ NEXT = """<p>Everything on this page is in the run folder, user by user, under
 <code>evaluation/</code>. The same commands work on your own data:</p>
 <pre>edgewise recommend {run} --all --out lists.csv
 edgewise data import ratings.csv --out data/mine
-edgewise fit elmrec --data data/mine --out runs/mine
+edgewise fit {method} --data data/mine --out runs/mine
 edgewise evaluate runs/mine</pre>"""

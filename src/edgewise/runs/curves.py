@@ -1,65 +1,104 @@
-"""Learning curves as a picture."""
+"""Learning curves as figures and as a picture, one row of panels a stage of training."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator, Mapping
 from io import BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from edgewise.training.loop import Progress
+from edgewise.runs.files import write_text
+from edgewise.training.progress import Progress
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+Stages = Mapping[str, Progress]
+"""Curves by stage, in order; a method of one stage has one without a name."""
+
+_FILE = "curves.json"
 _INK = {"light": ("#1f2328", "#d0d7de"), "dark": ("#e6edf3", "#3d444d")}
 _COLOURS = {"direct": "#2f81f7", "sequential": "#d9730d", "explanation": "#2da44e"}
+_MORE_COLOURS = ("#8250df", "#bf3989", "#0a7ea4", "#9a6700")
+_NO_TASK = ("step", "total")
 
 
-def read_curves(folder: Path) -> Progress:
-    """What :mod:`edgewise.runs.fitting` wrote into ``curves.json``."""
-    return Progress(**json.loads((folder / "curves.json").read_text(encoding="utf-8")))
+def write_curves(folder: Path, stages: Stages) -> None:
+    """Write ``curves.json``: the last stage's curves, and all by name where there are several."""
+    values: dict[str, Any] = list(stages.values())[-1].to_dict()
+    if list(stages) != [""]:
+        values["stages"] = {name: curves.to_dict() for name, curves in stages.items()}
+    write_text(folder / _FILE, json.dumps(values, indent=2) + "\n")
 
 
-def draw_curves(curves: Progress, path: Path) -> None:
+def read_curves(folder: Path) -> Stages:
+    """What :func:`write_curves` wrote."""
+    values = json.loads((folder / _FILE).read_text(encoding="utf-8"))
+    stages = values.pop("stages", None) or {"": values}
+    return {name: Progress.from_dict(curves) for name, curves in stages.items()}
+
+
+def draw_curves(stages: Stages, path: Path) -> None:
     """Write the picture as PNG, whole or not at all."""
     partial = path.with_name(f".{path.name}.partial")
-    partial.write_bytes(curves_png(curves))
+    partial.write_bytes(curves_png(stages))
     partial.replace(path)
 
 
-def curves_png(curves: Progress, theme: str = "light") -> bytes:
+def curves_png(stages: Stages, theme: str = "light") -> bytes:
     """Training loss, and validation loss of each task with the epoch that was kept."""
-    figure = _figure(curves, theme)
     buffer = BytesIO()
+    figure = _figure(stages, theme)
     figure.savefig(buffer, format="png", dpi=150, transparent=theme == "dark")
     return buffer.getvalue()
 
 
-def _figure(curves: Progress, theme: str) -> Figure:
+def _figure(stages: Stages, theme: str) -> Figure:
     from matplotlib.figure import Figure
 
-    ink, faint = _INK[theme]
-    figure = Figure(figsize=(8.4, 3.2), layout="constrained")
-    left, right = figure.subplots(1, 2)
-    if curves.train_loss:
-        left.plot(*zip(*curves.train_loss, strict=True), color=ink, linewidth=1)
-    left.set_title("training, all tasks", color=ink)
-    steps = [row["step"] for row in curves.valid_loss]
-    for task, colour in _COLOURS.items():
-        losses = [row[task] for row in curves.valid_loss if task in row]
-        if losses:
-            right.plot(steps, losses, color=colour, label=task, marker="o", markersize=2.5)
-    if steps:
-        best = min(curves.valid_loss, key=lambda row: row["total"])["step"]
-        right.axvline(best, color=faint, zorder=0, label="kept")
-        right.legend(frameon=False, labelcolor=ink)
-    right.set_title("validation", color=ink)
-    for panel in (left, right):
-        panel.set_xlabel("batches", color=ink)
-        panel.set_ylabel("loss", color=ink)
-        panel.tick_params(colors=ink)
-        panel.spines[["top", "right"]].set_visible(False)
-        panel.spines[["left", "bottom"]].set_color(faint)
-        panel.patch.set_alpha(0)
+    figure = Figure(figsize=(8.4, 3.2 * len(stages)), layout="constrained")
+    rows = figure.subplots(len(stages), 2, squeeze=False)
+    for (left, right), (stage, curves) in zip(rows, stages.items(), strict=True):
+        _draw_training(left, curves, stage or "all tasks", theme)
+        _draw_validation(right, curves, stage, theme)
     return figure
+
+
+def _draw_training(panel: Axes, curves: Progress, what: str, theme: str) -> None:
+    if curves.train_loss:
+        panel.plot(*zip(*curves.train_loss, strict=True), color=_INK[theme][0], linewidth=1)
+    _style(panel, f"training, {what}", theme)
+
+
+def _draw_validation(panel: Axes, curves: Progress, stage: str, theme: str) -> None:
+    ink, faint = _INK[theme]
+    for task, colour in _coloured(curves):
+        points = [(row["step"], row[task]) for row in curves.valid_loss if task in row]
+        panel.plot(*zip(*points, strict=True), color=colour, label=task, marker="o", markersize=2.5)
+    if curves.valid_loss:
+        best = min(curves.valid_loss, key=lambda row: row["total"])["step"]
+        panel.axvline(best, color=faint, zorder=0, label="kept")
+        panel.legend(frameon=False, labelcolor=ink)
+    _style(panel, f"validation, {stage}" if stage else "validation", theme)
+
+
+def _coloured(curves: Progress) -> Iterator[tuple[str, str]]:
+    """The tasks that were validated, each with its colour."""
+    named = dict.fromkeys(task for row in curves.valid_loss for task in row if task not in _NO_TASK)
+    others = [task for task in named if task not in _COLOURS]
+    for task in named:
+        more = _MORE_COLOURS[others.index(task) % len(_MORE_COLOURS)] if task in others else ""
+        yield task, _COLOURS.get(task, more)
+
+
+def _style(panel: Axes, title: str, theme: str) -> None:
+    ink, faint = _INK[theme]
+    panel.set_title(title, color=ink)
+    panel.set_xlabel("batches", color=ink)
+    panel.set_ylabel("loss", color=ink)
+    panel.tick_params(colors=ink)
+    panel.spines[["top", "right"]].set_visible(False)
+    panel.spines[["left", "bottom"]].set_color(faint)
+    panel.patch.set_alpha(0)

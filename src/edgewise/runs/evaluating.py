@@ -15,9 +15,11 @@ from edgewise.evaluation.protocol import (
     evaluate_direct,
     evaluate_explanations,
     evaluate_sequential,
+    usual_metrics,
 )
 from edgewise.evaluation.report import Report
 from edgewise.prompts.templates import Task
+from edgewise.runs.methods import setting
 from edgewise.runs.opening import Run
 from edgewise.runs.pieces import InPieces, OnProgress
 
@@ -29,6 +31,8 @@ class Conditions:
     Attributes:
         part: ``valid`` or ``test``.
         ks: list lengths.
+        metrics: of ranked lists; empty for the usual ones of the split, see
+            :func:`edgewise.evaluation.protocol.usual_metrics`.
         num_negatives: beside each held-out item of the direct task.
         max_users: measure a seeded sample of the users (or explained pairs); None for all.
         rerank: off measures the raw lists, which may hold seen items.
@@ -36,6 +40,7 @@ class Conditions:
 
     part: str = "test"
     ks: Sequence[int] = (5, 10)
+    metrics: Sequence[str] = ()
     num_negatives: int = 99
     max_users: int | None = None
     rerank: bool = True
@@ -56,16 +61,9 @@ class TaskResult:
         }
 
 
-def trained_tasks(run: Run) -> list[Task]:
-    """The run's tasks in the order in which they are told: ranking first."""
-    order: tuple[Task, ...] = ("direct", "sequential", "explanation")
-    return [task for task in order if task in run.model.tasks]
-
-
 def texts_of(run: Run) -> ExplanationSplit:
     """The explained pairs as the run parted them."""
-    mode = run.config.prompts.explanations
-    return explanation_split(run.split, mode=mode, seed=run.config.seed)
+    return explanation_split(run.split, mode=_explanations(run), seed=run.config.seed)
 
 
 def evaluate_task(
@@ -78,13 +76,17 @@ def evaluate_task(
         task: one that it was trained for.
         conditions: part, list lengths, ...
         on_progress: told (done, total) users of the run's own model.
+
+    Raises:
+        ConfigError: the run was not trained for the task.
     """
+    run.require(task)
     run = run if conditions.rerank else run.without_reranking()
     model = InPieces(run.model, on_progress or (lambda done, total: None))
     name, baseline = _baseline(run, task)
     reports: dict[str, Report] = {}
     seconds: dict[str, float] = {}
-    for label, system in (("ELMRec", model), (name, baseline)):
+    for label, system in ((run.label, model), (name, baseline)):
         start = time.perf_counter()
         reports[label] = _measure(system, run, task, conditions)
         seconds[label] = time.perf_counter() - start
@@ -103,6 +105,11 @@ def save_result(result: TaskResult, folder: Path, conditions: Conditions) -> lis
     return written
 
 
+def _explanations(run: Run) -> Any:
+    """How texts were parted; methods without the choice keep a text with its row."""
+    return setting(run.config, "prompts.explanations", "interaction")
+
+
 def _baseline(run: Run, task: Task) -> tuple[str, Any]:
     if task == "explanation":
         return "Most frequent text", FrequentText().fit(texts_of(run).train)
@@ -111,15 +118,15 @@ def _baseline(run: Run, task: Task) -> tuple[str, Any]:
 
 def _measure(system: Any, run: Run, task: Task, conditions: Conditions) -> Report:
     part, ks, most = conditions.part, conditions.ks, conditions.max_users
+    metrics = conditions.metrics or usual_metrics(run.split)
+    lists: dict[str, Any] = {"ks": ks, "metrics": metrics, "max_users": most}
     if task == "direct":
         negatives = conditions.num_negatives
-        return evaluate_direct(
-            system, run.split, part, ks=ks, num_negatives=negatives, max_users=most
-        )
+        return evaluate_direct(system, run.split, part, num_negatives=negatives, **lists)
     if task == "sequential":
         seen = not conditions.rerank
-        return evaluate_sequential(system, run.split, part, ks=ks, max_users=most, allow_seen=seen)
+        return evaluate_sequential(system, run.split, part, allow_seen=seen, **lists)
     pairs = getattr(texts_of(run), part)
     about = {"data": run.dataset.name, "split": run.split.kind, "part": part}
-    about["explanations"] = run.config.prompts.explanations
+    about["explanations"] = _explanations(run)
     return evaluate_explanations(system, pairs, conditions=about, max_pairs=most)

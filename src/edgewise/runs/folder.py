@@ -41,7 +41,7 @@ def prepare_folder(folder: Path, info: RunInfo, *, force: bool = False) -> None:
     check_free(folder, force=force)
     if is_run(folder):
         _remove(folder)
-    write_text(folder / "config.toml", to_toml(info.config))
+    write_text(folder / "config.toml", to_toml(info.config, info.method_name))
     info.write(folder)
 
 

@@ -11,13 +11,15 @@ from typing import Any
 from edgewise.configuration import to_dict, updated
 from edgewise.errors import ConfigError, ModelFolderError
 from edgewise.model_folder import versions
-from edgewise.models.elmrec.config import ELMRecConfig
 from edgewise.runs.data import DataInfo
 from edgewise.runs.files import write_text
 from edgewise.runs.machine import describe_machine
+from edgewise.runs.methods import DEFAULT_METHOD, Method, MethodConfig, find_method
 
 FILE = "run.json"
-KIND = "elmrec"
+KIND = "edgewise run"
+# What run.json said while there was a single method.
+_OLD_KIND = "elmrec"
 _VERSION = 1
 TRAINING, FINISHED = "training", "finished"
 
@@ -27,30 +29,38 @@ class RunInfo:
     """What ``run.json`` holds.
 
     Attributes:
-        config: all settings, seed included.
+        config: all settings of the method, seed included.
         data: the data set.
         split_kind, split_seed: how it was split.
+        method_name: a key of :data:`edgewise.runs.methods.METHODS`.
         status: ``training`` or ``finished``.
         training_seconds: without the time between an interruption and its resumption.
         command: the command line that made the run.
         versions, machine: of the libraries and of the computer.
     """
 
-    config: ELMRecConfig
+    config: MethodConfig
     data: DataInfo
     split_kind: str = "leave-one-out"
     split_seed: int = 0
+    method_name: str = DEFAULT_METHOD
     status: str = TRAINING
     training_seconds: float = 0.0
     command: str = ""
     versions: Mapping[str, str] = field(default_factory=versions)
     machine: Mapping[str, object] = field(default_factory=describe_machine)
 
+    @property
+    def method(self) -> Method:
+        """The method that is fitted."""
+        return find_method(self.method_name)
+
     def to_dict(self) -> dict[str, Any]:
         """As JSON values; the seed stands beside the configuration for quick reading."""
         return {
             "kind": KIND,
             "version": _VERSION,
+            "method": self.method_name,
             "status": self.status,
             "seed": self.config.seed,
             "data": to_dict(self.data),
@@ -88,10 +98,7 @@ def read_info(folder: str | Path) -> RunInfo:
         ) from None
     except (OSError, ValueError) as error:
         raise ModelFolderError(f"{path} cannot be read ({error}); fit the run again") from None
-    if not isinstance(values, dict) or (values.get("kind"), values.get("version")) != (
-        KIND,
-        _VERSION,
-    ):
+    if not _is_ours(values):
         raise ModelFolderError(f"{path} was not written by this version of edgewise; fit again")
     try:
         return _from_dict(values)
@@ -101,12 +108,22 @@ def read_info(folder: str | Path) -> RunInfo:
         ) from None
 
 
+def _is_ours(values: object) -> bool:
+    if not isinstance(values, dict) or values.get("version") != _VERSION:
+        return False
+    return values.get("kind") == KIND or (
+        values.get("kind") == _OLD_KIND and "method" not in values
+    )
+
+
 def _from_dict(values: Mapping[str, Any]) -> RunInfo:
+    method = find_method(values.get("method", DEFAULT_METHOD))
     return RunInfo(
-        config=updated(ELMRecConfig(), values["config"]),
+        config=updated(method.default_config(), values["config"]),
         data=DataInfo(**values["data"]),
         split_kind=values["split"]["kind"],
         split_seed=values["split"]["seed"],
+        method_name=method.name,
         status=values["status"],
         training_seconds=values["training_seconds"],
         command=values["command"],

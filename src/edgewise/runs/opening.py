@@ -6,14 +6,16 @@ import copy
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from edgewise.configuration import check
 from edgewise.data.interactions import Dataset
 from edgewise.data.split import Split
 from edgewise.data.splitting import split_by_name
 from edgewise.errors import ModelFolderError
-from edgewise.models.elmrec.config import ELMRecConfig
-from edgewise.models.elmrec.recommender import ELMRec
+from edgewise.prompts.templates import Task
+from edgewise.runs.contract import Model
 from edgewise.runs.data import load_run_data
 from edgewise.runs.info import FINISHED, RunInfo, read_info
+from edgewise.runs.methods import MethodConfig, setting
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,16 +32,44 @@ class Run:
 
     folder: Path
     info: RunInfo
-    model: ELMRec
+    model: Model
     dataset: Dataset
     split: Split
 
     @property
-    def config(self) -> ELMRecConfig:
+    def config(self) -> MethodConfig:
+        """The settings it was fitted with."""
         return self.model.config
 
+    @property
+    def label(self) -> str:
+        """The method, as tables call it."""
+        return self.info.method.label
+
+    @property
+    def tasks(self) -> list[Task]:
+        """What it was trained for, in the order in which it is told: ranking first."""
+        order: tuple[Task, ...] = ("direct", "sequential", "explanation")
+        return [task for task in order if task in self.model.tasks]
+
+    def require(self, task: str) -> None:
+        """Refuse a task that the run was not trained for.
+
+        Raises:
+            ConfigError: it was trained for others only.
+        """
+        trained = ", ".join(self.tasks)
+        message = f"--task {task}: {self.folder} was not trained for it, only for {trained}"
+        check(task in self.model.tasks, message)
+
     def without_reranking(self) -> Run:
-        """The same run whose lists are the raw ones, which may hold seen items (Table 4)."""
+        """The same run whose lists are the raw ones, which may hold seen items (Table 4).
+
+        Raises:
+            ConfigError: the method does not search first and rerank then.
+        """
+        reranks = setting(self.config, "decoding.rerank", None) is not None
+        check(reranks, f"--no-rerank: {self.label} never ranks seen items, nothing to leave out")
         model = copy.copy(self.model)
         decoding = replace(model.config.decoding, rerank=False)
         model.config = replace(model.config, decoding=decoding)
@@ -66,8 +96,8 @@ def open_run(folder: str | Path, data: str | Path | None = None) -> Run:
     if info.status != FINISHED:
         raise ModelFolderError(
             f"{folder}: training did not finish; go on with "
-            f"'edgewise fit elmrec --out {folder} --resume'"
+            f"'edgewise fit {info.method_name} --out {folder} --resume'"
         )
     dataset = load_run_data(info.data, data)
     split = split_by_name(dataset, info.split_kind, info.split_seed)
-    return Run(folder, info, ELMRec.load(folder / "model"), dataset, split)
+    return Run(folder, info, info.method.load(folder / "model"), dataset, split)

@@ -9,8 +9,8 @@ import numpy as np
 from edgewise.data.candidates import CandidateLists
 from edgewise.data.interactions import Histories
 from edgewise.data.recommendations import Recommendations
-from edgewise.models.elmrec.recommender import ELMRec
 from edgewise.prompts.templates import Task
+from edgewise.runs.contract import Model
 
 SIZE = 128
 OnProgress = Callable[[int, int], None]
@@ -22,7 +22,7 @@ class InPieces:
     Has the questions that evaluation asks; the answers are the model's own.
     """
 
-    def __init__(self, model: ELMRec, on_progress: OnProgress, size: int = SIZE) -> None:
+    def __init__(self, model: Model, on_progress: OnProgress, size: int = SIZE) -> None:
         self._model, self._on_progress, self._size = model, on_progress, size
 
     def recommend(

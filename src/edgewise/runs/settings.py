@@ -7,54 +7,69 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from edgewise.configuration import check, read_toml, to_dict, updated, with_overrides
-from edgewise.models.elmrec.config import ELMRecConfig
-from edgewise.models.elmrec.presets import preset
+from edgewise.configuration import check, to_dict, updated, with_overrides
+from edgewise.runs.methods import DEFAULT_METHOD, MethodConfig, find_method
+from edgewise.runs.recipe import Recipe, read_recipe
 
 DEFAULT_PRESET = "cpu"
+_ABSENT = "absent"
 
 
 def resolve_config(
     preset_name: str | None = None,
     file: str | Path | None = None,
     assignments: Sequence[str] = (),
-    base: ELMRecConfig | None = None,
-) -> ELMRecConfig:
+    base: MethodConfig | None = None,
+    method: str | None = None,
+) -> MethodConfig:
     """A preset, changed by a file, changed by single settings.
 
     Args:
-        preset_name: see :data:`edgewise.models.elmrec.presets.PRESETS`; ``cpu`` if neither this
-            nor the file names one.
-        file: TOML with the sections of :class:`ELMRecConfig` and, if wanted, ``preset = "name"``.
+        preset_name: of the method; ``cpu`` if neither this nor the file names one.
+        file: TOML with the sections of the method's configuration and, if wanted, what
+            :mod:`edgewise.runs.recipe` reads.
         assignments: ``section.key=value``.
         base: stands in for the default preset.
+        method: by name; the file's, or ``elmrec``, where it is None.
 
     Raises:
-        ConfigError: an unknown preset, key or value; the nearest valid one is named.
+        ConfigError: an unknown method, preset, key or value, with the nearest valid one; or a file
+            that contradicts the preset or the method.
     """
-    values = {} if file is None else read_toml(file)
-    named = values.pop("preset", None)
-    agree = preset_name is None or named is None or preset_name == named
-    check(agree, f"--preset {preset_name} contradicts preset = {named!r} in {file}: give one")
-    chosen = preset_name or named
-    start = base if chosen is None and base is not None else preset(chosen or DEFAULT_PRESET)
-    config = updated(start, values, where=f"{file}: ")
+    recipe = Recipe() if file is None else read_recipe(file)
+    chosen = _agreed(preset_name, recipe.preset, f"--preset {preset_name}", "preset", file)
+    named = _agreed(method, recipe.method, f"fit {method}", "method", file)
+    if chosen is None and base is not None:
+        start = base
+    else:
+        start = find_method(named or DEFAULT_METHOD).preset_config(chosen or DEFAULT_PRESET)
+    config = updated(start, recipe.settings, where=f"{file}: ")
     return with_overrides(config, assignments)
 
 
-def to_toml(config: ELMRecConfig) -> str:
+def to_toml(config: MethodConfig, method: str | None = None) -> str:
     """The whole configuration as a file that :func:`resolve_config` reads back to the same."""
-    return "\n".join(_lines(to_dict(config), "")) + "\n"
+    head = [] if method is None else [f"method = {_spelled(method)}"]
+    return "\n".join([*head, *_lines(to_dict(config), "")]) + "\n"
 
 
-def differences(old: ELMRecConfig, new: ELMRecConfig) -> list[str]:
+def differences(old: MethodConfig, new: MethodConfig) -> list[str]:
     """Settings whose values differ, as ``section.key (old value, now new value)``."""
     before, after = _flat(to_dict(old)), _flat(to_dict(new))
     return [
-        f"{key} ({_spelled(before[key])}, now {_spelled(after[key])})"
-        for key in before
-        if before[key] != after[key]
+        f"{key} ({_spelled(before.get(key, _ABSENT))}, now {_spelled(after.get(key, _ABSENT))})"
+        for key in before | after
+        if key not in before or key not in after or before[key] != after[key]
     ]
+
+
+def _agreed(
+    asked: str | None, in_file: str | None, option: str, key: str, file: object
+) -> str | None:
+    """What the command or the file says; both may say the same."""
+    agree = asked is None or in_file is None or asked == in_file
+    check(agree, f"{option} contradicts {key} = {in_file!r} in {file}: give one")
+    return asked or in_file
 
 
 def _lines(values: Mapping[str, Any], section: str) -> Iterator[str]:

@@ -89,6 +89,7 @@ class _Run:
             parameter_groups(model, config.embedding_rate),
             lr=config.learning_rate,
             weight_decay=config.weight_decay,
+            fused=True,
         )
         with warnings.catch_warnings():
             # torch 2.13 renames an option of _accelerator() that 2.11 knows by the old name only.

@@ -1,0 +1,131 @@
+"""What all commands of ``edgewise fit`` do, whichever method they train."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+from edgewise.cli.plans import plan_table
+from edgewise.cli.render import command_line, console
+from edgewise.configuration import check
+from edgewise.data.splitting import split_by_name
+from edgewise.data.storage import load_dataset
+from edgewise.errors import ConfigError
+from edgewise.runs.data import DataInfo, load_run_data
+from edgewise.runs.folder import check_free, is_main_process, prepare_folder
+from edgewise.runs.info import FINISHED, RunInfo, is_run, read_info
+from edgewise.runs.recipe import Recipe, read_recipe
+from edgewise.runs.settings import differences, resolve_config
+
+if TYPE_CHECKING:
+    from edgewise.data.interactions import Dataset
+    from edgewise.runs.contract import Plan
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What the command line asks to be trained; None where it does not say."""
+
+    method: str
+    out: Path
+    data: Path | None
+    preset: str | None
+    config: Path | None
+    assignments: list[str]
+    split: str | None
+    split_seed: int | None
+
+    def held_out(self) -> tuple[str | None, int | None]:
+        """The split and its seed, from the command line or from the file.
+
+        Raises:
+            ConfigError: they contradict each other.
+        """
+        recipe = Recipe() if self.config is None else read_recipe(self.config)
+        for option, asked, in_file in (
+            ("split", self.split, recipe.split),
+            ("split-seed", self.split_seed, recipe.split_seed),
+        ):
+            agree = asked is None or in_file is None or asked == in_file
+            check(agree, f"--{option} {asked} contradicts {in_file!r} in {self.config}: give one")
+        split = recipe.split if self.split is None else self.split
+        seed = recipe.split_seed if self.split_seed is None else self.split_seed
+        return split, seed
+
+
+def fit(wish: Wish, *, resume: bool, force: bool, quiet: bool) -> None:
+    """Train as wished, or go on with what stands in the folder."""
+    goes_on = resume and is_run(wish.out)
+    info, dataset = _started(wish) if goes_on else _planned(wish, force)
+    quiet = quiet or not is_main_process()
+    if info.status == FINISHED:
+        _say(f"{wish.out} is finished already: nothing to resume", quiet)
+        return
+    if not goes_on and is_main_process():
+        prepare_folder(wish.out, info, force=force)
+    _train(wish.out, info, dataset, resume, quiet)
+
+
+def _planned(wish: Wish, force: bool) -> tuple[RunInfo, Dataset]:
+    """A new run. Everything that can be refused is refused before a file is written."""
+    if is_main_process():
+        check_free(wish.out, force=force)
+    config = resolve_config(wish.preset, wish.config, wish.assignments, method=wish.method)
+    if wish.data is None:
+        raise ConfigError("--data is missing: name a data set folder, see 'edgewise data --help'")
+    dataset = load_dataset(wish.data)
+    split, split_seed = wish.held_out()
+    kind, seed = split or "leave-one-out", split_seed or 0
+    split_by_name(dataset, kind, seed)
+    data = DataInfo.of(dataset, wish.data)
+    return RunInfo(config, data, kind, seed, wish.method, command=command_line()), dataset
+
+
+def _started(wish: Wish) -> tuple[RunInfo, Dataset]:
+    """The run that stands in the folder, unless another method, settings or data are asked for."""
+    info = read_info(wish.out)
+    if info.method_name != wish.method:
+        raise ConfigError(
+            f"{wish.out} holds a run of {info.method.label}: go on with "
+            f"'edgewise fit {info.method_name} --out {wish.out} --resume', or fit into another "
+            "folder"
+        )
+    asked = resolve_config(
+        wish.preset, wish.config, wish.assignments, base=info.config, method=wish.method
+    )
+    changed = differences(info.config, asked)
+    split, split_seed = wish.held_out()
+    if split not in (None, info.split_kind):
+        changed.append(f"--split ({info.split_kind}, now {split})")
+    if split_seed not in (None, info.split_seed):
+        changed.append(f"--split-seed ({info.split_seed}, now {split_seed})")
+    if changed:
+        raise ConfigError(
+            f"--resume goes on with the run's own settings, but these differ: "
+            f"{', '.join(changed)}. Leave them out, or fit into another folder"
+        )
+    return info, load_run_data(info.data, wish.data)
+
+
+def _train(out: Path, info: RunInfo, dataset: Dataset, resume: bool, quiet: bool) -> None:
+    from edgewise.runs.fitting import fit_run
+
+    def show(plan: Plan) -> None:
+        if not quiet:
+            console().print(plan_table(plan, info, out))
+
+    try:
+        run = fit_run(out, info, dataset, resume=resume, show_progress=not quiet, on_plan=show)
+    except KeyboardInterrupt:
+        _say(f"stopped; go on with: edgewise fit {info.method_name} --out {out} --resume", quiet)
+        raise
+    minutes = run.info.training_seconds / 60
+    _say(f"trained for {minutes:.1f} minutes; next: edgewise evaluate {out}", quiet)
+
+
+def _say(message: str, quiet: bool) -> None:
+    if not quiet:
+        typer.echo(message)
