@@ -70,14 +70,20 @@ class CataloguePointer(nn.Module):
         return self._match(states[torch.arange(len(states), device=states.device), newest])
 
     def history_loss(self, states: torch.Tensor, batch: Batch) -> torch.Tensor:
-        """Mean negative log-likelihood of each history item given those before it."""
+        """Negative log-likelihood of each history item given those before it.
+
+        Averaged over a prompt's items first and then over prompts, so that the mean over parts of a
+        batch is the mean of the whole.
+        """
         item = self._items(batch)
         after = item[:, 1:]
         closes = (item[:, :-1] >= 0) & (batch.order[:, :-1] != batch.order[:, 1:])
         closes &= after >= 0
-        if not bool(closes.any()):
-            return states.new_zeros(())
-        return F.cross_entropy(self._match(states[:, :-1][closes]), after[closes])
+        losses = F.cross_entropy(
+            self._match(states[:, :-1][closes]), after[closes], reduction="none"
+        )
+        lessons = closes.sum(dim=1, keepdim=True).clamp(min=1).expand_as(closes)
+        return (losses / lessons[closes]).sum() / len(batch)
 
     def _items(self, batch: Batch) -> torch.Tensor:
         """The item of every token, -1 where there is none, ``int64[B, S]``."""

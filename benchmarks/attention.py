@@ -1,0 +1,165 @@
+"""What the graph costs a GPT-2's training, and what reading many users at a time saves.
+
+Run ``python benchmarks/attention.py [--json FILE]``. Made-up shops, random weights of the preset
+``cpu``. Both sides of a comparison run in turn in one process, so only the ratios mean anything:
+
+* training: whole steps (batch, forward, backward, optimizer) on the same prompts, with R and
+  without;
+* recommending: ten items for each of many users in one call, against one call a user; both ways
+  must find the same items.
+"""
+
+from __future__ import annotations
+
+import json
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+from distances import BEAUTY, shop
+
+from edgewise.data.interactions import Catalog, Dataset, Interactions
+from edgewise.data.split import Split
+from edgewise.data.vocabulary import Vocabulary
+from edgewise.model_folder import versions
+from edgewise.models.graph_gpt.backbone import build_gpt, build_tokens
+from edgewise.models.graph_gpt.graph import build_distances
+from edgewise.models.graph_gpt.modeling import GraphGPTModel
+from edgewise.models.graph_gpt.recommender import GraphGPT
+from edgewise.models.graph_gpt.sequence_data import SequenceData, build_sequence
+from edgewise.models.graph_gpt.wordings import WORDINGS
+from edgewise.runs.machine import describe_machine
+from edgewise.training.schedule import uses_bf16
+
+# Users, items, edges, and windows of a batch: Amazon Beauty, and long histories.
+SHOPS = {"beauty": (*BEAUTY, 128), "long_histories": (2_000, 5_000, 100_000, 16)}
+NUM_STEPS, NUM_ROUNDS = 2, 7
+NUM_USERS, K = 256, 10
+
+
+def split_of(num_users: int, num_items: int, num_edges: int) -> Split:
+    """All rows for training, in any order."""
+    graph = shop(num_users, num_items, num_edges)
+    rows = Interactions(graph.users.astype(np.int32), graph.items.astype(np.int32))
+    users, items = (
+        Vocabulary(tuple(f"{kind}{n}" for n in range(size)))
+        for kind, size in (("u", num_users), ("i", num_items))
+    )
+    dataset = Dataset("made up", users, items, rows, Catalog.empty(num_items))
+    nothing = rows.take(np.zeros(0, dtype=np.int64))
+    return Split(dataset, rows, nothing, nothing, "leave-one-out")
+
+
+class Trainer:
+    """Steps of the sequence stage.
+
+    Args:
+        split: what is learned from.
+        kind: of attention, with the graph or without.
+        batch_size: windows of a batch.
+    """
+
+    def __init__(self, split: Split, kind: str, batch_size: int) -> None:
+        sizes = f"training.sequence.batch_size={batch_size}"
+        config = GraphGPT.from_preset("cpu", [f"attention.kind={kind}", sizes]).config
+        tokens = build_tokens(config.backbone, split, WORDINGS)
+        gpt = build_gpt(config.backbone, tokens, torch.Generator().manual_seed(0))
+        histories = split.known_before("valid")
+        distances = build_distances(config.attention, histories, split.dataset.num_items)
+        data = build_sequence(config, split, tokens, distances)
+        assert data is not None
+        self.data: SequenceData = data
+        self.model = GraphGPTModel(gpt, tokens.num_text, tokens.num_users, config.attention)
+        self.optimizer = torch.optim.AdamW(self.model.parameters(), lr=1e-3, fused=True)
+        self.bf16 = uses_bf16("auto", torch.device("cpu"))
+
+    def run(self, steps: range) -> float:
+        """Windows a second over some numbered batches."""
+        start, rows = time.perf_counter(), 0
+        for step in steps:
+            batch = self.data.batch(step, slice(None))
+            with torch.autocast("cpu", torch.bfloat16, enabled=self.bf16):
+                loss = self.model(batch)
+            loss.backward()
+            self.optimizer.step()
+            self.optimizer.zero_grad(set_to_none=True)
+            rows += len(batch)
+        return rows / (time.perf_counter() - start)
+
+
+def training(num_users: int, num_items: int, num_edges: int, batch_size: int) -> dict[str, float]:
+    """Medians of rounds taken in turn, the first of which warms up and is not counted."""
+    split = split_of(num_users, num_items, num_edges)
+    graph, plain = (Trainer(split, kind, batch_size) for kind in ("graph", "none"))
+    rounds = [range(NUM_STEPS * n, NUM_STEPS * (n + 1)) for n in range(NUM_ROUNDS + 1)]
+    speeds = [(graph.run(steps), plain.run(steps)) for steps in rounds][1:]
+    nodes = [len(row) for n in range(4) for row in graph.data.batch(n, slice(None)).input_ids]
+    return {
+        "batch_size": batch_size,
+        "tokens_per_prompt": statistics.mean(nodes),
+        "with_graph_examples_per_second": statistics.median(first for first, _ in speeds),
+        "without_examples_per_second": statistics.median(second for _, second in speeds),
+        "with_over_without": statistics.median(first / second for first, second in speeds),
+    }
+
+
+def seconds(run: Callable[[], np.ndarray]) -> tuple[float, np.ndarray]:
+    start = time.perf_counter()
+    found = run()
+    return time.perf_counter() - start, found
+
+
+def recommending() -> dict[str, float]:
+    """Many users a call against one user a call, on a model that has not learned anything."""
+    settings = ["training.sequence.max_minutes=1e-9", "attention.kind=graph"]
+    model = GraphGPT.from_preset("cpu", settings).fit(split_of(*BEAUTY))
+    users = np.random.default_rng(0).choice(BEAUTY[0], NUM_USERS, replace=False)
+
+    def together() -> np.ndarray:
+        return model.recommend(users, K).item_index
+
+    def one_by_one() -> np.ndarray:
+        return np.concatenate([model.recommend(users[n : n + 1], K).item_index for n in places])
+
+    places, times = range(NUM_USERS), []
+    for _ in range(4):
+        (many, ours), (single, theirs) = seconds(together), seconds(one_by_one)
+        # Sums in another order may swap items whose scores agree to the last digits.
+        assert (ours == theirs).mean() > 0.99
+        times.append((many, single))
+    return {
+        "users": NUM_USERS,
+        "users_per_second": NUM_USERS / statistics.median(many for many, _ in times[1:]),
+        "one_by_one_users_per_second": NUM_USERS / statistics.median(one for _, one in times[1:]),
+        "ratio": statistics.median(one / many for many, one in times[1:]),
+    }
+
+
+def measure() -> dict[str, dict[str, float]]:
+    figures = {f"training_{name}": training(*sizes) for name, sizes in SHOPS.items()}
+    return figures | {"recommending": recommending()}
+
+
+def main(arguments: list[str]) -> None:
+    """Print the figures; with ``--json FILE`` write them too."""
+    if arguments and (len(arguments) != 2 or arguments[0] != "--json"):
+        sys.exit("usage: python benchmarks/attention.py [--json FILE]")
+    figures = measure()
+    for name, values in figures.items():
+        print(name.replace("_", " "))
+        for key, value in values.items():
+            print(f"  {key.replace('_', ' '):32} {value:>12,.4g}")
+    if arguments:
+        path = Path(arguments[1])
+        unfinished = path.with_name(f".unfinished-{path.name}")
+        about = {"machine": describe_machine(), "versions": versions()}
+        unfinished.write_text(json.dumps(figures | about, indent=2) + "\n")
+        unfinished.replace(path)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

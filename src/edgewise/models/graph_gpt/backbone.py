@@ -1,0 +1,123 @@
+"""The GPT-2 inside: a checkpoint, or random weights of three sizes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import nn
+from transformers import AutoConfig, GPT2Config, GPT2Model
+from transformers.utils import logging as transformers_logging
+
+from edgewise.configuration import check
+from edgewise.errors import ConfigError
+from edgewise.models.graph_gpt.config import BackboneConfig
+from edgewise.models.graph_gpt.tokens import TokenSpace, corpus_of, train_text_tokenizer
+from edgewise.prompts.tokenizer import load_tokenizer
+
+if TYPE_CHECKING:
+    from edgewise.data.split import Split
+
+FROM_SCRATCH: dict[str, dict[str, int]] = {
+    "tiny": {"n_layer": 2, "n_embd": 64, "n_head": 2},
+    "cpu": {"n_layer": 2, "n_embd": 128, "n_head": 2},
+    "gpt2": {"n_layer": 12, "n_embd": 768, "n_head": 12},
+}
+
+
+def attention_implementation() -> str:
+    """The faster of two that agree: on a CPU, for prompts of this length, plain products."""
+    return "sdpa" if torch.cuda.is_available() else "eager"
+
+
+def build_tokens(config: BackboneConfig, split: Split, wordings: Sequence[str]) -> TokenSpace:
+    """The vocabulary: a checkpoint's words, or words of the train rows, then users and items."""
+    if config.name in FROM_SCRATCH:
+        tokenizer = train_text_tokenizer(corpus_of(split, wordings), config.vocab_size)
+    else:
+        tokenizer = load_tokenizer(config.name)
+    return TokenSpace(tokenizer, split.dataset.num_users, split.dataset.num_items)
+
+
+def build_gpt(config: BackboneConfig, tokens: TokenSpace, generator: torch.Generator) -> GPT2Model:
+    """Load a checkpoint, or make random weights; users and items get random embeddings.
+
+    Raises:
+        ConfigError: the checkpoint cannot be loaded or does not fit.
+    """
+    seed = int(torch.randint(2**31, (1,), generator=generator))
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        if config.name in FROM_SCRATCH:
+            return _random_gpt(config, tokens)
+        gpt = _checkpoint(config)
+        _add_entities(gpt, config, tokens)
+        return gpt
+
+
+def _dropout(config: BackboneConfig) -> dict[str, Any]:
+    attention = config.attention_dropout
+    return {
+        "embd_pdrop": config.dropout,
+        "resid_pdrop": config.dropout,
+        "attn_pdrop": config.dropout if attention is None else attention,
+    }
+
+
+def _random_gpt(config: BackboneConfig, tokens: TokenSpace) -> GPT2Model:
+    settings = GPT2Config(
+        vocab_size=len(tokens),
+        n_positions=config.max_tokens,
+        # GPT-2's own activation under the name of its fused implementation.
+        activation_function="gelu_pytorch_tanh",
+        initializer_range=config.init_std,
+        bos_token_id=tokens.end_token,
+        eos_token_id=tokens.end_token,
+        attn_implementation=attention_implementation(),  # pyright: ignore[reportCallIssue]
+        **FROM_SCRATCH[config.name],
+        **_dropout(config),
+    )
+    return GPT2Model(settings)
+
+
+def _checkpoint(config: BackboneConfig) -> GPT2Model:
+    transformers_logging.disable_progress_bar()
+    try:
+        found = AutoConfig.from_pretrained(config.name)
+        if found.model_type != "gpt2":
+            raise ValueError(f"it is a {found.model_type} model")
+        gpt = GPT2Model.from_pretrained(
+            config.name,
+            dtype=torch.float32,
+            attn_implementation=attention_implementation(),
+            **_dropout(config),
+        )
+    except (OSError, ValueError) as error:
+        raise ConfigError(
+            f"backbone.name = {config.name!r}: no GPT-2 checkpoint could be loaded ({error}). Give "
+            f"a local folder, a hub name, or one of {', '.join(FROM_SCRATCH)}."
+        ) from error
+    positions = gpt.config.n_positions
+    check(
+        config.max_tokens <= positions,
+        f"backbone.max_tokens = {config.max_tokens}: the checkpoint {config.name!r} reads "
+        f"{positions} tokens at most; set backbone.max_tokens={positions} or less",
+    )
+    return gpt
+
+
+@torch.no_grad()
+def _add_entities(gpt: GPT2Model, config: BackboneConfig, tokens: TokenSpace) -> None:
+    """Put users and items behind the checkpoint's words."""
+    words = gpt.wte.weight
+    check(
+        len(words) >= tokens.num_text,
+        f"backbone.name = {config.name!r}: its tokenizer has {tokens.num_text} tokens, but the "
+        f"model's vocabulary {len(words)}; give a folder whose model and tokenizer belong together",
+    )
+    table = nn.Embedding(len(tokens), words.shape[1])
+    table.weight.normal_(std=config.init_std)
+    table.weight[: tokens.num_text] = words[: tokens.num_text]
+    gpt.set_input_embeddings(table)
+    gpt.config.vocab_size = len(tokens)

@@ -1,0 +1,206 @@
+"""Every setting of the graph-attentive GPT-2."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from edgewise.configuration import check
+from edgewise.training.config import TrainingConfig
+
+Stage = Literal["content", "events", "predictive", "sequence"]
+RECOMMENDING: tuple[Stage, ...] = ("events", "predictive", "sequence")
+
+
+@dataclass(frozen=True)
+class BackboneConfig:
+    """The language model.
+
+    Attributes:
+        name: ``tiny``, ``cpu`` or ``gpt2`` start from random weights of that size with a tokenizer
+            trained on the data; anything else is a GPT-2 checkpoint, by local folder or hub name
+            (``openai-community/gpt2``), with its own tokenizer.
+        vocab_size: sub-words of a trained tokenizer.
+        dropout: of embeddings and of every layer's outputs.
+        attention_dropout: of attention weights; None = the same as ``dropout``. On a CPU the fused
+            attention kernel only serves 0.
+        init_std: standard deviation of the random weights, and of the user and item embeddings.
+        max_tokens: the longest input; longer prompts keep the newest history.
+    """
+
+    name: str = "cpu"
+    vocab_size: int = 2000
+    dropout: float = 0.1
+    attention_dropout: float | None = None
+    init_std: float = 0.02
+    max_tokens: int = 1024
+
+
+@dataclass(frozen=True)
+class AttentionConfig:
+    """The graph's part in attention, ``R = R_conn + R_path`` (Eqs. 1-4).
+
+    Attributes:
+        kind: ``graph``; ``meaningless``, R = 1 for every pair of users or items (Fig. 5); ``none``.
+        path: how R_path falls with the distance P: ``proximity``, delta ** (P - 1), does what the
+            paper's text says; ``released`` is its code's, max(0, 6 - P) rescaled; ``printed`` is
+            Eq. 4 to the letter, which grows with P. See :mod:`.attention_bias`.
+        path_damping: delta.
+        max_path: longest path that is followed; farther pairs get no R_path.
+        connection: whether R_conn = 1 is added for pairs that an edge joins (Eq. 2).
+        gates: learn a factor of R for each layer and head, starting at 1, which is the paper's
+            model. Beyond the paper.
+    """
+
+    kind: Literal["graph", "meaningless", "none"] = "graph"
+    path: Literal["proximity", "released", "printed"] = "proximity"
+    path_damping: float = 0.5
+    max_path: int = 5
+    connection: bool = True
+    gates: bool = False
+
+
+@dataclass(frozen=True)
+class HistoryConfig:
+    """How a user's items stand in a prompt.
+
+    Attributes:
+        order: ``set``, shuffled anew each epoch (the paper), or ``time``, oldest first. The
+            sequence stage always reads in order of time.
+        max_items: items of a prompt at most, the newest ones where there is an order.
+        user_token: whether the user's own token stands before a time-ordered history.
+        unknown_user_rate: share of the sequence stage's examples without the user's token, so that
+            people not in the data can be answered.
+        mask_rate: share of the history left out at random in the predictive stage (Section 3.4).
+        targets: of the predictive stage: ``all`` train items (the paper) or those ``masked`` out.
+    """
+
+    order: Literal["set", "time"] = "set"
+    max_items: int = 50
+    user_token: bool = True
+    unknown_user_rate: float = 0.1
+    mask_rate: float = 0.2
+    targets: Literal["all", "masked"] = "all"
+
+
+@dataclass(frozen=True)
+class ContentConfig:
+    """Crowd contextual prompts of stage 1 (Section 3.3).
+
+    Attributes:
+        contents: titles, brands, categories and descriptions of items.
+        reviews: what users wrote of items, and their reasons for buying.
+        second_order: items that share a brand or a category.
+        events: who interacted with what, in words.
+        window: items of a second-order list at most; longer lists are cut into windows.
+        max_text_tokens: of one text, after which it is cut.
+    """
+
+    contents: bool = True
+    reviews: bool = True
+    second_order: bool = True
+    events: bool = True
+    window: int = 20
+    max_text_tokens: int = 64
+
+
+@dataclass(frozen=True)
+class StageTraining:
+    """How each stage learns; a stage that is not run does not read its section."""
+
+    content: TrainingConfig = field(default_factory=lambda: TrainingConfig(epochs=10))
+    events: TrainingConfig = field(default_factory=lambda: TrainingConfig(epochs=100))
+    predictive: TrainingConfig = field(default_factory=lambda: TrainingConfig(epochs=50))
+    sequence: TrainingConfig = field(default_factory=lambda: TrainingConfig(epochs=50))
+
+    def of(self, stage: Stage) -> TrainingConfig:
+        """The settings of a stage."""
+        return getattr(self, stage)
+
+
+@dataclass(frozen=True)
+class DecodingConfig:
+    """How explanations are written: token by token, the likeliest first.
+
+    Attributes:
+        explanation_tokens: an explanation is at most this long.
+        min_explanation_tokens: and at least this long.
+    """
+
+    explanation_tokens: int = 20
+    min_explanation_tokens: int = 5
+
+
+@dataclass(frozen=True)
+class GraphGPTConfig:
+    """All settings of a run; ``seed`` fixes every random choice in it.
+
+    Attributes:
+        stages: what is trained, in this order: the paper's are content, events, predictive; the
+            sequence stage is the time-ordered next-item loss at every position.
+        content_weight: lambda_V of Section 3.3, the pull of user and item embeddings towards those
+            that the content stage learned, in the stages after it. 0 = off.
+    """
+
+    seed: int = 0
+    backbone: BackboneConfig = field(default_factory=BackboneConfig)
+    attention: AttentionConfig = field(default_factory=AttentionConfig)
+    history: HistoryConfig = field(default_factory=HistoryConfig)
+    stages: tuple[Stage, ...] = ("content", "events", "predictive")
+    content: ContentConfig = field(default_factory=ContentConfig)
+    content_weight: float = 0.0
+    training: StageTraining = field(default_factory=StageTraining)
+    decoding: DecodingConfig = field(default_factory=DecodingConfig)
+
+    def __post_init__(self) -> None:
+        self._check_stages()
+        backbone, attention = self.backbone, self.attention
+        check(0 <= backbone.dropout < 1, "backbone.dropout must lie in 0..1, 1 excluded")
+        dropout = backbone.attention_dropout or 0.0
+        check(0 <= dropout < 1, "backbone.attention_dropout must lie in 0..1, 1 excluded")
+        check(backbone.init_std > 0, "backbone.init_std must be above 0")
+        check(backbone.vocab_size >= 1, "backbone.vocab_size must be at least 1")
+        check(
+            0 < attention.path_damping < 1,
+            f"attention.path_damping = {attention.path_damping} must lie between 0 and 1, both "
+            "excluded: it is the factor by which each further step of a path counts less",
+        )
+        check(1 <= attention.max_path <= 20, "attention.max_path must lie in 1..20")
+        self._check_prompts()
+
+    def _check_stages(self) -> None:
+        check(len(self.stages) > 0, "stages is empty: name at least one")
+        check(len(set(self.stages)) == len(self.stages), "stages names a stage twice")
+        check(
+            any(stage in RECOMMENDING for stage in self.stages),
+            f"stages = {', '.join(self.stages)}: add one that learns to recommend "
+            f"({', '.join(RECOMMENDING)})",
+        )
+        check(self.content_weight >= 0, "content_weight must not be negative")
+        tied = self.content_weight > 0
+        check(
+            not tied or self.stages[0] == "content",
+            "content_weight ties the later stages to the content stage: put content first in "
+            "stages, or set content_weight=0",
+        )
+
+    def _check_prompts(self) -> None:
+        history, content, decoding = self.history, self.content, self.decoding
+        check(history.max_items >= 1, "history.max_items must be at least 1")
+        check(0 <= history.mask_rate < 1, "history.mask_rate must lie in 0..1, 1 excluded")
+        check(
+            not (history.targets == "masked" and history.mask_rate == 0),
+            "history.targets=masked needs a history.mask_rate above 0",
+        )
+        check(0 <= history.unknown_user_rate <= 1, "history.unknown_user_rate must lie in 0..1")
+        check(
+            self.backbone.max_tokens >= 16,
+            f"backbone.max_tokens = {self.backbone.max_tokens}: at least 16 are needed for a "
+            "prompt's words and one item",
+        )
+        check(content.window >= 2, "content.window must be at least 2")
+        check(content.max_text_tokens >= 1, "content.max_text_tokens must be at least 1")
+        check(
+            0 <= decoding.min_explanation_tokens <= decoding.explanation_tokens,
+            "decoding.min_explanation_tokens must lie in 0..decoding.explanation_tokens",
+        )

@@ -1,0 +1,101 @@
+"""Stage 2: interaction events, "user has interacted with item item ...", loss over items."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from edgewise.data.split import Split
+from edgewise.models.graph_gpt.batch import IGNORED, Distances, PromptBatch, assemble
+from edgewise.models.graph_gpt.config import GraphGPTConfig
+from edgewise.models.graph_gpt.stages.histories import (
+    VALIDATION_EPOCH,
+    PromptHistories,
+    positive_pairs,
+    prompt_histories,
+)
+from edgewise.models.graph_gpt.stages.ragged import Ragged
+from edgewise.models.graph_gpt.stages.schedule import Stream
+from edgewise.models.graph_gpt.stages.user_data import UserData, user_data
+from edgewise.models.graph_gpt.stages.writing import Phrase, event_prompt
+from edgewise.models.graph_gpt.tokens import TokenSpace
+from edgewise.models.graph_gpt.wordings import EVENTS
+
+
+@dataclass(frozen=True, eq=False)
+class EventPrompts:
+    """Writes who interacted with what.
+
+    Attributes:
+        histories: train items.
+        with_user: whether the user's token leads the prompt.
+        tokens: numbers of users and items.
+        distances: of the train graph, or None.
+    """
+
+    histories: PromptHistories
+    with_user: bool
+    tokens: TokenSpace
+    distances: Distances | None
+
+    @classmethod
+    def of(
+        cls,
+        config: GraphGPTConfig,
+        split: Split,
+        tokens: TokenSpace,
+        distances: Distances | None,
+        stream: Stream = Stream.EVENTS,
+    ) -> EventPrompts:
+        """From train rows, as the configuration orders and cuts them."""
+        room = Phrase.of(EVENTS, tokens).room(config.backbone.max_tokens, needed=1)
+        histories = prompt_histories(split, config.history, room, config.seed, stream)
+        return cls(histories, names_user(config), tokens, distances)
+
+    @property
+    def users(self) -> np.ndarray:
+        """Those with a train row, ``int64[n]``."""
+        return np.flatnonzero(self.histories.lengths)
+
+    def training(self, users: np.ndarray, epoch: int) -> PromptBatch:
+        """Each item is a target where the prompt has come to the one before it."""
+        histories = self.histories.read(users, epoch).rows()
+        prompts = self._prompts(users, [items[:-1] for items in histories])
+        targets = [
+            _right_aligned(items, len(prompt))
+            for items, prompt in zip(histories, prompts, strict=True)
+        ]
+        return assemble(self.tokens, prompts, targets, distances=self.distances)
+
+    def validation(self, users: np.ndarray, held_out: Ragged) -> PromptBatch:
+        """Whole histories, after which the held-out items are to come next."""
+        prompts = self._prompts(users, self.histories.read(users, VALIDATION_EPOCH).rows())
+        pairs = positive_pairs(held_out)
+        return assemble(self.tokens, prompts, distances=self.distances, positives=pairs)
+
+    def _prompts(self, users: np.ndarray, histories: Sequence[np.ndarray]) -> list[np.ndarray]:
+        named = users.tolist() if self.with_user else [None] * len(users)
+        return [
+            event_prompt(user, items, self.tokens)
+            for user, items in zip(named, histories, strict=True)
+        ]
+
+
+def names_user(config: GraphGPTConfig) -> bool:
+    """Whether prompts name the user: always for sets, by choice for time-ordered histories."""
+    return config.history.order == "set" or config.history.user_token
+
+
+def _right_aligned(items: np.ndarray, length: int) -> np.ndarray:
+    return np.concatenate([np.full(length - len(items), IGNORED), items])
+
+
+def build_events(
+    config: GraphGPTConfig, split: Split, tokens: TokenSpace, distances: Distances | None
+) -> UserData | None:
+    """The events stage, or None where no user has a train row."""
+    prompts = EventPrompts.of(config, split, tokens, distances)
+    batch_size = config.training.events.batch_size
+    return user_data("events", prompts, split, batch_size, config.seed, Stream.EVENTS)

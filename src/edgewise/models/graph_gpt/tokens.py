@@ -1,0 +1,127 @@
+"""One vocabulary of words, users and items.
+
+Text tokens come first, then one token a user, then one token an item, so that ids are never split.
+With T text tokens, the token of graph node n (users first, then items) is T + n.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+    from edgewise.data.split import Split
+
+_WORDING_COUNT = 1000
+
+
+class TokenSpace:
+    """Numbers of words, users and items.
+
+    Args:
+        tokenizer: of the text.
+        num_users, num_items: of the data set.
+    """
+
+    def __init__(self, tokenizer: PreTrainedTokenizerBase, num_users: int, num_items: int) -> None:
+        self.tokenizer = tokenizer
+        self.num_text = len(tokenizer)
+        self.num_users, self.num_items = num_users, num_items
+        self._encoded: dict[str, np.ndarray] = {}
+
+    def __repr__(self) -> str:
+        return f"TokenSpace(text={self.num_text}, users={self.num_users}, items={self.num_items})"
+
+    def __len__(self) -> int:
+        return self.num_text + self.num_users + self.num_items
+
+    @property
+    def first_item(self) -> int:
+        """The token of item 0."""
+        return self.num_text + self.num_users
+
+    @cached_property
+    def end_token(self) -> int:
+        """Ends a text."""
+        return _number(self.tokenizer.eos_token_id)
+
+    @cached_property
+    def pad_token(self) -> int:
+        """Fills short rows; the end token where a tokenizer, such as GPT-2's, has none."""
+        pad = self.tokenizer.pad_token_id
+        return self.end_token if pad is None else _number(pad)
+
+    def user_token(self, user_index: int | np.ndarray):
+        """The token of a user, or of each user of an array."""
+        return self.num_text + user_index
+
+    def item_token(self, item_index: int | np.ndarray):
+        """The token of an item, or of each item of an array."""
+        return self.first_item + item_index
+
+    def nodes_of(self, tokens: np.ndarray) -> np.ndarray:
+        """The graph node of each token, -1 for words, in the tokens' shape."""
+        return np.where(tokens < self.num_text, -1, tokens - self.num_text)
+
+    def encode_text(self, text: str) -> np.ndarray:
+        """The tokens of a text, ``int64``; kept, so that a wording is split once."""
+        if text not in self._encoded:
+            row = self.tokenizer(text, add_special_tokens=False)["input_ids"]
+            encoded = np.array(row, dtype=np.int64)
+            encoded.flags.writeable = False
+            self._encoded[text] = encoded
+        return self._encoded[text]
+
+
+def _number(token: Any) -> int:
+    return int(token)
+
+
+def corpus_of(split: Split, wordings: Sequence[str]) -> Iterator[str]:
+    """The texts a tokenizer may learn from: wordings, item texts, and reviews of train rows.
+
+    Wordings stand in every prompt: they are counted often, so that each word becomes one token.
+    """
+    for _ in range(_WORDING_COUNT):
+        yield from wordings
+    catalog = split.dataset.catalog
+    yield from catalog.title
+    yield from catalog.brand
+    yield from catalog.description
+    for names in catalog.categories:
+        yield from names
+    for column in (split.train.summary, split.train.review):
+        if column is not None:
+            yield from column
+
+
+def train_text_tokenizer(texts: Iterable[str], vocab_size: int) -> PreTrainedTokenizerBase:
+    """A byte-level byte-pair tokenizer like GPT-2's, learned from the data's own texts.
+
+    Every string can be spelled, so there is no unknown token.
+    """
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+    from transformers import PreTrainedTokenizerFast
+
+    pad, end = "<|padding|>", "<|endoftext|>"
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=vocab_size,
+        special_tokens=[pad, end],
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator(texts, trainer)
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer,
+        pad_token=pad,
+        eos_token=end,
+        clean_up_tokenization_spaces=False,
+    )

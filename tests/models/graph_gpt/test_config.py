@@ -1,0 +1,66 @@
+"""Settings that make no sense are refused before anything is trained."""
+
+from __future__ import annotations
+
+import pytest
+
+from edgewise.configuration import to_dict, updated, with_overrides
+from edgewise.errors import ConfigError
+from edgewise.models.graph_gpt.config import GraphGPTConfig
+from edgewise.models.graph_gpt.presets import PRESETS, preset
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ("attention.path_damping=1.0", "path_damping = 1.0 must lie between 0 and 1"),
+        ("attention.path_damping=0.0", "path_damping = 0.0 must lie between 0 and 1"),
+        ("attention.max_path=0", "max_path must lie in 1..20"),
+        ("attention.kind=grahp", "attention.kind = 'grahp'.*'graph'"),
+        ("stages=content", "add one that learns to recommend"),
+        ("stages=[]", "stages is empty"),
+        ("stages=sequence,sequence", "names a stage twice"),
+        ("stages=sequenc", "stages = 'sequenc'.*'sequence'"),
+        ("content_weight=-1", "content_weight must not be negative"),
+        ("history.max_items=0", "max_items must be at least 1"),
+        ("history.mask_rate=1.0", "mask_rate must lie in 0..1"),
+        ("history.unknown_user_rate=2.0", "unknown_user_rate must lie in 0..1"),
+        ("backbone.max_tokens=8", "at least 16 are needed"),
+        ("backbone.dropout=1.0", "dropout must lie in 0..1"),
+        ("backbone.attention_dropout=1.0", "attention_dropout must lie in 0..1"),
+        ("backbone.init_std=0.0", "init_std must be above 0"),
+        ("content.window=1", "window must be at least 2"),
+        ("decoding.min_explanation_tokens=99", "must lie in 0..decoding.explanation_tokens"),
+        ("training.sequence.epochs=0", "epochs must be at least 1"),
+    ],
+)
+def test_impossible_values(setting, message):
+    with pytest.raises(ConfigError, match=message):
+        with_overrides(GraphGPTConfig(), [setting])
+
+
+def test_settings_that_contradict_each_other():
+    with pytest.raises(ConfigError, match="put content first"):
+        with_overrides(GraphGPTConfig(), ["stages=sequence", "content_weight=0.1"])
+    with pytest.raises(ConfigError, match=r"needs a history\.mask_rate above 0"):
+        with_overrides(GraphGPTConfig(), ["history.mask_rate=0.0", "history.targets=masked"])
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_presets_survive_json(name):
+    config = preset(name)
+    assert updated(GraphGPTConfig(), to_dict(config)) == config
+
+
+def test_there_are_four_presets_and_others_are_refused():
+    assert list(PRESETS) == ["tiny", "cpu", "cpu-stages", "paper"]
+    with pytest.raises(ConfigError, match=r"unknown preset 'cpv'.*'cpu'"):
+        preset("cpv")
+
+
+def test_the_papers_stages():
+    config = preset("paper")
+    assert config.stages == ("content", "events", "predictive")
+    epochs = [config.training.of(stage).epochs for stage in config.stages]
+    assert epochs == [10, 100, 50]
+    assert config.history.order == "set" and config.history.mask_rate == 0.2
