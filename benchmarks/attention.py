@@ -1,7 +1,8 @@
 """What the graph costs a GPT-2's training, and what reading many users at a time saves.
 
 Run ``python benchmarks/attention.py [--json FILE]``. Made-up shops, random weights of the preset
-``cpu``. Both sides of a comparison run in turn in one process, so only the ratios mean anything:
+``cpu``. Both sides of a comparison run in turn in one process, and the fastest of several runs
+counts, which other work disturbed least; only the ratios mean anything:
 
 * training: whole steps (batch, forward, backward, optimizer) on the same prompts, with R and
   without;
@@ -12,7 +13,6 @@ Run ``python benchmarks/attention.py [--json FILE]``. Made-up shops, random weig
 from __future__ import annotations
 
 import json
-import statistics
 import sys
 import time
 from collections.abc import Callable
@@ -37,14 +37,15 @@ from edgewise.training.schedule import uses_bf16
 
 # Users, items, edges, and windows of a batch: Amazon Beauty, and long histories.
 SHOPS = {"beauty": (*BEAUTY, 128), "long_histories": (2_000, 5_000, 100_000, 16)}
-NUM_STEPS, NUM_ROUNDS = 2, 7
+NUM_STEPS, NUM_ROUNDS = 4, 6
 NUM_USERS, K = 256, 10
 
 
 def split_of(num_users: int, num_items: int, num_edges: int) -> Split:
     """All rows for training, in any order."""
     graph = shop(num_users, num_items, num_edges)
-    rows = Interactions(graph.users.astype(np.int32), graph.items.astype(np.int32))
+    columns = graph.users.astype(np.int32), graph.items.astype(np.int32)
+    rows = Interactions(*columns, timestamp=np.arange(graph.num_edges))
     users, items = (
         Vocabulary(tuple(f"{kind}{n}" for n in range(size)))
         for kind, size in (("u", num_users), ("i", num_items))
@@ -77,33 +78,37 @@ class Trainer:
         self.optimizer = torch.optim.AdamW(self.model.parameters(), lr=1e-3, fused=True)
         self.bf16 = uses_bf16("auto", torch.device("cpu"))
 
-    def run(self, steps: range) -> float:
-        """Windows a second over some numbered batches."""
-        start, rows = time.perf_counter(), 0
-        for step in steps:
-            batch = self.data.batch(step, slice(None))
-            with torch.autocast("cpu", torch.bfloat16, enabled=self.bf16):
-                loss = self.model(batch)
-            loss.backward()
-            self.optimizer.step()
-            self.optimizer.zero_grad(set_to_none=True)
-            rows += len(batch)
-        return rows / (time.perf_counter() - start)
+    def seconds(self, step: int) -> float:
+        """One numbered batch, from its distances to the moved weights."""
+        start = time.perf_counter()
+        batch = self.data.batch(step, slice(None))
+        with torch.autocast("cpu", torch.bfloat16, enabled=self.bf16):
+            loss = self.model(batch)
+        loss.backward()
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        return time.perf_counter() - start
 
 
 def training(num_users: int, num_items: int, num_edges: int, batch_size: int) -> dict[str, float]:
-    """Medians of rounds taken in turn, the first of which warms up and is not counted."""
+    """The same batches for both, each several times."""
     split = split_of(num_users, num_items, num_edges)
     graph, plain = (Trainer(split, kind, batch_size) for kind in ("graph", "none"))
-    rounds = [range(NUM_STEPS * n, NUM_STEPS * (n + 1)) for n in range(NUM_ROUNDS + 1)]
-    speeds = [(graph.run(steps), plain.run(steps)) for steps in rounds][1:]
-    nodes = [len(row) for n in range(4) for row in graph.data.batch(n, slice(None)).input_ids]
+    times = np.array(
+        [
+            [(graph.seconds(step), plain.seconds(step)) for step in range(NUM_STEPS)]
+            for _ in range(NUM_ROUNDS)
+        ]
+    )
+    first, second = times.min(0).sum(0).tolist()
+    batches = [graph.data.batch(step, slice(None)) for step in range(NUM_STEPS)]
+    rows = sum(map(len, batches))
     return {
         "batch_size": batch_size,
-        "tokens_per_prompt": statistics.mean(nodes),
-        "with_graph_examples_per_second": statistics.median(first for first, _ in speeds),
-        "without_examples_per_second": statistics.median(second for _, second in speeds),
-        "with_over_without": statistics.median(first / second for first, second in speeds),
+        "tokens_per_prompt": sum(int(batch.attention_mask.sum()) for batch in batches) / rows,
+        "with_graph_examples_per_second": rows / first,
+        "without_examples_per_second": rows / second,
+        "with_over_without": second / first,
     }
 
 
@@ -131,11 +136,12 @@ def recommending() -> dict[str, float]:
         # Sums in another order may swap items whose scores agree to the last digits.
         assert (ours == theirs).mean() > 0.99
         times.append((many, single))
+    many, single = np.array(times).min(0).tolist()
     return {
         "users": NUM_USERS,
-        "users_per_second": NUM_USERS / statistics.median(many for many, _ in times[1:]),
-        "one_by_one_users_per_second": NUM_USERS / statistics.median(one for _, one in times[1:]),
-        "ratio": statistics.median(one / many for many, one in times[1:]),
+        "users_per_second": NUM_USERS / many,
+        "one_by_one_users_per_second": NUM_USERS / single,
+        "ratio": single / many,
     }
 
 

@@ -18,6 +18,10 @@ _SHOPS = {
     "beauty": "Amazon Beauty's",
     "small_beside_a_matrix": "small",
 }
+_TRAINING = {
+    "training_beauty": "training, histories of Amazon Beauty's length",
+    "training_long_histories": "training, long histories",
+}
 _GROWTH = {
     "random_over_ten_times_the_edges": "random, ten times the edges",
     "random_over_ten_times_the_edges_and_nodes": "random, ten times the edges and nodes",
@@ -101,8 +105,31 @@ def distances_of_batches(results: Results) -> Rows:
     return [head, *rows]
 
 
+def attention(results: Results) -> Rows:
+    """Training with the graph and without, and recommending many users at a time and one by one."""
+    found = results.read("bench/attention")
+    head = ["first, then second", "tokens a prompt", "first, a second", "second, a second"]
+    head += ["first / second"]
+    if not found:
+        return [head, [NOT_RUN]]
+    rows = []
+    for key, label in _TRAINING.items():
+        row = found[key]
+        names = ("with_graph_examples_per_second", "without_examples_per_second")
+        speeds = [f"{row[n]:.0f}" for n in names]
+        tokens, ratio = f"{row['tokens_per_prompt']:.0f}", f"{row['with_over_without']:.2f}"
+        rows.append([f"{label}: with the graph, without", tokens, *speeds, ratio])
+    row = found["recommending"]
+    speeds = [f"{row[n]:.0f}" for n in ("users_per_second", "one_by_one_users_per_second")]
+    label = f"recommending: {row['users']} users at a time, one at a time"
+    return [head, *rows, [label, "", *speeds, f"{row['ratio']:.1f}"]]
+
+
+_EARLY_BATCHES = (20, 60, 100, 200)
+
+
 def two_processes(results: Results) -> Rows:
-    """Losses of one process and of two at the end of every epoch."""
+    """Losses of one process and of two, early and at the end of every epoch."""
     found = results.read("two_processes")
     head = ["loss", "one process", "two processes"]
     if not found:
@@ -110,15 +137,16 @@ def two_processes(results: Results) -> Rows:
     one, two = found["runs"]["one"], found["runs"]["two"]
     rows = []
     for (step, first), (_, second) in zip(one["train_loss"], two["train_loss"], strict=True):
-        if step in {row["step"] for row in one["valid_loss"]}:
-            rows.append([f"training, batch {step}", f"{first:.5f}", f"{second:.5f}"])
+        if step in _EARLY_BATCHES or step in {row["step"] for row in one["valid_loss"]}:
+            rows.append([f"training, batch {step}", f"{first:.6f}", f"{second:.6f}"])
     for first, second in zip(one["valid_loss"], two["valid_loss"], strict=True):
-        totals = [f"{row['total']:.5f}" for row in (first, second)]
+        totals = [f"{row['total']:.6f}" for row in (first, second)]
         rows.append([f"validation, batch {first['step']}", *totals])
     return [head, *rows]
 
 
 BENCHMARK_TABLES: dict[str, Callable[[Results], Rows]] = {
+    "bench-attention": attention,
     "bench-decoding": decoding,
     "bench-distances": distances,
     "bench-distances-batches": distances_of_batches,

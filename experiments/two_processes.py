@@ -1,7 +1,7 @@
 """Fit the demo shop with one process and with two, and set their learning curves side by side.
 
 Without dropout both see the same batches and take the same steps, so that the curves differ by
-rounding alone; figures go to ``results/two_processes.json``, the picture to
+rounding and by what training makes of it; figures go to ``results/two_processes.json``, the picture to
 ``docs/images/two-processes.png``.
 
     python experiments/two_processes.py
@@ -24,7 +24,12 @@ ROOT = Path(__file__).resolve().parents[1]
 RESULT = ROOT / "results" / "two_processes.json"
 PICTURE = ROOT / "docs" / "images" / "two-processes.png"
 PLACE = Path("runs", "two-processes")
-SETTINGS = ("backbone.dropout=0.0", "training.epochs=3", "training.precision=fp32")
+SETTINGS = (
+    "backbone.dropout=0.0",
+    "prompts.item_dropout=0.0",
+    "training.epochs=3",
+    "training.precision=fp32",
+)
 MODULE = ("-m", "edgewise.cli.main")
 LAUNCHERS = {
     "one": MODULE,

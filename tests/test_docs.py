@@ -147,7 +147,7 @@ def defined_names(path: Path) -> set[str]:
     return names
 
 
-@pytest.mark.parametrize("page", ["ideas.md", "architecture.md"])
+@pytest.mark.parametrize("page", ["ideas.md", "graph-attention.md", "architecture.md"])
 def test_named_code_exists(page: str) -> None:
     named = list(CODE_NAME.finditer((ROOT / "docs" / page).read_text()))
     assert len(named) > 10

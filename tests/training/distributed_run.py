@@ -58,6 +58,7 @@ def elmrec() -> dict[str, Any]:
         "training.epochs=2",
         "training.precision=fp32",
         "backbone.dropout=0.0",
+        "prompts.item_dropout=0.0",
         "training.batch_size=9",
     )
     small = ("prompts.num_negatives=5", "prompts.tasks=direct,sequential", "graph.num_folds=2")

@@ -44,7 +44,7 @@ def test_states_do_not_see_later_items(on) -> None:
 def test_every_item_of_the_history_is_a_lesson(on) -> None:
     network, pointer = on.model, on.model.catalogue
     batch = sequential_batch(on, [[5, 9, 14], [7], [3, 3]], [2, 4, 6])
-    expected = {0: [], 2: []}
+    expected = []
     with torch.no_grad():
         states, _ = network.encode(batch)
         own = states[:, -batch.node.shape[1] :]
@@ -53,9 +53,11 @@ def test_every_item_of_the_history_is_a_lesson(on) -> None:
             # order counts the user as the first word
             closing = int((batch.order[row] == known + 1).nonzero().max())
             scores = pointer._match(own[row, closing][None])[0].log_softmax(dim=0)
-            expected[row].append(-float(scores[following]))
-    of_prompts = [np.mean(expected[0]), 0, np.mean(expected[2])]
-    assert float(loss) == pytest.approx(np.mean(of_prompts), abs=1e-5)
+            expected.append(-float(scores[following]))
+    assert float(loss) == pytest.approx(sum(expected) / (3 * pointer.usual_lessons), abs=1e-5)
+    lengths = on.histories.lengths
+    lessons = [min(n - 1, on.config.prompts.max_history) - 1 for n in lengths if n >= 2]
+    assert pointer.usual_lessons == pytest.approx(np.mean(lessons))
 
 
 def test_a_lone_item_teaches_nothing_about_a_history(on) -> None:

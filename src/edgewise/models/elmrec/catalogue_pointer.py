@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional as F
 
+from edgewise.data.interactions import Histories
 from edgewise.decoding.trie import PrefixTrie, TokenTable
 from edgewise.models.elmrec.config import PromptConfig
 from edgewise.prompts.batch import Batch
@@ -30,6 +32,7 @@ class CataloguePointer(nn.Module):
         width: D.
         dropout: of the items' vectors where they are read, and of the states that are matched.
         generator: of the random start.
+        usual_lessons: items of a history that follow another one, on average; read in training.
     """
 
     def __init__(
@@ -39,9 +42,11 @@ class CataloguePointer(nn.Module):
         width: int,
         dropout: float,
         generator: torch.Generator,
+        usual_lessons: float = 1.0,
     ) -> None:
         super().__init__()
         self.trie, self.num_users, self.dropout = trie, num_users, dropout
+        self.usual_lessons = usual_lessons
         # Read times the root of the width, they are as long as the tokens they are added to.
         start = torch.randn(trie.num_items, width, generator=generator)
         self.vectors = nn.Parameter(start * width**-0.5)
@@ -72,18 +77,16 @@ class CataloguePointer(nn.Module):
     def history_loss(self, states: torch.Tensor, batch: Batch) -> torch.Tensor:
         """Negative log-likelihood of each history item given those before it.
 
-        Averaged over a prompt's items first and then over prompts, so that the mean over parts of a
-        batch is the mean of the whole.
+        Summed over a batch and divided by the items that so many prompts hold on average, so that
+        long histories count by their length and the mean over parts of a batch is the whole one's.
         """
         item = self._items(batch)
         after = item[:, 1:]
         closes = (item[:, :-1] >= 0) & (batch.order[:, :-1] != batch.order[:, 1:])
         closes &= after >= 0
-        losses = F.cross_entropy(
-            self._match(states[:, :-1][closes]), after[closes], reduction="none"
-        )
-        lessons = closes.sum(dim=1, keepdim=True).clamp(min=1).expand_as(closes)
-        return (losses / lessons[closes]).sum() / len(batch)
+        found = self._match(states[:, :-1][closes])
+        total = F.cross_entropy(found, after[closes], reduction="sum")
+        return total / (len(batch) * self.usual_lessons)
 
     def _items(self, batch: Batch) -> torch.Tensor:
         """The item of every token, -1 where there is none, ``int64[B, S]``."""
@@ -98,10 +101,30 @@ class CataloguePointer(nn.Module):
 
 
 def build_catalogue_pointer(
-    prompts: PromptConfig, table: PieceTable, width: int, generator: torch.Generator
+    prompts: PromptConfig,
+    table: PieceTable,
+    width: int,
+    generator: torch.Generator,
+    histories: Histories | None = None,
 ) -> CataloguePointer | None:
-    """The pointer, where the settings ask for it and the sequential task is among the tasks."""
+    """The pointer, where the settings ask for it and the sequential task is among the tasks.
+
+    Args:
+        prompts: the settings.
+        table: spells the items.
+        width: D.
+        generator: of the random start.
+        histories: that it will be trained on.
+    """
     if not prompts.catalogue_pointer or "sequential" not in prompts.tasks:
         return None
     trie = TokenTable(*table.item_targets).trie
-    return CataloguePointer(trie, table.num_users, width, prompts.item_dropout, generator)
+    lessons = 1.0 if histories is None else _usual_lessons(histories, prompts.max_history)
+    return CataloguePointer(trie, table.num_users, width, prompts.item_dropout, generator, lessons)
+
+
+def _usual_lessons(histories: Histories, max_history: int) -> float:
+    """How many items follow another one in a prompt, over the users that have a target besides."""
+    lengths = histories.lengths[histories.lengths >= 2]
+    lessons = np.minimum(lengths - 1, max_history) - 1
+    return max(1.0, float(lessons.mean())) if len(lessons) else 1.0

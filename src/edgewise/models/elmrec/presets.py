@@ -19,7 +19,9 @@ _SMALL_TRAINING = {
 }
 
 
-def _small(backbone: dict[str, object], rank: int, training: dict[str, object]) -> ELMRecConfig:
+def _small(
+    backbone: dict[str, object], rank: int, segments: str, training: dict[str, object]
+) -> ELMRecConfig:
     """What a small T5 from scratch needs beyond the paper; docs/results.md has the measurements."""
     return updated(
         ELMRecConfig(),
@@ -29,7 +31,7 @@ def _small(backbone: dict[str, object], rank: int, training: dict[str, object]) 
                 "direct_likelihood": "candidates",
                 "pointer": True,
                 "catalogue_pointer": True,
-                "segments": "whole",
+                "segments": segments,
                 "num_negatives": 24,
                 "wording_rate": 0.1,
             },
@@ -44,12 +46,13 @@ def _tiny() -> ELMRecConfig:
     """For the demo and for tests: seconds to minutes on two cores."""
     backbone = {"name": "tiny", "vocab_size": 600, "dropout": 0.2, "similarity_start": False}
     training = {"epochs": 10, "learning_rate": 2e-3, "embedding_rate": 1.0}
-    return _small(backbone, 32, training)
+    # Many passes over few users: cut anew each time, their histories are learned by heart later.
+    return _small(backbone, 32, "prefix", training)
 
 
 def _cpu() -> ELMRecConfig:
     """For data of Beauty's size on two cores."""
-    return _small({"name": "cpu", "dropout": 0.0}, 64, {"epochs": 10})
+    return _small({"name": "cpu", "dropout": 0.0}, 64, "whole", {"epochs": 10})
 
 
 def _paper(

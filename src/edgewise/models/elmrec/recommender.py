@@ -111,7 +111,13 @@ class ELMRec:
             table.num_nodes,
             generator,
             config.graph.normalize,
-            build_catalogue_pointer(config.prompts, table, t5.config.d_model, generator),
+            build_catalogue_pointer(
+                config.prompts,
+                table,
+                t5.config.d_model,
+                generator,
+                split.known_before("valid"),
+            ),
         )
         if on_plan is not None:
             on_plan(FitPlan.of(model, data, config.training.epochs))
