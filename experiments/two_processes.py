@@ -1,8 +1,8 @@
 """Fit the demo shop with one process and with two, and set their learning curves side by side.
 
 Without dropout both see the same batches and take the same steps, so that the curves differ by
-rounding and by what training makes of it; figures go to ``results/two_processes.json``, the picture to
-``docs/images/two-processes.png``.
+rounding and by what training makes of it. Figures go to ``results/two_processes.json``, the picture
+to ``docs/images/two-processes.png``.
 
     python experiments/two_processes.py
 """
