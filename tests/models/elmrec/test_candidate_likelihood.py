@@ -8,6 +8,7 @@ import torch
 from tests.models.elmrec.conftest import small_elmrec
 
 from edgewise.data.candidates import CandidateLists
+from edgewise.errors import ConfigError
 from edgewise.graph.bipartite import BipartiteGraph
 from edgewise.models.elmrec.config import GraphConfig
 from edgewise.models.elmrec.knowledge import build_graph
@@ -75,3 +76,26 @@ def test_rank_keeps_the_leading_columns_and_a_users_vector_length(shop_split):
     assert (features[connected] ** 2).mean() == pytest.approx(1, rel=1e-4)
     items = graph.items[graph.users == 0]
     np.testing.assert_allclose(built.knowledge.new_user(items), features[0], atol=1e-4)
+
+
+def test_a_graph_match_adds_the_features_dot_product(shop_split):
+    model = small_elmrec(*ON, "prompts.graph_match=true").fit(shop_split)
+    network, pointer = model.model, model.model.pointer
+    items = np.array([5, 40, 17])
+    batch = assemble(model.table, "direct", model._writer.direct(np.array([3]), [items]))
+    with torch.no_grad():
+        states, _ = network.encode(batch)
+        with_match = network.point(batch, states)
+        strength, pointer.match_strength = pointer.match_strength, None
+        without = network.point(batch, states)
+        pointer.match_strength = strength
+    features = model.knowledge.features
+    dots = features[model.table.num_users + items] @ features[3] / features.shape[1]
+    np.testing.assert_allclose(
+        (with_match - without)[0], float(strength.detach()) * dots, atol=1e-4
+    )
+
+
+def test_a_graph_match_needs_a_graph():
+    with pytest.raises(ConfigError, match="graph_match needs"):
+        small_elmrec(*ON, "prompts.graph_match=true", "whole_words.direct=none")

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from copy import deepcopy
 from dataclasses import replace
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from transformers import BertConfig, GPT2Config, GPT2Model
 
 from edgewise.errors import ConfigError
@@ -100,3 +103,48 @@ class TestCheckpoint:
     def test_nothing_there(self, shop_split, tmp_path):
         with pytest.raises(ConfigError, match="no tokenizer could be loaded"):
             build_tokens(replace(TINY, name=str(tmp_path)), shop_split, WORDINGS)
+
+    @pytest.mark.parametrize("changes", [{"n_embd": 16}, {"n_positions": 128}])
+    def test_weights_of_other_sizes_than_its_configuration(
+        self, checkpoint, tokens, tmp_path, changes
+    ):
+        broken = shutil.copytree(checkpoint, tmp_path / "broken")
+        reconfigure(broken, changes)
+        with pytest.raises(ConfigError, match=r"broken.*whose config\.json and weights belong"):
+            build_gpt(replace(TINY, name=str(broken)), tokens, generator())
+
+    def test_fewer_layers_than_its_configuration(self, checkpoint, tokens, tmp_path):
+        broken = shutil.copytree(checkpoint, tmp_path / "broken")
+        reconfigure(broken, {"n_layer": 2})
+        with pytest.raises(ConfigError, match=r"broken.*12 weights that it lacks, such as h\.1"):
+            build_gpt(replace(TINY, name=str(broken)), tokens, generator())
+
+    def test_a_head_beside_the_network_is_no_fault(self, checkpoint, tokens, tmp_path):
+        """Checkpoints of the whole language model name their weights so."""
+        whole = shutil.copytree(checkpoint, tmp_path / "whole")
+        weights = load_file(whole / "model.safetensors")
+        save_file({f"transformer.{n}": w for n, w in weights.items()}, whole / "model.safetensors",
+                  metadata={"format": "pt"})  # fmt: skip
+        gpt = build_gpt(replace(TINY, name=str(whole)), tokens, generator())
+        assert torch.equal(gpt.h[0].ln_1.weight, weights["h.0.ln_1.weight"])
+        assert torch.equal(gpt.wpe.weight, weights["wpe.weight"])
+
+    def test_damaged_weights(self, checkpoint, tokens, tmp_path):
+        broken = shutil.copytree(checkpoint, tmp_path / "broken")
+        path = broken / "model.safetensors"
+        path.write_bytes(path.read_bytes()[:1000])
+        with pytest.raises(ConfigError, match="no GPT-2 checkpoint could be loaded"):
+            build_gpt(replace(TINY, name=str(broken)), tokens, generator())
+
+    def test_a_tokenizer_without_an_end(self, checkpoint, tokens, shop_split, tmp_path):
+        broken = shutil.copytree(checkpoint, tmp_path / "broken")
+        tokenizer = deepcopy(tokens.tokenizer)
+        tokenizer.eos_token = None
+        tokenizer.save_pretrained(broken)
+        with pytest.raises(ConfigError, match=r"broken.*has no end token"):
+            build_tokens(replace(TINY, name=str(broken)), shop_split, WORDINGS)
+
+
+def reconfigure(folder, changes) -> None:
+    path = folder / "config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))

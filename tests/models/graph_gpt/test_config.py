@@ -6,7 +6,7 @@ import pytest
 
 from edgewise.configuration import to_dict, updated, with_overrides
 from edgewise.errors import ConfigError
-from edgewise.models.graph_gpt.config import GraphGPTConfig
+from edgewise.models.graph_gpt.config import AttentionConfig, GraphGPTConfig, HistoryConfig
 from edgewise.models.graph_gpt.presets import PRESETS, preset
 
 
@@ -64,3 +64,22 @@ def test_the_papers_stages():
     epochs = [config.training.of(stage).epochs for stage in config.stages]
     assert epochs == [10, 100, 50]
     assert config.history.order == "set" and config.history.mask_rate == 0.2
+    assert config.history.unknown_user_rate == 0 and config.content.max_text_tokens >= 1000
+    for stage in config.stages:
+        training = config.training.of(stage)
+        assert training.patience == 0 and training.weight_decay == 0
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: AttentionConfig(kind="grahp"), "attention.kind = 'grahp'.*'graph'"),  # type: ignore[arg-type]
+        (lambda: AttentionConfig(path="realesed"), "attention.path = .*mean 'released'"),  # type: ignore[arg-type]
+        (lambda: HistoryConfig(order="tim"), "history.order = 'tim'.*'time'"),  # type: ignore[arg-type]
+        (lambda: HistoryConfig(targets="al"), "history.targets = 'al'.*'all'"),  # type: ignore[arg-type]
+        (lambda: GraphGPTConfig(stages=("event",)), "stages = 'event'.*'events'"),  # type: ignore[arg-type]
+    ],
+)
+def test_names_are_checked_in_python_too(make, message):
+    with pytest.raises(ConfigError, match=message):
+        make()

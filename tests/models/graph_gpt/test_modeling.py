@@ -163,6 +163,18 @@ class TestLosses:
         expected = F.cross_entropy(logits.flatten(0, 1), batch.targets.flatten())
         assert model(batch).item() == pytest.approx(expected.item(), rel=1e-5)
 
+    def test_parts_weighed_by_their_rows_are_the_whole(self):
+        """Row 0 has 9 targets, row 1 has 8, row 2 has 7: 24 of the batch's."""
+        model, batch = small_model(), random_batch()
+        whole, total = model(batch).item(), 0.0
+        for rows in (slice(0, 1), slice(1, 3)):
+            names = ("input_ids", "attention_mask", "node", "targets", "distance")
+            mine = {name: getattr(batch, name)[rows] for name in names}
+            part = replace(batch, **mine, targets_per_row=24 / 3)
+            total += model(part).item() * len(part) / len(batch)
+        assert total == pytest.approx(whole, rel=1e-5)
+        assert model(replace(batch, targets_per_row=8.0)).item() == whole
+
     def test_multinomial_likelihood_sums_over_a_rows_positives(self):
         """Row 0 has items 1 and 4, row 1 none, row 2 item 6; the mean is over three rows."""
         model = small_model()

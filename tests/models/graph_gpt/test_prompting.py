@@ -8,7 +8,7 @@ import pytest
 from edgewise.configuration import with_overrides
 from edgewise.errors import ConfigError
 from edgewise.models.graph_gpt.config import GraphGPTConfig
-from edgewise.models.graph_gpt.prompting import NOBODY, HistoryWriter, recommending_stage
+from edgewise.models.graph_gpt.prompting import NOBODY, HistoryWriter, distinct, recommending_stage
 from edgewise.models.graph_gpt.stages.writing import predictive_prompt
 
 HISTORY = np.array([3, 1, 4, 1, 5])
@@ -60,6 +60,20 @@ def test_the_newest_items_are_kept(tokens):
     (prompt,) = writer(tokens, "sequence", "history.max_items=2").prompts([2], [HISTORY])
     assert prompt[-2:].tolist() == tokens.item_token(HISTORY[-2:]).tolist()
     assert len(prompt) == len(writer(tokens, "sequence").write(2, HISTORY)) - 3
+
+
+def test_sets_are_written_once_and_in_no_order(tokens):
+    as_set = writer(tokens, "predictive", "history.order=set", "history.max_items=3")
+    first, second = as_set.prompts(np.array([2, 2]), [HISTORY, np.array([0, 5, 4, 1, 5])])
+    assert first.tolist() == predictive_prompt(2, np.array([1, 4, 5]), tokens).tolist()
+    assert second.tolist() == first.tolist()
+    ordered = writer(tokens, "sequence", "history.order=set").prompts(np.array([2]), [HISTORY])
+    assert ordered[0][-5:].tolist() == tokens.item_token(HISTORY).tolist()
+
+
+def test_distinct_items_stand_where_they_stood_last():
+    assert distinct(HISTORY).tolist() == [3, 4, 1, 5]
+    assert distinct(HISTORY[:0]).tolist() == []
 
 
 def test_what_does_not_fit_is_told(tokens):

@@ -12,9 +12,15 @@ import torch
 from tests.models.graph_gpt.conftest import same_weights, small_graph_gpt
 
 from edgewise.data.candidates import CandidateLists
-from edgewise.data.interactions import Catalog
+from edgewise.data.interactions import Catalog, Histories
 from edgewise.errors import ConfigError, DataError, ModelFolderError, UnknownIdError
+from edgewise.models.graph_gpt.backbone import build_tokens
 from edgewise.models.graph_gpt.recommender import GraphGPT
+from edgewise.models.graph_gpt.training import build_stages
+from edgewise.models.graph_gpt.wordings import WORDINGS
+
+# The whole batch, and the rows of each of two processes.
+PARTS = slice(None), slice(0, None, 2), slice(1, None, 2)
 
 
 def without_text(split):
@@ -83,10 +89,48 @@ class TestStages:
 
     def test_data_without_text_skips_the_content(self, shop_split, caplog):
         caplog.set_level(logging.WARNING)
-        model = small_graph_gpt().fit(without_text(shop_split))
+        model = small_graph_gpt("content_weight=0.5").fit(without_text(shop_split))
         assert list(model.stage_curves) == ["sequence"]
         assert model.tasks == ("sequential", "direct")
-        assert "content" in caplog.text
+        assert "no content: the content stage is left out" in caplog.text
+        assert "no content: content_weight = 0.5 is without effect" in caplog.text
+        assert "timestamps" not in caplog.text
+
+    @pytest.mark.parametrize(
+        ("stage", "order", "told"),
+        [
+            ("sequence", "set", 1),
+            ("events", "time", 1),
+            ("predictive", "time", 1),
+            ("events", "set", 0),
+            ("predictive", "set", 0),
+        ],
+    )
+    def test_order_without_times_is_told_once(self, shop_split, caplog, stage, order, told):
+        caplog.set_level(logging.WARNING)
+        config = small_graph_gpt(f"stages={stage}", f"history.order={order}").config
+        timeless = replace(shop_split, train=replace(shop_split.train, timestamp=None))
+        build_stages(config, timeless, build_tokens(config.backbone, timeless, WORDINGS), None)
+        assert caplog.text.count("no timestamps: the order of its rows") == told
+
+    def test_parts_of_a_batch_have_the_loss_of_the_whole(self, shop_split, fitted):
+        """Two processes' losses, weighed by their rows, in every stage."""
+        config = small_graph_gpt(
+            "stages=content,events,predictive,sequence", "content.events=true"
+        ).config
+        tokens, graph = fitted.tokens, fitted._inference.distances
+        for stage, data in build_stages(config, shop_split, tokens, graph).items():
+            uneven = 0
+            for step in range(0, data.steps_per_epoch, 3):
+                whole, *parts = (data.batch(step, part) for part in PARTS)
+                with torch.no_grad():
+                    expected = float(fitted.model(whole))
+                    losses = [float(fitted.model(part)) for part in parts]
+                rows = [len(part) for part in parts]
+                assert np.average(losses, weights=rows) == pytest.approx(expected, rel=1e-4)
+                counts = [int((part.targets >= 0).sum()) / len(part) for part in parts]
+                uneven += counts[0] != counts[1]
+            assert uneven or stage == "predictive"
 
     def test_no_train_rows(self, shop_split):
         empty = replace(shop_split, train=shop_split.train.take(np.empty(0, np.int64)))
@@ -170,6 +214,40 @@ class TestRecommending:
         scores = fitted.score_candidates(lists, new_users=rows).reshape(3, 48)
         assert found.score[:4] == pytest.approx(scores[0, found.item_index[:4]], abs=1e-4)
 
+    def test_new_items_of_a_history_are_read_as_its_train_items(self, fitted, monkeypatch):
+        """R of user 3's prompt, at whose end an item stands that user 3 never took."""
+        masks = []
+        read = fitted.model.mask
+        monkeypatch.setattr(
+            fitted.model, "mask", lambda batch: masks.append(read(batch)) or masks[-1]
+        )
+        known = fitted.histories[3][-4:]
+        new = known.copy()
+        new[-1] = np.setdiff1d(np.arange(48), fitted.histories[3])[0]
+        offsets = np.array([0, 0, 0, 0, 4])
+        for items in (known, new):
+            fitted.recommend(np.array([3]), 2, histories=Histories(offsets, items))
+            lists = CandidateLists.from_lists(np.array([3]), [np.arange(5)])
+            fitted.score_candidates(lists, histories=Histories(offsets, items))
+            fitted.recommend_new([items], 2)
+            fitted.score_candidates(lists, new_users=[items])
+        for mine, theirs in zip(masks[:4], masks[4:], strict=True):
+            assert torch.equal(mine, theirs)
+        # The user and an item of one edge: 1 for the edge, 1 for the path; items: 0.5.
+        assert masks[0][0, 0, -1, 0] == 2 and (masks[0][0, 0, -1, -4:-1] == 0.5).all()
+
+    def test_paths_without_own_edges(self, shop_split, tmp_path):
+        """R differs within a history, and is kept in the folder."""
+        setting = ("stages=sequence", "attention.own_edges=false", "training.sequence.epochs=1")
+        model = small_graph_gpt(*setting).fit(shop_split)
+        everything = np.arange(40, 88)[None]
+        found = model._inference.distances.in_histories(everything, np.array([-1]))
+        assert sorted(np.unique(found)) == [0, 2, 4]
+        model.save(tmp_path / "model")
+        loaded = GraphGPT.load(tmp_path / "model")
+        ours, theirs = (m.recommend(np.arange(40), 5) for m in (model, loaded))
+        assert np.array_equal(ours.score, theirs.score)
+
     def test_strangers_are_refused(self, fitted):
         with pytest.raises(UnknownIdError, match="item_index 48"):
             fitted.recommend_new([np.array([48])])
@@ -187,6 +265,10 @@ class TestExplaining:
         assert fitted.tasks == ("sequential", "direct", "explanation")
         texts = fitted.explain([(0, 1), (5, 2), (0, 1)])
         assert len(texts) == 3 and texts[0] == texts[2] and "\n" not in "".join(texts)
+
+    def test_no_explanation_is_empty(self, fitted):
+        texts = fitted.explain([(user, user) for user in range(40)])
+        assert len(texts) == 40 and all(texts)
 
     def test_it_must_have_been_learned(self, shop_split):
         model = small_graph_gpt("stages=sequence").fit(shop_split)

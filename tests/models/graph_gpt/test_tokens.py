@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
+
 import numpy as np
 import pytest
 
+from edgewise.errors import ConfigError
+from edgewise.models.graph_gpt.stages.texts import encode_texts
 from edgewise.models.graph_gpt.tokens import TokenSpace, corpus_of, train_text_tokenizer
 from edgewise.models.graph_gpt.wordings import EVENTS, WORDINGS
 
@@ -57,7 +61,32 @@ def test_padding_is_not_the_end(tokens):
 
 def test_the_corpus_holds_no_held_out_review(shop_split):
     corpus = set(corpus_of(shop_split, WORDINGS))
-    held_out = {r for part in (shop_split.valid, shop_split.test) for r in part.review} - {""}
-    trained = set(shop_split.train.review) | set(shop_split.train.summary)
+    held_out = {f" {r}" for part in (shop_split.valid, shop_split.test) for r in part.review if r}
+    trained = {f" {r}" for r in (*shop_split.train.review, *shop_split.train.summary) if r}
     assert held_out - trained and not (held_out - trained) & corpus
-    assert set(shop_split.dataset.catalog.title) <= corpus
+    assert trained <= corpus
+    assert {f" {title}" for title in shop_split.dataset.catalog.title} <= corpus
+
+
+def test_texts_are_learned_with_the_space_they_are_read_with(shop_split):
+    """The first word of a text is one token, not a space and a word."""
+    tokenizer = train_text_tokenizer(corpus_of(shop_split, WORDINGS), 2000)
+    tokens = TokenSpace(tokenizer, 40, 48)
+    brand = next(name for name in shop_split.dataset.catalog.brand if name)
+    (row,) = encode_texts(tokens, [brand], 20).rows()
+    first, *_ = (tokenizer.decode([token]) for token in row)
+    assert first == f" {brand.split()[0]}"
+    assert not any(text.endswith(" ") or not text for text in corpus_of(shop_split, ()))
+
+
+def test_blank_tokens_are_white_space_alone(tokens):
+    found = {tokens.tokenizer.decode([n]) for n in np.flatnonzero(tokens.blank_tokens)}
+    assert {" ", "\n", "\t"} <= found and not any(text.strip() for text in found)
+    assert not tokens.blank_tokens[[tokens.pad_token, tokens.end_token]].any()
+
+
+def test_a_tokenizer_without_an_end(tokens):
+    mute = deepcopy(tokens.tokenizer)
+    mute.eos_token = None
+    with pytest.raises(ConfigError, match=r'no end token.*name one as "eos_token"'):
+        _ = TokenSpace(mute, 1, 1).end_token

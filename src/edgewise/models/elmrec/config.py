@@ -52,6 +52,9 @@ class PromptConfig:
         pointer: adds to a candidate's likelihood a learned match of the encoder's states of user
             and candidate, which the decoder alone must read out of a sum over all candidates;
             needs ``direct_likelihood = candidates``. Beyond the paper.
+        graph_match: adds to that match the dot product of the graph features of user and candidate,
+            at their own lengths, with a learned strength; ``graph.normalize`` hides the lengths
+            from the language model, and with them who buys much and what sells. Beyond the paper.
         catalogue_pointer: gives every item a trained vector, which is read in sequential prompts
             beside the item's spelling and matched with the encoder's state of the history; the
             answer is then normalised over the catalogue's items. Beyond the paper.
@@ -71,6 +74,7 @@ class PromptConfig:
     num_negatives: int = 99
     direct_likelihood: Literal["vocabulary", "candidates"] = "vocabulary"
     pointer: bool = False
+    graph_match: bool = False
     catalogue_pointer: bool = False
     item_dropout: float = 0.2
     explanation_tokens: int = 20
@@ -188,6 +192,10 @@ class ELMRecConfig:
         check(
             not prompts.pointer or prompts.direct_likelihood == "candidates",
             "prompts.pointer needs prompts.direct_likelihood=candidates",
+        )
+        check(
+            not prompts.graph_match or (prompts.pointer and self.whole_words.direct == "graph"),
+            "prompts.graph_match needs prompts.pointer=true and whole_words.direct=graph",
         )
         check(len(prompts.tasks) > 0, "prompts.tasks is empty: name at least one task")
         check(len(set(prompts.tasks)) == len(prompts.tasks), "prompts.tasks names a task twice")

@@ -14,6 +14,8 @@ from edgewise.models.elmrec.config import PromptConfig, WholeWordConfig
 from edgewise.prompts.batch import Batch
 from edgewise.prompts.templates import TASKS, Task
 
+_FIRST_MATCH = 4.0
+
 
 class GraphTable(nn.Module):
     """Frozen graph features, looked up by node and fold.
@@ -38,10 +40,18 @@ class GraphTable(nn.Module):
 
 
 class Pointer(nn.Module):
-    """A bilinear match of two states, at the start a multiple of their dot product."""
+    """A bilinear match of two states, at the start a multiple of their dot product.
 
-    def __init__(self, width: int, strength: float = 0.1) -> None:
+    Args:
+        width: D.
+        strength: that multiple.
+        graph_match: add the dot product of the graph's features, as long as they are, with a
+            learned strength.
+    """
+
+    def __init__(self, width: int, strength: float = 0.1, graph_match: bool = False) -> None:
         super().__init__()
+        self.match_strength = nn.Parameter(torch.tensor(_FIRST_MATCH)) if graph_match else None
         self.query, self.key = nn.Linear(width, width), nn.Linear(width, width, bias=False)
         for linear in (self.query, self.key):
             nn.init.eye_(linear.weight)
@@ -52,6 +62,11 @@ class Pointer(nn.Module):
         """``[n, D]`` and ``[n, D]`` -> ``[n]``."""
         with torch.autocast(users.device.type, enabled=False):
             return (self.query(users) * self.key(items)).sum(dim=-1)
+
+    def match(self, users: torch.Tensor, items: torch.Tensor) -> torch.Tensor:
+        """What the graph's features ``[n, D]`` say by themselves, ``[n]``."""
+        assert self.match_strength is not None
+        return self.match_strength * (users * items).mean(dim=-1)
 
 
 class ELMRecModel(nn.Module):
@@ -96,7 +111,7 @@ class ELMRecModel(nn.Module):
         max_words = max(prompts.max_history + 2, prompts.num_negatives + 3)
         self.order_vectors = normal(max_words, width)
         self.no_entity = nn.Parameter(torch.zeros(width))
-        self.pointer = Pointer(width) if prompts.pointer else None
+        self.pointer = Pointer(width, graph_match=prompts.graph_match) if prompts.pointer else None
 
     def embedding_parameters(self) -> list[torch.Tensor]:
         """Vectors that are read as inputs, for a learning rate of their own."""
@@ -119,15 +134,20 @@ class ELMRecModel(nn.Module):
         return self.whole_words.scale(batch.task) * vectors
 
     def _graph_vectors(self, node: torch.Tensor, batch: Batch) -> torch.Tensor:
-        """Features of nodes ``[B, S]`` as each example may see them, ``[B, S, D]``."""
-        assert self.graph is not None
-        vectors = self.graph(node.clamp(min=0), batch.edge_fold)
-        if batch.newcomers is not None:
-            is_new = (node == self.num_nodes)[..., None]
-            vectors = torch.where(is_new, batch.newcomers[:, None], vectors)
+        """What is read of nodes ``[B, S]``, ``[B, S, D]``; on words a vector of their own."""
+        vectors = self._graph_features(node, batch)
         if self.normalize:
             vectors = F.normalize(vectors, dim=-1) * vectors.shape[-1] ** 0.5
         return torch.where((node < 0)[..., None], self.no_entity, vectors)
+
+    def _graph_features(self, node: torch.Tensor, batch: Batch) -> torch.Tensor:
+        """Features of nodes ``[B, S]`` as each example may see them, ``[B, S, D]``."""
+        assert self.graph is not None
+        vectors = self.graph(node.clamp(min=0), batch.edge_fold)
+        if batch.newcomers is None:
+            return vectors
+        is_new = (node == self.num_nodes)[..., None]
+        return torch.where(is_new, batch.newcomers[:, None], vectors)
 
     def decoder_shift(self, batch: Batch) -> torch.Tensor | None:
         """What is added to every decoder input: the user's graph vector, ``[B, D]``, or nothing."""
@@ -256,7 +276,12 @@ class ELMRecModel(nn.Module):
         counts = torch.bincount(row, minlength=len(own))
         place = torch.arange(len(row), device=own.device) - (counts.cumsum(0) - counts)[row]
         scores = own.new_full((len(own), int(counts.max())), float("-inf"))
-        return scores.index_put((row, place), self.pointer(users[row], own[row, column]))
+        pointed = self.pointer(users[row], own[row, column])
+        if self.pointer.match_strength is not None:
+            user = self._graph_features(batch.user[:, None], batch)[row, 0]
+            item = self._graph_features(batch.node, batch)[row, column]
+            pointed = pointed + self.pointer.match(user, item)
+        return scores.index_put((row, place), pointed)
 
     def _target_logits(
         self, batch: Batch, labels: torch.Tensor, states: torch.Tensor, mask: torch.Tensor

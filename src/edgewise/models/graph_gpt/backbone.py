@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
+from safetensors import SafetensorError
 from torch import nn
 from transformers import AutoConfig, GPT2Config, GPT2Model
 from transformers.utils import logging as transformers_logging
@@ -32,12 +33,19 @@ def attention_implementation() -> str:
 
 
 def build_tokens(config: BackboneConfig, split: Split, wordings: Sequence[str]) -> TokenSpace:
-    """The vocabulary: a checkpoint's words, or words of the train rows, then users and items."""
+    """The vocabulary: a checkpoint's words, or words of the train rows, then users and items.
+
+    Raises:
+        ConfigError: the checkpoint has no tokenizer, or one without an end token.
+    """
     if config.name in FROM_SCRATCH:
         tokenizer = train_text_tokenizer(corpus_of(split, wordings), config.vocab_size)
     else:
         tokenizer = load_tokenizer(config.name)
-    return TokenSpace(tokenizer, split.dataset.num_users, split.dataset.num_items)
+    tokens = TokenSpace(tokenizer, split.dataset.num_users, split.dataset.num_items)
+    # Better here than where the first text ends.
+    _ = tokens.end_token
+    return tokens
 
 
 def build_gpt(config: BackboneConfig, tokens: TokenSpace, generator: torch.Generator) -> GPT2Model:
@@ -87,24 +95,39 @@ def _checkpoint(config: BackboneConfig) -> GPT2Model:
         found = AutoConfig.from_pretrained(config.name)
         if found.model_type != "gpt2":
             raise ValueError(f"it is a {found.model_type} model")
-        gpt = GPT2Model.from_pretrained(
+        gpt, loaded = GPT2Model.from_pretrained(  # pyright: ignore[reportGeneralTypeIssues]
             config.name,
             dtype=torch.float32,
             attn_implementation=attention_implementation(),
+            output_loading_info=True,
             **_dropout(config),
         )
-    except (OSError, ValueError) as error:
+        _check_whole(loaded)
+    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
         raise ConfigError(
             f"backbone.name = {config.name!r}: no GPT-2 checkpoint could be loaded ({error}). Give "
-            f"a local folder, a hub name, or one of {', '.join(FROM_SCRATCH)}."
+            "a local folder whose config.json and weights belong together, a hub name, or one of "
+            f"{', '.join(FROM_SCRATCH)}."
         ) from error
-    positions = gpt.config.n_positions
+    _check_positions(config, gpt.config.n_positions)
+    return gpt
+
+
+def _check_whole(loaded: Mapping[str, Any]) -> None:
+    """Raise ValueError where weights of the network are not in the checkpoint."""
+    missing = sorted(loaded["missing_keys"])
+    if missing:
+        raise ValueError(
+            f"its config.json describes {len(missing)} weights that it lacks, such as {missing[0]}"
+        )
+
+
+def _check_positions(config: BackboneConfig, positions: int) -> None:
     check(
         config.max_tokens <= positions,
         f"backbone.max_tokens = {config.max_tokens}: the checkpoint {config.name!r} reads "
         f"{positions} tokens at most; set backbone.max_tokens={positions} or less",
     )
-    return gpt
 
 
 @torch.no_grad()

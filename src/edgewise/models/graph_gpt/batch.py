@@ -28,6 +28,13 @@ class Distances(Protocol):
         """
         ...
 
+    def in_histories(self, nodes: np.ndarray, readers: np.ndarray) -> np.ndarray:
+        """The same of prompts that tell one user's history each, whose items are that reader's.
+
+        ``readers``, ``int64[B]``, holds -1 for people who are not in the data.
+        """
+        ...
+
 
 @dataclass(frozen=True)
 class PromptBatch:
@@ -45,6 +52,8 @@ class PromptBatch:
             without.
         positives: (row, item) of the multinomial likelihood at each row's last token,
             ``int64[M, 2]``, in place of ``targets``, or None.
+        targets_per_row: of the whole batch that this one may be a process's part of, so that the
+            losses of all parts, weighed by their rows, add up to the whole batch's; None = its own.
     """
 
     input_ids: torch.Tensor
@@ -54,6 +63,7 @@ class PromptBatch:
     space: TargetSpace
     distance: torch.Tensor | None = None
     positives: torch.Tensor | None = None
+    targets_per_row: float | None = None
 
     def __len__(self) -> int:
         return len(self.input_ids)
@@ -75,7 +85,9 @@ def assemble(
     *,
     space: TargetSpace = "items",
     distances: Distances | None = None,
+    readers: np.ndarray | None = None,
     positives: np.ndarray | None = None,
+    targets_per_row: float | None = None,
 ) -> PromptBatch:
     """Pad prompts to one length and look up nodes and distances.
 
@@ -86,7 +98,10 @@ def assemble(
             nothing.
         space: what the targets are.
         distances: of the train graph; None where attention does without.
+        readers: whose history each row tells, -1 for people who are not in the data,
+            ``int64[B]``; None = the rows tell something else.
         positives: (row, item) pairs, ``int64[M, 2]``.
+        targets_per_row: of the whole batch, where this may be a part of one.
     """
     input_ids = padded(prompts, tokens.pad_token)
     lengths = np.array([len(prompt) for prompt in prompts])
@@ -99,9 +114,20 @@ def assemble(
         torch.from_numpy(node),
         torch.from_numpy(wanted),
         space,
-        None if distances is None else torch.from_numpy(distances.among(node)),
+        _lengths(distances, node, readers),
         None if positives is None else torch.from_numpy(np.asarray(positives, dtype=np.int64)),
+        targets_per_row,
     )
+
+
+def _lengths(
+    distances: Distances | None, node: np.ndarray, readers: np.ndarray | None
+) -> torch.Tensor | None:
+    if distances is None:
+        return None
+    if readers is None:
+        return torch.from_numpy(distances.among(node))
+    return torch.from_numpy(distances.in_histories(node, np.asarray(readers, dtype=np.int64)))
 
 
 def padded(rows: Sequence[np.ndarray], filler: int) -> np.ndarray:

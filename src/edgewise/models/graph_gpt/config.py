@@ -3,13 +3,25 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, get_args, get_origin, get_type_hints
 
-from edgewise.configuration import check
+from edgewise.configuration import check, nearest
 from edgewise.training.config import TrainingConfig
 
 Stage = Literal["content", "events", "predictive", "sequence"]
 RECOMMENDING: tuple[Stage, ...] = ("events", "predictive", "sequence")
+
+
+def check_choices(section: object, name: str) -> None:
+    """Refuse a value that a ``Literal`` of the section does not list; the nearest is named."""
+    for key, hint in get_type_hints(type(section)).items():
+        if get_origin(hint) is Literal:
+            check_choice(f"{name}.{key}", getattr(section, key), get_args(hint))
+
+
+def check_choice(path: str, value: object, choices: tuple[str, ...]) -> None:
+    """Refuse a value that is not among the choices; the nearest is named."""
+    check(value in choices, f"{path} = {value!r}.{nearest(str(value), choices)}")
 
 
 @dataclass(frozen=True)
@@ -22,8 +34,8 @@ class BackboneConfig:
             (``openai-community/gpt2``), with its own tokenizer.
         vocab_size: sub-words of a trained tokenizer.
         dropout: of embeddings and of every layer's outputs.
-        attention_dropout: of attention weights; None = the same as ``dropout``. On a CPU the fused
-            attention kernel only serves 0.
+        attention_dropout: of attention weights; None = the same as ``dropout``. 0 saves a draw for
+            every pair of tokens in every layer and head.
         init_std: standard deviation of the random weights, and of the user and item embeddings.
         max_tokens: the longest input; longer prompts keep the newest history.
     """
@@ -50,6 +62,9 @@ class AttentionConfig:
         connection: whether R_conn = 1 is added for pairs that an edge joins (Eq. 2).
         gates: learn a factor of R for each layer and head, starting at 1, which is the paper's
             model. Beyond the paper.
+        own_edges: whether a user's own edges are paths between the items of that user's history
+            (the paper), which makes P = 2 for all of them. False, beyond the paper: P = 2 where
+            another user took both, and 4 elsewhere.
     """
 
     kind: Literal["graph", "meaningless", "none"] = "graph"
@@ -58,6 +73,10 @@ class AttentionConfig:
     max_path: int = 5
     connection: bool = True
     gates: bool = False
+    own_edges: bool = True
+
+    def __post_init__(self) -> None:
+        check_choices(self, "attention")
 
 
 @dataclass(frozen=True)
@@ -69,8 +88,8 @@ class HistoryConfig:
             sequence stage always reads in order of time.
         max_items: items of a prompt at most, the newest ones where there is an order.
         user_token: whether the user's own token stands before a time-ordered history.
-        unknown_user_rate: share of the sequence stage's examples without the user's token, so that
-            people not in the data can be answered.
+        unknown_user_rate: share of the examples without the user's token, in every stage that
+            recommends, so that people not in the data can be answered. Beyond the paper.
         mask_rate: share of the history left out at random in the predictive stage (Section 3.4).
         targets: of the predictive stage: ``all`` train items (the paper) or those ``masked`` out.
     """
@@ -81,6 +100,9 @@ class HistoryConfig:
     unknown_user_rate: float = 0.1
     mask_rate: float = 0.2
     targets: Literal["all", "masked"] = "all"
+
+    def __post_init__(self) -> None:
+        check_choices(self, "history")
 
 
 @dataclass(frozen=True)
@@ -169,6 +191,8 @@ class GraphGPTConfig:
         self._check_prompts()
 
     def _check_stages(self) -> None:
+        for stage in self.stages:
+            check_choice("stages", stage, get_args(Stage))
         check(len(self.stages) > 0, "stages is empty: name at least one")
         check(len(set(self.stages)) == len(self.stages), "stages names a stage twice")
         check(

@@ -2,21 +2,48 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from edgewise.data.interactions import Histories, Interactions
 from edgewise.graph.bipartite import BipartiteGraph
 from edgewise.graph.distance import DistanceIndex
 from edgewise.models.graph_gpt.config import AttentionConfig
+from edgewise.models.graph_gpt.history_paths import OtherTakers, history_lengths
 
 
-def build_distances(
-    config: AttentionConfig, train: Histories, num_items: int
-) -> DistanceIndex | None:
+@dataclass(frozen=True, eq=False)
+class TrainGraph:
+    """P between the nodes of prompts, see :class:`~edgewise.models.graph_gpt.batch.Distances`.
+
+    Attributes:
+        index: exact lengths in the train graph.
+        num_users: U.
+        others: where a reader's own edges do not join the items of a history; else None.
+    """
+
+    index: DistanceIndex
+    num_users: int
+    others: OtherTakers | None = None
+
+    def among(self, nodes: np.ndarray) -> np.ndarray:
+        """Of any prompt, by the train graph."""
+        return self.index.among(nodes)
+
+    def in_histories(self, nodes: np.ndarray, readers: np.ndarray) -> np.ndarray:
+        """Of prompts that tell a reader's history."""
+        lengths = history_lengths(nodes, self.num_users, self.index.cutoff)
+        if self.others is not None:
+            self.others.part(lengths, nodes, readers, self.num_users, self.index.cutoff)
+        return lengths
+
+
+def build_distances(config: AttentionConfig, train: Histories, num_items: int) -> TrainGraph | None:
     """Index the shortest paths between users and items; None where attention does without.
 
     Args:
-        config: kind, and the longest path that is followed.
+        config: kind, the longest path that is followed, and whether readers' own edges count.
         train: each user's train items; no held-out row.
         num_items: I.
     """
@@ -26,4 +53,6 @@ def build_distances(
     graph = BipartiteGraph.from_interactions(
         Interactions(users, train.items), len(train), num_items
     )
-    return DistanceIndex.build(graph, cutoff=config.max_path)
+    index = DistanceIndex.build(graph, cutoff=config.max_path)
+    others = None if config.own_edges else OtherTakers.of(train, num_items)
+    return TrainGraph(index, len(train), others)

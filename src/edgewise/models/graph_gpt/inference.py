@@ -40,12 +40,17 @@ class Inference:
         return self.model.gpt.wte.weight.device
 
     def rank(
-        self, prompts: Sequence[np.ndarray], seen: Sequence[np.ndarray], k: int
+        self,
+        prompts: Sequence[np.ndarray],
+        readers: np.ndarray,
+        seen: Sequence[np.ndarray],
+        k: int,
     ) -> tuple[list[np.ndarray], list[np.ndarray]]:
         """The k likeliest items that were not seen (Eq. 7): one pass scores all items.
 
         Args:
             prompts: tokens of each.
+            readers: whose history each tells, -1 for people who are not in the data, ``int64[n]``.
             seen: items of each that are not to be found.
             k: items each; fewer only where fewer are unseen.
 
@@ -54,7 +59,7 @@ class Inference:
         """
         items: list[np.ndarray] = [np.empty(0, np.int64)] * len(prompts)
         scores: list[np.ndarray] = [np.empty(0, np.float32)] * len(prompts)
-        for rows, likelihood in self.likelihoods(prompts):
+        for rows, likelihood in self.likelihoods(prompts, readers):
             chunk = [np.asarray(seen[row], dtype=np.int64) for row in rows]
             places = np.repeat(np.arange(len(chunk)), [len(row) for row in chunk])
             likelihood[places, np.concatenate(chunk)] = -torch.inf
@@ -64,10 +69,12 @@ class Inference:
                 items[row], scores[row] = numbers[exists].numpy(), values[exists].numpy()
         return items, scores
 
-    def score(self, prompts: Sequence[np.ndarray], lists: Sequence[np.ndarray]) -> np.ndarray:
+    def score(
+        self, prompts: Sequence[np.ndarray], readers: np.ndarray, lists: Sequence[np.ndarray]
+    ) -> np.ndarray:
         """The log-likelihood of every item of each prompt's list, ``float32[total]``."""
         scores: list[np.ndarray] = [np.empty(0, np.float32)] * len(prompts)
-        for rows, likelihood in self.likelihoods(prompts):
+        for rows, likelihood in self.likelihoods(prompts, readers):
             for place, row in enumerate(rows):
                 wanted = torch.as_tensor(np.asarray(lists[row], dtype=np.int64))
                 scores[row] = likelihood[place, wanted.to(self.device)].cpu().numpy()
@@ -75,7 +82,7 @@ class Inference:
 
     @torch.no_grad()
     def likelihoods(
-        self, prompts: Sequence[np.ndarray]
+        self, prompts: Sequence[np.ndarray], readers: np.ndarray
     ) -> Iterator[tuple[np.ndarray, torch.Tensor]]:
         """Log-likelihoods of all items after each prompt, prompts of similar length together.
 
@@ -87,7 +94,8 @@ class Inference:
         most = max(1, _SCORES_AT_ONCE // max(1, self.tokens.num_items))
         for part in bounded_parts(lengths[order], _PAIRS_AT_ONCE, most):
             rows = order[part]
-            batch = assemble(self.tokens, [prompts[r] for r in rows], distances=self.distances)
+            chosen = [prompts[row] for row in rows]
+            batch = assemble(self.tokens, chosen, distances=self.distances, readers=readers[rows])
             states = self.model.last_hidden(batch.to(self.device))
             yield rows, self.model.item_logits(states).float().log_softmax(-1)
 
@@ -107,22 +115,31 @@ class Inference:
     def _written(self, prompts: Sequence[np.ndarray], config: DecodingConfig) -> list[list[int]]:
         batch = assemble(self.tokens, prompts, distances=self.distances).to(self.device)
         states, past = self.model.read(batch.input_ids, self.model.mask(batch), keep=True)
-        present, written = batch.attention_mask, []
+        present, written = batch.attention_mask, batch.input_ids[:, :0]
         for length in range(config.explanation_tokens):
             logits = self.model.text_logits(states[:, -1]).float()
             logits[:, self._never(may_end=length >= config.min_explanation_tokens)] = -torch.inf
+            logits[self._blank_again(written)] = -torch.inf
             token = logits.argmax(-1, keepdim=True)
-            written.append(token)
+            written = torch.cat([written, token], 1)
+            if (written == self.tokens.end_token).any(1).all():
+                break
             # A word has no place in the graph: it looks at all tokens before it with R = 0.
             present = torch.cat([present, torch.ones_like(token)], 1)
             states, past = self.model.read(
                 token, attention_mask(present, None)[:, :, -1:], past, keep=True
             )
-        return [self._up_to_end(row) for row in torch.cat(written, 1).tolist()] if written else []
+        return [self._up_to_end(row) for row in written.tolist()]
 
     def _never(self, may_end: bool) -> list[int]:
         end, pad = self.tokens.end_token, self.tokens.pad_token
         return [pad] * (pad != end) + [end] * (not may_end)
+
+    def _blank_again(self, written: torch.Tensor) -> torch.Tensor:
+        """White space after white space, which could go on for ever, ``bool[B, T]``."""
+        blank = torch.from_numpy(self.tokens.blank_tokens).to(written.device)
+        last = written[:, -1:]
+        return blank[last].any(1)[:, None] & blank
 
     def _up_to_end(self, row: list[int]) -> list[int]:
         end = self.tokens.end_token

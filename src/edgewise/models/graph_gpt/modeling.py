@@ -141,9 +141,14 @@ class GraphGPTModel(nn.Module):
         wanted = batch.targets != IGNORED
         states = self.hidden(batch)[wanted]
         if batch.space == "text":
-            return F.cross_entropy(self.text_logits(states), batch.targets[wanted])
-        items = self.gpt.wte.weight[self.first_item :]
-        return item_cross_entropy(states, items, batch.targets[wanted])
+            loss = F.cross_entropy(self.text_logits(states), batch.targets[wanted])
+        else:
+            items = self.gpt.wte.weight[self.first_item :]
+            loss = item_cross_entropy(states, items, batch.targets[wanted])
+        if batch.targets_per_row is None:
+            return loss
+        # Parts of a batch are weighed by their rows, but may have more or fewer targets a row.
+        return loss * (len(states) / (len(batch) * batch.targets_per_row))
 
     def _multinomial_loss(self, batch: PromptBatch, positives: torch.Tensor) -> torch.Tensor:
         """Eq. 6: minus the log-likelihood of a row's positives, summed, averaged over rows."""
@@ -153,10 +158,11 @@ class GraphGPTModel(nn.Module):
     def hold_on_to_content(self) -> None:
         """Keep the users' and items' embeddings as they are now as an anchor.
 
-        The release trains two GPT-2s in turn, one on texts and one on interactions, each with its
-        own embeddings of users and items, and adds lambda_V times the squared distance between the
-        two to either loss. Here one model learns the stages one after the other: what the content
-        stage made of the embeddings is kept, and the later stages are pulled towards it.
+        The release has one GPT-2 with two sets of user and item embeddings, one for texts and one
+        for interactions, which it trains in turn, adding lambda_V times the squared distance
+        between the two sets to either loss. Here there is one set, and the stages follow each
+        other: what the content stage made of it is kept, and the later stages are pulled towards
+        that.
         """
         if self.content_weight > 0:
             self.anchor = self.gpt.wte.weight[self.num_text :].detach().clone()

@@ -39,6 +39,7 @@ class HistoryWriter:
         max_items: of a prompt; the newest are kept.
         max_tokens: of a prompt, likewise.
         with_user: whether the user's own token is written.
+        as_set: whether histories were learned as sets: distinct items in no order.
     """
 
     tokens: TokenSpace
@@ -46,6 +47,7 @@ class HistoryWriter:
     max_items: int
     max_tokens: int
     with_user: bool
+    as_set: bool = False
 
     @classmethod
     def of(
@@ -54,7 +56,10 @@ class HistoryWriter:
         """As the last of the trained stages that recommend wants it."""
         stage = recommending_stage(stages)
         named = names_users(config, stage)
-        return cls(tokens, stage, config.history.max_items, config.backbone.max_tokens, named)
+        as_set = config.history.order == "set" and stage != "sequence"
+        return cls(
+            tokens, stage, config.history.max_items, config.backbone.max_tokens, named, as_set
+        )
 
     @cached_property
     def room(self) -> int:
@@ -74,12 +79,18 @@ class HistoryWriter:
         return prompt(user, np.asarray(items, dtype=np.int64), self.tokens)
 
     def prompts(self, users: np.ndarray, histories: Sequence[np.ndarray]) -> list[np.ndarray]:
-        """A prompt of each user's newest items."""
+        """A prompt of each user's newest items.
+
+        Where histories are sets, each item is written once, by rising number: the answer does not
+        depend on the order in which they were given.
+        """
+        if self.as_set:
+            histories = [distinct(items) for items in histories]
         self._warn_of_cuts(histories)
-        return [
-            self.write(int(user), items[-self.room :])
-            for user, items in zip(users, histories, strict=True)
-        ]
+        newest = [items[-self.room :] for items in histories]
+        if self.as_set:
+            newest = [np.sort(items) for items in newest]
+        return [self.write(int(u), items) for u, items in zip(users, newest, strict=True)]
 
     def _warn_of_cuts(self, histories: Sequence[np.ndarray]) -> None:
         longest = max((len(items) for items in histories), default=0)
@@ -89,3 +100,9 @@ class HistoryWriter:
                 f"{self.max_tokens}: the newest {self.room} items are read",
                 stacklevel=4,
             )
+
+
+def distinct(items: np.ndarray) -> np.ndarray:
+    """Each item once, where it stood last."""
+    backwards = np.asarray(items)[::-1]
+    return backwards[np.sort(np.unique(backwards, return_index=True)[1])][::-1]

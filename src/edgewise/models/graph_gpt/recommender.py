@@ -40,8 +40,8 @@ from edgewise.training.progress import Progress
 class GraphGPT:
     """Recommends by a GPT-2 whose attention is biased by the user-item graph.
 
-    Paper: "Leveraging LLM and graphs for generative recommendation", whose authors call their code
-    LLM4REC; see docs/ideas.md.
+    Paper: "LLM-Enhanced User-Item Interactions: Leveraging Edge Information for Optimized
+    Recommendations", whose authors call their code LLM4REC; see docs/graph-attention.md.
 
     Example:
         >>> model = GraphGPT.from_preset("tiny").fit(split)        # doctest: +SKIP
@@ -165,7 +165,7 @@ class GraphGPT:
     def recommend_new(self, histories: Sequence[np.ndarray], k: int = 10) -> Recommendations:
         """The k likeliest items of people who are not in the data, from the items they have.
 
-        Their prompts hold no user's token; R of their items is that of the train graph.
+        Their prompts hold no user's token; the items they have count as edges, as train items do.
         ``user_index`` counts the histories.
 
         Raises:
@@ -203,7 +203,7 @@ class GraphGPT:
         else:
             users, rows = np.full(len(candidates), NOBODY), self._histories_of_new(new_users)
         lists = [candidates[row] for row in range(len(candidates))]
-        return self._inference.score(self._writer.prompts(users, rows), lists)
+        return self._inference.score(self._writer.prompts(users, rows), users, lists)
 
     def explain(self, pairs: Sequence[tuple[int, int]]) -> list[str]:
         """Why each user may like each item, in the words that the content stage learned.
@@ -239,7 +239,8 @@ class GraphGPT:
         """The k best items of each prompt; ``users`` are written, ``names`` stand in the result."""
         check(k >= 1, f"k = {k}: must be 1 or more")
         prompts = self._writer.prompts(users, histories)
-        return Recommendations.from_lists(names, *self._inference.rank(prompts, histories, k))
+        found = self._inference.rank(prompts, users, histories, k)
+        return Recommendations.from_lists(names, *found)
 
     def _histories_of(self, users: np.ndarray, histories: Histories | None) -> list[np.ndarray]:
         known = self.histories if histories is None else histories

@@ -138,9 +138,12 @@ class SequenceData:
         rng = np.random.default_rng((self.seed, _STREAM, step, 1))
         unknown = rng.random(len(rows)) < self.unknown_user_rate
         mine = part if len(rows[part]) else slice(None)
-        return self._training_batch(rows[mine], unknown[mine])
+        targets_per_row = float(self.windows.num_targets[rows].mean())
+        return self._training_batch(rows[mine], unknown[mine], targets_per_row)
 
-    def _training_batch(self, rows: np.ndarray, unknown: np.ndarray) -> PromptBatch:
+    def _training_batch(
+        self, rows: np.ndarray, unknown: np.ndarray, targets_per_row: float
+    ) -> PromptBatch:
         prompts, targets = [], []
         for user, first, last, hide in zip(*(c[rows] for c in self.windows), unknown, strict=True):
             items = self.histories[user]
@@ -150,7 +153,14 @@ class SequenceData:
             row = np.full(len(prompts[-1]), IGNORED)
             row[len(row) - (last - first) :] = items[first:last]
             targets.append(row)
-        return assemble(self.writer.tokens, prompts, targets, distances=self.distances)
+        return assemble(
+            self.writer.tokens,
+            prompts,
+            targets,
+            distances=self.distances,
+            readers=self.windows.user[rows],
+            targets_per_row=targets_per_row,
+        )
 
     def validation(self) -> Mapping[str, Sequence[PromptBatch]]:
         """The item after each of up to 1,000 train histories, at its last position."""
@@ -171,7 +181,8 @@ class SequenceData:
         targets = [np.full(len(prompt), IGNORED) for prompt in prompts]
         for row, item in zip(targets, items, strict=True):
             row[-1] = item
-        return assemble(self.writer.tokens, prompts, targets, distances=self.distances)
+        tokens = self.writer.tokens
+        return assemble(tokens, prompts, targets, distances=self.distances, readers=users)
 
 
 def build_sequence(
@@ -185,12 +196,9 @@ def build_sequence(
         tokens: numbers of words, users and items.
         distances: of the train graph, or None.
     """
-    name = split.dataset.name
     if not len(split.train):
-        _log.warning("%s has no train rows: the sequence stage is left out", name)
+        _log.warning("%s has no train rows: the sequence stage is left out", split.dataset.name)
         return None
-    if split.train.timestamp is None:
-        _log.warning("%s has no timestamps: the order of its rows is taken for time's", name)
     writer = HistoryWriter.of(config, tokens, ("sequence",))
     held_out = np.stack([split.valid.user_index, split.valid.item_index], axis=1)
     return SequenceData(

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from edgewise.errors import ConfigError
+
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
@@ -47,14 +49,30 @@ class TokenSpace:
 
     @cached_property
     def end_token(self) -> int:
-        """Ends a text."""
-        return _number(self.tokenizer.eos_token_id)
+        """Ends a text.
+
+        Raises:
+            ConfigError: the tokenizer has none.
+        """
+        end = self.tokenizer.eos_token_id
+        if end is None:
+            raise ConfigError(
+                f"the tokenizer {self.tokenizer.name_or_path!r} has no end token, with which "
+                'texts are closed: name one as "eos_token" in its tokenizer_config.json'
+            )
+        return _number(end)
 
     @cached_property
     def pad_token(self) -> int:
         """Fills short rows; the end token where a tokenizer, such as GPT-2's, has none."""
         pad = self.tokenizer.pad_token_id
         return self.end_token if pad is None else _number(pad)
+
+    @cached_property
+    def blank_tokens(self) -> np.ndarray:
+        """Which text tokens are white space alone, ``bool[T]``."""
+        words = self.tokenizer.batch_decode([[token] for token in range(self.num_text)])
+        return np.array([not str(word).strip() for word in words], dtype=bool)
 
     def user_token(self, user_index: int | np.ndarray):
         """The token of a user, or of each user of an array."""
@@ -86,9 +104,14 @@ def corpus_of(split: Split, wordings: Sequence[str]) -> Iterator[str]:
     """The texts a tokenizer may learn from: wordings, item texts, and reviews of train rows.
 
     Wordings stand in every prompt: they are counted often, so that each word becomes one token.
+    Every other text follows a colon or a comma, and is learned with the space before it.
     """
     for _ in range(_WORDING_COUNT):
         yield from wordings
+    yield from (f" {text}" for text in _texts(split) if text)
+
+
+def _texts(split: Split) -> Iterator[str | None]:
     catalog = split.dataset.catalog
     yield from catalog.title
     yield from catalog.brand

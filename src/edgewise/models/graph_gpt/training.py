@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
 from collections.abc import Mapping
@@ -18,6 +19,8 @@ from edgewise.models.graph_gpt.stages import build_stage
 from edgewise.models.graph_gpt.tokens import TokenSpace
 from edgewise.training.loop import TrainingData, train
 from edgewise.training.progress import Progress
+
+_log = logging.getLogger("edgewise")
 
 
 def build_stages(
@@ -36,12 +39,26 @@ def build_stages(
             data = build_stage(stage, config, split, tokens, distances)
         if data is not None:
             stages[stage] = data
+    _say_what_is_missing(config, split, stages)
     if not any(stage in RECOMMENDING for stage in stages):
         raise DataError(
             f"data set {split.dataset.name!r} has no train rows for the stages "
             f"{', '.join(config.stages)}: nothing to learn recommending from"
         )
     return stages
+
+
+def _say_what_is_missing(
+    config: GraphGPTConfig, split: Split, stages: Mapping[Stage, TrainingData]
+) -> None:
+    name = split.dataset.name
+    in_time = config.history.order == "time" or "sequence" in stages
+    if stages and in_time and split.train.timestamp is None:
+        _log.warning("%s has no timestamps: the order of its rows is taken for time's", name)
+    if config.content_weight > 0 and "content" not in stages:
+        _log.warning(
+            "%s has no content: content_weight = %g is without effect", name, config.content_weight
+        )
 
 
 def train_stages(

@@ -16,22 +16,24 @@ from edgewise.data.split import Split
 from edgewise.data.splitting import leave_one_out, ratio_split
 from edgewise.data.synthetic import make_demo_shop
 from edgewise.data.vocabulary import Vocabulary
-from edgewise.graph.bipartite import BipartiteGraph
-from edgewise.graph.distance import DistanceIndex
 from edgewise.models.graph_gpt.batch import PromptBatch
-from edgewise.models.graph_gpt.config import GraphGPTConfig
+from edgewise.models.graph_gpt.config import AttentionConfig, GraphGPTConfig
+from edgewise.models.graph_gpt.graph import TrainGraph, build_distances
 from edgewise.models.graph_gpt.stages import build_stage
 from edgewise.models.graph_gpt.tokens import TokenSpace, corpus_of, train_text_tokenizer
 from edgewise.models.graph_gpt.wordings import WORDINGS
 
-SMALL = ("training.content.batch_size=16", "training.events.batch_size=16")
+SMALL = (
+    "history.unknown_user_rate=0.0",
+    "training.content.batch_size=16",
+    "training.events.batch_size=16",
+    "training.predictive.batch_size=16",
+)
 ALL = slice(None)
 
 
 def config_of(*overrides: str) -> GraphGPTConfig:
-    return with_overrides(
-        GraphGPTConfig(), [*SMALL, "training.predictive.batch_size=16", *overrides]
-    )
+    return with_overrides(GraphGPTConfig(), [*SMALL, *overrides])
 
 
 def token_space(split: Split) -> TokenSpace:
@@ -39,9 +41,11 @@ def token_space(split: Split) -> TokenSpace:
     return TokenSpace(tokenizer, split.dataset.num_users, split.dataset.num_items)
 
 
-def distances_of(split: Split) -> DistanceIndex:
-    users, items = split.dataset.num_users, split.dataset.num_items
-    return DistanceIndex.build(BipartiteGraph.from_interactions(split.train, users, items))
+def distances_of(split: Split) -> TrainGraph:
+    histories = split.known_before("valid")
+    found = build_distances(AttentionConfig(), histories, split.dataset.num_items)
+    assert found is not None
+    return found
 
 
 def stage(name: str, split: Split, *overrides: str, tokens: TokenSpace | None = None):

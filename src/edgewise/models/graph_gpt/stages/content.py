@@ -56,8 +56,9 @@ class ContentData:
         epoch, group, rows = self.schedule.at(step)
         mine = share_of(rows, part)
         if group == _TEXTS or self.events is None:
-            return self.prompts.batch(mine, epoch)
-        return self.events.training(self.people[mine], epoch)
+            return self.prompts.batch(mine, epoch, self.prompts.targets_per_row(rows))
+        per_row = self.events.targets_per_row(self.people[rows])
+        return self.events.training(self.people[mine], epoch, per_row)
 
     def validation(self) -> Mapping[str, Sequence[PromptBatch]]:
         """Reasons for buying from validation rows, else item texts kept out of training."""

@@ -51,19 +51,37 @@ class ContentPrompts:
         """Tokens of every prompt with its answer, ``int64[N]``."""
         fixed = np.array([phrase.num_fixed for phrase in self.phrases])[self.kind]
         windows = self.lists.windows
-        answer = np.concatenate([np.arange(len(self.user)), len(self.user) + windows[:, 0]])
         listed = np.concatenate([np.zeros(len(self.user), np.int64), windows[:, 2] - windows[:, 1]])
-        return fixed + listed + self.answers.lengths[answer]
+        return fixed + listed + self.num_targets
 
-    def batch(self, rows: np.ndarray, epoch: int) -> PromptBatch:
-        """Some prompts with their answers as targets."""
+    @cached_property
+    def num_targets(self) -> np.ndarray:
+        """Tokens of every prompt's answer, ``int64[N]``."""
+        shared = len(self.user) + self.lists.windows[:, 0]
+        return self.answers.lengths[np.concatenate([np.arange(len(self.user)), shared])]
+
+    def targets_per_row(self, rows: np.ndarray) -> float:
+        """Tokens of some prompts' answers, on average."""
+        return float(self.num_targets[rows].mean())
+
+    def batch(
+        self, rows: np.ndarray, epoch: int, targets_per_row: float | None = None
+    ) -> PromptBatch:
+        """Some prompts, or a process's part of them, with their answers as targets."""
         written = [self._written(row, epoch) for row in rows.tolist()]
         prompts = [np.concatenate([prompt, answer[:-1]]) for prompt, answer in written]
         targets = [
             np.concatenate([np.full(len(prompt) - 1, IGNORED), answer])
             for prompt, answer in written
         ]
-        return assemble(self.tokens, prompts, targets, space="text", distances=self.distances)
+        return assemble(
+            self.tokens,
+            prompts,
+            targets,
+            space="text",
+            distances=self.distances,
+            targets_per_row=targets_per_row,
+        )
 
     def _written(self, row: int, epoch: int) -> tuple[np.ndarray, np.ndarray]:
         phrase, num_texts = self.phrases[self.kind[row]], len(self.user)

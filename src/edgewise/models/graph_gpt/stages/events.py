@@ -16,6 +16,7 @@ from edgewise.models.graph_gpt.stages.histories import (
     positive_pairs,
     prompt_histories,
 )
+from edgewise.models.graph_gpt.stages.naming import Naming
 from edgewise.models.graph_gpt.stages.ragged import Ragged
 from edgewise.models.graph_gpt.stages.schedule import Stream
 from edgewise.models.graph_gpt.stages.user_data import UserData, user_data
@@ -30,13 +31,13 @@ class EventPrompts:
 
     Attributes:
         histories: train items.
-        with_user: whether the user's token leads the prompt.
+        naming: whose prompts begin with the user's token.
         tokens: numbers of users and items.
         distances: of the train graph, or None.
     """
 
     histories: PromptHistories
-    with_user: bool
+    naming: Naming
     tokens: TokenSpace
     distances: Distances | None
 
@@ -52,40 +53,55 @@ class EventPrompts:
         """From train rows, as the configuration orders and cuts them."""
         room = Phrase.of(EVENTS, tokens).room(config.backbone.max_tokens, needed=1)
         histories = prompt_histories(split, config.history, room, config.seed, stream)
-        return cls(histories, names_user(config), tokens, distances)
+        return cls(histories, Naming.of(config, stream), tokens, distances)
 
     @property
     def users(self) -> np.ndarray:
         """Those with a train row, ``int64[n]``."""
         return np.flatnonzero(self.histories.lengths)
 
-    def training(self, users: np.ndarray, epoch: int) -> PromptBatch:
+    def training(
+        self, users: np.ndarray, epoch: int, targets_per_row: float | None = None
+    ) -> PromptBatch:
         """Each item is a target where the prompt has come to the one before it."""
         histories = self.histories.read(users, epoch).rows()
-        prompts = self._prompts(users, [items[:-1] for items in histories])
+        named = self.naming.training(users, epoch)
+        prompts = self._prompts(named, [items[:-1] for items in histories])
         targets = [
             _right_aligned(items, len(prompt))
             for items, prompt in zip(histories, prompts, strict=True)
         ]
-        return assemble(self.tokens, prompts, targets, distances=self.distances)
+        return assemble(
+            self.tokens,
+            prompts,
+            targets,
+            distances=self.distances,
+            readers=users,
+            targets_per_row=targets_per_row,
+        )
+
+    def targets_per_row(self, users: np.ndarray) -> float:
+        """Positions with a target in training prompts, on average."""
+        return float(self.histories.lengths[users].mean())
 
     def validation(self, users: np.ndarray, held_out: Ragged) -> PromptBatch:
         """Whole histories, after which the held-out items are to come next."""
-        prompts = self._prompts(users, self.histories.read(users, VALIDATION_EPOCH).rows())
-        pairs = positive_pairs(held_out)
-        return assemble(self.tokens, prompts, distances=self.distances, positives=pairs)
+        histories = self.histories.read(users, VALIDATION_EPOCH).rows()
+        return assemble(
+            self.tokens,
+            self._prompts(self.naming.validation(users), histories),
+            distances=self.distances,
+            readers=users,
+            positives=positive_pairs(held_out),
+        )
 
-    def _prompts(self, users: np.ndarray, histories: Sequence[np.ndarray]) -> list[np.ndarray]:
-        named = users.tolist() if self.with_user else [None] * len(users)
+    def _prompts(
+        self, named: Sequence[int | None], histories: Sequence[np.ndarray]
+    ) -> list[np.ndarray]:
         return [
             event_prompt(user, items, self.tokens)
             for user, items in zip(named, histories, strict=True)
         ]
-
-
-def names_user(config: GraphGPTConfig) -> bool:
-    """Whether prompts name the user: always for sets, by choice for time-ordered histories."""
-    return config.history.order == "set" or config.history.user_token
 
 
 def _right_aligned(items: np.ndarray, length: int) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,7 +10,6 @@ import numpy as np
 from edgewise.data.split import Split
 from edgewise.models.graph_gpt.batch import Distances, PromptBatch, assemble
 from edgewise.models.graph_gpt.config import GraphGPTConfig
-from edgewise.models.graph_gpt.stages.events import names_user
 from edgewise.models.graph_gpt.stages.histories import (
     VALIDATION_EPOCH,
     PromptHistories,
@@ -18,6 +18,7 @@ from edgewise.models.graph_gpt.stages.histories import (
     prompt_histories,
     train_items,
 )
+from edgewise.models.graph_gpt.stages.naming import Naming
 from edgewise.models.graph_gpt.stages.ragged import Ragged
 from edgewise.models.graph_gpt.stages.schedule import Stream
 from edgewise.models.graph_gpt.stages.user_data import UserData, user_data
@@ -34,7 +35,7 @@ class PredictivePrompts:
         histories: train items as prompts read them.
         all_items: every distinct train item of each user, the targets; None = those left out.
         mask_rate: share of the items left out.
-        with_user: whether prompts name the user.
+        naming: which prompts name the user.
         tokens: numbers of users and items.
         distances: of the train graph, or None.
     """
@@ -42,7 +43,7 @@ class PredictivePrompts:
     histories: PromptHistories
     all_items: Ragged | None
     mask_rate: float
-    with_user: bool
+    naming: Naming
     tokens: TokenSpace
     distances: Distances | None
 
@@ -51,17 +52,23 @@ class PredictivePrompts:
         """Those with a target: two items where one of them is to be left out, ``int64[n]``."""
         return np.flatnonzero(self.histories.lengths >= (2 if self.all_items is None else 1))
 
-    def training(self, users: np.ndarray, epoch: int) -> PromptBatch:
+    def targets_per_row(self, users: np.ndarray) -> None:
+        """Of no use: the loss is a mean over rows."""
+
+    def training(
+        self, users: np.ndarray, epoch: int, targets_per_row: float | None = None
+    ) -> PromptBatch:
         """Histories with a part left out; the targets are all items, or that part."""
         items = self.histories.read(users, epoch)
         left_out = self._left_out(users, items, epoch)
         hidden = items.keep(left_out)
         wanted = hidden if self.all_items is None else self.all_items.take(users)
-        return self._batch(users, items.keep(~left_out), wanted)
+        return self._batch(users, self.naming.training(users, epoch), items.keep(~left_out), wanted)
 
     def validation(self, users: np.ndarray, held_out: Ragged) -> PromptBatch:
         """Whole histories, after which the held-out items are the targets."""
-        return self._batch(users, self.histories.read(users, VALIDATION_EPOCH), held_out)
+        items = self.histories.read(users, VALIDATION_EPOCH)
+        return self._batch(users, self.naming.validation(users), items, held_out)
 
     def _left_out(self, users: np.ndarray, items: Ragged, epoch: int) -> np.ndarray:
         """Marks the share of each row that is left out, ``bool[values]``."""
@@ -74,14 +81,17 @@ class PredictivePrompts:
         marked[items.ranked(draw)] = first
         return marked
 
-    def _batch(self, users: np.ndarray, items: Ragged, wanted: Ragged) -> PromptBatch:
-        named = users.tolist() if self.with_user else [None] * len(users)
+    def _batch(
+        self, users: np.ndarray, named: Sequence[int | None], items: Ragged, wanted: Ragged
+    ) -> PromptBatch:
         prompts = [
             predictive_prompt(user, row, self.tokens)
             for user, row in zip(named, items.rows(), strict=True)
         ]
         pairs = np.unique(positive_pairs(wanted), axis=0)
-        return assemble(self.tokens, prompts, distances=self.distances, positives=pairs)
+        return assemble(
+            self.tokens, prompts, distances=self.distances, readers=users, positives=pairs
+        )
 
 
 def num_left_out(lengths: np.ndarray, mask_rate: float) -> np.ndarray:
@@ -101,7 +111,7 @@ def build_predictive(
         prompt_histories(split, history, room, seed, Stream.PREDICTIVE),
         train_items(split, distinct=True) if history.targets == "all" else None,
         history.mask_rate,
-        names_user(config),
+        Naming.of(config, Stream.PREDICTIVE),
         tokens,
         distances,
     )

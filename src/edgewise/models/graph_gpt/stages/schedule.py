@@ -26,6 +26,7 @@ class Stream(IntEnum):
     PREDICTIVE = 5
     PREDICTIVE_MASK = 6
     VALIDATION = 7
+    UNKNOWN_USERS = 8
 
     @property
     def label(self) -> str:

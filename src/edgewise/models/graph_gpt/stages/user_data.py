@@ -32,8 +32,14 @@ class UserPrompts(Protocol):
         """Users that can be learned from, ``int64[n]``."""
         ...
 
-    def training(self, users: np.ndarray, epoch: int) -> PromptBatch:
-        """A batch to learn from."""
+    def targets_per_row(self, users: np.ndarray) -> float | None:
+        """Positions with a target in the users' training prompts, None where that is no matter."""
+        ...
+
+    def training(
+        self, users: np.ndarray, epoch: int, targets_per_row: float | None = None
+    ) -> PromptBatch:
+        """A batch to learn from, or a process's part of one with so many targets a row."""
         ...
 
     def validation(self, users: np.ndarray, held_out: Ragged) -> PromptBatch:
@@ -65,7 +71,8 @@ class UserData:
     def batch(self, step: int, part: slice) -> PromptBatch:
         """Batch ``step`` of the run; ``part`` selects this process's rows."""
         epoch, _, rows = self.schedule.at(step)
-        return self.prompts.training(self.users[share_of(rows, part)], epoch)
+        per_row = self.prompts.targets_per_row(self.users[rows])
+        return self.prompts.training(self.users[share_of(rows, part)], epoch, per_row)
 
     def validation(self) -> Mapping[str, Sequence[PromptBatch]]:
         """Fixed batches of up to 1,000 users."""
