@@ -56,7 +56,7 @@ class Row:
     def place(self) -> Path:
         """Where the run stands below ``runs/``, and its figures below ``results/``."""
         seed = "" if self.seed is None else f"-seed{self.seed}"
-        return Path(self.config.parent.parent.name, self.dataset, self.config.stem + seed)
+        return self.config.relative_to(ROOT / "experiments").with_name(self.config.stem + seed)
 
     @property
     def dataset(self) -> str:

@@ -24,3 +24,7 @@ class UnknownIdError(EdgewiseError):
 
 class ModelFolderError(EdgewiseError):
     """A saved model is missing, truncated, altered or not one of ours."""
+
+
+class TrainingError(EdgewiseError):
+    """Training cannot go on."""

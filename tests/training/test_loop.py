@@ -8,7 +8,7 @@ import pytest
 import torch
 from tests.training.conftest import Data, Regression, equal_weights, make_rows, weights
 
-from edgewise.errors import ConfigError
+from edgewise.errors import ConfigError, TrainingError
 from edgewise.training.config import TrainingConfig
 from edgewise.training.loop import train
 
@@ -43,6 +43,13 @@ def test_validation_is_the_mean_over_rows_summed_over_tasks(config):
     assert entry["first"] == pytest.approx(first.item(), rel=1e-5)
     assert entry["total"] == pytest.approx((first + second).item(), rel=1e-5)
     assert entry["step"] == 7
+
+
+def test_a_loss_that_is_no_number_ends_the_run_and_says_what_to_do(config):
+    model = Regression()
+    wild = replace(config, epochs=30, patience=0, learning_rate=1e30, max_grad_norm=0)
+    with pytest.raises(TrainingError, match=r"training loss is .* lower learning_rate"):
+        run(model, wild)
 
 
 def test_the_best_epoch_is_kept_and_patience_ends_the_run(config):

@@ -123,12 +123,12 @@ def _joined(pointed: Tensor, candidate_items: Sequence[np.ndarray]) -> np.ndarra
 
 def _edge_bonus(forest: CandidateForest, bonus: np.ndarray) -> Tensor:
     """The log of the summed ``exp`` of the bonuses that each edge leads to, ``float32[M]``."""
-    highest = bonus.max()
     # A candidate closed early repeats its leaf on its path; it counts once.
     paths = forest.paths
     new = np.concatenate([np.ones_like(paths[:, :1]), paths[:, 1:] != paths[:, :-1]], axis=1) > 0
-    weights = np.broadcast_to(np.exp(bonus - highest)[:, None], paths.shape)
-    total = np.bincount(paths[new], weights[new], minlength=len(forest.is_edge))
-    with np.errstate(divide="ignore"):
-        values = (np.log(total) + highest)[forest.is_edge].astype(np.float32)
-    return torch.from_numpy(values).to(forest.edge_token.device)
+    edge, values = paths[new], np.broadcast_to(bonus.astype(np.float64)[:, None], paths.shape)[new]
+    highest = np.full(len(forest.is_edge), -np.inf)
+    np.maximum.at(highest, edge, values)
+    total = np.bincount(edge, np.exp(values - highest[edge]), minlength=len(forest.is_edge))
+    summed = np.log(total[forest.is_edge]) + highest[forest.is_edge]
+    return torch.from_numpy(summed.astype(np.float32)).to(forest.edge_token.device)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import time
 import warnings
 from collections.abc import Mapping, Sequence
@@ -13,6 +14,7 @@ import torch
 from accelerate import Accelerator
 from accelerate.utils import DistributedDataParallelKwargs, broadcast
 
+from edgewise.errors import TrainingError
 from edgewise.training.best import BestWeights
 from edgewise.training.checkpoint import Checkpoint
 from edgewise.training.config import TrainingConfig
@@ -217,6 +219,12 @@ class _Run:
         mean = float(torch.stack(losses).mean())
         losses.clear()
         mean = self._summed([mean])[0] / self.accelerator.num_processes
+        if not math.isfinite(mean):
+            raise TrainingError(
+                f"the training loss is {mean} at step {self.progress.step}: lower "
+                f"learning_rate ({self.config.learning_rate:g}), or set precision=fp32. "
+                "--resume goes back to the last checkpoint."
+            )
         self.progress.train_loss.append((self.progress.step, mean))
         rate = learning_rate_at(self.progress.step, self.total_steps, self.config)
         self.log.step(self.progress.step, mean, rate)

@@ -96,6 +96,18 @@ def test_a_graph_match_adds_the_features_dot_product(shop_split):
     )
 
 
+def test_candidates_far_below_the_best_keep_their_likelihood(shop_split):
+    model = small_elmrec(*ON, "prompts.graph_match=true").fit(shop_split)
+    pointer = model.model.pointer
+    pointer.match_strength.data.fill_(3000.0)
+    candidates = np.array([5, 40, 17, 4, 22])
+    scores = model.score_candidates(CandidateLists.from_lists(np.array([3]), [candidates]))
+    assert scores.min() < -150, "float32 holds exp(-104) at least"
+    for place, item in enumerate(candidates):
+        loss = prompt_and_loss(model, 3, candidates, item)
+        assert loss == pytest.approx(-scores[place], rel=1e-4, abs=1e-3)
+
+
 def test_a_graph_match_needs_a_graph():
     with pytest.raises(ConfigError, match="graph_match needs"):
         small_elmrec(*ON, "prompts.graph_match=true", "whole_words.direct=none")

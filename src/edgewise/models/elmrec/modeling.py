@@ -330,12 +330,16 @@ def _among_candidates(
     leads = continuations >= 0
     if pointed is None:
         pointed = logits.new_zeros(leads.shape[0], leads.shape[2])
-    highest = pointed.amax(dim=1, keepdim=True)
-    weight = (pointed - highest).exp()[:, None] * leads
-    total = torch.zeros_like(logits)
-    total.scatter_add_(2, continuations.clamp(min=0), weight)
-    nowhere = total <= 0
-    bonus = total.masked_fill(nowhere, 1.0).log() + highest[..., None]
+    values = pointed[:, None].expand(leads.shape).masked_fill(~leads, float("-inf"))
+    tokens = continuations.clamp(min=0)
+    # Each token's own highest: far below another token's, its sum would round to nothing.
+    nothing = torch.full_like(logits, float("-inf"))
+    highest = nothing.scatter_reduce(2, tokens, values.detach(), "amax")
+    nowhere = highest.isinf()
+    highest = highest.masked_fill(nowhere, 0.0)
+    weight = (values - highest.gather(2, tokens)).exp()
+    total = torch.zeros_like(logits).scatter_add(2, tokens, weight)
+    bonus = total.masked_fill(nowhere, 1.0).log() + highest
     return (logits + bonus).masked_fill(nowhere, torch.finfo(logits.dtype).min)
 
 
