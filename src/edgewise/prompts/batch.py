@@ -34,7 +34,8 @@ class Batch:
         continuations: of direct prompts with targets, the tokens that continue the target's first
             ``t`` tokens towards each candidate, ``int64[B, T, C]``; -1 for a candidate that begins
             otherwise. Shorter lists repeat their last candidate. Else None.
-        newcomers: graph vectors of users not in the data, ``float[B, D]``, or None.
+        user_vectors: graph vectors of the users in place of the train graph's, ``float[B, D]``, or
+            None: people who are not in the data, or have new items.
     """
 
     task: Task
@@ -46,7 +47,7 @@ class Batch:
     user: torch.Tensor
     labels: torch.Tensor | None = None
     continuations: torch.Tensor | None = None
-    newcomers: torch.Tensor | None = None
+    user_vectors: torch.Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.input_ids)

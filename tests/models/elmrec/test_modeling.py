@@ -121,15 +121,16 @@ def test_graph_vectors_are_looked_up_by_node_and_fold(tokenizer, batch):
             assert torch.equal(vectors[row, place], vector)
 
 
-def test_newcomers_take_their_own_vector(tokenizer, batch):
+def test_users_take_the_vectors_they_are_given(tokenizer, batch):
     own = torch.full((3, WIDTH), 7.0)
     model = network(tokenizer, direct="graph")
-    before, after = (model.whole_word_vectors(b) for b in (batch, replace(batch, newcomers=own)))
+    before, after = (model.whole_word_vectors(b) for b in (batch, replace(batch, user_vectors=own)))
     assert before is not None and after is not None
-    is_new = batch.node == NUM_USERS + NUM_ITEMS
-    assert is_new[1].any() and not is_new[0].any()
-    assert (after[is_new] == 7).all()
-    assert torch.equal(after[~is_new], before[~is_new])
+    is_user = batch.node == batch.user[:, None]
+    assert is_user.any(dim=1).all()
+    assert (batch.user == NUM_USERS + NUM_ITEMS).any(), "one is not in the data"
+    assert (after[is_user] == 7).all()
+    assert torch.equal(after[~is_user], before[~is_user])
 
 
 def test_order_vectors_follow_the_order_of_appearance(tokenizer, batch):

@@ -152,6 +152,23 @@ def test_histories_given_later_are_read_and_filtered(fitted, shop_split):
     assert not np.allclose(old, new)
 
 
+def test_items_taken_since_training_move_a_users_graph_vector(fitted, shop_split):
+    lists = CandidateLists.from_lists(USERS, [np.arange(9)] * len(USERS))
+    newer = shop_split.known_before("test")
+    same, moved = (
+        fitted._moved("direct", USERS, [h[u] for u in USERS]) for h in (fitted.histories, newer)
+    )
+    assert same is None
+    for user, vector in zip(USERS, moved, strict=True):
+        np.testing.assert_array_equal(vector, fitted.knowledge.new_user(newer[user]))
+    old, repeated, new = (
+        fitted.score_candidates(lists, task="direct", histories=histories)
+        for histories in (None, fitted.histories, newer)
+    )
+    np.testing.assert_array_equal(old, repeated)
+    assert not np.allclose(old, new)
+
+
 def test_new_users_are_answered_from_their_items(fitted):
     histories = [np.array([3, 4]), np.array([8]), np.array([], dtype=np.int64)]
     found = fitted.recommend_new(histories, k=3)

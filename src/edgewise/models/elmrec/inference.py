@@ -63,7 +63,7 @@ class Inference:
         k: int,
         search: DecodingConfig,
         histories: Sequence[np.ndarray],
-        newcomers: np.ndarray | None = None,
+        user_vectors: np.ndarray | None = None,
     ) -> tuple[list[np.ndarray], list[np.ndarray]]:
         """Beam search over the catalogue for k + N items, then Section 4.2's reranking.
 
@@ -76,7 +76,7 @@ class Inference:
         wanted = k + (search.num_extra_candidates if search.rerank else 0)
         items: list[np.ndarray] = []
         scores: list[np.ndarray] = []
-        for rows, states, mask, shift, pointed in self.encoded("sequential", prompts, newcomers):
+        for rows, states, mask, shift, pointed in self.encoded("sequential", prompts, user_vectors):
             found, likelihood = beam_search(
                 self.model.t5,
                 states,
@@ -99,12 +99,12 @@ class Inference:
         task: Task,
         prompts: Sequence[np.ndarray],
         lists: Sequence[np.ndarray],
-        newcomers: np.ndarray | None = None,
+        user_vectors: np.ndarray | None = None,
     ) -> np.ndarray:
         """The exact log-likelihood of every item of each prompt's list, ``float32[total]``."""
         among = self.model.prompts.direct_likelihood == "candidates"
         scores: list[np.ndarray] = []
-        for rows, states, mask, shift, pointed in self.encoded(task, prompts, newcomers):
+        for rows, states, mask, shift, pointed in self.encoded(task, prompts, user_vectors):
             part = [lists[row] for row in rows]
             scores += score_candidates(
                 self.model.t5,
@@ -149,7 +149,7 @@ class Inference:
         self,
         task: Task,
         prompts: Sequence[np.ndarray],
-        newcomers: np.ndarray | None = None,
+        user_vectors: np.ndarray | None = None,
         max_rows: int | None = None,
     ) -> Iterator[Encoded]:
         """Encode prompts a few at a time.
@@ -157,16 +157,16 @@ class Inference:
         Args:
             task: of all prompts.
             prompts: one array of pieces each.
-            newcomers: graph vectors of users not in the data, ``float32[B, D]``.
+            user_vectors: of :class:`~edgewise.prompts.batch.Batch`, ``float32[B, D]``.
             max_rows: prompts at a time at most.
         """
         device = next(self.model.t5.parameters()).device
         lengths = [int(self.table.lengths[prompt].sum()) for prompt in prompts]
         for rows in bounded_rows(lengths, _TOKENS_AT_ONCE, max_rows):
             batch = assemble(self.table, task, [prompts[row] for row in rows])
-            if newcomers is not None:
-                vectors = torch.from_numpy(newcomers[rows.start : rows.stop])
-                batch = replace(batch, newcomers=vectors)
+            if user_vectors is not None:
+                vectors = torch.from_numpy(user_vectors[rows.start : rows.stop])
+                batch = replace(batch, user_vectors=vectors)
             batch = batch.to(device)
             states, mask = self.model.encode(batch)
             shift, pointed = self.model.decoder_shift(batch), self.model.point(batch, states)

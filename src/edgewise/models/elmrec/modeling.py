@@ -144,10 +144,10 @@ class ELMRecModel(nn.Module):
         """Features of nodes ``[B, S]`` as each example may see them, ``[B, S, D]``."""
         assert self.graph is not None
         vectors = self.graph(node.clamp(min=0), batch.edge_fold)
-        if batch.newcomers is None:
+        if batch.user_vectors is None:
             return vectors
-        is_new = (node == self.num_nodes)[..., None]
-        return torch.where(is_new, batch.newcomers[:, None], vectors)
+        is_user = (node == batch.user[:, None])[..., None]
+        return torch.where(is_user, batch.user_vectors[:, None], vectors)
 
     def decoder_shift(self, batch: Batch) -> torch.Tensor | None:
         """What is added to every decoder input: the user's graph vector, ``[B, D]``, or nothing."""

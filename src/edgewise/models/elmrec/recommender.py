@@ -100,7 +100,8 @@ class ELMRec:
         t5 = build_t5(config.backbone, tokenizer, generator, config.graph.rank)
         if config.backbone.similarity_start and is_from_scratch(config.backbone.name):
             tell_pieces_apart(t5, table.item_targets[0], config.graph.rank, generator)
-        graph = BipartiteGraph.from_interactions(split.train, dataset.num_users, dataset.num_items)
+        edges = split.graph_edges()
+        graph = BipartiteGraph.from_interactions(edges, dataset.num_users, dataset.num_items)
         built = build_graph(graph, config.graph, t5.config.d_model, config.seed)
         data = build_data(config, split, table, tokenizer, built.folds)
         model = ELMRecModel(
@@ -179,7 +180,8 @@ class ELMRec:
         """
         self._require("sequential")
         users = np.asarray(users, dtype=np.int64)
-        return self._search(users, users, self._histories_of(users, histories), k, None)
+        rows = self._histories_of(users, histories)
+        return self._search(users, users, rows, k, self._moved("sequential", users, rows))
 
     def recommend_new(self, histories: Sequence[np.ndarray], k: int = 10) -> Recommendations:
         """The next k items of people who are not in the data, from the items they have.
@@ -193,7 +195,7 @@ class ELMRec:
         self._require("sequential")
         rows = [np.asarray(row, dtype=np.int64) for row in histories]
         nobody = np.full(len(rows), -1)
-        return self._search(np.arange(len(rows)), nobody, rows, k, self._newcomers(rows))
+        return self._search(np.arange(len(rows)), nobody, rows, k, self._vectors_of_new(rows))
 
     def score_candidates(
         self,
@@ -207,7 +209,7 @@ class ELMRec:
 
         Args:
             candidates: lists of any lengths.
-            histories: of all users, for the sequential prompt.
+            histories: of all users; those known at :meth:`fit` if left out.
             new_users: one history a list for people who are not in the data; ``user_index`` of the
                 lists is then not read.
             task: ``direct`` (the default where it was trained) puts the candidates into the prompt,
@@ -220,16 +222,19 @@ class ELMRec:
         self._require(task)
         lists = [candidates[row] for row in range(len(candidates))]
         self._check_items(candidates.items)
-        users = candidates.user_index if new_users is None else np.full(len(lists), -1)
-        newcomers = None if new_users is None else self._newcomers(new_users)
+        if new_users is None:
+            users = candidates.user_index
+            rows = self._histories_of(users, histories)
+            vectors = self._moved(task, users, rows)
+        else:
+            users, rows = np.full(len(lists), -1), new_users
+            vectors = self._vectors_of_new(new_users)
         wording = self._wordings.for_inference(task)
         if task == "direct":
-            self._check_users(users[users >= 0] if new_users is not None else users)
             prompts = self._writer.direct(users, lists, wording)
         else:
-            rows = self._histories_of(users, histories) if new_users is None else new_users
             prompts = self._writer.sequential(users, rows, wording)
-        return self._inference.score(task, prompts, lists, newcomers)
+        return self._inference.score(task, prompts, lists, vectors)
 
     def explain(self, pairs: Sequence[tuple[int, int]]) -> list[str]:
         """Why each user may like each item, in one line (diverse beam search).
@@ -263,14 +268,14 @@ class ELMRec:
         users: np.ndarray,
         histories: Sequence[np.ndarray],
         k: int,
-        newcomers: np.ndarray | None,
+        user_vectors: np.ndarray | None,
     ) -> Recommendations:
         """The k best items of each prompt; ``users`` are spelled, ``names`` stand in the result."""
         check(k >= 1, f"k = {k}: must be 1 or more")
         wording = self._wordings.for_inference("sequential")
         prompts = self._writer.sequential(users, histories, wording)
         search = self.config.decoding
-        items, scores = self._inference.rank(prompts, k, search, histories, newcomers)
+        items, scores = self._inference.rank(prompts, k, search, histories, user_vectors)
         return Recommendations.from_lists(names, items, scores)
 
     def _histories_of(self, users: np.ndarray, histories: Histories | None) -> list[np.ndarray]:
@@ -284,7 +289,28 @@ class ELMRec:
         self._check_items(known.items)
         return [known[user] for user in users]
 
-    def _newcomers(self, histories: Sequence[np.ndarray]) -> np.ndarray:
+    def _moved(
+        self, task: Task, users: np.ndarray, histories: Sequence[np.ndarray]
+    ) -> np.ndarray | None:
+        """Graph vectors of users, moved by the items they took since :meth:`fit`.
+
+        Only spectral features can be moved: a user's vector is that of his items, as in the train
+        graph.
+
+        Returns:
+            ``float32[B, D]``; None where the task reads no graph or nothing has moved.
+        """
+        spectral = self.knowledge.config.features == "spectral"
+        if not spectral or self.config.whole_words.kind(task) != "graph":
+            return None
+        vectors = self.knowledge.features[users]
+        moved = False
+        for row, (user, items) in enumerate(zip(users, histories, strict=True)):
+            if set(items.tolist()) != set(self.histories[user].tolist()):
+                vectors[row], moved = self.knowledge.new_user(items), True
+        return vectors if moved else None
+
+    def _vectors_of_new(self, histories: Sequence[np.ndarray]) -> np.ndarray:
         """Graph vectors of people not in the data, ``float32[B, D]``."""
         rows = [np.asarray(row, dtype=np.int64) for row in histories]
         self._check_items(np.concatenate([*rows, np.empty(0, dtype=np.int64)]))
