@@ -7,13 +7,14 @@ import shutil
 from copy import deepcopy
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
 from transformers import BertConfig, GPT2Config, GPT2Model
 
 from edgewise.errors import ConfigError
-from edgewise.models.graph_gpt.backbone import FROM_SCRATCH, build_gpt, build_tokens
+from edgewise.models.graph_gpt.backbone import FROM_SCRATCH, build_gpt, build_tokens, start_items
 from edgewise.models.graph_gpt.config import BackboneConfig
 from edgewise.models.graph_gpt.tokens import TokenSpace
 from edgewise.models.graph_gpt.wordings import WORDINGS
@@ -52,6 +53,17 @@ class TestFromScratch:
         gpt = build_gpt(TINY, tokens, generator())
         assert gpt.wte.weight.shape == (len(tokens), 64)
         assert gpt.wpe.weight.shape == (64, 64)
+
+    def test_items_start_from_given_vectors_and_others_stay(self, tokens):
+        gpt, untouched = (build_gpt(TINY, tokens, generator()) for _ in range(2))
+        vectors = np.random.default_rng(0).normal(size=(tokens.num_items, 64)).astype(np.float32)
+        vectors[5] = 0
+        start_items(gpt, tokens, vectors, std=0.1)
+        first = tokens.num_text + tokens.num_users
+        expected = untouched.wte.weight.detach().clone()
+        moved = np.arange(tokens.num_items) != 5
+        expected[first:][torch.from_numpy(moved)] = 0.1 * torch.from_numpy(vectors[moved])
+        assert torch.equal(gpt.wte.weight, expected)
 
     def test_init_std_and_dropout(self, tokens):
         config = replace(TINY, init_std=0.1, dropout=0.4, attention_dropout=0.0)

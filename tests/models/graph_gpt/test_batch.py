@@ -45,6 +45,14 @@ def test_distances_are_looked_up_once_for_all_pairs():
     assert (batch.targets == -100).all()
 
 
+def test_who_a_text_names_has_the_items_it_names():
+    """Whether or not the train graph has the edge: a held-out pair is read as a train pair is."""
+    index = DenseDistances([0], [0], 2, 3)
+    batch = assemble(TOKENS, PROMPTS, space="text", distances=index)
+    assert batch.distance[0].tolist() == [[0, 6, 1, 1], [6, 6, 6, 6], [1, 6, 0, 6], [1, 6, 6, 0]]
+    assert batch.distance[1, 0].tolist() == [0, 6, 6, 6]
+
+
 def test_moving_keeps_what_is_no_tensor():
     pairs = np.array([[0, 1], [1, 2]])
     batch = assemble(TOKENS, PROMPTS, space="text", positives=pairs).to(torch.device("cpu"))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 from safetensors import SafetensorError
 from torch import nn
@@ -128,6 +129,21 @@ def _check_positions(config: BackboneConfig, positions: int) -> None:
         f"backbone.max_tokens = {config.max_tokens}: the checkpoint {config.name!r} reads "
         f"{positions} tokens at most; set backbone.max_tokens={positions} or less",
     )
+
+
+@torch.no_grad()
+def start_items(gpt: GPT2Model, tokens: TokenSpace, vectors: np.ndarray, std: float) -> None:
+    """Let item embeddings start from vectors; items whose vector is zero keep their random start.
+
+    Args:
+        gpt: built for the tokens.
+        tokens: where items stand in the vocabulary.
+        vectors: ``float32[I, D]``, of mean square 1.
+        std: what they are multiplied by.
+    """
+    items = gpt.wte.weight[tokens.num_text + tokens.num_users :]
+    known = torch.from_numpy(vectors.any(axis=1)).to(items.device)
+    items[known] = std * torch.from_numpy(vectors).to(items)[known]
 
 
 @torch.no_grad()

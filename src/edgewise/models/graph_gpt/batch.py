@@ -52,6 +52,8 @@ class PromptBatch:
             without.
         positives: (row, item) of the multinomial likelihood at each row's last token,
             ``int64[M, 2]``, in place of ``targets``, or None.
+        ranked: asked for ``1 - NDCG@10`` of the targets among all items in place of a likelihood;
+            each row has one target, at its last token.
         targets_per_row: of the whole batch that this one may be a process's part of, so that the
             losses of all parts, weighed by their rows, add up to the whole batch's; None = its own.
     """
@@ -64,6 +66,7 @@ class PromptBatch:
     distance: torch.Tensor | None = None
     positives: torch.Tensor | None = None
     targets_per_row: float | None = None
+    ranked: bool = False
 
     def __len__(self) -> int:
         return len(self.input_ids)
@@ -114,19 +117,29 @@ def assemble(
         torch.from_numpy(node),
         torch.from_numpy(wanted),
         space,
-        _lengths(distances, node, readers),
+        _lengths(distances, node, readers, space, tokens.num_users),
         None if positives is None else torch.from_numpy(np.asarray(positives, dtype=np.int64)),
         targets_per_row,
     )
 
 
 def _lengths(
-    distances: Distances | None, node: np.ndarray, readers: np.ndarray | None
+    distances: Distances | None,
+    node: np.ndarray,
+    readers: np.ndarray | None,
+    space: TargetSpace,
+    num_users: int,
 ) -> torch.Tensor | None:
     if distances is None:
         return None
     if readers is None:
-        return torch.from_numpy(distances.among(node))
+        lengths = distances.among(node)
+        if space == "text":
+            # Whoever a text names has the items that it names, also those held out or to come.
+            user, item = (node >= 0) & (node < num_users), node >= num_users
+            taken = user[:, :, None] & item[:, None, :]
+            lengths[taken | taken.transpose(0, 2, 1)] = 1
+        return torch.from_numpy(lengths)
     return torch.from_numpy(distances.in_histories(node, np.asarray(readers, dtype=np.int64)))
 
 

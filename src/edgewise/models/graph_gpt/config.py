@@ -37,6 +37,9 @@ class BackboneConfig:
         attention_dropout: of attention weights; None = the same as ``dropout``. 0 saves a draw for
             every pair of tokens in every layer and head.
         init_std: standard deviation of the random weights, and of the user and item embeddings.
+        item_start: where item embeddings start: ``random``, or ``transitions``, vectors that bring
+            items of the same paths together, see :mod:`edgewise.graph.transitions`. Beyond the
+            paper.
         max_tokens: the longest input; longer prompts keep the newest history.
     """
 
@@ -45,7 +48,11 @@ class BackboneConfig:
     dropout: float = 0.1
     attention_dropout: float | None = None
     init_std: float = 0.02
+    item_start: Literal["random", "transitions"] = "random"
     max_tokens: int = 1024
+
+    def __post_init__(self) -> None:
+        check_choices(self, "backbone")
 
 
 @dataclass(frozen=True)
@@ -92,6 +99,9 @@ class HistoryConfig:
             recommends, so that people not in the data can be answered. Beyond the paper.
         mask_rate: share of the history left out at random in the predictive stage (Section 3.4).
         targets: of the predictive stage: ``all`` train items (the paper) or those ``masked`` out.
+        selection: how the sequence stage tells its best epoch on validation rows: by ``likelihood``
+            or by ``ndcg``, NDCG@10 among all items. On sparse data a model grows too sure of
+            itself, so that its likelihood falls long before its ranking does.
     """
 
     order: Literal["set", "time"] = "set"
@@ -100,6 +110,7 @@ class HistoryConfig:
     unknown_user_rate: float = 0.1
     mask_rate: float = 0.2
     targets: Literal["all", "masked"] = "all"
+    selection: Literal["likelihood", "ndcg"] = "likelihood"
 
     def __post_init__(self) -> None:
         check_choices(self, "history")

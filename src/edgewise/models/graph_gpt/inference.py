@@ -113,7 +113,8 @@ class Inference:
 
     @torch.no_grad()
     def _written(self, prompts: Sequence[np.ndarray], config: DecodingConfig) -> list[list[int]]:
-        batch = assemble(self.tokens, prompts, distances=self.distances).to(self.device)
+        batch = assemble(self.tokens, prompts, space="text", distances=self.distances)
+        batch = batch.to(self.device)
         states, past = self.model.read(batch.input_ids, self.model.mask(batch), keep=True)
         present, written = batch.attention_mask, batch.input_ids[:, :0]
         for length in range(config.explanation_tokens):

@@ -128,6 +128,8 @@ class GraphGPTModel(nn.Module):
 
     def forward(self, batch: PromptBatch) -> torch.Tensor:
         """The mean loss of a batch."""
+        if batch.ranked:
+            return self._missed_ndcg(batch)
         if batch.positives is None:
             loss = self._next_token_loss(batch)
         else:
@@ -154,6 +156,22 @@ class GraphGPTModel(nn.Module):
         """Eq. 6: minus the log-likelihood of a row's positives, summed, averaged over rows."""
         likelihood = self.item_logits(self.last_hidden(batch)).float().log_softmax(-1)
         return -likelihood[positives[:, 0], positives[:, 1]].sum() / len(batch)
+
+    def _missed_ndcg(self, batch: PromptBatch) -> torch.Tensor:
+        """1 - NDCG@10 of each row's target among the items that its prompt does not tell.
+
+        Ties count against the target.
+        """
+        scores = self.item_logits(self.last_hidden(batch)).float()
+        last = batch.attention_mask.sum(1, keepdim=True) - 1
+        target = batch.targets.gather(1, last)
+        told = batch.input_ids - self.first_item
+        row, place = (told >= 0).nonzero(as_tuple=True)
+        own = scores.gather(1, target)
+        scores[row, told[row, place]] = float("-inf")
+        rank = (scores.scatter(1, target, own) >= own).sum(1)
+        gain = torch.where(rank <= 10, 1 / torch.log2(rank + 1.0), 0.0)
+        return 1 - gain.mean()
 
     def hold_on_to_content(self) -> None:
         """Keep the users' and items' embeddings as they are now as an anchor.

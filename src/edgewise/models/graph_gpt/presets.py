@@ -38,10 +38,16 @@ def _cpu() -> GraphGPTConfig:
     return updated(
         GraphGPTConfig(),
         {
-            "backbone": {"name": "cpu", "dropout": 0.5, "attention_dropout": 0.0},
-            "history": {"order": "time", "user_token": False},
+            "backbone": {
+                "name": "cpu",
+                "dropout": 0.5,
+                "attention_dropout": 0.0,
+                "init_std": 0.05,
+                "item_start": "transitions",
+            },
+            "history": {"order": "time", "user_token": False, "selection": "ndcg"},
             "stages": ("sequence",),
-            "training": {"sequence": _SEQUENCE},
+            "training": {"sequence": {**_SEQUENCE, "schedule": "cosine", "patience": 5}},
         },
     )
 
@@ -52,7 +58,8 @@ def _cpu_stages() -> GraphGPTConfig:
     return updated(
         GraphGPTConfig(),
         {
-            "backbone": {"name": "cpu", "dropout": 0.1},
+            "backbone": {"name": "cpu", "dropout": 0.4},
+            "history": {"targets": "masked"},
             "training": {
                 "content": {"epochs": 3, "batch_size": 64, "learning_rate": 1e-3},
                 "events": {**recommending, "epochs": 30},

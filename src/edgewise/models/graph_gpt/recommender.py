@@ -15,7 +15,8 @@ from edgewise.data.interactions import Histories
 from edgewise.data.recommendations import Recommendations
 from edgewise.data.split import Split
 from edgewise.errors import ConfigError, UnknownIdError
-from edgewise.models.graph_gpt.backbone import build_gpt, build_tokens
+from edgewise.graph.transitions import transition_features
+from edgewise.models.graph_gpt.backbone import build_gpt, build_tokens, start_items
 from edgewise.models.graph_gpt.batch import Distances
 from edgewise.models.graph_gpt.config import GraphGPTConfig, Stage
 from edgewise.models.graph_gpt.graph import build_distances
@@ -99,7 +100,13 @@ class GraphGPT:
         tokens = build_tokens(config.backbone, split, WORDINGS)
         gpt = build_gpt(config.backbone, tokens, torch.Generator().manual_seed(config.seed))
         histories = split.known_before("valid")
-        distances = build_distances(config.attention, histories, dataset.num_items)
+        if config.backbone.item_start == "transitions":
+            vectors = transition_features(
+                histories, dataset.num_items, gpt.config.hidden_size, config.seed
+            )
+            start_items(gpt, tokens, vectors, config.backbone.init_std)
+        self.edges = split.graph_histories()
+        distances = build_distances(config.attention, self.edges, dataset.num_items)
         stages = build_stages(config, split, tokens, distances)
         model = GraphGPTModel(
             gpt, tokens.num_text, tokens.num_users, config.attention, config.content_weight

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import NamedTuple
 
@@ -18,6 +18,8 @@ from edgewise.models.graph_gpt.prompting import NOBODY, HistoryWriter
 from edgewise.models.graph_gpt.tokens import TokenSpace
 
 MAX_VALIDATION_ROWS = 1000
+# A hit or miss tells less of a row than its likelihood does.
+MAX_RANKED_ROWS = 5000
 # Histories of similar length share a batch; this many batches' worth are sorted together.
 _BATCHES_SORTED_TOGETHER = 16
 _STREAM = 100
@@ -80,6 +82,7 @@ class SequenceData:
         batch_size: windows of a batch on average.
         unknown_user_rate: share of windows without the user's token.
         seed: of all draws.
+        ranked: whether validation measures NDCG@10 in place of the likelihood.
     """
 
     histories: Histories
@@ -89,6 +92,7 @@ class SequenceData:
     batch_size: int
     unknown_user_rate: float
     seed: int
+    ranked: bool = False
 
     @cached_property
     def windows(self) -> Windows:
@@ -163,17 +167,19 @@ class SequenceData:
         )
 
     def validation(self) -> Mapping[str, Sequence[PromptBatch]]:
-        """The item after each of up to 1,000 train histories, at its last position."""
+        """The item after each of a sample of train histories, at its last position."""
         return self._validation_batches
 
     @cached_property
     def _validation_batches(self) -> dict[str, list[PromptBatch]]:
         rng = np.random.default_rng((self.seed, _STREAM, 0, 2))
-        rows = rng.permutation(len(self.held_out))[:MAX_VALIDATION_ROWS]
+        most = MAX_RANKED_ROWS if self.ranked else MAX_VALIDATION_ROWS
+        rows = rng.permutation(len(self.held_out))[:most]
         rows = rows[np.argsort(self.histories.lengths[self.held_out[rows, 0]], kind="stable")]
         starts = range(0, len(rows), self.batch_size)
         chunks = [self.held_out[rows[n : n + self.batch_size]] for n in starts]
-        return {"sequence": [self._validation_batch(chunk) for chunk in chunks]} if chunks else {}
+        name = "1 - NDCG@10" if self.ranked else "sequence"
+        return {name: [self._validation_batch(chunk) for chunk in chunks]} if chunks else {}
 
     def _validation_batch(self, pairs: np.ndarray) -> PromptBatch:
         users, items = pairs.T
@@ -182,7 +188,8 @@ class SequenceData:
         for row, item in zip(targets, items, strict=True):
             row[-1] = item
         tokens = self.writer.tokens
-        return assemble(tokens, prompts, targets, distances=self.distances, readers=users)
+        batch = assemble(tokens, prompts, targets, distances=self.distances, readers=users)
+        return replace(batch, ranked=self.ranked)
 
 
 def build_sequence(
@@ -209,4 +216,5 @@ def build_sequence(
         batch_size=config.training.sequence.batch_size,
         unknown_user_rate=config.history.unknown_user_rate if writer.with_user else 0.0,
         seed=config.seed,
+        ranked=config.history.selection == "ndcg",
     )

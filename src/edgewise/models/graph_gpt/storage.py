@@ -33,7 +33,7 @@ KIND = "graph-gpt"
 
 
 def save_graph_gpt(recommender: GraphGPT, folder: str | Path) -> None:
-    """Write weights, known histories (which are the graph), tokenizer and configuration."""
+    """Write weights, known histories, the graph's edges, tokenizer and configuration."""
     model, tokens = recommender.model, recommender.tokens
     settings = {
         "config": to_dict(recommender.config),
@@ -46,12 +46,18 @@ def save_graph_gpt(recommender: GraphGPT, folder: str | Path) -> None:
     with writing_model(folder, KIND, settings) as partial:
         save_model(model, str(partial / "model.safetensors"))
         tokens.tokenizer.save_pretrained(partial / "tokenizer")
-        histories = {
-            "offsets": recommender.histories.offsets,
-            "items": recommender.histories.items,
-        }
-        contiguous = {name: np.ascontiguousarray(array) for name, array in histories.items()}
-        save_arrays(contiguous, partial / "histories.safetensors")
+        _save_histories(recommender.histories, partial / "histories.safetensors")
+        _save_histories(recommender.edges, partial / "edges.safetensors")
+
+
+def _save_histories(histories: Histories, file: Path) -> None:
+    arrays = {"offsets": histories.offsets, "items": histories.items}
+    save_arrays({name: np.ascontiguousarray(array) for name, array in arrays.items()}, file)
+
+
+def _load_histories(file: Path) -> Histories:
+    arrays = load_arrays(file)
+    return Histories(arrays["offsets"], arrays["items"])
 
 
 def load_graph_gpt(cls: type[T], folder: str | Path) -> T:
@@ -87,9 +93,9 @@ def _rebuilt(cls: type[T], folder: Path, settings: Mapping[str, Any]) -> T:
         config.content_weight,
     )
     load_model(model, folder / "model.safetensors")
-    arrays = load_arrays(folder / "histories.safetensors")
-    histories = Histories(arrays["offsets"], arrays["items"])
-    distances = build_distances(config.attention, histories, tokens.num_items)
+    histories = _load_histories(folder / "histories.safetensors")
+    recommender.edges = _load_histories(folder / "edges.safetensors")
+    distances = build_distances(config.attention, recommender.edges, tokens.num_items)
     stages = tuple(settings["stages"])
     recommender._become(model, tokens, distances, histories, stages, settings["explains"])
     return recommender

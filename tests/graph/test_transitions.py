@@ -1,0 +1,62 @@
+from __future__ import annotations
+
+import numpy as np
+import scipy.sparse as sp
+
+from edgewise.data.interactions import Histories, Interactions
+from edgewise.graph.transitions import item_transitions, transition_features
+
+
+def histories_of(*rows: list[int]) -> Histories:
+    users = np.repeat(np.arange(len(rows), dtype=np.int32), [len(row) for row in rows])
+    items = np.array([item for row in rows for item in row], dtype=np.int32)
+    return Histories.of(len(rows), Interactions(users, items))
+
+
+def test_transitions_are_counted_by_hand():
+    counted = item_transitions(histories_of([0, 1, 2], [2, 1], [3]), num_items=5).toarray()
+    expected = np.zeros((5, 5))
+    expected[0, 1] = expected[1, 0] = 1
+    expected[1, 2] = expected[2, 1] = 2
+    expected[0, 2] = expected[2, 0] = 1 / 2
+    np.testing.assert_allclose(counted, expected)
+
+
+def test_pairs_beyond_the_window_and_repetitions_do_not_count():
+    history = histories_of([0, 0, 1, 2, 3])
+    near = item_transitions(history, 4, window=1).toarray()
+    assert near.nonzero()[0].tolist() == [0, 1, 1, 2, 2, 3]
+    assert item_transitions(history, 4).diagonal().tolist() == [0, 0, 0, 0]
+
+
+def random_histories(num_items: int) -> Histories:
+    rng = np.random.default_rng(0)
+    start = rng.integers(0, num_items - 6, 200)
+    return histories_of(*[(first + rng.permutation(6)[:4]).tolist() for first in start])
+
+
+def test_vectors_are_the_leading_eigenvectors():
+    histories, width = random_histories(30), 6
+    found = transition_features(histories, 31, width, seed=0)
+    counted = item_transitions(histories, 31).toarray()
+    degrees = np.maximum(counted.sum(1), 1e-9)
+    values, vectors = np.linalg.eigh(counted / np.sqrt(np.outer(degrees, degrees)))
+    wanted = vectors[:, -width:] * np.sqrt(values[-width:])
+    wanted *= width**0.5 / np.maximum(np.linalg.norm(wanted, axis=1, keepdims=True), 1e-9)
+    # Signs are free; similarities are not.
+    np.testing.assert_allclose(
+        (found @ found.T)[:30, :30], (wanted @ wanted.T)[:30, :30], atol=0.01
+    )
+    assert not found[30].any(), "an item without neighbours"
+
+
+def test_items_of_one_path_are_closer_than_others():
+    found = transition_features(random_histories(60), 60, 8, seed=0)
+    cosine = found @ found.T / 8
+    steps = np.abs(np.subtract.outer(np.arange(60), np.arange(60)))
+    assert cosine[steps == 1].mean() > 0.8 > cosine[steps > 20].mean() + 0.5
+
+
+def test_no_rows_give_zeros():
+    assert not transition_features(histories_of([], [1]), 3, 4, seed=0).any()
+    assert sp.issparse(item_transitions(histories_of([]), 3))
