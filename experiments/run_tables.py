@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from statistics import mean
 from typing import Any
 
 from measured import (
@@ -18,6 +19,7 @@ from measured import (
     percent,
     share,
 )
+from seeded_tables import variants
 
 Rows = list[list[str]]
 
@@ -27,6 +29,28 @@ _VARIANTS = ("none", "random", "random-trained", "spectral", "spectral-cross-fit
 _LONGER = (("beauty", "random"), ("toys", "random"), ("beauty", "best"), ("toys", "best"))
 _KINDS = ("incremental", "random", "graph")
 _SHOPS = {"beauty": "Beauty", "toys": "Toys"}
+_GRAPH_GPT = {
+    ("beauty", "graph-gpt"): ("graph", "transitions"),
+    ("beauty", "graph-gpt-no-graph"): ("plain", "transitions"),
+    ("beauty", "graph-gpt-random-start"): ("plain", "random vectors"),
+    ("toys", "graph-gpt"): ("graph", "transitions"),
+}
+_RECALL = ("Recall@20", "Recall@40", "NDCG@100")
+_ABLATIONS = {
+    "full model": "table-2/{dataset}/full",
+    "no pre-training (LLM-NoPretrain)": "table-2/{dataset}/no-pretraining",
+    "no fine-tuning (LLM-NoFineTune)": "table-2/{dataset}/no-fine-tuning",
+    "plain attention (LLM-NoGKIA, Fig. 5 normal)": "table-2/{dataset}/no-graph",
+    "reviews alone before fine-tuning (LLM-NoGHIP)": "table-2/{dataset}/no-graph-in-prompts",
+    "Fig. 4, without second order": "figure-4/{dataset}/without-second-order",
+    "Fig. 4, without items": "figure-4/{dataset}/without-items",
+    "Fig. 4, without both": "figure-4/{dataset}/without-both",
+    "Fig. 5, meaningless": "figure-5/{dataset}/meaningless",
+    "R as released": "figure-5/{dataset}/released",
+    "R as printed": "figure-5/{dataset}/printed",
+    "R by others' edges": "figure-5/{dataset}/others-edges",
+    "R with gates": "figure-5/{dataset}/gates",
+}
 _REVIEWS = "reviews/musical_instruments/all-tasks"
 _TEXT = ("BLEU-1", "BLEU-4", "ROUGE-1", "ROUGE-2", "ROUGE-L", "Distinct")
 
@@ -62,6 +86,51 @@ def sequential_beauty(results: Results) -> Rows:
     popular = _popular(results, list(names.values()), "sequential")
     head = ["whole-word vectors", "reranking", *_ACCURACY, *_TIME]
     return [head, *rows, ["popularity", "", *popular]]
+
+
+def sequential_graph_gpt(results: Results) -> Rows:
+    """The time-ordered graph-attentive GPT-2: its graph in attention, and its start."""
+    head = ["data", "attention", "items start from", *_ACCURACY, *_TIME]
+    rows = []
+    for (data, name), (attention, start) in _GRAPH_GPT.items():
+        cells = _timed(results, f"sequential/{data}/{name}", "sequential")
+        rows.append([_SHOPS[data], attention, start, *cells])
+    for data, label in _SHOPS.items():
+        names = [f"sequential/{at}/{name}" for at, name in _GRAPH_GPT if at == data]
+        rows.append([label, "popularity", "", *_popular(results, names, "sequential")])
+    return [head, *sorted(rows, key=lambda row: row[0])]
+
+
+def ablations(dataset: str) -> Callable[[Results], Rows]:
+    """Table 2 and Figs. 4 and 5 of the graph-attentive GPT-2's paper on one data set."""
+    names = {
+        label: f"graph-gpt/{place.format(dataset=dataset)}"
+        for label, place in _ABLATIONS.items()
+        if dataset == "gift_cards" or "figure-4" not in place
+    }
+    return lambda results: variants(results, names, _RECALL)
+
+
+def pretraining(dataset: str) -> Callable[[Results], Rows]:
+    """Fig. 6: figures after fine-tuning, beside the losses that pre-training ended with."""
+    names = {str(n): f"graph-gpt/figure-6/{dataset}/epochs-{n:02d}" for n in (1, 2, 4, 6, 8, 10)}
+
+    def table(results: Results) -> Rows:
+        head, *rows = variants(results, names, _RECALL, head="epochs")
+        losses = [_losses_before(results, name) for name in names.values()]
+        joined = [[row[0], *loss, *row[1:4]] for row, loss in zip(rows, losses, strict=False)]
+        return [[head[0], "loss on texts", "loss on events", *head[1:4]], *joined]
+
+    return table
+
+
+def _losses_before(results: Results, name: str) -> list[str]:
+    """Validation losses with which the stages before fine-tuning ended, means over seeds."""
+    runs = [run["learning"] for run in results.seeded(name) if "learning" in run]
+    if not runs:
+        return ["", ""]
+    stages = ("content", "events")
+    return [f"{mean(run[stage]['valid_loss'] for run in runs):.3f}" for stage in stages]
 
 
 def reviews_ranking(results: Results) -> Rows:
@@ -100,6 +169,11 @@ RUN_TABLES: dict[str, Callable[[Results], Rows]] = {
     "direct-beauty": direct_beauty,
     "direct-longer": direct_longer,
     "sequential-beauty": sequential_beauty,
+    "sequential-graph-gpt": sequential_graph_gpt,
+    "graph-gpt-musical-instruments": ablations("musical_instruments"),
+    "graph-gpt-gift-cards": ablations("gift_cards"),
+    "graph-gpt-pretraining-musical-instruments": pretraining("musical_instruments"),
+    "graph-gpt-pretraining-gift-cards": pretraining("gift_cards"),
     "reviews-ranking": reviews_ranking,
     "reviews-text": reviews_text,
     "machines": machines,

@@ -2,6 +2,7 @@
 
 A table stands between ``<!-- table: NAME -->`` and ``<!-- end -->`` in ``README.md`` or a page of
 ``docs/``; everything around it is written by hand. A result that is missing gives a row "not run".
+A name such as ``elmrec/table-4`` is a table of a paper, as ``edgewise compare`` makes it.
 
     python experiments/tables.py            # write
     python experiments/tables.py --check    # fail where a page is not up to date
@@ -16,12 +17,13 @@ from pathlib import Path
 
 from benchmark_tables import BENCHMARK_TABLES
 from measured import ROOT, Results
+from paper_tables import is_paper_table, paper_table
 from run_tables import RUN_TABLES
 
 from edgewise.runs.files import write_text
 
 TABLES = RUN_TABLES | BENCHMARK_TABLES
-PLACE = re.compile(r"(<!-- table: (?P<name>[\w-]+) -->\n).*?(<!-- end -->)", flags=re.DOTALL)
+PLACE = re.compile(r"(<!-- table: (?P<name>[\w/-]+) -->\n).*?(<!-- end -->)", flags=re.DOTALL)
 
 
 def pages() -> list[Path]:
@@ -38,6 +40,8 @@ def filled(text: str, results: Results) -> str:
 
     def table(match: re.Match[str]) -> str:
         name = match["name"]
+        if is_paper_table(name):
+            return f"{match[1]}\n{paper_table(name, results)}\n\n{match[3]}"
         if name not in TABLES:
             sys.exit(f"there is no table {name!r}; there are {', '.join(TABLES)}")
         return f"{match[1]}\n{markdown(TABLES[name](results))}\n\n{match[3]}"

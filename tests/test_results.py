@@ -13,6 +13,11 @@ from typing import Any
 import pytest
 
 from edgewise.configuration import to_dict, updated
+from edgewise.evaluation.loading import load_report
+from edgewise.evaluation.protocols import find_protocol
+from edgewise.evaluation.recorded import recorded_protocol
+from edgewise.experiments.layout import Place
+from edgewise.experiments.results import EVALUATION, STATISTICS, VECTORS
 from edgewise.runs.methods import DEFAULT_METHOD, find_method
 from edgewise.runs.recipe import read_recipe
 from edgewise.runs.settings import differences, resolve_config
@@ -24,8 +29,36 @@ CONFIGS = sorted(EXPERIMENTS.rglob("*.toml"))
 NUM_CONFIGS = {
     "direct/beauty": 6,
     "direct/toys": 2,
-    "sequential/beauty": 3,
+    "sequential/beauty": 6,
     "reviews/musical_instruments": 1,
+    "elmrec/table-1/beauty": 1,
+    "elmrec/table-1/gift_cards": 1,
+    "elmrec/table-1/musical_instruments": 1,
+    "elmrec/table-1/toys": 1,
+    "elmrec/table-2/beauty": 2,
+    "elmrec/table-2/toys": 2,
+    "elmrec/table-3/beauty": 1,
+    "elmrec/table-3/toys": 1,
+    "elmrec/table-4/musical_instruments": 4,
+    "elmrec/table-5/musical_instruments": 3,
+    "elmrec/table-6/musical_instruments": 5,
+    "elmrec/table-7/musical_instruments": 4,
+    "elmrec/table-8/beauty": 1,
+    "elmrec/table-8/musical_instruments": 1,
+    "elmrec/figure-5/musical_instruments": 5,
+    "elmrec/figure-6/musical_instruments": 9,
+    "elmrec/figure-7/beauty": 1,
+    "elmrec/figure-8/beauty": 1,
+    "graph-gpt/figure-4/gift_cards": 3,
+    "graph-gpt/figure-5/gift_cards": 5,
+    "graph-gpt/figure-5/musical_instruments": 5,
+    "graph-gpt/figure-6/gift_cards": 6,
+    "graph-gpt/figure-6/musical_instruments": 6,
+    "graph-gpt/table-2/gift_cards": 5,
+    "graph-gpt/table-2/musical_instruments": 5,
+    "sequential/toys": 1,
+    "graph-gpt/table-1/gift_cards": 1,
+    "graph-gpt/table-1/musical_instruments": 1,
 }
 
 
@@ -33,13 +66,22 @@ def read(path: Path) -> dict[str, Any]:
     return json.loads(path.read_text(encoding="utf-8"))
 
 
+def configuration(result: Path) -> Path:
+    """The configuration that a result belongs to."""
+    place = Place.of(result.relative_to(RESULTS))
+    file = EXPERIMENTS / place.table / place.dataset / f"{place.method}.toml"
+    assert file.is_file(), f"{named(result)} has no configuration {named(file)}"
+    return file
+
+
 def named(path: Path) -> str:
     return path.relative_to(ROOT).as_posix()
 
 
 ALL_RESULTS = sorted(RESULTS.rglob("*.json"))
-EVALUATIONS = [path for path in ALL_RESULTS if "bench" not in path.parts and path.parent != RESULTS]
-OTHERS = [path for path in ALL_RESULTS if path not in EVALUATIONS]
+EVALUATIONS = [path for path in ALL_RESULTS if read(path).get("kind") == EVALUATION]
+DESCRIPTIONS = [path for path in ALL_RESULTS if read(path).get("kind") in (STATISTICS, VECTORS)]
+OTHERS = [path for path in ALL_RESULTS if path not in [*EVALUATIONS, *DESCRIPTIONS]]
 
 
 @pytest.fixture
@@ -71,21 +113,22 @@ def test_a_configuration_parses_and_differs_from_its_neighbours(path: Path) -> N
 
 @pytest.mark.parametrize("path", EVALUATIONS, ids=named)
 def test_a_result_belongs_to_a_committed_configuration(path: Path) -> None:
-    place = path.relative_to(RESULTS).with_suffix(".toml")
-    stem, _, seed = place.stem.replace("-no-rerank", "").partition("-seed")
-    file = EXPERIMENTS / place.with_name(f"{stem}.toml")
-    assert file.is_file(), f"{named(path)} has no configuration {named(file)}"
-    run, recipe = read(path)["run"], read_recipe(file)
-    assert not seed or int(seed) in recipe.seeds, f"{named(file)} names no seed {seed}"
+    place, file = Place.of(path.relative_to(RESULTS)), configuration(path)
+    run, recipe, seed = read(path)["run"], read_recipe(file), place.seed
+    assert seed is None or seed in recipe.seeds, f"{named(file)} names no seed {seed}"
+    protocols = recipe.protocols or (recipe.protocol or "honest",)
+    assert place.protocol in protocols, f"{named(file)} names no protocol {place.protocol}"
+    assert recorded_protocol(run.get("protocol")).name == place.protocol
     method = find_method(run.get("method", DEFAULT_METHOD))
     assert method.name == (recipe.method or DEFAULT_METHOD)
-    committed = resolve_config(None, file, [f"seed={seed}"] if seed else [])
+    committed = resolve_config(None, file, [] if seed is None else [f"seed={seed}"])
     # A setting that is younger than the result had its default's effect.
     fitted = updated(method.default_config(), run["config"])
     changed = f"{named(file)} or its preset has changed: run it again"
     assert to_dict(fitted) == to_dict(committed), changed
     assert run["seed"] == committed.seed and run["status"] == "finished"
-    split = {"kind": recipe.split or "leave-one-out", "seed": recipe.split_seed or 0}
+    kind = recipe.split or find_protocol(place.protocol).split_kind
+    split = {"kind": kind, "seed": recipe.split_seed or 0}
     assert run["split"] == split
     assert run["data"]["name"] == path.parent.name and len(run["data"]["checksum"]) == 64
     assert run["machine"]["processor"] and run["machine"]["cores"] >= 1
@@ -109,6 +152,21 @@ def test_a_result_stands_beside_a_baseline_under_the_same_conditions(path: Path)
             assert estimate["high"] is None or estimate["mean"] <= estimate["high"]
 
 
+@pytest.mark.parametrize("path", DESCRIPTIONS, ids=named)
+def test_a_description_belongs_to_a_committed_configuration(path: Path) -> None:
+    result, file = read(path), configuration(path)
+    recipe = read_recipe(file)
+    assert result["recipe"]["kind"] == recipe.kind
+    assert result["recipe"]["data"] == recipe.data.options()
+    assert result["data"]["name"] == path.parent.name and len(result["data"]["checksum"]) == 64
+    assert result["machine"]["processor"] and result["versions"]["python"]
+
+
+@pytest.mark.parametrize("path", [*EVALUATIONS, *DESCRIPTIONS], ids=named)
+def test_a_result_was_not_changed_by_hand(path: Path) -> None:
+    load_report(path, allow_unsealed=True)
+
+
 @pytest.mark.parametrize("path", OTHERS, ids=named)
 def test_other_measurements_name_machine_and_versions(path: Path) -> None:
     result = read(path)
@@ -120,7 +178,7 @@ def test_other_measurements_name_machine_and_versions(path: Path) -> None:
 @pytest.mark.parametrize("path", ALL_RESULTS, ids=named)
 def test_a_result_names_no_folder_of_one_machine(path: Path) -> None:
     text = path.read_text(encoding="utf-8")
-    assert '"/' not in text and " /" not in text, "run experiments/run.py, which names none"
+    assert '"/' not in text and " /" not in text, "run edgewise reproduce, which names none"
 
 
 def test_the_tables_are_up_to_date() -> None:

@@ -12,6 +12,7 @@ from rich.console import Console
 from edgewise.errors import EdgewiseError
 from edgewise.evaluation.comparison import comparison_table, paired_differences
 from edgewise.evaluation.intervals import Estimate, bootstrap_mean
+from edgewise.evaluation.protocols import find_protocol
 from edgewise.evaluation.report import RankingReport, TextReport
 
 
@@ -28,6 +29,16 @@ def printed(*args, **kwargs) -> str:
         console.quiet = False
         console.print(comparison_table(*args, **kwargs))
     return capture.get()
+
+
+def test_protocols_do_not_mix_and_leaks_are_named(model, popularity):
+    released = find_protocol("elmrec-released")
+    leaking = replace(model, protocol=released)
+    with pytest.raises(EdgewiseError, match=r"under honest v1, the other under elmrec-released v1"):
+        paired_differences(popularity, leaking)
+    assert "protocol: honest v1" in printed({"a": model})
+    caption = " ".join(printed({"a": leaking}).split())
+    assert "protocol: elmrec-released v1 (LEAKS)" in caption
 
 
 @pytest.fixture

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import polars as pl
 import pytest
 
 from edgewise.evaluation.intervals import Estimate
+from edgewise.evaluation.protocols import find_protocol
 from edgewise.evaluation.report import RankingReport, TextReport
+from edgewise.evaluation.seal import check_seal, rows_digest
 
 
 @pytest.fixture
@@ -20,7 +23,11 @@ def report() -> RankingReport:
 
 def test_saved_reports_read_back(report, tmp_path):
     report.save(tmp_path / "deep" / "r.json", tmp_path / "deep" / "r.parquet")
-    assert json.loads((tmp_path / "deep" / "r.json").read_text()) == {
+    values = json.loads((tmp_path / "deep" / "r.json").read_text())
+    check_seal(values, "r.json")
+    assert values.pop("seal") and values.pop("rows_sha256") == rows_digest(report.per_user)
+    assert values == {
+        "protocol": {"name": "honest", "version": 1},
         "num_users": 2,
         "settings": {"task": "direct", "part": "test"},
         "metrics": {
@@ -30,6 +37,16 @@ def test_saved_reports_read_back(report, tmp_path):
     }
     assert pl.read_parquet(tmp_path / "deep" / "r.parquet").equals(report.per_user)
     assert sorted(p.name for p in (tmp_path / "deep").iterdir()) == ["r.json", "r.parquet"]
+
+
+def test_a_protocol_that_leaks_is_the_first_thing_a_report_says(report, tmp_path):
+    leaking = replace(report, protocol=find_protocol("elmrec-released"))
+    leaking.save(tmp_path / "r.json")
+    first, *_ = json.loads((tmp_path / "r.json").read_text()).items()
+    assert first == ("warning", leaking.protocol.warning)
+    first_line = (tmp_path / "r.json").read_text().splitlines()[1]
+    assert first_line.strip().startswith('"warning": "LEAKS: figures under elmrec-released v1')
+    assert "warning" not in report.to_dict()
 
 
 def test_parquet_is_optional_and_texts_save_too(tmp_path):

@@ -9,7 +9,7 @@ import pytest
 from tests.fake_method import Fake, curves
 
 from edgewise.runs.contract import stages_of
-from edgewise.runs.curves import curves_png, draw_curves, read_curves, write_curves
+from edgewise.runs.curves import curves_png, draw_curves, learning, read_curves, write_curves
 from edgewise.training.progress import Progress
 
 
@@ -31,6 +31,15 @@ def test_several_stages_read_back_and_the_last_stands_in_front(tmp_path):
     stages = {"content": curves(2.0, "text"), "events": curves(3.0, "items")}
     write_curves(tmp_path, stages)
     assert read_curves(tmp_path) == stages
+    found = learning(tmp_path)
+    assert list(found) == ["content", "events"]
+    losses = [entry["total"] for entry in stages["events"].valid_loss]
+    assert found["events"] == {
+        "epochs": len(losses),
+        "train_loss": stages["events"].train_loss[-1][1],
+        "valid_loss": losses[-1],
+        "best_valid_loss": min(losses),
+    }
     values = json.loads((tmp_path / "curves.json").read_text())
     assert values["seconds"] == 3.0 and list(values["stages"]) == ["content", "events"]
 

@@ -11,6 +11,8 @@ from edgewise.runs.settings import differences, resolve_config
 WHOLE = """
 method = "fake"
 preset = "tiny"
+protocol = "elmrec-released"
+edge_share = 0.8
 split = "ratio"
 split_seed = 3
 seeds = [0, 1, 2]
@@ -20,6 +22,7 @@ taste = "rare"
 source = "raw"
 min_rating = 4
 k_core = 5
+item_numbers = "source"
 
 [evaluation]
 ks = [20, 40, 100]
@@ -43,11 +46,22 @@ def written(tmp_path, fake):
 
 def test_everything_is_read(written):
     settings = {"taste": "rare", "training": {"first": {"epochs": 2}}}
-    data = DataRecipe(source="raw", min_rating=4.0, k_core=5)
+    data = DataRecipe(source="raw", min_rating=4.0, k_core=5, item_numbers="source")
     evaluation = EvaluationRecipe(("sequential",), ("Recall", "NDCG"), (20, 40, 100))
-    expected = Recipe("fake", "tiny", "ratio", 3, (0, 1, 2), data, evaluation, settings)
+    expected = Recipe(
+        method="fake",
+        preset="tiny",
+        protocol="elmrec-released",
+        edge_share=0.8,
+        split="ratio",
+        split_seed=3,
+        seeds=(0, 1, 2),
+        data=data,
+        evaluation=evaluation,
+        settings=settings,
+    )
     assert read_recipe(written(WHOLE)) == expected
-    assert data.options() == {"min_rating": 4.0, "k_core": 5}
+    assert data.options() == {"min_rating": 4.0, "k_core": 5, "item_numbers": "source"}
 
 
 def test_the_method_of_the_file_gets_its_own_settings(written):
@@ -79,6 +93,9 @@ def test_settings_of_different_methods_differ(written):
         ("[evaluation]\nks = [5.5]", "evaluation.ks = 5.5: int is wanted"),
         ("seeds = [1, 1]", r"seeds = \[1, 1\] names a seed twice"),
         ("seeds = [1]\nseed = 2", "seed and seeds contradict each other"),
+        ('protocol = "honset"', "row.toml: no such protocol: 'honset'. Did you mean 'honest'"),
+        ('protocol = "honest"\nedge_share = 0.5', "edge_share belongs to protocols such as elmrec"),
+        ('protocol = "elmrec-released"\nedge_share = 2', "edge_share = 2"),
     ],
 )
 def test_mistakes_are_named_with_the_file(written, text, message):

@@ -40,10 +40,12 @@ def evaluate(
         int | None, typer.Option(help="Measure a seeded sample of the users, for a quick look.")
     ] = None,
     negatives: Annotated[
-        int, typer.Option(help="Items beside each held-out one in the direct task.")
-    ] = 99,
+        int | None,
+        typer.Option(help="Items beside each held-out one in the direct task; the protocol's 99."),
+    ] = None,
     k: Annotated[
-        list[int] | None, typer.Option("-k", "--k", help="List length; repeatable; 5 and 10.")
+        list[int] | None,
+        typer.Option("-k", "--k", help="List length; repeatable; the protocol's, 5 and 10."),
     ] = None,
     metric: Annotated[
         list[str] | None,
@@ -59,6 +61,18 @@ def evaluate(
         bool,
         typer.Option("--no-rerank", help="Raw sequential lists, which may hold seen items."),
     ] = False,
+    protocol: Annotated[
+        str | None,
+        typer.Option(help="The protocol that the run must have been fitted under; any if absent."),
+    ] = None,
+    set_: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="decoding.key=value, before the run's own; repeatable."),
+    ] = None,
+    per_user: Annotated[
+        Path | None,
+        typer.Option(help="Keep users' rows in this folder; evaluation/ of the run if absent."),
+    ] = None,
 ) -> None:
     """Measure a run on rows it never saw; popularity is printed beside.
 
@@ -67,30 +81,40 @@ def evaluate(
     validation items before a test) is left out of the whole catalogue's lists.
     """
     _check_choices(task or [], split)
+    from edgewise.evaluation.protocols import find_protocol
+    from edgewise.evaluation.seal import sealed
+    from edgewise.runs.auditing import saved_headline
     from edgewise.runs.evaluating import Conditions
     from edgewise.runs.opening import open_run
 
-    opened = open_run(run, data)
-    ks, metrics = tuple(k or (5, 10)), tuple(metric or ())
+    if protocol is not None:
+        find_protocol(protocol, "--protocol: ")
+    opened = open_run(run, data).decoding_as(set_ or [])
+    _check_protocol(opened, protocol)
+    if opened.info.protocol.warning:
+        typer.secho(opened.info.protocol.warning, fg="red")
+    ks, metrics = tuple(k or ()), tuple(metric or ())
     conditions = Conditions(split, ks, metrics, negatives, max_users, not no_rerank)
     tasks = _tasks(opened, task, split)
-    results = [measure(opened, each, conditions) for each in tasks]
+    results = [measure(opened, each, conditions, per_user) for each in tasks]
+    typer.echo(saved_headline(run))
     if json_file is not None:
         from edgewise.runs.files import write_text
 
-        write_text(json_file, json.dumps(_combined(opened, results), indent=2) + "\n")
+        everything = sealed(_combined(opened, results))
+        write_text(json_file, json.dumps(everything, indent=2) + "\n")
         typer.echo(f"wrote {json_file}")
 
 
-def measure(run: Run, task: Task, conditions: Conditions) -> TaskResult:
-    """Evaluate one task, print its table and keep the result in the run folder."""
+def measure(run: Run, task: Task, conditions: Conditions, folder: Path | None = None) -> TaskResult:
+    """Evaluate one task, print its table and keep the result in a folder or in the run's."""
     from edgewise.evaluation.comparison import comparison_table
     from edgewise.runs.evaluating import evaluate_task, save_result
 
     with progress_bar(task) as told:
         result = evaluate_task(run, task, conditions, told)
     console().print(comparison_table(result.reports, title=task))
-    save_result(result, run.folder / "evaluation", conditions)
+    save_result(result, folder or run.folder / "evaluation", conditions)
     return result
 
 
@@ -101,6 +125,16 @@ def _check_choices(tasks: list[str], part: str) -> None:
     check(
         part in ("test", "valid"),
         f"--split {part}: no such part.{nearest(part, ('test', 'valid'))}",
+    )
+
+
+def _check_protocol(run: Run, asked: str | None) -> None:
+    fitted = run.info.protocol
+    check(
+        asked in (None, fitted.name),
+        f"--protocol {asked}: {run.folder} was fitted under {fitted.name}, with other graph edges, "
+        f"texts, numbers or splits, and can be measured under that alone; fit another run with "
+        f"'edgewise fit {run.info.method_name} --protocol {asked}'",
     )
 
 
@@ -118,14 +152,20 @@ def _tasks(run: Run, asked: list[str] | None, part: str) -> list[Any]:
 
 
 def _combined(run: Run, results: list[TaskResult]) -> dict[str, Any]:
-    from edgewise.model_folder import versions
+    from edgewise.evaluation.report import stamp
+    from edgewise.runs.auditing import saved_headline
+    from edgewise.runs.curves import learning
     from edgewise.runs.machine import describe_machine
+    from edgewise.runs.source import code_versions
 
     return {
+        **stamp(run.info.protocol),
         "kind": "edgewise evaluation",
         "command": command_line(),
         "run": run.info.to_dict(),
-        "versions": versions(),
+        "learning": learning(run.folder),
+        "versions": code_versions(),
         "machine": describe_machine(),
+        "audit": saved_headline(run.folder),
         "results": {result.task: result.to_dict() for result in results},
     }

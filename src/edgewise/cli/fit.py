@@ -34,8 +34,25 @@ Set = Annotated[
     list[str] | None,
     typer.Option("--set", help="section.key=value, before preset and file; repeatable."),
 ]
-Split = Annotated[str | None, typer.Option(help="leave-one-out (the default), ratio or time.")]
+Split = Annotated[
+    str | None,
+    typer.Option(help="leave-one-out (the default), ratio or time; the protocol's if absent."),
+]
 SplitSeed = Annotated[int | None, typer.Option(help="Seed of a ratio split.")]
+Protocol = Annotated[
+    str | None,
+    typer.Option(
+        help="honest (the default), temporal, elmrec-released or llm4rec-released; the released "
+        "ones leak, and say so in every report. Goes before the file's."
+    ),
+]
+EdgeShare = Annotated[
+    float | None,
+    typer.Option(
+        help="Of elmrec-released: the share of all rows that become edges where the data set has "
+        "no texts; 0.535."
+    ),
+]
 Resume = Annotated[
     bool, typer.Option("--resume", help="Go on with an interrupted run, to the same result.")
 ]
@@ -49,6 +66,7 @@ Quiet = Annotated[bool, typer.Option("--quiet", help="Print nothing but errors."
         "edgewise fit elmrec --data data/mine --out runs/own --set training.epochs=3 "
         "--set graph.features=random",
         "edgewise fit elmrec --data data/mine --out runs/own --config runs/mine/config.toml",
+        "edgewise fit elmrec --data data/mine --out runs/later --protocol temporal",
         "edgewise fit elmrec --out runs/mine --resume",
         "torchrun --nproc-per-node 2 -m edgewise.cli.main fit elmrec --data data/mine --out runs/2",
     )
@@ -66,6 +84,8 @@ def elmrec(
     set_: Set = None,
     split: Split = None,
     split_seed: SplitSeed = None,
+    protocol: Protocol = None,
+    edge_share: EdgeShare = None,
     resume: Resume = False,
     force: Force = False,
     quiet: Quiet = False,
@@ -73,7 +93,9 @@ def elmrec(
     """Train ELMRec, P5, POD or plain T5 (by preset) and keep the best model on validation rows."""
     from edgewise.cli.fitting import Wish, fit
 
-    wish = Wish("elmrec", out, data, preset, config, set_ or [], split, split_seed)
+    wish = Wish(
+        "elmrec", out, data, preset, config, set_ or [], split, split_seed, protocol, edge_share
+    )
     fit(wish, resume=resume, force=force, quiet=quiet)
 
 
@@ -97,6 +119,8 @@ def graph_gpt(
     set_: Set = None,
     split: Split = None,
     split_seed: SplitSeed = None,
+    protocol: Protocol = None,
+    edge_share: EdgeShare = None,
     resume: Resume = False,
     force: Force = False,
     quiet: Quiet = False,
@@ -104,5 +128,7 @@ def graph_gpt(
     """Train a GPT-2 whose attention reads the graph, stage by stage, best epochs kept."""
     from edgewise.cli.fitting import Wish, fit
 
-    wish = Wish("graph-gpt", out, data, preset, config, set_ or [], split, split_seed)
+    wish = Wish(
+        "graph-gpt", out, data, preset, config, set_ or [], split, split_seed, protocol, edge_share
+    )
     fit(wish, resume=resume, force=force, quiet=quiet)

@@ -8,19 +8,22 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from edgewise.cli.errors import warn
 from edgewise.cli.plans import plan_table
 from edgewise.cli.render import command_line, console
 from edgewise.configuration import check
-from edgewise.data.splitting import split_by_name
 from edgewise.data.storage import load_dataset
 from edgewise.errors import ConfigError
+from edgewise.evaluation.protocols import HONEST, Protocol, find_protocol
 from edgewise.runs.data import DataInfo, load_run_data
 from edgewise.runs.folder import check_free, is_main_process, prepare_folder
 from edgewise.runs.info import FINISHED, RunInfo, is_run, read_info
 from edgewise.runs.recipe import Recipe, read_recipe
 from edgewise.runs.settings import differences, resolve_config
+from edgewise.runs.splitting import split_of
 
 if TYPE_CHECKING:
+    from edgewise.audit.findings import Audit
     from edgewise.data.interactions import Dataset
     from edgewise.runs.contract import Plan
 
@@ -37,6 +40,24 @@ class Wish:
     assignments: list[str]
     split: str | None
     split_seed: int | None
+    protocol_name: str | None = None
+    edge_share: float | None = None
+
+    def protocol(self) -> Protocol | None:
+        """Of the command line, which goes before the file's; None where neither names one.
+
+        Raises:
+            ConfigError: there is no such protocol, or it has no share of edges to set.
+        """
+        recipe = Recipe() if self.config is None else read_recipe(self.config)
+        name = self.protocol_name or recipe.protocol
+        if name is None:
+            check(self.edge_share is None, "--edge-share needs --protocol, say elmrec-released")
+            return None
+        found = find_protocol(name, "--protocol: ")
+        in_file = recipe.edge_share if found.has_edge_share else None
+        share = in_file if self.edge_share is None else self.edge_share
+        return find_protocol(name, "--edge-share: ", edge_share=share)
 
     def held_out(self) -> tuple[str | None, int | None]:
         """The split and its seed, from the command line or from the file.
@@ -61,6 +82,8 @@ def fit(wish: Wish, *, resume: bool, force: bool, quiet: bool) -> None:
     goes_on = resume and is_run(wish.out)
     info, dataset = _started(wish) if goes_on else _planned(wish, force)
     quiet = quiet or not is_main_process()
+    if info.protocol.warning and not quiet:
+        warn(info.protocol.warning)
     if info.status == FINISHED:
         _say(f"{wish.out} is finished already: nothing to resume", quiet)
         return
@@ -78,10 +101,18 @@ def _planned(wish: Wish, force: bool) -> tuple[RunInfo, Dataset]:
         raise ConfigError("--data is missing: name a data set folder, see 'edgewise data --help'")
     dataset = load_dataset(wish.data)
     split, split_seed = wish.held_out()
-    kind, seed = split or "leave-one-out", split_seed or 0
-    split_by_name(dataset, kind, seed)
-    data = DataInfo.of(dataset, wish.data)
-    return RunInfo(config, data, kind, seed, wish.method, command=command_line()), dataset
+    protocol = wish.protocol() or HONEST
+    info = RunInfo(
+        config,
+        DataInfo.of(dataset, wish.data),
+        split or protocol.split_kind,
+        split_seed or 0,
+        wish.method,
+        command=command_line(),
+        protocol=protocol,
+    )
+    split_of(info, dataset)
+    return info, dataset
 
 
 def _started(wish: Wish) -> tuple[RunInfo, Dataset]:
@@ -102,6 +133,9 @@ def _started(wish: Wish) -> tuple[RunInfo, Dataset]:
         changed.append(f"--split ({info.split_kind}, now {split})")
     if split_seed not in (None, info.split_seed):
         changed.append(f"--split-seed ({info.split_seed}, now {split_seed})")
+    protocol = wish.protocol()
+    if protocol not in (None, info.protocol):
+        changed.append(f"--protocol ({info.protocol.to_dict()}, now {protocol.to_dict()})")
     if changed:
         raise ConfigError(
             f"--resume goes on with the run's own settings, but these differ: "
@@ -117,8 +151,19 @@ def _train(out: Path, info: RunInfo, dataset: Dataset, resume: bool, quiet: bool
         if not quiet:
             console().print(plan_table(plan, info, out))
 
+    def tell(found: Audit) -> None:
+        _say(f"audit: {found.headline()}", quiet)
+
     try:
-        run = fit_run(out, info, dataset, resume=resume, show_progress=not quiet, on_plan=show)
+        run = fit_run(
+            out,
+            info,
+            dataset,
+            resume=resume,
+            show_progress=not quiet,
+            on_plan=show,
+            on_audit=tell,
+        )
     except KeyboardInterrupt:
         _say(f"stopped; go on with: edgewise fit {info.method_name} --out {out} --resume", quiet)
         raise

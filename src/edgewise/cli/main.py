@@ -9,11 +9,12 @@ from typing import Annotated, Any
 
 import typer
 
-from edgewise.cli import demo, evaluate, explain, fit, recommend
+from edgewise.cli import audit, compare, demo, evaluate, explain, fit, recommend, reproduce, tune
 from edgewise.cli.errors import ClearErrors
 from edgewise.cli.help import examples
 
-_JOURNEY = ["demo", "data", "fit", "evaluate", "recommend", "explain"]
+_JOURNEY = ["demo", "data", "fit", "evaluate", "audit", "recommend", "explain"]
+_JOURNEY += ["tune", "reproduce", "compare"]
 
 
 class Edgewise(ClearErrors):
@@ -74,9 +75,13 @@ def _data() -> None:
 
 app.add_typer(fit.app, name="fit")
 app.command(epilog=evaluate.EXAMPLES)(evaluate.evaluate)
+app.command(epilog=audit.EXAMPLES)(audit.audit)
 app.command(epilog=recommend.EXAMPLES)(recommend.recommend)
 app.command(epilog=explain.EXAMPLES)(explain.explain)
 app.command(epilog=demo.EXAMPLES)(demo.demo)
+app.command(epilog=tune.EXAMPLES)(tune.tune)
+app.command(epilog=reproduce.EXAMPLES)(reproduce.reproduce)
+app.command(epilog=compare.EXAMPLES)(compare.compare)
 
 
 def main() -> None:

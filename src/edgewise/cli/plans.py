@@ -23,6 +23,7 @@ def plan_table(plan: Plan, info: RunInfo, out: Path) -> Table:
     config, data = info.config, info.data
     table = Table(title=f"plan: {info.method.label}", show_header=False, title_justify="left")
     table.add_row("data", f"{data.name} ({data.folder}), {info.split_kind} split")
+    table.add_row("protocol", info.protocol.title)
     table.add_row("model", f"{config.backbone.name}, {plan.num_parameters:,} parameters")
     told = _ROWS.get(info.method_name)
     for row in told(plan, config) if told else ():

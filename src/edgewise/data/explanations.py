@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 
 from edgewise.data.interactions import Interactions
-from edgewise.data.split import Split
+from edgewise.data.split import Split, TextRows
 from edgewise.errors import ConfigError
 
 EXPLANATION_MODES = ("interaction", "random")
@@ -75,17 +75,20 @@ def explanation_split(
             already reviewed the same item in an earlier part is left out, so no pair that is
             tested is ever trained on. ``random`` LEAKS and is there only to reproduce published
             figures: it deals all texts 80/10/10 regardless of the split, as the papers do, so
-            most rows held out for recommendation stand among its training prompts.
+            most rows held out for recommendation stand among its training prompts. Not read where
+            the split itself says which texts are read.
         seed: of the ``random`` deal.
         max_chars: see :func:`explanation_pairs`.
 
     Raises:
         ConfigError: there is no such mode.
     """
+    if split.text_rows is not None:
+        return _dealt(split.text_rows, max_chars)
     if mode == "interaction":
         return _by_interaction(split, max_chars)
     if mode == "random":
-        return _at_random(split, seed, max_chars)
+        return _dealt(deal_texts(split.dataset.interactions, seed), max_chars)
     raise ConfigError(
         f"unknown explanation mode {mode!r}: choose 'interaction', or 'random' to reproduce "
         "the papers' leaking split"
@@ -101,15 +104,21 @@ def _by_interaction(split: Split, max_chars: int | None) -> ExplanationSplit:
     return ExplanationSplit(parts[0], parts[1].take(new_valid), parts[2].take(new_test))
 
 
-def _at_random(split: Split, seed: int, max_chars: int | None) -> ExplanationSplit:
-    pairs = explanation_pairs(split.dataset.interactions, max_chars)
-    order = np.random.default_rng(seed).permutation(len(pairs))
-    held_out = len(pairs) // 10
+def deal_texts(interactions: Interactions, seed: int = 0) -> TextRows:
+    """All rows with a text dealt 80/10/10 at random, whatever parts they stand in: this LEAKS."""
+    having = np.flatnonzero((_texts(interactions) != "").to_numpy())
+    order = having[np.random.default_rng(seed).permutation(len(having))]
+    held_out = len(order) // 10
     valid, test, train = np.split(order, [held_out, 2 * held_out])
-    return ExplanationSplit(pairs.take(train), pairs.take(valid), pairs.take(test), mode="random")
+    return TextRows(*(interactions.take(rows) for rows in (train, valid, test)))
 
 
-def _texts(interactions: Interactions, max_chars: int | None) -> pl.Series:
+def _dealt(rows: TextRows, max_chars: int | None) -> ExplanationSplit:
+    parts = (explanation_pairs(part, max_chars) for part in (rows.train, rows.valid, rows.test))
+    return ExplanationSplit(*parts, mode="random")
+
+
+def _texts(interactions: Interactions, max_chars: int | None = None) -> pl.Series:
     """One text a row, empty where the row has none."""
     nothing = pl.repeat("", len(interactions), dtype=pl.String, eager=True)
     review = nothing if interactions.review is None else interactions.review

@@ -17,6 +17,7 @@ def check_lists(
     k: int,
     *,
     allow_seen: bool = False,
+    allow_repeats: bool = False,
 ) -> None:
     """Refuse lists that break the contract of ``Recommender.recommend``.
 
@@ -27,6 +28,7 @@ def check_lists(
         num_items: size of the catalogue.
         k: the list length that was asked for.
         allow_seen: let lists hold items of the user's history.
+        allow_repeats: let an item stand at several places of a list.
 
     Raises:
         EdgewiseError: names the first user and item at fault.
@@ -38,7 +40,8 @@ def check_lists(
     _refuse(recommendations, starts & _repeats(user[starts], starts), "two lists for one user")
     _check_ranks(recommendations, starts, k)
     keys = user.astype(np.int64) * num_items + item
-    _refuse(recommendations, _repeats(keys), "a repeated item")
+    if not allow_repeats:
+        _refuse(recommendations, _repeats(keys), "a repeated item")
     if not allow_seen:
         seen = np.isin(keys, _known_keys(known, users, num_items))
         _refuse(recommendations, seen, "a seen item")

@@ -65,6 +65,7 @@ def _require_same_conditions(reports: Mapping[str, Report]) -> None:
         raise EdgewiseError("no reports to compare: give at least one")
     (first, expected), *others = reports.items()
     for name, report in others:
+        _require_same_protocol(first, expected, name, report)
         for key in expected.settings.keys() | report.settings.keys():
             left, right = expected.settings.get(key), report.settings.get(key)
             if left != right:
@@ -78,15 +79,26 @@ def _require_same_conditions(reports: Mapping[str, Report]) -> None:
             )
 
 
+def _require_same_protocol(first: str, expected: Report, name: str, report: Report) -> None:
+    if report.protocol != expected.protocol:
+        raise EdgewiseError(
+            f"{first} and {name} are not comparable: one was measured under "
+            f"{expected.protocol.title}, the other under {report.protocol.title}; fit and evaluate "
+            "both under the same protocol"
+        )
+
+
 def _units(report: Report) -> set[tuple]:
     return set(report.rows.select(cs.by_name("user_index", "item_index", require_all=False)).rows())
 
 
 def _conditions(report: Report) -> str:
     counted = f"{len(report.rows)} {'users' if isinstance(report, RankingReport) else 'pairs'}"
+    protocol = report.protocol.title + ("" if report.protocol.is_honest else " (LEAKS)")
     shown = ("task", "part", "split", "num_negatives", "masked")
     return ", ".join(
-        [f"{k}: {report.settings[k]}" for k in shown if k in report.settings] + [counted]
+        [f"{k}: {report.settings[k]}" for k in shown if k in report.settings]
+        + [counted, f"protocol: {protocol}"]
     )
 
 

@@ -1,4 +1,4 @@
-"""The honest conditions under which models are measured.
+"""How models are measured: honestly, unless a protocol that leaks is asked for by name.
 
 A model meets candidates and histories here, never a held-out row marked as such.
 """
@@ -12,15 +12,19 @@ import numpy as np
 import polars as pl
 
 from edgewise.data.candidates import CandidateLists
+from edgewise.data.checksum import content_checksum
 from edgewise.data.explanations import ExplanationPairs
 from edgewise.data.interactions import Histories, Interactions
 from edgewise.data.negatives import uniform_candidates
 from edgewise.data.split import Split
+from edgewise.evaluation.applying import check_split, known_under
 from edgewise.evaluation.catalogue import catalogue_coverage, popular_items, popular_share
 from edgewise.evaluation.checks import check_lists
 from edgewise.evaluation.intervals import Bootstrap, Estimate, bootstrap_means
 from edgewise.evaluation.population import choose_users, held_out_rows, sample
+from edgewise.evaluation.protocols import HONEST, Protocol
 from edgewise.evaluation.ranking import (
+    METRICS,
     Hits,
     check_cutoffs,
     check_metrics,
@@ -28,16 +32,18 @@ from edgewise.evaluation.ranking import (
     per_user_metrics,
     ranks_from_scores,
 )
+from edgewise.evaluation.released import ENTRY_METRICS, padded_at_random
 from edgewise.evaluation.report import RankingReport, TextReport
 from edgewise.evaluation.text import text_metrics
 from edgewise.recommender import Explainer, Recommender
 
 _ONE_HELD_OUT = ("HitRate", "NDCG", "MRR")
-_MASKED = {"valid": "train items", "test": "train and validation items"}
 
 
-def usual_metrics(split: Split) -> tuple[str, ...]:
+def usual_metrics(split: Split, protocol: Protocol = HONEST) -> tuple[str, ...]:
     """What is measured where nobody asks: Recall joins where users have several held-out rows."""
+    if protocol.metrics:
+        return protocol.metrics
     return _ONE_HELD_OUT if split.kind == "leave-one-out" else ("Recall", *_ONE_HELD_OUT)
 
 
@@ -46,13 +52,14 @@ def evaluate_direct(
     split: Split,
     part: str = "test",
     *,
-    ks: Sequence[int] = (5, 10),
-    metrics: Sequence[str] = _ONE_HELD_OUT,
-    num_negatives: int = 99,
+    ks: Sequence[int] | None = None,
+    metrics: Sequence[str] | None = None,
+    num_negatives: int | None = None,
     seed: int = 0,
     users: np.ndarray | None = None,
     max_users: int | None = None,
     bootstrap: Bootstrap | None = None,
+    protocol: Protocol = HONEST,
 ) -> RankingReport:
     """Find each held-out item among items its user never touched (ELMRec, section 4.1).
 
@@ -64,28 +71,34 @@ def evaluate_direct(
         model: fitted; asked for ``score_candidates`` alone.
         split: where the held-out rows are.
         part: ``valid`` or ``test``.
-        ks: list lengths.
-        metrics: names from :data:`edgewise.evaluation.ranking.METRICS`.
-        num_negatives: negatives in each list.
+        ks: list lengths; the protocol's where it is None.
+        metrics: names from :data:`edgewise.evaluation.ranking.METRICS`; the protocol's where None.
+        num_negatives: negatives in each list; the protocol's where it is None.
         seed: of the negatives, and of the sample of users.
         users: measure these users only, each with held-out rows.
         max_users: measure a seeded sample of the users, for a quick look.
         bootstrap: how intervals are made.
+        protocol: that the split was made under.
+
+    Raises:
+        ConfigError: an impossible option, or a split that was made under another protocol.
     """
     held_out = held_out_rows(split, part)
-    check_cutoffs(ks)
-    check_metrics(metrics)
+    check_split(protocol, split)
+    ks, metrics = _measured(protocol, ks, metrics)
+    num_negatives = protocol.num_negatives if num_negatives is None else num_negatives
     chosen = choose_users(held_out, users, max_users, seed)
     rows = np.flatnonzero(np.isin(held_out.user_index, chosen))
     lists = _take(uniform_candidates(split, part, num_negatives, seed), rows)
-    scores = np.asarray(model.score_candidates(lists, histories=split.known_before(part)))
+    known = known_under(protocol, split, part)
+    scores = np.asarray(model.score_candidates(lists, histories=known))
     ranks = ranks_from_scores(lists, scores, held_out.item_index[rows])
     frame = per_user_metrics(Hits.from_ranks(lists.user_index, ranks), ks, metrics)
     settings = _settings("direct", split, part, users, max_users, seed) | {
         "num_negatives": num_negatives,
         "negatives_seed": seed,
     }
-    return _ranking_report(frame, split, settings, bootstrap)
+    return _ranking_report(frame, split, settings, bootstrap, protocol)
 
 
 def evaluate_sequential(
@@ -93,55 +106,67 @@ def evaluate_sequential(
     split: Split,
     part: str = "test",
     *,
-    ks: Sequence[int] = (5, 10),
-    metrics: Sequence[str] = _ONE_HELD_OUT,
+    ks: Sequence[int] | None = None,
+    metrics: Sequence[str] | None = None,
     seed: int = 0,
     users: np.ndarray | None = None,
     max_users: int | None = None,
     allow_seen: bool = False,
     bootstrap: Bootstrap | None = None,
+    protocol: Protocol = HONEST,
 ) -> RankingReport:
     """Find each user's held-out items in the whole catalogue without the user's seen items.
 
     Beside accuracy the report tells ``Coverage@k`` and ``PopularShare@k``. A held-out item that the
     user already had cannot be recommended and counts as missed. Seen are train items, and when the
     test part is predicted validation items, too: the graph-attentive GPT-2 paper masks train items
-    alone, so that its lists spend places on items that cannot be right.
+    alone, so that its lists spend places on items that cannot be right, and so does the protocol
+    ``llm4rec-released``.
 
     Args:
         model: fitted; asked for ``recommend`` alone.
         split: where the held-out rows are.
         part: ``valid`` or ``test``.
-        ks: list lengths; the model is asked for the longest.
-        metrics: names from :data:`edgewise.evaluation.ranking.METRICS`.
+        ks: list lengths, the protocol's where it is None; the model is asked for the longest.
+        metrics: names from :data:`edgewise.evaluation.ranking.METRICS`; the protocol's where None.
         seed: of the sample of users.
         users: measure these users only, each with held-out rows.
         max_users: measure a seeded sample of the users, for a quick look.
         allow_seen: let lists hold items of the user's history, as in the paper's ablation without
             reranking. Such an item keeps its place, and is right only if it is held out.
         bootstrap: how intervals are made.
+        protocol: that the split was made under; it says what is done to lists before they count.
 
     Raises:
+        ConfigError: an impossible option, or a split that was made under another protocol.
         EdgewiseError: the model returned seen, repeated or unknown items, or an unsorted list.
     """
     held_out = held_out_rows(split, part)
-    check_cutoffs(ks)
-    check_metrics(metrics)
+    check_split(protocol, split)
+    ks, metrics = _measured(protocol, ks, metrics)
     chosen = choose_users(held_out, users, max_users, seed)
-    known, num_items = split.known_before(part), split.dataset.num_items
+    known, num_items = known_under(protocol, split, part), split.dataset.num_items
     lists = model.recommend(chosen, k=max(ks), histories=known)
-    check_lists(lists, chosen, known, num_items, max(ks), allow_seen=allow_seen)
+    repeats = protocol.count_repeats
+    check_lists(
+        lists, chosen, known, num_items, max(ks), allow_seen=allow_seen, allow_repeats=repeats
+    )
+    if protocol.random_padding:
+        lists = padded_at_random(lists, chosen, split.dataset, max(ks), seed)
     wanted = held_out.take(np.flatnonzero(np.isin(held_out.user_index, chosen)))
-    frame = per_user_metrics(hits_from_recommendations(lists, wanted), ks, metrics)
+    hits = hits_from_recommendations(lists, wanted, every_entry=repeats)
+    frame = per_user_metrics(hits, ks, metrics, ENTRY_METRICS if repeats else METRICS)
     is_popular = popular_items(split.train, num_items)
     shares = {f"PopularShare@{k}": popular_share(lists, is_popular, chosen, k) for k in ks}
     settings = _settings("sequential", split, part, users, max_users, seed)
+    if protocol.random_padding:
+        settings["padding_seed"] = seed
     settings["already_seen"] = _num_already_seen(wanted, known)
     settings["allow_seen"] = allow_seen
-    settings["masked"] = "nothing" if allow_seen else _MASKED[part]
+    settings["masked"] = "nothing" if allow_seen else _masked(protocol, part)
     coverage = {f"Coverage@{k}": Estimate(catalogue_coverage(lists, num_items, k)) for k in ks}
     frame = frame.with_columns(**{name: pl.Series(share) for name, share in shares.items()})
-    return _ranking_report(frame, split, settings, bootstrap, coverage)
+    return _ranking_report(frame, split, settings, bootstrap, protocol, coverage)
 
 
 def evaluate_explanations(
@@ -152,6 +177,7 @@ def evaluate_explanations(
     max_pairs: int | None = None,
     seed: int = 0,
     bootstrap: Bootstrap | None = None,
+    protocol: Protocol = HONEST,
 ) -> TextReport:
     """Compare written explanations with the users' own words.
 
@@ -162,6 +188,7 @@ def evaluate_explanations(
         max_pairs: measure a seeded sample of the pairs, for a quick look.
         seed: of the sample.
         bootstrap: how intervals are made.
+        protocol: that the pairs were parted under.
     """
     bootstrap = bootstrap or Bootstrap()
     pairs = pairs.take(sample(np.arange(len(pairs)), max_pairs, seed, "max_pairs"))
@@ -176,7 +203,22 @@ def evaluate_explanations(
         "bootstrap": asdict(bootstrap),
     }
     per_pair = pl.concat([names, table], how="horizontal")
-    return TextReport(per_pair, metrics, len(pairs), settings)
+    return TextReport(per_pair, metrics, len(pairs), settings, protocol)
+
+
+def _measured(
+    protocol: Protocol, ks: Sequence[int] | None, metrics: Sequence[str] | None
+) -> tuple[Sequence[int], Sequence[str]]:
+    """What is asked for, checked, or what the protocol measures."""
+    ks = protocol.ks if ks is None else ks
+    metrics = (protocol.metrics or _ONE_HELD_OUT) if metrics is None else metrics
+    check_cutoffs(ks)
+    check_metrics(metrics)
+    return ks, metrics
+
+
+def _masked(protocol: Protocol, part: str) -> str:
+    return "train items" if part == "valid" else f"{protocol.history_rows} items"
 
 
 def _take(lists: CandidateLists, rows: np.ndarray) -> CandidateLists:
@@ -199,6 +241,7 @@ def _settings(
     return {
         "task": task,
         "data": split.dataset.name,
+        "data_checksum": content_checksum(split.dataset),
         "num_items": split.dataset.num_items,
         "num_train_rows": len(split.train),
         "split": split.kind,
@@ -215,6 +258,7 @@ def _ranking_report(
     split: Split,
     settings: dict[str, object],
     bootstrap: Bootstrap | None,
+    protocol: Protocol,
     extra: dict[str, Estimate] | None = None,
 ) -> RankingReport:
     bootstrap = bootstrap or Bootstrap()
@@ -227,4 +271,5 @@ def _ranking_report(
         metrics=dict(zip(names, estimates, strict=True)) | (extra or {}),
         num_users=len(frame),
         settings=settings | {"bootstrap": asdict(bootstrap)},
+        protocol=protocol,
     )

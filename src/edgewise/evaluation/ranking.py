@@ -6,7 +6,7 @@ Q queries, H held-out items that were found in a list.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 
@@ -79,22 +79,29 @@ def _require_one_positive_a_list(candidates: CandidateLists, is_positive: np.nda
         )
 
 
-def hits_from_recommendations(recommendations: Recommendations, held_out: Interactions) -> Hits:
+def hits_from_recommendations(
+    recommendations: Recommendations, held_out: Interactions, *, every_entry: bool = False
+) -> Hits:
     """Find each user's held-out items in the user's list; one query for each held-out user.
 
     A repeated item counts once, at its best place, and the repeat keeps the place it occupies:
     repeating an item neither earns twice nor moves later items up. Users without held-out rows
     are left out; held-out users without a list are queries without a hit.
+
+    Args:
+        recommendations: lists of some or all of the held-out users.
+        held_out: the items to be found.
+        every_entry: find repeats too, as :mod:`edgewise.evaluation.released` counts them.
     """
     stride = 1 + max(recommendations.item_index.max(initial=0), held_out.item_index.max(initial=0))
     wanted = np.unique(_pair_keys(held_out, stride))
     users, num_positives = np.unique(wanted // stride, return_counts=True)
     by_rank = np.argsort(recommendations.rank, kind="stable")
     keys = _pair_keys(recommendations, stride)[by_rank]
-    listed, best = np.unique(keys, return_index=True)
-    found = np.isin(listed, wanted)
-    query = np.searchsorted(users, listed[found] // stride)
-    rank = recommendations.rank[by_rank][best[found]].astype(np.int64)
+    listed = np.arange(len(keys)) if every_entry else np.unique(keys, return_index=True)[1]
+    found = listed[np.isin(keys[listed], wanted)]
+    query = np.searchsorted(users, keys[found] // stride)
+    rank = recommendations.rank[by_rank][found].astype(np.int64)
     return Hits(users.astype(np.int32), num_positives.astype(np.int64), query, rank)
 
 
@@ -103,13 +110,14 @@ def _pair_keys(rows: Interactions | Recommendations, stride: int) -> np.ndarray:
     return rows.user_index.astype(np.int64) * int(stride) + rows.item_index
 
 
-def _found_within(hits: Hits, k: int) -> np.ndarray:
+def found_within(hits: Hits, k: int) -> np.ndarray:
+    """Found items among the first k, ``int64[Q]``."""
     return np.bincount(hits.query[hits.rank <= k], minlength=len(hits.user_index))
 
 
 def hit_rate(hits: Hits, k: int) -> np.ndarray:
     """1 where at least one held-out item is among the first k, ``float64[Q]``."""
-    return (_found_within(hits, k) > 0).astype(np.float64)
+    return (found_within(hits, k) > 0).astype(np.float64)
 
 
 def recall(hits: Hits, k: int) -> np.ndarray:
@@ -117,12 +125,12 @@ def recall(hits: Hits, k: int) -> np.ndarray:
 
     This is the Recall@k of the graph-attentive GPT-2 paper and of the autoencoder papers.
     """
-    return _found_within(hits, k) / np.minimum(k, hits.num_positives)
+    return found_within(hits, k) / np.minimum(k, hits.num_positives)
 
 
 def plain_recall(hits: Hits, k: int) -> np.ndarray:
     """Share of all held-out items among the first k, ``float64[Q]``: below 1 if there are more."""
-    return _found_within(hits, k) / hits.num_positives
+    return found_within(hits, k) / hits.num_positives
 
 
 def ndcg(hits: Hits, k: int) -> np.ndarray:
@@ -143,7 +151,9 @@ def mrr(hits: Hits, k: int) -> np.ndarray:
     return best
 
 
-METRICS: dict[str, Callable[[Hits, int], np.ndarray]] = {
+Measure = Callable[[Hits, int], np.ndarray]
+
+METRICS: dict[str, Measure] = {
     "HitRate": hit_rate,
     "NDCG": ndcg,
     "Recall": recall,
@@ -152,11 +162,13 @@ METRICS: dict[str, Callable[[Hits, int], np.ndarray]] = {
 }
 
 
-def per_user_metrics(hits: Hits, ks: Sequence[int], metrics: Sequence[str]) -> pl.DataFrame:
+def per_user_metrics(
+    hits: Hits, ks: Sequence[int], metrics: Sequence[str], measures: Mapping[str, Measure] = METRICS
+) -> pl.DataFrame:
     """Columns ``user_index`` and ``Metric@k``, one row a user; a user's queries are averaged."""
     check_cutoffs(ks)
     check_metrics(metrics)
-    columns = {f"{name}@{k}": METRICS[name](hits, k) for name in metrics for k in ks}
+    columns = {f"{name}@{k}": measures[name](hits, k) for name in metrics for k in ks}
     frame = pl.DataFrame({"user_index": hits.user_index, **columns})
     return frame.group_by("user_index", maintain_order=True).mean()
 

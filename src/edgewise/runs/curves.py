@@ -40,6 +40,21 @@ def read_curves(folder: Path) -> Stages:
     return {name: Progress.from_dict(curves) for name, curves in stages.items()}
 
 
+def learning(folder: Path) -> dict[str, dict[str, Any]]:
+    """What became of each stage: epochs made, the last train loss, validation losses."""
+    return {stage or "training": _outcome(curves) for stage, curves in read_curves(folder).items()}
+
+
+def _outcome(curves: Progress) -> dict[str, Any]:
+    valid = [entry["total"] for entry in curves.valid_loss]
+    return {
+        "epochs": len(valid),
+        "train_loss": curves.train_loss[-1][1] if curves.train_loss else None,
+        "valid_loss": valid[-1] if valid else None,
+        "best_valid_loss": min(valid, default=None),
+    }
+
+
 def draw_curves(stages: Stages, path: Path) -> None:
     """Write the picture as PNG, whole or not at all."""
     partial = path.with_name(f".{path.name}.partial")

@@ -17,6 +17,7 @@ from edgewise.evaluation.protocol import (
     evaluate_sequential,
     usual_metrics,
 )
+from edgewise.evaluation.recorded import check_version
 from edgewise.evaluation.report import Report
 from edgewise.prompts.templates import Task
 from edgewise.runs.methods import setting
@@ -30,18 +31,18 @@ class Conditions:
 
     Attributes:
         part: ``valid`` or ``test``.
-        ks: list lengths.
-        metrics: of ranked lists; empty for the usual ones of the split, see
+        ks: list lengths; empty for those of the run's protocol.
+        metrics: of ranked lists; empty for the usual ones of the protocol and split, see
             :func:`edgewise.evaluation.protocol.usual_metrics`.
-        num_negatives: beside each held-out item of the direct task.
+        num_negatives: beside each held-out item of the direct task; None for the protocol's.
         max_users: measure a seeded sample of the users (or explained pairs); None for all.
         rerank: off measures the raw lists, which may hold seen items.
     """
 
     part: str = "test"
-    ks: Sequence[int] = (5, 10)
+    ks: Sequence[int] = ()
     metrics: Sequence[str] = ()
-    num_negatives: int = 99
+    num_negatives: int | None = None
     max_users: int | None = None
     rerank: bool = True
 
@@ -78,9 +79,10 @@ def evaluate_task(
         on_progress: told (done, total) users of the run's own model.
 
     Raises:
-        ConfigError: the run was not trained for the task.
+        ConfigError: the run was not trained for the task, or its protocol has changed since.
     """
     run.require(task)
+    check_version(run.info.protocol, str(run.folder))
     run = run if conditions.rerank else run.without_reranking()
     model = InPieces(run.model, on_progress or (lambda done, total: None))
     name, baseline = _baseline(run, task)
@@ -117,16 +119,18 @@ def _baseline(run: Run, task: Task) -> tuple[str, Any]:
 
 
 def _measure(system: Any, run: Run, task: Task, conditions: Conditions) -> Report:
-    part, ks, most = conditions.part, conditions.ks, conditions.max_users
-    metrics = conditions.metrics or usual_metrics(run.split)
-    lists: dict[str, Any] = {"ks": ks, "metrics": metrics, "max_users": most}
+    part, most, protocol = conditions.part, conditions.max_users, run.info.protocol
+    metrics = conditions.metrics or usual_metrics(run.split, protocol)
+    lists: dict[str, Any] = {"ks": conditions.ks or protocol.ks, "metrics": metrics}
+    lists |= {"max_users": most, "protocol": protocol}
     if task == "direct":
         negatives = conditions.num_negatives
         return evaluate_direct(system, run.split, part, num_negatives=negatives, **lists)
     if task == "sequential":
         seen = not conditions.rerank
         return evaluate_sequential(system, run.split, part, allow_seen=seen, **lists)
-    pairs = getattr(texts_of(run), part)
-    about = {"data": run.dataset.name, "split": run.split.kind, "part": part}
-    about["explanations"] = _explanations(run)
-    return evaluate_explanations(system, pairs, conditions=about, max_pairs=most)
+    texts, data = texts_of(run), run.info.data
+    about = {"data": data.name, "data_checksum": data.checksum, "split": run.split.kind}
+    about |= {"part": part, "explanations": texts.mode}
+    pairs = getattr(texts, part)
+    return evaluate_explanations(system, pairs, conditions=about, max_pairs=most, protocol=protocol)

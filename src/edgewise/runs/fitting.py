@@ -6,14 +6,18 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
+from edgewise.audit.findings import Audit
 from edgewise.data.interactions import Dataset
-from edgewise.data.splitting import split_by_name
+from edgewise.data.split import Split
+from edgewise.runs.auditing import audit_before_fit, save_audit
 from edgewise.runs.contract import Plan, stages_of
 from edgewise.runs.curves import draw_curves, write_curves
 from edgewise.runs.folder import is_main_process
+from edgewise.runs.handing import handed_over, write_log
 from edgewise.runs.info import FINISHED, RunInfo
 from edgewise.runs.machine import describe_machine
 from edgewise.runs.opening import Run
+from edgewise.runs.splitting import split_of
 from edgewise.training.progress import Progress
 
 
@@ -25,6 +29,7 @@ def fit_run(
     resume: bool = False,
     show_progress: bool = False,
     on_plan: Callable[[Plan], None] | None = None,
+    on_audit: Callable[[Audit], None] | None = None,
 ) -> Run:
     """Train in a prepared folder and keep the best model on validation rows.
 
@@ -35,10 +40,14 @@ def fit_run(
         resume: go on from the last checkpoint.
         show_progress: print a progress bar.
         on_plan: told what is about to be trained.
+        on_audit: told what the fast checks found, before training.
     """
-    split = split_by_name(dataset, info.split_kind, info.split_seed)
+    split = split_of(info, dataset)
+    if is_main_process():
+        _audit(folder, info, split, on_audit)
+    handed = handed_over(split)
     model = info.method.model(info.config).fit(
-        split,
+        handed,
         folder=folder / "training",
         resume=resume,
         show_progress=show_progress,
@@ -54,8 +63,18 @@ def fit_run(
     if is_main_process():
         model.save(folder / "model")
         _keep_curves(folder, stages)
+        write_log(folder, handed, stages)
         info.write(folder)
     return Run(folder, info, model, dataset, split)
+
+
+def _audit(
+    folder: Path, info: RunInfo, split: Split, on_audit: Callable[[Audit], None] | None
+) -> None:
+    found = audit_before_fit(info, split)
+    save_audit(folder, found)
+    if on_audit is not None:
+        on_audit(found)
 
 
 def _keep_curves(folder: Path, stages: Mapping[str, Progress]) -> None:

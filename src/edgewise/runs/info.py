@@ -10,11 +10,13 @@ from typing import Any
 
 from edgewise.configuration import to_dict, updated
 from edgewise.errors import ConfigError, ModelFolderError
-from edgewise.model_folder import versions
+from edgewise.evaluation.protocols import HONEST, Protocol
+from edgewise.evaluation.recorded import recorded_protocol
 from edgewise.runs.data import DataInfo
 from edgewise.runs.files import write_text
 from edgewise.runs.machine import describe_machine
 from edgewise.runs.methods import DEFAULT_METHOD, Method, MethodConfig, find_method
+from edgewise.runs.source import code_versions
 
 FILE = "run.json"
 KIND = "edgewise run"
@@ -36,7 +38,8 @@ class RunInfo:
         status: ``training`` or ``finished``.
         training_seconds: without the time between an interruption and its resumption.
         command: the command line that made the run.
-        versions, machine: of the libraries and of the computer.
+        versions, machine: of the libraries and edgewise's own source, and of the computer.
+        protocol: under which it is fitted and measured.
     """
 
     config: MethodConfig
@@ -47,8 +50,9 @@ class RunInfo:
     status: str = TRAINING
     training_seconds: float = 0.0
     command: str = ""
-    versions: Mapping[str, str] = field(default_factory=versions)
+    versions: Mapping[str, str] = field(default_factory=code_versions)
     machine: Mapping[str, object] = field(default_factory=describe_machine)
+    protocol: Protocol = HONEST
 
     @property
     def method(self) -> Method:
@@ -64,6 +68,7 @@ class RunInfo:
             "status": self.status,
             "seed": self.config.seed,
             "data": to_dict(self.data),
+            "protocol": self.protocol.to_dict(),
             "split": {"kind": self.split_kind, "seed": self.split_seed},
             "training_seconds": round(self.training_seconds, 1),
             "command": self.command,
@@ -129,4 +134,5 @@ def _from_dict(values: Mapping[str, Any]) -> RunInfo:
         command=values["command"],
         versions=values["versions"],
         machine=values["machine"],
+        protocol=recorded_protocol(values.get("protocol")),
     )

@@ -9,17 +9,23 @@ from pathlib import Path
 
 
 def describe_machine() -> dict[str, object]:
-    """The processor's name, the cores this process may use, and the GPU if there is one."""
+    """The processor's name, the cores this process may use, and the GPU if there is one.
+
+    With the most memory that this process and the GPU have needed so far, in megabytes.
+    """
     found: dict[str, object] = {
         "processor": _processor(),
         "cores": _cores(),
         "system": f"{platform.system()} {platform.machine()}",
     }
+    if (megabytes := _peak_memory()) is not None:
+        found["peak_memory_mb"] = megabytes
     torch = sys.modules.get("torch")
     if torch is not None:
         found["threads"] = torch.get_num_threads()
         if torch.cuda.is_available():
             found["gpu"] = torch.cuda.get_device_name()
+            found["gpu_peak_memory_mb"] = round(torch.cuda.max_memory_allocated() / 1e6)
     return found
 
 
@@ -36,3 +42,12 @@ def _cores() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+def _peak_memory() -> int | None:
+    try:
+        import resource
+    except ImportError:  # not on Windows
+        return None
+    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return round(most / 1e6 if sys.platform == "darwin" else most * 1024 / 1e6)

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from edgewise.configuration import check
+from edgewise.configuration import check, with_overrides
 from edgewise.data.interactions import Dataset
 from edgewise.data.split import Split
-from edgewise.data.splitting import split_by_name
 from edgewise.errors import ModelFolderError
 from edgewise.prompts.templates import Task
 from edgewise.runs.contract import Model
 from edgewise.runs.data import load_run_data
 from edgewise.runs.info import FINISHED, RunInfo, read_info
 from edgewise.runs.methods import MethodConfig, setting
+from edgewise.runs.splitting import split_of
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,7 +28,7 @@ class Run:
         info: settings, versions, machine.
         model: fitted.
         dataset: the data set it was fitted on.
-        split: the very split it was fitted on.
+        split: the very split it was fitted on, graph edges and texts included.
     """
 
     folder: Path
@@ -75,6 +76,22 @@ class Run:
         model.config = replace(model.config, decoding=decoding)
         return replace(self, model=model)
 
+    def decoding_as(self, assignments: Sequence[str]) -> Run:
+        """The same run, asked for its answers in another way: ``decoding.key=value``.
+
+        Raises:
+            ConfigError: another setting is named, which training has already used, or none such.
+        """
+        for assignment in assignments:
+            message = f"--set {assignment}: only decoding.* can change after training; fit again"
+            check(assignment.partition("=")[0].strip().startswith("decoding."), message)
+        if not assignments:
+            return self
+        config = with_overrides(self.config, assignments)
+        model = copy.copy(self.model)
+        model.config = config
+        return replace(self, model=model, info=replace(self.info, config=config))
+
 
 def open_run(folder: str | Path, data: str | Path | None = None) -> Run:
     """Open a finished run.
@@ -99,5 +116,5 @@ def open_run(folder: str | Path, data: str | Path | None = None) -> Run:
             f"'edgewise fit {info.method_name} --out {folder} --resume'"
         )
     dataset = load_run_data(info.data, data)
-    split = split_by_name(dataset, info.split_kind, info.split_seed)
+    split = split_of(info, dataset)
     return Run(folder, info, info.method.load(folder / "model"), dataset, split)

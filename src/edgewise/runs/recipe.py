@@ -4,8 +4,10 @@
 
     method = "graph-gpt"       # elmrec if absent
     preset = "cpu"
-    split = "ratio"            # leave-one-out if absent
+    protocol = "honest"        # the default; see docs/protocols.md
+    split = "ratio"            # the protocol's own if absent
     seeds = [0, 1, 2]          # one run each; a single run with the settings' own seed if absent
+    protocols = ["honest"]     # in experiments: one run each, instead of `protocol`
 
     [data]                     # how the data set is imported
     min_rating = 4
@@ -22,9 +24,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from edgewise.configuration import check, read_toml, updated
+from edgewise.evaluation.protocols import find_protocol
 from edgewise.runs.methods import find_method
 
 
@@ -34,7 +37,8 @@ class DataRecipe:
 
     Attributes:
         source: a folder or file among the raw data, where it is not called as the data set is.
-        format, min_rating, duplicates, max_users, k_core, seed: options of the import.
+        format, min_rating, duplicates, max_users, k_core, item_numbers, seed: options of the
+            import.
     """
 
     source: str | None = None
@@ -43,6 +47,7 @@ class DataRecipe:
     duplicates: str | None = None
     max_users: int | None = None
     k_core: int | None = None
+    item_numbers: str | None = None
     seed: int | None = None
 
     def options(self) -> dict[str, Any]:
@@ -75,17 +80,29 @@ class Recipe:
     Attributes:
         method: by name, None where the file says nothing.
         preset: of the method.
+        protocol: under which the row is fitted and measured, see
+            :mod:`edgewise.evaluation.protocols`; ``honest`` where it is None.
+        edge_share: of the protocol, where it has one.
         split, split_seed: how rows are held out.
         seeds: of the runs that the row is the mean of.
+        protocols: under each of which the row is wanted.
+        kind: ``run``, a fitted and measured model; ``data``, statistics of the data set; or
+            ``vectors``, whole-word vectors of the train graph, drawn and measured.
+        rounds: of propagation, after which vectors are looked at.
         data, evaluation: before and after training.
         settings: the method's own, nested as its configuration is.
     """
 
     method: str | None = None
     preset: str | None = None
+    protocol: str | None = None
+    edge_share: float | None = None
     split: str | None = None
     split_seed: int | None = None
     seeds: tuple[int, ...] = ()
+    protocols: tuple[str, ...] = ()
+    kind: Literal["run", "data", "vectors"] = "run"
+    rounds: tuple[int, ...] = ()
     data: DataRecipe = field(default_factory=DataRecipe)
     evaluation: EvaluationRecipe = field(default_factory=EvaluationRecipe)
     settings: Mapping[str, Any] = field(default_factory=dict)
@@ -105,8 +122,14 @@ def read_recipe(file: str | Path) -> Recipe:
     recipe = updated(Recipe(settings=values), own, where=f"{file}: ")
     if recipe.method is not None:
         find_method(recipe.method, f"{file}: ")
+    if recipe.protocol is not None:
+        find_protocol(recipe.protocol, f"{file}: ", edge_share=recipe.edge_share)
     repeated = len(set(recipe.seeds)) < len(recipe.seeds)
     check(not repeated, f"{file}: seeds = {list(recipe.seeds)} names a seed twice")
     both = bool(recipe.seeds) and "seed" in values
     check(not both, f"{file}: seed and seeds contradict each other: keep one")
+    either = recipe.protocol is None or not recipe.protocols
+    check(either, f"{file}: protocol and protocols contradict each other: keep one")
+    drawn = recipe.kind != "vectors" or bool(recipe.rounds)
+    check(drawn, f'{file}: kind = "vectors" needs rounds, for example rounds = [1, 3]')
     return recipe

@@ -55,7 +55,7 @@ def to_toml(config: MethodConfig, method: str | None = None) -> str:
 
 def differences(old: MethodConfig, new: MethodConfig) -> list[str]:
     """Settings whose values differ, as ``section.key (old value, now new value)``."""
-    before, after = _flat(to_dict(old)), _flat(to_dict(new))
+    before, after = flat_settings(to_dict(old)), flat_settings(to_dict(new))
     return [
         f"{key} ({_spelled(before.get(key, _ABSENT))}, now {_spelled(after.get(key, _ABSENT))})"
         for key in before | after
@@ -87,9 +87,10 @@ def _spelled(value: object) -> str:
     return json.dumps("none" if value is None else value, ensure_ascii=False)
 
 
-def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+def flat_settings(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested values by ``section.key``."""
     flat: dict[str, Any] = {}
     for key, value in values.items():
         inside = isinstance(value, Mapping)
-        flat |= _flat(value, f"{prefix}{key}.") if inside else {prefix + key: value}
+        flat |= flat_settings(value, f"{prefix}{key}.") if inside else {prefix + key: value}
     return flat

@@ -1,0 +1,24 @@
+"""Tables of the papers beside ours, from committed results alone: users' rows are not committed."""
+
+from __future__ import annotations
+
+from measured import ROOT, Results
+
+from edgewise.experiments.comparing import compare
+from edgewise.experiments.formats import markdown_tables
+from edgewise.experiments.layout import Layout
+from edgewise.experiments.tables import results_of
+
+
+def is_paper_table(name: str) -> bool:
+    """Whether a table of the documentation is one of a paper, such as ``elmrec/table-4``."""
+    return (ROOT / "experiments" / name / "paper.csv").is_file()
+
+
+def paper_table(name: str, results: Results) -> str:
+    """Data sets and tasks of which we have figures, as Markdown."""
+    layout = Layout(ROOT / "experiments", results.folder, ROOT / "no-runs")
+    found = results_of(layout, name)
+    results.asked.update(each.file.relative_to(results.folder).as_posix() for each in found)
+    (comparison,) = compare(found, layout, [name])
+    return "\n".join(markdown_tables(comparison)).strip()

@@ -1,0 +1,129 @@
+"""What a check says: a verdict, its figures, what they mean and how to repair it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal, Self, get_args
+
+Group = Literal["graph", "text", "ids", "probe", "candidates", "order", "results"]
+Verdict = Literal["ok", "leak", "warning", "not applicable"]
+GROUPS: tuple[Group, ...] = get_args(Group)
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One measured number; ``unit`` is ``share``, ``rows`` or the name of a metric."""
+
+    name: str
+    value: float
+    unit: str = "share"
+
+    def __str__(self) -> str:
+        if self.unit == "share":
+            return f"{self.name} {self.value:.1%}".replace("%", " %")
+        number = f"{self.value:,.0f}" if self.unit == "rows" else f"{self.value:.4f}"
+        return f"{self.name} {number}"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """The answer of one check.
+
+    Attributes:
+        check: the check's name.
+        group: the kind of leak it looks for.
+        verdict: ``leak``: the evaluation tells (a part of) the answer; ``warning``: something to
+            know that no split or list can be blamed for; ``not applicable``: nothing to look at.
+        figures: what was measured.
+        meaning: in words, for somebody who has read neither paper.
+        repair: what to do; empty where nothing is to be done.
+    """
+
+    check: str
+    group: Group
+    verdict: Verdict
+    meaning: str
+    figures: tuple[Figure, ...] = ()
+    repair: str = ""
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON values."""
+        return asdict(self) | {"figures": [asdict(figure) for figure in self.figures]}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """The inverse of :meth:`to_dict`."""
+        figures = tuple(Figure(**figure) for figure in values["figures"])
+        return cls(**{**values, "figures": figures})
+
+
+@dataclass(frozen=True)
+class Subject:
+    """Names a check, so that its code can say ``about.ok(...)`` and ``about.leak(...)``."""
+
+    check: str
+    group: Group
+
+    def ok(self, meaning: str, *figures: Figure) -> Finding:
+        """Looked, and found nothing."""
+        return Finding(self.check, self.group, "ok", meaning, figures)
+
+    def leak(self, meaning: str, *figures: Figure, repair: str) -> Finding:
+        """Found that the answer is told."""
+        return Finding(self.check, self.group, "leak", meaning, figures, repair)
+
+    def warning(self, meaning: str, *figures: Figure, repair: str) -> Finding:
+        """Found something that readers of the results must know."""
+        return Finding(self.check, self.group, "warning", meaning, figures, repair)
+
+    def not_applicable(self, meaning: str) -> Finding:
+        """There is nothing to look at."""
+        return Finding(self.check, self.group, "not applicable", meaning)
+
+
+@dataclass(frozen=True)
+class Audit:
+    """All findings, and what they are about.
+
+    Attributes:
+        findings: one a check, in the order of the registry.
+        conditions: data set, checksum, protocol, split and which checks were made, as JSON values.
+    """
+
+    findings: tuple[Finding, ...]
+    conditions: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def leaks(self) -> list[Finding]:
+        """Findings that the answer is told."""
+        return [finding for finding in self.findings if finding.verdict == "leak"]
+
+    @property
+    def warnings(self) -> list[Finding]:
+        """Findings that readers must know."""
+        return [finding for finding in self.findings if finding.verdict == "warning"]
+
+    def headline(self) -> str:
+        """One line: what leaks and how much, or that nothing was found."""
+        made = sum(finding.verdict != "not applicable" for finding in self.findings)
+        if self.leaks:
+            told = "; ".join(_in_short(finding) for finding in self.leaks)
+            return f"LEAKS in {len(self.leaks)} of {made} checks: {told}"
+        warned = ", ".join(finding.check for finding in self.warnings)
+        return f"no leak in {made} checks" + (f"; warnings: {warned}" if warned else "")
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON values; the verdict stands first for quick reading."""
+        return {
+            "kind": "edgewise audit",
+            "version": 1,
+            "verdict": "leaks" if self.leaks else "no leak found",
+            "headline": self.headline(),
+            **self.conditions,
+            "findings": [finding.to_dict() for finding in self.findings],
+        }
+
+
+def _in_short(finding: Finding) -> str:
+    return f"{finding.check} ({finding.figures[0]})" if finding.figures else finding.check

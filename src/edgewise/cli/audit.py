@@ -1,0 +1,166 @@
+"""``edgewise audit``: does a data set, a split, a run or a published table tell the answer?"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from edgewise.audit.findings import GROUPS, Audit
+from edgewise.cli.audit_tables import findings_table, rows_table
+from edgewise.cli.help import examples
+from edgewise.cli.render import console, progress_bar
+from edgewise.configuration import check, nearest
+
+if TYPE_CHECKING:
+    from edgewise.runs.auditing import Depth
+
+EXAMPLES = examples(
+    "edgewise audit --data data/mine",
+    "edgewise audit --data data/mine --split time --fail-on any",
+    "edgewise audit --data data/beauty-source --protocol elmrec-released --json audit.json",
+    "edgewise audit --run runs/mine --fail-on graph --fail-on text",
+    "edgewise audit --table published.csv",
+)
+FOUND = 1
+
+
+def audit(
+    data: Annotated[
+        Path | None,
+        typer.Option(help="A data set folder; with --run, where the run's data stand now."),
+    ] = None,
+    run: Annotated[Path | None, typer.Option(help="A run folder, audited with its data.")] = None,
+    protocol: Annotated[
+        str | None,
+        typer.Option(
+            help="Conditions to look at: honest (the default), temporal, elmrec-released or "
+            "llm4rec-released. A run has its own."
+        ),
+    ] = None,
+    edge_share: Annotated[
+        float | None,
+        typer.Option(
+            help="Of elmrec-released: the share of all rows that become edges where the data set "
+            "has no texts."
+        ),
+    ] = None,
+    split: Annotated[
+        str | None,
+        typer.Option(help="leave-one-out, ratio or time; the protocol's own if absent."),
+    ] = None,
+    split_seed: Annotated[int | None, typer.Option(help="Seed of split and texts; 0.")] = None,
+    fast: Annotated[
+        bool,
+        typer.Option(
+            "--fast", help="Only what every 'fit' checks: no candidates, no probe, no model."
+        ),
+    ] = False,
+    json_file: Annotated[
+        Path | None, typer.Option("--json", help="Write all findings into this file, too.")
+    ] = None,
+    fail_on: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="End with exit code 1 if such a leak is found: any, graph, text, ids, probe, "
+            "candidates, order or results; repeatable. Warnings do not count."
+        ),
+    ] = None,
+    table: Annotated[
+        Path | None,
+        typer.Option(
+            help="A published table as CSV: columns HR@k and NDCG@k, others label the rows. Names "
+            "rows that no ranking can have."
+        ),
+    ] = None,
+) -> None:
+    """Look for leaks, say how large they are, what they mean and how to repair them."""
+    _check_options(data, run, table, fail_on or [])
+    found = Audit(())
+    if run is not None:
+        given = {"--split": split, "--split-seed": split_seed, "--edge-share": edge_share}
+        found = _of_run(run, data, protocol, given, fast)
+    elif data is not None:
+        found = _of_data(data, protocol or "honest", edge_share, split, split_seed or 0, fast)
+    if table is not None:
+        found = _with_table(found, table)
+    console().print(findings_table(found))
+    typer.echo(found.headline())
+    if json_file is not None:
+        from edgewise.runs.auditing import write_audit
+
+        write_audit(json_file, found)
+        typer.echo(f"wrote {json_file}")
+    _fail(found, fail_on or [])
+
+
+def _check_options(
+    data: Path | None, run: Path | None, table: Path | None, fail_on: list[str]
+) -> None:
+    known = ("any", *GROUPS)
+    for name in fail_on:
+        check(name in known, f"--fail-on {name}: no such group.{nearest(name, known)}")
+    given = data is not None or run is not None or table is not None
+    check(given, "nothing to audit: name a data set with --data, a run with --run or a --table")
+
+
+def _of_data(
+    folder: Path,
+    protocol: str,
+    edge_share: float | None,
+    split: str | None,
+    split_seed: int,
+    fast: bool,
+) -> Audit:
+    from edgewise.data.storage import load_dataset
+    from edgewise.evaluation.protocols import find_protocol
+    from edgewise.runs.auditing import audit_dataset
+
+    chosen = find_protocol(protocol, "--protocol: ", edge_share=edge_share)
+    dataset = load_dataset(folder)
+    with progress_bar("audit") as told:
+        return audit_dataset(dataset, chosen, split, split_seed, _depth(fast, told))
+
+
+def _of_run(
+    folder: Path, data: Path | None, protocol: str | None, given: dict[str, Any], fast: bool
+) -> Audit:
+    from edgewise.runs.auditing import audit_run
+    from edgewise.runs.info import read_info
+
+    for option, value in given.items():
+        check(value is None, f"{option} {value}: a run has its own; leave it out or name --data")
+    fitted = read_info(folder).protocol.name
+    check(
+        protocol in (None, fitted),
+        f"--protocol {protocol}: {folder} was fitted under {fitted}; leave the protocol out, or "
+        "audit the data set with --data",
+    )
+    with progress_bar("audit") as told:
+        return audit_run(folder, data, _depth(fast, told))
+
+
+def _depth(fast: bool, told: Any) -> Depth:
+    from edgewise.runs.auditing import Depth
+
+    return Depth(fast, told)
+
+
+def _with_table(found: Audit, file: Path) -> Audit:
+    from edgewise.audit.tables import published_figures, read_table
+
+    rows = read_table(file)
+    if any(row.reasons for row in rows):
+        console().print(rows_table(rows, file.name))
+    listed = [{"row": row.label, "impossible": list(row.reasons)} for row in rows]
+    conditions = {**found.conditions, "table": {"file": str(file), "rows": listed}}
+    return Audit((*found.findings, published_figures(rows, file.name)), conditions)
+
+
+def _fail(found: Audit, groups: list[str]) -> None:
+    wanted = [leak for leak in found.leaks if "any" in groups or leak.group in groups]
+    if wanted:
+        names = ", ".join(leak.check for leak in wanted)
+        typer.secho(f"failed on: {names}", fg="red", err=True)
+        raise typer.Exit(FOUND)

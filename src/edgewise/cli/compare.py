@@ -1,0 +1,150 @@
+"""``edgewise compare``: the papers' figures and ours, side by side."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from edgewise.cli.errors import warn
+from edgewise.cli.help import examples
+from edgewise.configuration import check, nearest
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from edgewise.experiments.blocks import Comparison
+    from edgewise.experiments.layout import Layout
+    from edgewise.experiments.results import Result
+
+EXAMPLES = examples(
+    "edgewise compare elmrec/table-2",
+    "edgewise compare elmrec/table-2 --dataset beauty --format latex --out table-2.tex",
+    "edgewise compare elmrec graph-gpt --format html --out docs/results/report.html",
+    "edgewise compare results/elmrec/table-2/beauty/elmrec.json --data runs/data/beauty",
+)
+_FORMATS = ("markdown", "csv", "latex", "html")
+
+
+def compare(
+    results: Annotated[
+        list[str],
+        typer.Argument(help="Result files, folders of them, or tables such as elmrec/table-2."),
+    ],
+    form: Annotated[
+        str | None, typer.Option("--format", help="markdown, csv, latex or html.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="Write this file instead of printing.")] = None,
+    dataset: Annotated[str | None, typer.Option(help="Only this data set.")] = None,
+    reference: Annotated[
+        str | None, typer.Option(help="The row that others are compared with.")
+    ] = None,
+    figures: Annotated[
+        Path | None, typer.Option(help="Draw figures into this folder, too, as PNG and SVG.")
+    ] = None,
+    data: Annotated[
+        Path | None, typer.Option(help="Refuse results that were measured on other data.")
+    ] = None,
+    allow_unsealed: Annotated[
+        bool, typer.Option("--allow-unsealed", help="Accept results older than seals.")
+    ] = False,
+    experiments: Annotated[Path, typer.Option(help="Where papers' figures are.")] = Path(
+        "experiments"
+    ),
+    results_folder: Annotated[
+        Path, typer.Option("--results", help="The folder that results are named in.")
+    ] = Path("results"),
+    runs: Annotated[Path, typer.Option(help="Where users' rows are, for paired tests.")] = Path(
+        "runs"
+    ),
+) -> None:
+    """Print what a paper prints, ours under its released protocol, and ours under the honest one.
+
+    With bootstrap intervals over users, t-tests over seeds and paired bootstrap tests over users,
+    adjusted by Holm. A row that has not been run is 'not yet'. Files that were changed by hand, or
+    that were measured on other data than their neighbours, are refused.
+    """
+    from edgewise.experiments.comparing import compare as compared
+    from edgewise.experiments.layout import Layout
+
+    chosen = _format(form, out)
+    layout = Layout(experiments, results_folder, runs)
+    found, tables = _read(results, layout, allow_unsealed)
+    _check_data(found, data)
+    comparisons = _only(compared(found, layout, tables, reference=reference), dataset)
+    check(bool(comparisons), "nothing to compare: no result file, and no table of a paper")
+    if figures is not None:
+        from edgewise.experiments.figures import save_figures
+
+        for path in save_figures(comparisons, figures):
+            typer.echo(f"wrote {path}", err=True)
+    _write(_text(comparisons, chosen), out)
+
+
+def _format(asked: str | None, out: Path | None) -> str:
+    by_suffix = {".html": "html", ".csv": "csv", ".tex": "latex"}
+    chosen = asked or by_suffix.get("" if out is None else out.suffix, "markdown")
+    check(chosen in _FORMATS, f"--format {chosen}: no such format.{nearest(chosen, _FORMATS)}")
+    return chosen
+
+
+def _read(
+    asked: Sequence[str], layout: Layout, allow_unsealed: bool
+) -> tuple[list[Result], list[str]]:
+    """The results, and the tables that were asked for by name."""
+    from edgewise.experiments.tables import results_of, tables_below
+
+    tables: dict[str, None] = {}
+    found: dict[object, Result] = {}
+    for name in asked:
+        tables |= dict.fromkeys(tables_below(layout, name))
+        results = results_of(layout, name, allow_unsealed=allow_unsealed)
+        found |= {(each.file, each.place): each for each in results}
+    return list(found.values()), list(tables)
+
+
+def _check_data(results: Sequence[Result], data: Path | None) -> None:
+    from edgewise.experiments.conditions import check_data, check_same_data
+
+    check_same_data(results)
+    if data is not None:
+        check_data(results, data)
+
+
+def _only(comparisons: Sequence[Comparison], dataset: str | None) -> list[Comparison]:
+    """The blocks of one data set, or all."""
+    from dataclasses import replace
+
+    if dataset is None:
+        return list(comparisons)
+    names = {block.dataset for each in comparisons for block in each.blocks}
+    check(dataset in names, f"--dataset {dataset}: no table has it.{nearest(dataset, names)}")
+    kept = (
+        replace(each, blocks=tuple(block for block in each.blocks if block.dataset == dataset))
+        for each in comparisons
+    )
+    return [each for each in kept if each.blocks]
+
+
+def _text(comparisons: Sequence[Comparison], form: str) -> str:
+    from edgewise.experiments.formats import FORMATS
+
+    if form != "html":
+        return FORMATS[form](comparisons)
+    from edgewise.experiments.html import report_page
+
+    page = report_page(comparisons)
+    if len(page) > 2_000_000:
+        warn(f"the page has {len(page) / 1e6:.1f} MB; ask for fewer tables to make it lighter")
+    return page
+
+
+def _write(text: str, out: Path | None) -> None:
+    if out is None:
+        typer.echo(text, nl=False)
+        return
+    from edgewise.runs.files import write_text
+
+    write_text(out, text)
+    typer.echo(f"wrote {out}")

@@ -1,0 +1,165 @@
+"""Result files: what they hold, and whether they can be believed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from edgewise.configuration import check
+from edgewise.errors import EdgewiseError
+from edgewise.evaluation.intervals import Estimate
+from edgewise.evaluation.loading import load_report, load_rows
+from edgewise.evaluation.recorded import recorded_protocol
+from edgewise.experiments.layout import Layout, Place
+from edgewise.runs.methods import DEFAULT_METHOD
+
+EVALUATION, STATISTICS, VECTORS = "edgewise evaluation", "edgewise statistics", "edgewise vectors"
+_KINDS = {EVALUATION: "run", STATISTICS: "data", VECTORS: "vectors"}
+TIME = "time"
+"""The task under which a cell's seconds stand."""
+_RAW = ("", "-no-rerank")
+
+
+@dataclass(frozen=True)
+class Result:
+    """One result file.
+
+    Attributes:
+        file: where it was read.
+        place: what its name says, in the table in which it is shown.
+        content: the whole file.
+        home: its own place, where another table shows it.
+    """
+
+    file: Path
+    place: Place
+    content: Mapping[str, Any]
+    home: Place | None = None
+
+    @property
+    def kind(self) -> str:
+        """``run``, ``data`` or ``vectors``."""
+        return _KINDS[self.content["kind"]]
+
+    @property
+    def method(self) -> str:
+        """The method that was fitted, by name."""
+        return self.content["run"].get("method", DEFAULT_METHOD)
+
+    @property
+    def data(self) -> Mapping[str, Any]:
+        """Name and checksum of the data set."""
+        return self.content["run"]["data"] if self.kind == "run" else self.content["data"]
+
+    @property
+    def leaks(self) -> bool:
+        """Whether it was measured under a protocol that tells of the held-out rows."""
+        return "warning" in self.content
+
+    @property
+    def tasks(self) -> list[str]:
+        """What was measured."""
+        return list(self.content["results"])
+
+    def report(self, task: str, system: str | None = None) -> Mapping[str, Any]:
+        """One system's report; the run's own, which stands first, if none is named."""
+        systems = self.content["results"][task]
+        return systems[next(iter(systems)) if system is None else system]
+
+    def systems(self, task: str) -> list[str]:
+        """The run's own system and its baseline."""
+        return list(self.content["results"][task]) if self.kind == "run" else [""]
+
+    def figures(self, task: str, system: str | None = None) -> dict[str, Estimate]:
+        """Metrics of a task by name; of :data:`TIME`, seconds."""
+        if task == TIME:
+            return self._seconds()
+        if self.kind != "run":
+            return {name: Estimate(value) for name, value in self.content["results"][task].items()}
+        metrics = self.report(task, system)["metrics"]
+        return {name: Estimate(**value) for name, value in metrics.items()}
+
+    def _seconds(self) -> dict[str, Estimate]:
+        if self.kind != "run":
+            return {}
+        measured = {task: self.report(task)["seconds"] for task in self.tasks}
+        seconds = {"training": self.content["run"]["training_seconds"], **measured}
+        return {name: Estimate(value) for name, value in seconds.items()}
+
+    def rows(self, task: str, runs: Path, system: int = 0) -> pl.DataFrame | None:
+        """The users (or pairs) behind a report, None where they are not on this machine.
+
+        Args:
+            task: which was measured.
+            runs: the folder of runs.
+            system: 0 for the run's own, 1 for the baseline.
+        """
+        name = self.systems(task)[system]
+        report = self.report(task, name)
+        start = f"{task}-{report['settings'].get('part', 'test')}"
+        end = ".parquet" if system == 0 else f"-{name.lower().replace(' ', '-')}.parquet"
+        path = (self.home or self.place).path
+        folders = (runs / "per-user" / path, runs / path / "evaluation")
+        files = (folder / f"{start}{raw}{end}" for folder in folders for raw in _RAW)
+        found = (_rows_of(report, each) for each in files if each.is_file())
+        return next((rows for rows in found if rows is not None), None)
+
+
+def _rows_of(report: Mapping[str, Any], file: Path) -> pl.DataFrame | None:
+    """The rows behind a report, None where the file holds those of another evaluation."""
+    try:
+        return load_rows(file, report)
+    except EdgewiseError:
+        return None
+
+
+def read_result(file: Path, root: Path, *, allow_unsealed: bool = False) -> Result:
+    """Read one result file.
+
+    Args:
+        file: below ``root``.
+        root: the folder of results.
+        allow_unsealed: accept files that are older than seals.
+
+    Raises:
+        EdgewiseError: it is damaged, was changed by hand, or is no result.
+    """
+    content = load_report(file, allow_unsealed=allow_unsealed).values
+    if content.get("kind") not in _KINDS:
+        raise EdgewiseError(f"{file}: no result of an experiment; leave it out")
+    relative = file.relative_to(root) if file.is_relative_to(root) else Path(*file.parts[-3:])
+    result = Result(file, Place.of(relative), content)
+    if result.kind == "run":
+        protocol = recorded_protocol(content["run"].get("protocol")).name
+        check(
+            protocol == result.place.protocol,
+            f"{file}: measured under {protocol}, but its name says {result.place.protocol}: "
+            "rename it, or run the cell again",
+        )
+    return result
+
+
+def find_results(layout: Layout, name: str, is_table: bool = False) -> Iterator[Path]:
+    """The result files that a file, a folder, or the name of a table stand for.
+
+    Args:
+        layout: where results are.
+        name: a path, or one below ``results/``.
+        is_table: whether a table bears the name, which may be without a result.
+
+    Raises:
+        EdgewiseError: there is nothing of the name.
+    """
+    path = Path(name.removeprefix(f"{layout.experiments}/"))
+    place = layout.results / path
+    if not place.exists():
+        place = path
+    check(
+        place.exists() or is_table,
+        f"{name}: no result file, folder or table, nor below {layout.results}/",
+    )
+    yield from sorted(place.rglob("*.json")) if place.is_dir() else [place] * place.exists()

@@ -1,0 +1,101 @@
+"""Which run a cell is measured on: cells that differ in decoding alone share one training."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from edgewise.configuration import to_dict
+from edgewise.errors import ModelFolderError
+from edgewise.experiments.cells import Cell
+from edgewise.experiments.commands import data_folder, held_out, protocol_of
+from edgewise.experiments.layout import Layout
+from edgewise.runs.info import FILE, FINISHED, RunInfo, read_info
+
+
+@dataclass(frozen=True)
+class Training:
+    """What a model is fitted with; equal for cells that may share a run.
+
+    Attributes:
+        method, split, split_seed: names and seed.
+        protocol: name, version and options, as JSON.
+        data: name of the folder of the imported data set.
+        settings: of the method, as JSON, without those of decoding.
+    """
+
+    method: str
+    protocol: str
+    split: str
+    split_seed: int
+    data: str
+    settings: str
+
+    @classmethod
+    def of_cell(cls, cell: Cell, layout: Layout) -> Training:
+        split, seed = held_out(cell)
+        data = data_folder(cell, layout).name
+        settings = _settings(cell.settings)
+        protocol = _spelled(protocol_of(cell).to_dict())
+        return cls(cell.method, protocol, split, seed, data, settings)
+
+    @classmethod
+    def of_run(cls, info: RunInfo) -> Training:
+        data, settings = Path(info.data.folder).name, _settings(info.config)
+        protocol = _spelled(info.protocol.to_dict())
+        names = (info.method_name, protocol, info.split_kind, info.split_seed)
+        return cls(*names, data, settings)
+
+
+def own_run(cell: Cell, layout: Layout) -> Path:
+    """The run folder that bears the cell's name."""
+    return layout.runs / replace(cell.place, raw_lists=False).path
+
+
+def shared_runs(cells: Iterable[Cell], layout: Layout) -> dict[Path, list[Cell]]:
+    """Cells by the run that they are measured on, in order.
+
+    A run that stands in ``runs/`` already serves every cell that would train the same; otherwise
+    the first of several such cells gives it its name.
+    """
+    standing = _finished_runs(layout.runs)
+    found: dict[Training, Path] = {}
+    grouped: dict[Path, list[Cell]] = {}
+    for cell in cells:
+        training, own = Training.of_cell(cell, layout), own_run(cell, layout)
+        if training not in found:
+            found[training] = own if _holds(own, training) else standing.get(training, own)
+        grouped.setdefault(found[training], []).append(cell)
+    return grouped
+
+
+def _holds(folder: Path, training: Training) -> bool:
+    """Whether a run of this training was begun in the folder."""
+    try:
+        return Training.of_run(read_info(folder)) == training
+    except ModelFolderError:
+        return False
+
+
+def _finished_runs(runs: Path) -> Mapping[Training, Path]:
+    found: dict[Training, Path] = {}
+    for file in sorted(runs.rglob(FILE)):
+        try:
+            info = read_info(file.parent)
+        except ModelFolderError:
+            continue
+        if info.status == FINISHED:
+            found.setdefault(Training.of_run(info), file.parent)
+    return found
+
+
+def _settings(config: Any) -> str:
+    values = {key: value for key, value in to_dict(config).items() if key != "decoding"}
+    return _spelled(values)
+
+
+def _spelled(values: Mapping[str, Any]) -> str:
+    return json.dumps(values, sort_keys=True)

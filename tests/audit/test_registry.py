@@ -1,0 +1,106 @@
+"""The audit as a whole."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from edgewise.audit.conditions import data_as_asked
+from edgewise.audit.findings import GROUPS, Audit, Figure, Finding, Subject
+from edgewise.audit.material import Material
+from edgewise.audit.registry import CHECKS, audit
+from edgewise.data.explanations import explanation_split
+from edgewise.evaluation.applying import parts_under
+from edgewise.evaluation.protocols import ELMREC_RELEASED, HONEST, LLM4REC_RELEASED
+
+
+def material(shop, protocol=HONEST) -> Material:
+    split = parts_under(protocol, shop.dataset)
+    return Material(split, protocol, explanation_split(split).train)
+
+
+def verdicts(found: Audit) -> dict[str, str]:
+    return {finding.check: finding.verdict for finding in found.findings}
+
+
+def test_names_are_unique_and_every_group_has_a_check():
+    assert len({check.name for check in CHECKS}) == len(CHECKS)
+    assert {check.group for check in CHECKS} == set(GROUPS)
+
+
+def test_findings_bear_the_names_of_their_checks(shop):
+    found = audit(material(shop))
+    assert [(f.check, f.group) for f in found.findings] == [(c.name, c.group) for c in CHECKS]
+
+
+def test_honest_has_no_leak(shop):
+    found = audit(material(shop))
+    assert not found.leaks
+    assert found.headline().startswith("no leak in")
+    assert "later-events" in found.headline()  # comes with leave-one-out, and is told
+
+
+def test_the_released_protocol_names_each_leak(shop):
+    found = audit(material(shop, ELMREC_RELEASED))
+    told = {finding.check for finding in found.leaks}
+    assert told == {
+        "graph-edges",
+        "text-pairs",
+        "untrained-probe",
+        "repeated-items",
+        "padded-lists",
+    }
+    assert verdicts(found)["data-as-asked"] == "warning"  # the shop has no source numbers
+    assert "graph-edges (test rows that are edges" in found.headline()
+
+
+def test_a_graph_of_all_parts_is_a_whole_leak(shop):
+    split = parts_under(LLM4REC_RELEASED, shop.dataset)
+    found = audit(Material(split, LLM4REC_RELEASED), fast=True)
+    (edges,) = (finding for finding in found.findings if finding.check == "graph-edges")
+    assert [figure.value for figure in edges.figures] == [1, 1]
+
+
+def test_fast_leaves_out_candidates_and_probe(shop):
+    told = []
+    found = audit(material(shop), fast=True, on_check=lambda *state: told.append(state))
+    assert {finding.group for finding in found.findings} == set(GROUPS) - {"candidates", "probe"}
+    assert found.conditions["checks"] == "fast"
+    assert told[-1] == (len(told), len(found.findings)) == (len(told), len(told))
+
+
+def test_json_keeps_everything(shop):
+    found = audit(material(shop, ELMREC_RELEASED), fast=True, conditions={"data": "shop"})
+    values = json.loads(json.dumps(found.to_dict(), allow_nan=False))
+    assert (values["kind"], values["verdict"], values["data"]) == (
+        "edgewise audit",
+        "leaks",
+        "shop",
+    )
+    assert tuple(Finding.from_dict(each) for each in values["findings"]) == found.findings
+
+
+def test_data_as_asked(shop):
+    assert data_as_asked(shop.dataset, HONEST).verdict == "ok"
+    numbered = replace(shop.dataset, source={"item_numbers": "source"})
+    finding = data_as_asked(numbered, HONEST)
+    assert finding.verdict == "warning" and "--item-numbers source" in finding.meaning
+
+
+@pytest.mark.parametrize(
+    ("figure", "text"),
+    [
+        (Figure("edges", 0.5349), "edges 53.5 %"),
+        (Figure("HR@10", 0.05512, "HR@10"), "HR@10 0.0551"),
+        (Figure("rows", 12345.0, "rows"), "rows 12,345"),
+    ],
+)
+def test_figures_as_text(figure, text):
+    assert str(figure) == text
+
+
+def test_a_headline_without_figures():
+    leak = Subject("padded-lists", "results").leak("filled", repair="do not")
+    assert Audit((leak,)).headline() == "LEAKS in 1 of 1 checks: padded-lists"

@@ -1,0 +1,75 @@
+"""Lists and figures with planted faults."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from tests.audit.worlds import measured_of
+
+from edgewise.audit.results import Measured, metric_pairs, padded_lists, repeated_items
+from edgewise.data.recommendations import Recommendations
+
+
+def lists_of(*rows: list[int], score=None) -> Recommendations:
+    scores = [np.arange(len(row), 0.0, -1.0) if score is None else score for row in rows]
+    return Recommendations.from_lists(np.arange(len(rows)), [np.array(row) for row in rows], scores)
+
+
+def test_good_lists_are_clean():
+    lists = lists_of([3, 1, 2], [3, 4])
+    assert repeated_items(lists).verdict == "ok"
+    assert padded_lists(lists, 5).verdict == "ok"
+
+
+def test_repeated_items_are_found():
+    finding = repeated_items(lists_of([3, 1, 3, 3], [3, 4]))
+    assert finding.verdict == "leak" and finding.figures[0].value == pytest.approx(2 / 6)
+
+
+def test_a_protocol_that_counts_repeats_leaks_without_lists_too():
+    assert repeated_items(None, counted=True).verdict == "leak"
+    assert repeated_items(lists_of([1, 2]), counted=True).figures[0].value == 0
+
+
+@pytest.mark.parametrize(
+    ("lists", "shares"),
+    [
+        (lists_of([0, 5], [1, -1]), [0.5, 0]),
+        (lists_of([0, 1, 2], score=np.array([2.0, -np.inf, np.nan])), [0, 2 / 3]),
+    ],
+    ids=["no item", "no score"],
+)
+def test_padding_is_found(lists, shares):
+    finding = padded_lists(lists, 5)
+    assert finding.verdict == "leak"
+    assert [figure.value for figure in finding.figures] == pytest.approx(shares)
+
+
+def test_a_protocol_that_pads_leaks_without_lists_too():
+    assert padded_lists(None, 5, padded=True).verdict == "leak"
+
+
+def test_no_lists_nothing_to_look_at():
+    nothing = Recommendations.from_lists(np.empty(0), [], [])
+    assert repeated_items(None).verdict == padded_lists(None, 5).verdict == "not applicable"
+    assert repeated_items(nothing).verdict == padded_lists(nothing, 5).verdict == "ok"
+
+
+def test_measured_figures_are_possible():
+    finding = metric_pairs([measured_of("honest", np.array([1, 3, 6, 9, 40, 2, 10]))])
+    assert finding.verdict == "ok" and [f.value for f in finding.figures] == [0, 1]
+
+
+@pytest.mark.parametrize(
+    "change", [{"HitRate@10": 0.99}, {"NDCG@5": 0.1}, {"NDCG@10": 0.9}, {"HitRate@5": 1.2}]
+)
+def test_a_figure_changed_by_hand_is_found(change):
+    honest = measured_of("ours", np.array([1, 3, 6, 9, 40, 2, 10]))
+    finding = metric_pairs([Measured("ours", {**honest.metrics, **change})])
+    assert finding.verdict == "leak" and "ours, " in finding.meaning
+
+
+def test_several_targets_obey_no_such_bound():
+    several = Measured("ratio", {"HitRate@10": 0.2, "NDCG@10": 0.9}, one_target=False)
+    assert metric_pairs([several]).verdict == "not applicable"
+    assert metric_pairs([]).verdict == "not applicable"

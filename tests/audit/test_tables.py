@@ -1,0 +1,109 @@
+"""Published tables: the papers' and hand-written ones."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from edgewise.audit.tables import published_figures, read_table
+from edgewise.errors import DataError
+
+TABLES = Path(__file__).parents[2] / "docs" / "tables"
+
+
+def table(folder: Path, *lines: str) -> Path:
+    path = folder / "table.csv"
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return path
+
+
+@pytest.mark.parametrize(
+    ("number", "rows", "impossible"),
+    [
+        (
+            2,
+            24,
+            {("Sports", "RSL"), ("Toys", "RSL")}
+            | {(d, "ELMRec") for d in ("Sports", "Beauty", "Toys")},
+        ),
+        (
+            3,
+            33,
+            {("Sports", "ELMRec"), ("Toys", "ELMRec"), ("Sports", "RSL"), ("Beauty", "RSL")}
+            | {(d, "POD") for d in ("Sports", "Beauty", "Toys")},
+        ),
+    ],
+)
+def test_rows_of_the_elmrec_paper_that_no_ranking_has(number, rows, impossible):
+    found = read_table(TABLES / f"elmrec-table-{number}.csv")
+    assert len(found) == rows
+    wrong = {tuple(row.label.split(", ")[1:]) for row in found if row.reasons}
+    assert wrong == impossible
+    assert all("ranks 6-10" in row.reasons[0] for row in found if row.reasons)
+
+
+def test_other_names_of_the_metrics_and_free_columns(tmp_path):
+    path = table(
+        tmp_path,
+        "model,R@5,N@5,year,Hit@10,ndcg@10",
+        "good,0.500*,.400,2020,0.600,0.430",
+        "bad,0.500,0.400,2021,0.600,0.500",
+        "silent,,,2022,,",
+    )
+    good, bad, silent = read_table(path)
+    assert (good.reasons, good.label) == ((), "good, 2020")
+    assert "1.000 a hit" in bad.reasons[0]
+    assert not silent.is_checkable and not silent.reasons
+
+
+def test_digits_that_are_not_printed_excuse(tmp_path):
+    fine, coarse = read_table(
+        table(tmp_path, "HR@5,NDCG@5,HR@10,NDCG@10", "0.50,0.40,0.600,0.420", "0.5,0.4,0.6,0.4")
+    )
+    assert fine.reasons and not coarse.reasons
+
+
+def test_one_finding_for_the_table(tmp_path):
+    lines = ("model,HR@5,NDCG@5", "a,0.50,0.40", "b,0.50,0.60", "c,0.10,")
+    rows = read_table(table(tmp_path, *lines))
+    finding = published_figures(rows, "table.csv")
+    assert finding.verdict == "leak" and "of b:" in finding.meaning
+    assert [figure.value for figure in finding.figures] == [1, 2]
+    assert published_figures(rows[:1], "t").verdict == "ok"
+    assert published_figures(rows[2:], "t").verdict == "not applicable"
+
+
+@pytest.mark.parametrize(
+    ("lines", "words"),
+    [
+        (["model,MRR", "a,0.5"], "no column HR@k"),
+        (["HR@5,NDCG@5", "0.5,x"], "line 2, column NDCG@5: 'x' is no number"),
+        (["HR@5,NDCG@5", "0.5,0.4", "50.1,40.2"], "line 3, column HR@5: 50.1 is no share"),
+        (["HR@5,NDCG@5", "nan,0.4"], "is no number"),
+        ([""], "no column"),
+    ],
+)
+def test_a_wrong_file_is_refused_with_its_place(tmp_path, lines, words):
+    with pytest.raises(DataError, match=words):
+        read_table(table(tmp_path, *lines))
+
+
+def test_no_text_file(tmp_path):
+    path = tmp_path / "table.csv"
+    path.write_bytes(b"HR@5,NDCG@5\n\xff\xfe\x00")
+    with pytest.raises(DataError, match="not a CSV file"):
+        read_table(path)
+
+
+def test_the_documentation_shows_the_impossible_rows():
+    page = (TABLES.parent / "audit.md").read_text(encoding="utf-8")
+    shown = [line for line in page.splitlines() if re.match(r"\| [23], ", line)]
+    found = [row for n in (2, 3) for row in read_table(TABLES / f"elmrec-table-{n}.csv")]
+    told = [row for row in found if row.reasons]
+    assert len(shown) == len(told)
+    for line, row in zip(shown, told, strict=True):
+        _, data, model = row.label.split(", ")
+        numbers = re.findall(r"(?<=0)\.\d+", row.reasons[0])[:3]
+        assert line.endswith(f"| {data} | {model} | {' | '.join(numbers)} |"), line

@@ -1,0 +1,124 @@
+"""``edgewise audit``, and what ``fit`` and ``evaluate`` say of it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from tests.fake_method import FAKE
+
+from edgewise.cli.fitting import Wish, fit
+from edgewise.data.importing import ImportOptions, import_dataset
+from edgewise.runs.methods import METHODS
+
+TABLES = Path(__file__).parents[2] / "docs" / "tables"
+
+
+@pytest.fixture(scope="module")
+def numbered(tmp_path_factory) -> Path:
+    """A data set with its source's own numbers: each user takes the next five items."""
+    folder = tmp_path_factory.mktemp("audit")
+    source = folder / "source"
+    source.mkdir()
+    rows = [[5 * user + step + 1 for step in range(5)] for user in range(60)]
+    items = sorted({item for row in rows for item in row})
+    lines = [" ".join(map(str, [user + 1, *row])) for user, row in enumerate(rows)]
+    (source / "sequential.txt").write_text("\n".join(lines) + "\n")
+    maps = {
+        "id2user": {str(user + 1): f"u{user}" for user in range(len(rows))},
+        "id2item": {str(item): f"i{item}" for item in items},
+    }
+    (source / "datamaps.json").write_text(json.dumps(maps))
+    import_dataset(source, folder / "data", ImportOptions(item_numbers="source"))
+    return folder / "data"
+
+
+def test_a_clean_data_set(edgewise, shop, tmp_path):
+    file = tmp_path / "audit.json"
+    result = edgewise("audit", "--data", shop, "--fail-on", "any", "--json", file)
+    assert result.exit_code == 0, result.output
+    assert "no leak in" in result.output and "untrained-probe" in result.output
+    values = json.loads(file.read_text())
+    assert values["verdict"] == "no leak found" and values["checks"] == "all"
+    assert len(values["findings"]) > 10
+
+
+def test_source_numbers_are_found_and_fail_where_asked(edgewise, numbered):
+    fast = ("audit", "--data", numbered, "--fast")
+    result = edgewise(*fast)
+    assert result.exit_code == 0 and "LEAKS in 1 of" in result.output
+    assert "HR@10 1.0000" in result.output
+    assert edgewise(*fast, "--fail-on", "graph", "--fail-on", "text").exit_code == 0
+    for group in ("ids", "any"):
+        failed = edgewise(*fast, "--fail-on", group)
+        assert failed.exit_code == 1 and "failed on: item-numbers" in failed.output
+
+
+def test_a_released_protocol_names_its_leaks(edgewise, shop):
+    asked = ("--protocol", "elmrec-released", "--fast", "--fail-on", "text")
+    result = edgewise("audit", "--data", shop, *asked)
+    assert result.exit_code == 1
+    assert "graph-edges" in result.output and "elmrec-released v" in result.output
+
+
+def test_a_run(edgewise, run):
+    result = edgewise("audit", "--run", run, "--fail-on", "any")
+    assert result.exit_code == 0, result.output
+    assert "training was handed" in result.output
+    (verdict,) = (line for line in result.output.splitlines() if "repeated-items" in line)
+    assert "ok" in verdict
+
+
+def test_fit_tells_the_verdict_before_it_trains(monkeypatch, shop, tmp_path, capsys):
+    monkeypatch.setitem(METHODS, FAKE.name, FAKE)
+    wish = Wish(FAKE.name, tmp_path / "run", shop, None, None, [], None, None)
+    fit(wish, resume=False, force=False, quiet=False)
+    printed = capsys.readouterr().out
+    assert 0 <= printed.index("audit: no leak in") < printed.index("plan: Fake")
+
+
+def test_evaluate_tells_the_verdict(edgewise, run):
+    result = edgewise("evaluate", run, "--task", "direct", "--max-users", 5)
+    assert result.exit_code == 0, result.output
+    assert "audit (fast checks): no leak in" in result.output
+
+
+@pytest.mark.parametrize(("number", "wrong", "rows"), [(2, 5, 24), (3, 7, 33)])
+def test_published_tables(edgewise, tmp_path, number, wrong, rows):
+    file = tmp_path / "found.json"
+    table = TABLES / f"elmrec-table-{number}.csv"
+    result = edgewise("audit", "--table", table, "--fail-on", "results", "--json", file)
+    assert result.exit_code == 1
+    assert f"ELMRec Table {number}, Sports, ELMRec" in result.output
+    listed = json.loads(file.read_text())["table"]["rows"]
+    assert len(listed) == rows
+    assert sum(bool(row["impossible"]) for row in listed) == wrong
+
+
+def test_a_table_beside_a_data_set(edgewise, shop):
+    table = TABLES / "elmrec-table-2.csv"
+    result = edgewise("audit", "--data", shop, "--fast", "--table", table)
+    assert "published-figures" in result.output and "graph-edges" in result.output
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ([], "nothing to audit"),
+        (["--fail-on", "grahp", "--table", "x.csv"], "'graph'"),
+        (["--data", "SHOP", "--protocol", "onest"], "'honest'"),
+        (["--data", "SHOP", "--split", "ratoi"], "'ratio'"),
+        (["--data", "SHOP", "--protocol", "temporal", "--split", "ratio"], "splits by time"),
+        (["--data", "nowhere"], "edgewise data import"),
+        (["--run", "nowhere"], "edgewise fit"),
+        (["--run", "RUN", "--split", "time"], "--split time: a run has its own"),
+        (["--run", "RUN", "--protocol", "temporal"], "was fitted under honest"),
+        (["--table", "nowhere.csv"], "nowhere.csv"),
+    ],
+)
+def test_what_cannot_be_audited_is_refused(edgewise, shop, run, arguments, words):
+    places = {"SHOP": shop, "RUN": run}
+    result = edgewise("audit", *(places.get(word, word) for word in arguments))
+    assert result.exit_code == 2
+    assert words in result.output and result.output.count("\n") == 1

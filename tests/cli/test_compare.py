@@ -1,0 +1,84 @@
+"""Results beside what papers print, from the command line."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+PAPER = """# title: A table
+# released: elmrec-released
+dataset,task,method,label,HitRate@10
+shop,direct,full,Full,0.65
+shop,direct,lost,Lost,0.31
+far,direct,full,Full,0.7
+"""
+
+
+@pytest.fixture
+def project(edgewise, run, tmp_path, monkeypatch) -> Path:
+    """A project folder with one result of the run."""
+    monkeypatch.chdir(tmp_path)
+    Path("experiments/t/shop").mkdir(parents=True)
+    Path("experiments/t/paper.csv").write_text(PAPER)
+    asked = ("evaluate", run, "--task", "direct", "--per-user", "runs/per-user/t/shop/full")
+    made = edgewise(*asked, "--json", "results/t/shop/full.json")
+    assert made.exit_code == 0, made.output
+    return tmp_path
+
+
+def test_markdown_is_printed(edgewise, project):
+    result = edgewise("compare", "t")
+    assert result.exit_code == 0, result.output
+    assert "| | HR@10, paper | HR@10, elmrec-released | HR@10 |" in result.output
+    assert "| Lost | <u>0.3100</u> | not yet | not yet |" in result.output
+    assert "### far, direct recommendation" in result.output
+    assert "Full less the others:" in result.output and "| Popularity | HR@10 |" in result.output
+
+
+def test_one_data_set_and_another_reference(edgewise, project):
+    result = edgewise("compare", "results/t", "--dataset", "shop", "--reference", "full")
+    assert result.exit_code == 0 and "### far" not in result.output
+    wrong = edgewise("compare", "t", "--dataset", "shpo")
+    assert wrong.exit_code == 2 and "Did you mean 'shop'" in wrong.output
+
+
+@pytest.mark.parametrize(
+    ("name", "start"),
+    [("t.html", "<!doctype html>"), ("t.csv", "table,dataset,task"), ("t.tex", "% t: A table")],
+)
+def test_the_files_name_tells_the_format(edgewise, project, name, start):
+    result = edgewise("compare", "t", "--out", name)
+    assert result.exit_code == 0 and result.output == f"wrote {name}\n"
+    assert Path(name).read_text().startswith(start)
+
+
+def test_a_changed_figure_is_refused(edgewise, project):
+    file = Path("results/t/shop/full.json")
+    content = json.loads(file.read_text())
+    content["results"]["direct"]["ELMRec"]["metrics"]["HitRate@10"]["mean"] = 0.99
+    file.write_text(json.dumps(content))
+    for options in ([], ["--allow-unsealed"]):
+        result = edgewise("compare", "t", *options)
+        assert result.exit_code == 2
+        assert "results/t/shop/full.json: its content is not what was sealed" in result.output
+
+
+def test_results_of_other_data_are_refused(edgewise, project, shop, tmp_path):
+    assert edgewise("compare", "t", "--data", shop).exit_code == 0
+    edgewise("data", "demo", "--out", tmp_path / "other", "--seed", 9)
+    result = edgewise("compare", "t", "--data", tmp_path / "other")
+    assert result.exit_code == 2 and "measured on other data (checksum" in result.output
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["nothing"], "nothing: no result file, folder or table"),
+        (["t", "--format", "htm"], "Did you mean 'html'"),
+    ],
+)
+def test_impossible_wishes(edgewise, project, arguments, message):
+    result = edgewise("compare", *arguments)
+    assert result.exit_code == 2 and message in result.output

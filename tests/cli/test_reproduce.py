@@ -1,0 +1,99 @@
+"""A table by one command, with real processes on a small shop."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from edgewise.data.storage import load_dataset
+
+CONFIG = """
+preset = "tiny"
+seeds = [0, 1]
+
+[prompts]
+tasks = ["direct"]
+num_negatives = 20
+
+[training]
+epochs = 1
+
+[evaluation]
+negatives = 30
+"""
+
+
+@pytest.fixture
+def project(shop, tmp_path, monkeypatch) -> Path:
+    """A project folder with one table of one cell and the shop's ratings as raw data."""
+    (tmp_path / "experiments/paper/table-1/shop").mkdir(parents=True)
+    (tmp_path / "experiments/paper/table-1/shop/full.toml").write_text(CONFIG)
+    raw = tmp_path / "raw" / "shop"
+    raw.mkdir(parents=True)
+    rows = load_dataset(shop).interactions
+    pairs = zip(rows.user_index.tolist(), rows.item_index.tolist(), strict=True)
+    lines = [f"u{user},i{item},{place}" for place, (user, item) in enumerate(pairs)]
+    (raw / "ratings.csv").write_text("\n".join(["user_id,item_id,timestamp", *lines]) + "\n")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_a_cell_from_raw_data_to_its_figures(edgewise, project):
+    asked = ("reproduce", "paper/table-1", "--data", "raw", "--seeds", 1)
+    (project / "experiments/paper/table-1/shop/full.toml").write_text(
+        CONFIG + '\n[data]\nsource = "shop/ratings.csv"\n'
+    )
+    made = edgewise(*asked)
+    assert made.exit_code == 0, made.output
+    assert "1 made, 0 were there, 0 failed" in made.output
+    result = json.loads((project / "results/paper/table-1/shop/full-seed0.json").read_text())
+    assert result["run"]["data"]["folder"] == "runs/data/shop-shop-ratings.csv"
+    assert result["run"]["config"]["seed"] == 0 and result["run"]["machine"]["peak_memory_mb"] > 0
+    assert result["results"]["direct"]["ELMRec"]["metrics"]["HitRate@10"]["mean"] > 0
+    assert {"seal", "versions", "protocol", "command"} <= result.keys()
+    log = (project / "runs/logs/paper/table-1/shop/full-seed0.log").read_text()
+    assert [line.split()[2] for line in log.splitlines() if line.startswith("$")] == [
+        *("data", "fit", "evaluate"),
+    ]
+    again = edgewise(*asked)
+    assert again.exit_code == 0 and "0 made, 1 were there" in again.output
+    compared = edgewise("compare", "results/paper/table-1", "--format", "csv")
+    assert compared.exit_code == 0, compared.output
+    assert "paper/table-1,shop,direct,full,full,HitRate@10,honest," in compared.output
+
+
+def test_what_fails_is_listed_and_ends_with_code_1(edgewise, project):
+    (project / "raw/shop/ratings.csv").write_text("nothing,of,use\n1,2,3\n")
+    result = edgewise("reproduce", "paper", "--data", "raw")
+    assert result.exit_code == 1
+    assert "0 made, 0 were there, 2 failed" in result.output
+    assert "failed: paper/table-1/shop/full-seed0: " in result.output
+    assert "full-seed1.log)" in result.output or "full-seed0.log)" in result.output
+
+
+def test_a_dry_run_prints_commands_and_runs_none(edgewise, project):
+    result = edgewise("reproduce", "paper/table-1", "--dry-run", "--protocol", "temporal")
+    assert result.exit_code == 0, result.output
+    assert [line.split()[1] for line in result.output.splitlines()] == [
+        *("data", "fit", "evaluate", "fit", "evaluate"),
+    ]
+    assert result.output.count("--protocol temporal") == 2
+    assert not (project / "runs").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["paper/tabel-1"], "Did you mean 'paper/table-1'"),
+        (["paper", "--method", "fulll"], "Did you mean 'full'"),
+        (["paper", "--protocol", "honset"], "--protocol: no such protocol: 'honset'"),
+        (["paper", "--data", "nowhere"], "--data nowhere: no such folder"),
+        (["paper", "--experiments", "nowhere"], "nowhere: no configurations there"),
+    ],
+)
+def test_impossible_wishes(edgewise, project, arguments, message):
+    result = edgewise("reproduce", *arguments)
+    assert result.exit_code == 2
+    assert message in " ".join(result.output.split())

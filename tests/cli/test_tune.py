@@ -1,0 +1,74 @@
+"""A search from the command line ends with settings that ``fit`` takes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("optuna")
+SPACE = """
+preset = "tiny"
+objective = "loss"
+
+[prompts]
+tasks = ["direct"]
+num_negatives = 10
+
+[training]
+epochs = 1
+
+[space."whole_words.direct_scale"]
+low = 0.5
+high = 4.0
+log = true
+"""
+
+
+@pytest.fixture
+def asked(shop, tmp_path) -> list[object]:
+    (tmp_path / "space.toml").write_text(SPACE)
+    out = ("--out", tmp_path / "tune")
+    return ["tune", "elmrec", "--data", shop, "--space", tmp_path / "space.toml", *out]
+
+
+def test_the_best_settings_can_be_fitted(edgewise, asked, shop, tmp_path):
+    result = edgewise(*asked, "--trials", 2)
+    assert result.exit_code == 0, result.output
+    best = tmp_path / "tune" / "best.toml"
+    assert "# loss on validation rows: " in result.output and "best of 2" in result.output
+    assert best.read_text() in result.output
+    again = edgewise(*asked, "--trials", 2)
+    assert again.exit_code == 0 and "trial" not in again.output.replace("tune", "")
+    run = tmp_path / "run"
+    fitted = edgewise("fit", "elmrec", "--data", shop, "--config", best, "--out", run, "--quiet")
+    assert fitted.exit_code == 0, fitted.output
+    assert not list((tmp_path / "tune").rglob("*test*")), "something was measured on test rows"
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (("direct_scale", "direct_scael"), "Did you mean 'whole_words.direct_scale'"),
+        (("epochs = 1", "epochs = 0"), "training.epochs must be at least 1"),
+    ],
+)
+def test_mistakes_are_refused_before_training(edgewise, asked, tmp_path, change, message):
+    space = tmp_path / "space.toml"
+    space.write_text(SPACE.replace(*change))
+    result = edgewise(*asked)
+    assert result.exit_code == 2 and message in result.output
+    assert not Path(tmp_path / "tune").exists()
+
+
+def test_another_space_needs_another_study(edgewise, asked, tmp_path):
+    assert edgewise(*asked, "--trials", 1).exit_code == 0
+    space = tmp_path / "space.toml"
+    space.write_text(SPACE.replace("high = 4.0", "high = 5.0"))
+    result = edgewise(*asked, "--trials", 1)
+    assert result.exit_code == 2 and "belongs to another search (space differ)" in result.output
+
+
+def test_an_unknown_method(edgewise, asked):
+    result = edgewise("tune", "elmrek", *asked[2:])
+    assert result.exit_code == 2 and "Did you mean 'elmrec'" in result.output

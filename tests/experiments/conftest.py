@@ -1,0 +1,103 @@
+"""A layout of empty folders, and results as ``edgewise evaluate`` would write them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+
+from edgewise.configuration import to_dict
+from edgewise.evaluation.intervals import Estimate
+from edgewise.evaluation.protocols import find_protocol
+from edgewise.evaluation.report import RankingReport, stamp
+from edgewise.evaluation.seal import sealed
+from edgewise.experiments.layout import Layout, Place
+from edgewise.runs.data import DataInfo
+from edgewise.runs.info import FINISHED, RunInfo
+from edgewise.runs.settings import resolve_config
+
+Users = Mapping[str, Sequence[float]]
+Write = Callable[..., Path]
+
+
+@pytest.fixture
+def layout(tmp_path: Path) -> Layout:
+    return Layout(*(tmp_path / name for name in ("experiments", "results", "runs", "raw")))
+
+
+def report_of(users: Users, **settings: Any) -> RankingReport:
+    """A report of users ``0, 1, ...`` with the given values a metric."""
+    columns = {name: np.asarray(values, dtype=np.float64) for name, values in users.items()}
+    count = len(next(iter(columns.values())))
+    frame = pl.DataFrame({"user_index": np.arange(count), **columns})
+    metrics = {name: Estimate(float(values.mean())) for name, values in columns.items()}
+    conditions = {"part": "test", "split": "leave-one-out", "max_users": None, **settings}
+    protocol = find_protocol(settings.pop("protocol", "honest"))
+    conditions.pop("protocol", None)
+    return RankingReport(frame, metrics, count, conditions, protocol)
+
+
+@pytest.fixture
+def write_result(layout: Layout) -> Write:
+    """Writes a cell's result and its users."""
+
+    def write(
+        place: str,
+        users: Users,
+        *,
+        baseline: Users | None = None,
+        task: str = "direct",
+        checksum: str = "a" * 64,
+        changes: Sequence[str] = (),
+        keep_users: bool = True,
+        **settings: Any,
+    ) -> Path:
+        at = Place.of(Path(place))
+        seed = [] if at.seed is None else [f"seed={at.seed}"]
+        config = resolve_config("tiny", assignments=[*seed, *changes])
+        data = DataInfo(f"runs/data/{at.dataset}", at.dataset, checksum)
+        protocol = find_protocol(at.protocol)
+        info = RunInfo(config, data, status=FINISHED, training_seconds=60.0, protocol=protocol)
+        own = report_of(users, protocol=at.protocol, num_negatives=99, **settings)
+        systems = {"ELMRec": own}
+        if baseline is not None:
+            systems["Popularity"] = report_of(
+                baseline, protocol=at.protocol, num_negatives=99, **settings
+            )
+        content = {
+            **stamp(protocol),
+            "kind": "edgewise evaluation",
+            "run": info.to_dict(),
+            "results": {
+                task: {name: {**each.to_dict(), "seconds": 1.5} for name, each in systems.items()}
+            },
+        }
+        for name, each in systems.items() if keep_users else ():
+            suffix = "" if name == "ELMRec" else "-popularity"
+            stem = layout.runs / "per-user" / at.path / f"{task}-test{suffix}"
+            each.save(stem.with_suffix(".json"), stem.with_suffix(".parquet"))
+        file = layout.results / f"{at.path}.json"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(json.dumps(sealed(content)))
+        assert to_dict(config) == info.to_dict()["config"]
+        return file
+
+    return write
+
+
+@pytest.fixture
+def write_config(layout: Layout) -> Write:
+    """Writes a configuration of a table."""
+
+    def write(place: str, text: str = 'preset = "tiny"\n') -> Path:
+        file = layout.experiments / f"{place}.toml"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text)
+        return file
+
+    return write

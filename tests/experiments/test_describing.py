@@ -1,0 +1,63 @@
+"""Cells without a model: figures, pictures, a seal, and nothing done twice."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from edgewise.data.synthetic import make_demo_shop
+from edgewise.experiments.cells import find_cells
+from edgewise.experiments.comparing import compare
+from edgewise.experiments.describing import describe_cell, picture_of
+from edgewise.experiments.finished import why_unfinished
+from edgewise.experiments.results import find_results, read_result
+
+DATA = 'preset = "tiny"\nkind = "data"\n'
+VECTORS = 'preset = "tiny"\nkind = "vectors"\nrounds = [1, 2]\n'
+
+
+@pytest.fixture
+def described(layout, write_config):
+    make_demo_shop(3, num_users=60, num_items=96).save(layout.runs / "data" / "shop")
+
+    def describe(name, text):
+        write_config(f"t/shop/{name}", text)
+        (cell,) = find_cells(layout, [f"t/shop/{name}.toml"])
+        describe_cell(cell, layout)
+        return cell, read_result(layout.results / f"t/shop/{name}.json", layout.results)
+
+    return describe
+
+
+def test_statistics(layout, described):
+    cell, result = described("statistics", DATA)
+    figures = result.figures("data")
+    assert figures["users"].mean == 60 and figures["items"].mean == 96
+    rows = figures["interactions"].mean
+    assert figures["average"].mean == pytest.approx(rows / 60)
+    assert figures["density %"].mean == pytest.approx(100 * rows / (60 * 96))
+    assert result.kind == "data" and len(result.data["checksum"]) == 64
+    assert {"versions", "machine", "seed", "seal", "protocol"} <= result.content.keys()
+    assert why_unfinished(cell, layout) is None
+
+
+def test_vectors_with_their_pictures(layout, described):
+    pytest.importorskip("matplotlib")
+    cell, result = described("maps", VECTORS)
+    assert list(result.figures("users")) == ["round 1", "round 2", "chance"]
+    pictures = [picture_of(result.file, kind) for kind in ("users", "items")]
+    assert all(path.read_bytes().startswith(b"\x89PNG") for path in pictures)
+    assert why_unfinished(cell, layout) is None
+    found = compare([read_result(f, layout.results) for f in find_results(layout, "t")], layout)
+    assert [*found[0].pictures.values()] == [str(path) for path in pictures]
+    assert [block.task for block in found[0].blocks] == ["users", "items"]
+
+
+def test_other_rounds_are_described_again(layout, described, write_config):
+    described("statistics", DATA)
+    write_config("t/shop/statistics", DATA + "[data]\nk_core = 3\n")
+    (cell,) = find_cells(layout, ["t"])
+    assert why_unfinished(cell, layout) == "settings changed"
+    content = json.loads((layout.results / "t/shop/statistics.json").read_text())
+    assert content["recipe"] == {"kind": "data", "data": {}}

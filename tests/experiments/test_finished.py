@@ -1,0 +1,72 @@
+"""A cell is finished if its figures were made as it asks for, and only then."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from edgewise.evaluation.seal import sealed
+from edgewise.experiments.cells import Choice, find_cells
+from edgewise.experiments.finished import why_unfinished
+
+USERS = {"HitRate@10": [0.0, 1.0, 1.0], "NDCG@10": [0.0, 0.5, 1.0]}
+
+
+@pytest.fixture
+def reason(layout, write_config):
+    def why(text="", **choice):
+        write_config("t/shop/a", f'preset = "tiny"\n{text}')
+        (cell,) = find_cells(layout, ["t"], Choice(**choice))
+        return why_unfinished(cell, layout)
+
+    return why
+
+
+def test_nothing_is_there(reason):
+    assert reason() == "not measured yet"
+
+
+def test_what_was_asked_for_is_there(reason, write_result):
+    write_result("t/shop/a", USERS)
+    assert reason() is None
+    assert reason('[evaluation]\ntasks = ["direct"]\nmetrics = ["NDCG"]\nks = [10]\n') is None
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[training]\nepochs = 3\n", "settings changed: training.epochs (10, now 3)"),
+        ("seed = 5\n", "settings changed: seed (0, now 5)"),
+        ('split = "ratio"\n', "split {'kind': 'leave-one-out', 'seed': 0}, now"),
+        ('[evaluation]\ntasks = ["sequential"]\n', "sequential not measured"),
+        ("[evaluation]\nmax_users = 2\n", "direct measured on all users, now 2"),
+        ("[evaluation]\nnegatives = 9\n", "direct measured with 99 negatives"),
+        ("[evaluation]\nks = [10, 20]\n", "direct without @20"),
+        ('[evaluation]\nmetrics = ["Recall"]\n', "direct without Recall"),
+        ('kind = "data"\n', "holds run figures instead of data figures"),
+    ],
+)
+def test_something_else_is_there(reason, write_result, text, message):
+    write_result("t/shop/a", USERS)
+    assert message in reason(text)
+
+
+def test_a_sample_counts_as_the_sample(reason, write_result):
+    write_result("t/shop/a", USERS, max_users=3)
+    assert reason(max_users=3) is None
+    assert reason() == "direct measured on 3 users, now all"
+
+
+def test_a_setting_younger_than_the_result_had_its_defaults_effect(reason, write_result):
+    file = write_result("t/shop/a", USERS)
+    content = json.loads(file.read_text())
+    del content["run"]["config"]["prompts"]["graph_match"]
+    file.write_text(json.dumps(sealed(content)))
+    assert reason() is None
+
+
+def test_a_file_changed_by_hand_is_measured_again(reason, write_result):
+    file = write_result("t/shop/a", USERS)
+    file.write_text(file.read_text().replace("0.6666", "0.9666"))
+    assert "not what was sealed" in reason()

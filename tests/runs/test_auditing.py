@@ -1,0 +1,167 @@
+"""Audits of runs: what training was handed, what was measured, what stands beside the run."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from tests.fake_method import Fake, FakeConfig
+
+from edgewise.data.recommendations import Recommendations
+from edgewise.data.split import Split
+from edgewise.data.synthetic import make_demo_shop
+from edgewise.errors import EdgewiseError, ModelFolderError
+from edgewise.evaluation.protocols import ELMREC_RELEASED, HONEST
+from edgewise.runs.auditing import Depth, audit_dataset, audit_run, saved_headline
+from edgewise.runs.data import DataInfo
+from edgewise.runs.evaluating import Conditions, evaluate_task, save_result
+from edgewise.runs.fitting import fit_run
+from edgewise.runs.folder import prepare_folder
+from edgewise.runs.info import RunInfo
+from edgewise.runs.opening import Run
+
+FAST = Depth(fast=True)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    """A data set and its folder."""
+    folder = tmp_path_factory.mktemp("auditing") / "shop"
+    dataset = make_demo_shop(3, num_users=60, num_items=96)
+    dataset.save(folder)
+    return dataset, folder
+
+
+@pytest.fixture
+def run(fake, data, tmp_path) -> Run:
+    """A fitted run of the method that learns in no time."""
+    dataset, folder = data
+    info = RunInfo(FakeConfig(), DataInfo.of(dataset, folder), method_name=fake.name)
+    prepare_folder(tmp_path / "run", info)
+    return fit_run(tmp_path / "run", info, dataset)
+
+
+def finding_of(found, check):
+    (finding,) = (finding for finding in found.findings if finding.check == check)
+    return finding
+
+
+def test_training_never_sees_a_test_row(fake, data, tmp_path, monkeypatch):
+    handed: list[Split] = []
+    fit = Fake.fit
+
+    def remember(self, split, **options):
+        handed.append(split)
+        return fit(self, split, **options)
+
+    monkeypatch.setattr(Fake, "fit", remember)
+    dataset, folder = data
+    info = RunInfo(FakeConfig(), DataInfo.of(dataset, folder), method_name=fake.name)
+    fitted = fit_run(tmp_path, info, dataset)
+    assert [len(split.test) for split in handed] == [0]
+    assert len(handed[0].valid) == len(fitted.split.test) == 60
+
+
+def test_fit_keeps_the_audit_and_the_log(run):
+    values = json.loads((run.folder / "audit.json").read_text())
+    assert (values["verdict"], values["checks"]) == ("no leak found", "fast")
+    assert values["protocol"]["name"] == "honest" and values["data"] == "demo"
+    log = json.loads((run.folder / "training-log.json").read_text())
+    assert log["rows"]["test"] == 0 and log["validations"] == {"first": 2, "second": 2}
+    assert saved_headline(run.folder).startswith("audit (fast checks): no leak in")
+
+
+def test_the_audit_is_told_before_training(fake, data, tmp_path, monkeypatch):
+    told = []
+    dataset, folder = data
+    info = RunInfo(FakeConfig(), DataInfo.of(dataset, folder), method_name=fake.name)
+
+    def refuse(self, split, **options):
+        assert told and (tmp_path / "audit.json").is_file()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Fake, "fit", refuse)
+    with pytest.raises(KeyboardInterrupt):
+        fit_run(tmp_path, info, dataset, on_audit=told.append)
+
+
+def test_a_run_is_clean(run):
+    save_result(evaluate_task(run, "direct", Conditions()), run.folder / "evaluation", Conditions())
+    found = audit_run(run.folder)
+    assert not found.leaks
+    verdicts = {finding.check: finding.verdict for finding in found.findings}
+    for check in ("epoch-choice", "metric-pairs", "repeated-items", "padded-lists"):
+        assert verdicts[check] == "ok"
+    measured = finding_of(found, "metric-pairs")
+    assert [figure.value for figure in measured.figures] == [0, 2]  # its own and popularity's
+    assert found.conditions["method"] == "Fake" and found.conditions["checks"] == "all"
+
+
+def test_a_log_that_tells_of_test_rows_is_found(run):
+    path = run.folder / "training-log.json"
+    log = json.loads(path.read_text())
+    log["rows"]["test"] = 60
+    path.write_text(json.dumps(log))
+    assert finding_of(audit_run(run.folder, depth=FAST), "epoch-choice").verdict == "leak"
+
+
+def test_lists_that_repeat_items_are_found(run, monkeypatch):
+    def twice(self, users, k=10, *, histories=None):
+        rows = [np.array([3, 3])] * len(users)
+        return Recommendations.from_lists(users, rows, [np.array([2.0, -np.inf])] * len(users))
+
+    monkeypatch.setattr(Fake, "recommend", twice)
+    found = audit_run(run.folder)
+    assert finding_of(found, "repeated-items").figures[0].value == 0.5
+    assert finding_of(found, "padded-lists").figures[1].value == 0.5
+    assert {finding.check for finding in found.leaks} == {"repeated-items", "padded-lists"}
+
+
+def test_a_figure_changed_by_hand_is_found(run):
+    save_result(evaluate_task(run, "direct", Conditions()), run.folder / "evaluation", Conditions())
+    path = run.folder / "evaluation" / "direct-test.json"
+    values = json.loads(path.read_text())
+    values["metrics"]["HitRate@10"]["mean"] = 0.98
+    path.write_text(json.dumps(values))
+    finding = finding_of(audit_run(run.folder, depth=FAST), "metric-pairs")
+    assert finding.verdict == "leak" and "direct-test, ranks 6-10" in finding.meaning
+
+
+def test_a_damaged_file_is_named(run):
+    path = run.folder / "evaluation" / "direct-test.json"
+    path.parent.mkdir()
+    path.write_text("{}")
+    with pytest.raises(EdgewiseError, match=r"direct-test\.json cannot be read"):
+        audit_run(run.folder, depth=FAST)
+    path.unlink()
+    for name, check in (("training-log.json", audit_run), ("audit.json", saved_headline)):
+        (run.folder / name).write_text("{")
+        with pytest.raises(ModelFolderError, match=f"{name} cannot be read"):
+            check(run.folder)
+
+
+def test_runs_older_than_audits_say_so(run):
+    for name in ("training-log.json", "audit.json"):
+        (run.folder / name).unlink()
+    assert "edgewise audit --run" in saved_headline(run.folder)
+    finding = finding_of(audit_run(run.folder, depth=FAST), "epoch-choice")
+    assert finding.verdict == "warning"
+
+
+def test_a_data_set_under_two_protocols(data):
+    dataset, _ = data
+    assert not audit_dataset(dataset, HONEST, depth=FAST).leaks
+    found = audit_dataset(dataset, ELMREC_RELEASED, depth=FAST)
+    assert {"graph-edges", "text-pairs"} <= {finding.check for finding in found.leaks}
+    assert found.conditions["split"] == {"kind": "leave-one-out", "seed": 0}
+
+
+def test_a_split_by_time_has_no_later_events(data):
+    dataset, _ = data
+    found = audit_dataset(dataset, HONEST, "time", depth=FAST)
+    assert finding_of(found, "later-events").verdict == "ok"
+    without = replace(dataset, interactions=replace(dataset.interactions, timestamp=None))
+    with pytest.raises(EdgewiseError, match="no timestamps"):
+        audit_dataset(without, HONEST, "time", depth=FAST)
