@@ -5,7 +5,8 @@ Run ``python benchmarks/attention.py [--json FILE]``. Made-up shops, random weig
 counts, which other work disturbed least; only the ratios mean anything:
 
 * training: whole steps (batch, forward, backward, optimizer) on the same prompts, with R and
-  without;
+  without. Distances within a history are constants, those within the content stage's lists of
+  items that share a name are looked up in the index of the graph;
 * recommending: ten items for each of many users in one call, against one call a user; both ways
   must find the same items.
 """
@@ -15,7 +16,8 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -30,15 +32,36 @@ from edgewise.models.graph_gpt.backbone import build_gpt, build_tokens
 from edgewise.models.graph_gpt.graph import build_distances
 from edgewise.models.graph_gpt.modeling import GraphGPTModel
 from edgewise.models.graph_gpt.recommender import GraphGPT
-from edgewise.models.graph_gpt.sequence_data import SequenceData, build_sequence
+from edgewise.models.graph_gpt.sequence_data import build_sequence
+from edgewise.models.graph_gpt.stages import build_stage
 from edgewise.models.graph_gpt.wordings import WORDINGS
 from edgewise.runs.machine import describe_machine
+from edgewise.training.loop import TrainingData
 from edgewise.training.schedule import uses_bf16
 
 # Users, items, edges, and windows of a batch: Amazon Beauty, and long histories.
 SHOPS = {"beauty": (*BEAUTY, 128), "long_histories": (2_000, 5_000, 100_000, 16)}
+# Prompts of a batch of the content stage, second-order lists alone.
+CONTENT_BATCH = 64
+CONTENT = ("contents=false", "reviews=false", "events=false", "second_order=true", "window=20")
+# Few of each, so that most lists fill the window.
+NUM_BRANDS, NUM_CATEGORIES, CATEGORIES_PER_ITEM = 200, 250, 3
 NUM_STEPS, NUM_ROUNDS = 4, 6
 NUM_USERS, K = 256, 10
+
+
+def catalog_of(num_items: int) -> Catalog:
+    """Brands and categories by a power law, nothing else."""
+    rng = np.random.default_rng(3)
+
+    def names(kind: str, count: int, per_item: int) -> list[tuple[str, ...]]:
+        weights = 1 / (1.0 + np.arange(count))
+        drawn = rng.choice(count, (num_items, per_item), p=weights / weights.sum())
+        return [tuple(f"{kind} {n}" for n in row) for row in drawn.tolist()]
+
+    brands = tuple(brand for (brand,) in names("brand", NUM_BRANDS, 1))
+    categories = tuple(names("category", NUM_CATEGORIES, CATEGORIES_PER_ITEM))
+    return replace(Catalog.empty(num_items), brand=brands, categories=categories)
 
 
 def split_of(num_users: int, num_items: int, num_edges: int) -> Split:
@@ -50,30 +73,33 @@ def split_of(num_users: int, num_items: int, num_edges: int) -> Split:
         Vocabulary(tuple(f"{kind}{n}" for n in range(size)))
         for kind, size in (("u", num_users), ("i", num_items))
     )
-    dataset = Dataset("made up", users, items, rows, Catalog.empty(num_items))
+    dataset = Dataset("made up", users, items, rows, catalog_of(num_items))
     nothing = rows.take(np.zeros(0, dtype=np.int64))
     return Split(dataset, rows, nothing, nothing, "leave-one-out")
 
 
 class Trainer:
-    """Steps of the sequence stage.
+    """Steps of one stage.
 
     Args:
         split: what is learned from.
         kind: of attention, with the graph or without.
-        batch_size: windows of a batch.
+        preset: of the settings, whose first stage is trained.
+        settings: that differ from it.
     """
 
-    def __init__(self, split: Split, kind: str, batch_size: int) -> None:
-        sizes = f"training.sequence.batch_size={batch_size}"
-        config = GraphGPT.from_preset("cpu", [f"attention.kind={kind}", sizes]).config
+    def __init__(self, split: Split, kind: str, preset: str, settings: Sequence[str]) -> None:
+        config = GraphGPT.from_preset(preset, [f"attention.kind={kind}", *settings]).config
         tokens = build_tokens(config.backbone, split, WORDINGS)
         gpt = build_gpt(config.backbone, tokens, torch.Generator().manual_seed(0))
         histories = split.known_before("valid")
         distances = build_distances(config.attention, histories, split.dataset.num_items)
-        data = build_sequence(config, split, tokens, distances)
+        if config.stages[0] == "sequence":
+            data = build_sequence(config, split, tokens, distances)
+        else:
+            data = build_stage(config.stages[0], config, split, tokens, distances)
         assert data is not None
-        self.data: SequenceData = data
+        self.data: TrainingData = data
         self.model = GraphGPTModel(gpt, tokens.num_text, tokens.num_users, config.attention)
         self.optimizer = torch.optim.AdamW(self.model.parameters(), lr=1e-3, fused=True)
         self.bf16 = uses_bf16("auto", torch.device("cpu"))
@@ -90,10 +116,24 @@ class Trainer:
         return time.perf_counter() - start
 
 
-def training(num_users: int, num_items: int, num_edges: int, batch_size: int) -> dict[str, float]:
-    """The same batches for both, each several times."""
+def sequence(num_users: int, num_items: int, num_edges: int, batch_size: int) -> dict[str, float]:
+    """The next item at every position of histories."""
     split = split_of(num_users, num_items, num_edges)
-    graph, plain = (Trainer(split, kind, batch_size) for kind in ("graph", "none"))
+    return training(split, batch_size, "cpu", [f"training.sequence.batch_size={batch_size}"])
+
+
+def content() -> dict[str, float]:
+    """The name that the items of a list share."""
+    settings = [f"content.{setting}" for setting in CONTENT]
+    settings.append(f"training.content.batch_size={CONTENT_BATCH}")
+    return training(split_of(*BEAUTY), CONTENT_BATCH, "cpu-stages", settings)
+
+
+def training(
+    split: Split, batch_size: int, preset: str, settings: Sequence[str]
+) -> dict[str, float]:
+    """The same batches for both, each several times."""
+    graph, plain = (Trainer(split, kind, preset, settings) for kind in ("graph", "none"))
     times = np.array(
         [
             [(graph.seconds(step), plain.seconds(step)) for step in range(NUM_STEPS)]
@@ -146,8 +186,8 @@ def recommending() -> dict[str, float]:
 
 
 def measure() -> dict[str, dict[str, float]]:
-    figures = {f"training_{name}": training(*sizes) for name, sizes in SHOPS.items()}
-    return figures | {"recommending": recommending()}
+    figures = {f"training_{name}": sequence(*sizes) for name, sizes in SHOPS.items()}
+    return figures | {"training_content": content(), "recommending": recommending()}
 
 
 def main(arguments: list[str]) -> None:

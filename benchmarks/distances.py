@@ -1,8 +1,11 @@
 """What distances between the nodes of prompts cost, without the matrix of all distances.
 
 Run ``python benchmarks/distances.py [--json FILE]``. Made-up shops as large as Amazon Food and
-Amazon Beauty, and one whose matrix is small; there a plain loop over the matrix fills the same
-batch in the same process, and must find the same lengths.
+Amazon Beauty, and a small one, each in a process of its own. R of a training batch (Eqs. 1-4), as
+the model adds it to attention scores, is filled from the index and, in the same process, by a plain
+double loop over a dense matrix; both must find the same lengths. Where the matrix of all nodes
+would not fit, the loop costs the same over the rows of the batch's own nodes: no other row is read.
+Making these rows is not timed.
 """
 
 from __future__ import annotations
@@ -12,20 +15,26 @@ import resource
 import sys
 import time
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from edgewise.data.interactions import Interactions
 from edgewise.graph.bipartite import BipartiteGraph
 from edgewise.graph.distance import DistanceIndex
 from edgewise.model_folder import versions
+from edgewise.models.graph_gpt.attention_bias import attention_mask, bias_table, graph_bias
+from edgewise.models.graph_gpt.config import AttentionConfig
 from edgewise.runs.machine import describe_machine
 
 # Users, items, edges.
 FOOD = (95_421, 32_180, 834_514)
 BEAUTY = (22_363, 12_101, 131_413)
 SMALL = (3_300, 1_700, 29_000)
+SHOPS = {"food": FOOD, "beauty": BEAUTY, "small": SMALL}
 NUM_PROMPTS, WIDTHS = 32, (21, 101)
 NUM_PAIRS = 50_000
 CUTOFF = 5
@@ -48,9 +57,9 @@ def shop(num_users: int, num_items: int, num_edges: int) -> BipartiteGraph:
 
 
 def prompts(graph: BipartiteGraph, width: int) -> np.ndarray:
-    """A user, his history, and items as they sell to fill the row, ``int64[NUM_PROMPTS, width]``.
+    """A user, items he took, and items as they sell to fill the row, ``int64[NUM_PROMPTS, width]``.
 
-    Users come as often as they bought, as in training batches.
+    Users come as often as they bought, so that near and far pairs both come.
     """
     rng = np.random.default_rng(1)
     users = graph.users[rng.integers(graph.num_edges, size=NUM_PROMPTS)]
@@ -61,94 +70,130 @@ def prompts(graph: BipartiteGraph, width: int) -> np.ndarray:
     return np.column_stack([users, items.astype(np.int64) + graph.num_users])
 
 
-def best_time(run: Callable[[], object], repeats: int = 5) -> float:
-    """Seconds of the fastest of several runs: the least disturbed by other work."""
-    times = []
-    for _ in range(repeats):
-        start = time.perf_counter()
-        run()
-        times.append(time.perf_counter() - start)
-    return min(times)
+def best_times(*runs: Callable[[], object], repeats: int = 5) -> list[float]:
+    """Seconds of the fastest of several runs of each, in turn: the least disturbed by others."""
+    times = np.empty((repeats, len(runs)))
+    for row in times:
+        for n, run in enumerate(runs):
+            start = time.perf_counter()
+            run()
+            row[n] = time.perf_counter() - start
+    return times.min(0).tolist()
 
 
 def peak_bytes() -> int:
-    """The most memory that the process has held."""
+    """The most memory that the process has held so far."""
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else 1024 * peak
 
 
 def pairs_per_second(index: DistanceIndex, first: np.ndarray, second: np.ndarray) -> float:
-    return len(first) / best_time(lambda: index.lengths(first, second), repeats=3)
+    return len(first) / best_times(lambda: index.lengths(first, second), repeats=3)[0]
 
 
-def indexed(sizes: tuple[int, int, int]) -> tuple[DistanceIndex, dict[str, float]]:
-    """The index of a shop of some size, and what it costs."""
-    graph = shop(*sizes)
-    start = time.perf_counter()
+def built(graph: BipartiteGraph) -> tuple[DistanceIndex, dict[str, float]]:
+    """The index, and what it costs."""
+    before, start = peak_bytes(), time.perf_counter()
     index = DistanceIndex.build(graph, CUTOFF)
-    figures: dict[str, float] = {
+    return index, {
         "nodes": graph.num_nodes,
         "edges": graph.num_edges,
         "build_seconds": time.perf_counter() - start,
+        "peak_bytes_before": before,
+        "peak_bytes": peak_bytes(),
         "index_bytes": index.nbytes,
         "matrix_bytes_float32": 4 * graph.num_nodes**2,
     }
+
+
+def pairs(graph: BipartiteGraph, index: DistanceIndex) -> dict[str, float]:
+    """Pairs a second, any and those of prompts."""
     rng = np.random.default_rng(2)
     random_pairs = rng.integers(graph.num_nodes, size=(2, NUM_PAIRS))
-    figures["random_pairs_per_second"] = pairs_per_second(index, *random_pairs)
     rows = prompts(graph, WIDTHS[0])
     slots = rng.integers(rows.size, size=NUM_PAIRS), rng.integers(WIDTHS[0], size=NUM_PAIRS)
     own, other = rows.ravel()[slots[0]], rows[slots[0] // WIDTHS[0], slots[1]]
-    figures["prompt_pairs_per_second"] = pairs_per_second(index, own, other)
-    for width in WIDTHS:
-        nodes = prompts(graph, width)
-        figures[f"batch_{width}_seconds"] = best_time(lambda nodes=nodes: index.among(nodes))
-    return index, figures
+    return {
+        "random_pairs_per_second": pairs_per_second(index, *random_pairs),
+        "prompt_pairs_per_second": pairs_per_second(index, own, other),
+    }
 
 
-def matrix_of(graph: BipartiteGraph) -> np.ndarray:
-    """All distances by one multiplication with the adjacency per step, ``uint8[N, N]``."""
-    adjacency = graph.normalized_adjacency().astype(bool).astype(np.float32)
-    walks = np.eye(graph.num_nodes, dtype=np.float32)
-    matrix = np.where(walks > 0, 0, CUTOFF + 1).astype(np.uint8)
-    for step in range(1, CUTOFF + 1):
-        walks = (adjacency @ walks > 0).astype(np.float32)
-        matrix[(walks > 0) & (matrix > step)] = step
-    return matrix
+def matrix_rows(graph: BipartiteGraph, sources: np.ndarray) -> np.ndarray:
+    """The rows of some nodes in the matrix of all distances, ``uint8[len(sources), N]``.
+
+    One bit for each of 64 sources travels along all edges at once.
+    """
+    everyone = np.arange(graph.num_nodes)
+    items = graph.items.astype(np.int64) + graph.num_users
+    # Each node is its own neighbour, so that it keeps its bits, and no node is without any.
+    to = np.concatenate([graph.users, items, everyone])
+    order = np.argsort(to, kind="stable")
+    neighbors = np.concatenate([items, graph.users, everyone])[order]
+    starts = np.searchsorted(to[order], everyone)
+    rows = np.zeros((len(sources), graph.num_nodes), dtype=np.uint8)
+    for first in range(0, len(sources), 64):
+        some = sources[first : first + 64]
+        reached = np.zeros(graph.num_nodes, dtype="<u8")
+        reached[some] = np.uint64(1) << np.arange(len(some), dtype=np.uint64)
+        for _ in range(CUTOFF + 1):
+            missing = np.unpackbits(~reached.view(np.uint8), bitorder="little")
+            rows[first : first + 64] += missing.reshape(-1, 64).T[: len(some)]
+            reached = np.bitwise_or.reduceat(reached[neighbors], starts)
+    return rows
 
 
-def looped(matrix: np.ndarray, nodes: np.ndarray) -> np.ndarray:
-    """A batch filled pair by pair."""
-    num_rows, width = nodes.shape
-    lengths = np.empty((num_rows, width, width), dtype=np.uint8)
-    for row, members in zip(lengths, nodes.tolist(), strict=True):
-        for i, first in enumerate(members):
+def looped(matrix: np.ndarray, places: np.ndarray, nodes: np.ndarray) -> np.ndarray:
+    """Lengths of a batch, read pair by pair.
+
+    Args:
+        matrix: of :func:`matrix_rows`, of the batch's nodes.
+        places: the row of each node in it, ``int64[B, S]``.
+        nodes: its column, ``int64[B, S]``.
+    """
+    lengths = np.empty((*nodes.shape, nodes.shape[1]), dtype=np.uint8)
+    for row, own, members in zip(lengths, places.tolist(), nodes.tolist(), strict=True):
+        for i, first in enumerate(own):
             for j, second in enumerate(members):
                 row[i, j] = matrix[first, second]
     return lengths
 
 
-def against_loop() -> dict[str, float]:
-    index, figures = indexed(SMALL)
-    graph = shop(*SMALL)
-    matrix = matrix_of(graph)
+def batch(graph: BipartiteGraph, index: DistanceIndex, width: int) -> dict[str, float]:
+    """Seconds to fill R of one batch, from the index and by the loop."""
+    nodes, table = prompts(graph, width), bias_table(AttentionConfig(max_path=CUTOFF))
+    sources, places = np.unique(nodes, return_inverse=True)
+    matrix, places = matrix_rows(graph, sources), places.reshape(nodes.shape)
+    present = torch.ones(nodes.shape, dtype=torch.int64)
+    np.testing.assert_array_equal(index.among(nodes), looped(matrix, places, nodes))
+
+    def bias(lengths: np.ndarray) -> torch.Tensor:
+        return attention_mask(present, graph_bias(torch.from_numpy(lengths), table))
+
+    ours, loop = best_times(
+        lambda: bias(index.among(nodes)), lambda: bias(looped(matrix, places, nodes))
+    )
+    names = "batch_{}_seconds", "loop_{}_seconds", "loop_over_batch_{}", "loop_{}_matrix_bytes"
+    values = ours, loop, loop / ours, matrix.nbytes
+    return {name.format(width): value for name, value in zip(names, values, strict=True)}
+
+
+def measured(sizes: tuple[int, int, int]) -> dict[str, float]:
+    """All figures of a shop of some size."""
+    torch.set_num_threads(1)
+    graph = shop(*sizes)
+    index, figures = built(graph)
+    figures |= pairs(graph, index)
     for width in WIDTHS:
-        nodes = prompts(graph, width)
-        np.testing.assert_array_equal(index.among(nodes), looped(matrix, nodes))
-        loop = best_time(lambda nodes=nodes: looped(matrix, nodes))
-        figures[f"loop_{width}_seconds"] = loop
-        figures[f"loop_over_batch_{width}"] = loop / figures[f"batch_{width}_seconds"]
+        figures |= batch(graph, index, width)
     return figures
 
 
 def measure() -> dict[str, dict[str, float]]:
-    # First, because peak memory is that of the process so far.
-    food = indexed(FOOD)[1] | {"peak_bytes": peak_bytes()}
-    return {
-        "food": food,
-        "beauty": indexed(BEAUTY)[1],
-        "small_beside_a_matrix": against_loop(),
-    }
+    # Peak memory is that of a process so far, so that each shop gets a fresh one.
+    context = get_context("spawn")
+    with ProcessPoolExecutor(1, mp_context=context, max_tasks_per_child=1) as fresh:
+        return dict(zip(SHOPS, fresh.map(measured, SHOPS.values()), strict=True))
 
 
 def main(arguments: list[str]) -> None:

@@ -16,11 +16,12 @@ _PROMPTS = {"ids_alone": "ids alone", "full_wording": "a full wording"}
 _SHOPS = {
     "food": "Amazon Food's",
     "beauty": "Amazon Beauty's",
-    "small_beside_a_matrix": "small",
+    "small": "small",
 }
 _TRAINING = {
     "training_beauty": "training, histories of Amazon Beauty's length",
     "training_long_histories": "training, long histories",
+    "training_content": "training, content prompts of lists of items",
 }
 _GROWTH = {
     "random_over_ten_times_the_edges": "random, ten times the edges",
@@ -76,7 +77,7 @@ def propagation(results: Results) -> Rows:
 def distances(results: Results) -> Rows:
     """What the index of distances costs, and how fast it answers."""
     found = results.read("bench/distances")
-    head = ["size", "nodes", "edges", "built, s", "index, MB", "full matrix, MB"]
+    head = ["size", "nodes", "edges", "built, s", "peak, MB", "index, MB", "full matrix, MB"]
     head += ["random pairs a second", "pairs of prompts a second"]
     if not found:
         return [head, [NOT_RUN]]
@@ -84,14 +85,15 @@ def distances(results: Results) -> Rows:
     for key, label in _SHOPS.items():
         row = found[key]
         sizes = [f"{row[n]:,}" for n in ("nodes", "edges")]
-        megabytes = [f"{row[n] / 1e6:,.1f}" for n in ("index_bytes", "matrix_bytes_float32")]
+        names = ("peak_bytes", "index_bytes", "matrix_bytes_float32")
+        megabytes = [f"{row[n] / 1e6:,.1f}" for n in names]
         speeds = [f"{row[f'{n}_pairs_per_second']:,.0f}" for n in ("random", "prompt")]
         rows.append([label, *sizes, f"{row['build_seconds']:.3g}", *megabytes, *speeds])
     return [head, *rows]
 
 
 def distances_of_batches(results: Results) -> Rows:
-    """Milliseconds for the distances of a batch, beside a loop over the matrix of all."""
+    """Milliseconds to fill R of a batch, beside a loop that reads a matrix of distances."""
     found = results.read("bench/distances")
     head = ["size", "nodes a prompt", "index, ms", "loop, ms", "loop / index"]
     if not found:
@@ -99,9 +101,10 @@ def distances_of_batches(results: Results) -> Rows:
     rows = []
     for key, label in _SHOPS.items():
         for width in (21, 101):
-            batch, loop = (found[key].get(f"{n}_{width}_seconds") for n in ("batch", "loop"))
-            beside = [f"{1000 * loop:.1f}", f"{loop / batch:.1f}"] if loop else []
-            rows.append([label, str(width), f"{1000 * batch:.1f}", *beside])
+            seconds = [found[key][f"{n}_{width}_seconds"] for n in ("batch", "loop")]
+            times = [f"{1000 * n:.1f}" for n in seconds]
+            ratio = f"{found[key][f'loop_over_batch_{width}']:.1f}"
+            rows.append([label, str(width), *times, ratio])
     return [head, *rows]
 
 

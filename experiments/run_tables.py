@@ -32,6 +32,7 @@ _SHOPS = {"beauty": "Beauty", "toys": "Toys"}
 _GRAPH_GPT = {
     ("beauty", "graph-gpt"): ("graph", "transitions"),
     ("beauty", "graph-gpt-no-graph"): ("plain", "transitions"),
+    ("beauty", "graph-gpt-others-edges"): ("graph, others' edges", "transitions"),
     ("beauty", "graph-gpt-random-start"): ("plain", "random vectors"),
     ("toys", "graph-gpt"): ("graph", "transitions"),
 }
@@ -50,6 +51,8 @@ _ABLATIONS = {
     "R as printed": "figure-5/{dataset}/printed",
     "R by others' edges": "figure-5/{dataset}/others-edges",
     "R with gates": "figure-5/{dataset}/gates",
+    "all train items as targets": "choices/{dataset}/targets-all",
+    "content_weight = 0.1": "choices/{dataset}/tied",
 }
 _REVIEWS = "reviews/musical_instruments/all-tasks"
 _TEXT = ("BLEU-1", "BLEU-4", "ROUGE-1", "ROUGE-2", "ROUGE-L", "Distinct")
@@ -125,12 +128,12 @@ def pretraining(dataset: str) -> Callable[[Results], Rows]:
 
 
 def _losses_before(results: Results, name: str) -> list[str]:
-    """Validation losses with which the stages before fine-tuning ended, means over seeds."""
-    runs = [run["learning"] for run in results.seeded(name) if "learning" in run]
+    """Validation losses of the weights that fine-tuning started from, means over seeds."""
+    runs = [run["learning"] for run in results.seeded(name)]
     if not runs:
-        return ["", ""]
+        return [NOT_RUN, ""]
     stages = ("content", "events")
-    return [f"{mean(run[stage]['valid_loss'] for run in runs):.3f}" for stage in stages]
+    return [f"{mean(run[stage]['best_valid_loss'] for run in runs):.3f}" for stage in stages]
 
 
 def reviews_ranking(results: Results) -> Rows:

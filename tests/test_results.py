@@ -29,7 +29,7 @@ CONFIGS = sorted(EXPERIMENTS.rglob("*.toml"))
 NUM_CONFIGS = {
     "direct/beauty": 6,
     "direct/toys": 2,
-    "sequential/beauty": 6,
+    "sequential/beauty": 7,
     "reviews/musical_instruments": 1,
     "elmrec/table-1/beauty": 1,
     "elmrec/table-1/gift_cards": 1,
@@ -49,6 +49,8 @@ NUM_CONFIGS = {
     "elmrec/figure-6/musical_instruments": 9,
     "elmrec/figure-7/beauty": 1,
     "elmrec/figure-8/beauty": 1,
+    "graph-gpt/choices/gift_cards": 2,
+    "graph-gpt/choices/musical_instruments": 2,
     "graph-gpt/figure-4/gift_cards": 3,
     "graph-gpt/figure-5/gift_cards": 5,
     "graph-gpt/figure-5/musical_instruments": 5,

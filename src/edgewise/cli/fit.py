@@ -26,7 +26,7 @@ Config = Annotated[
     Path | None,
     typer.Option(
         help="A TOML file of settings, which go before the preset's. Its method and split, if it "
-        "names them, must not contradict the command; its seeds, [data] and [evaluation] are for "
+        "names them, must not contradict the command; its seeds, data and evaluation are for "
         "experiments."
     ),
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,7 +14,7 @@ from edgewise.cli.plans import plan_table
 from edgewise.cli.render import command_line, console
 from edgewise.configuration import check
 from edgewise.data.storage import load_dataset
-from edgewise.errors import ConfigError
+from edgewise.errors import ConfigError, EdgewiseError
 from edgewise.evaluation.protocols import HONEST, Protocol, find_protocol
 from edgewise.runs.data import DataInfo, load_run_data
 from edgewise.runs.folder import check_free, is_main_process, prepare_folder
@@ -147,7 +148,11 @@ def _started(wish: Wish) -> tuple[RunInfo, Dataset]:
 def _train(out: Path, info: RunInfo, dataset: Dataset, resume: bool, quiet: bool) -> None:
     from edgewise.runs.fitting import fit_run
 
+    begun = resume
+
     def show(plan: Plan) -> None:
+        nonlocal begun
+        begun = True
         if not quiet:
             console().print(plan_table(plan, info, out))
 
@@ -164,6 +169,11 @@ def _train(out: Path, info: RunInfo, dataset: Dataset, resume: bool, quiet: bool
             on_plan=show,
             on_audit=tell,
         )
+    except EdgewiseError:
+        # Refused before the first step: nothing is there to go on with, and nothing in the way.
+        if not begun and is_main_process():
+            shutil.rmtree(out, ignore_errors=True)
+        raise
     except KeyboardInterrupt:
         _say(f"stopped; go on with: edgewise fit {info.method_name} --out {out} --resume", quiet)
         raise

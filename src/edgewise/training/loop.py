@@ -230,13 +230,19 @@ class _Run:
         self.log.step(self.progress.step, mean, rate)
 
     def _validate(self) -> None:
-        """Average the loss of each task's fixed batches; keep the weights if the sum is lowest."""
+        """Average the loss of each task's fixed batches; keep the weights if the sum is lowest.
+
+        Without validation rows the last weights are kept.
+        """
         self.bare_model.eval()
         losses = {task: self._mean_loss(batches) for task, batches in self.validation.items()}
+        if not losses:
+            self.best.keep()
+            return
         total = sum(losses.values())
         self.progress.valid_loss.append({**losses, "total": total, "step": self.progress.step})
         self.log.validation(self.progress.step, {**losses, "total": total})
-        if not losses or total < self.progress.best_loss:
+        if total < self.progress.best_loss:
             self.progress.best_loss = total
             self.progress.epochs_without_gain = 0
             self.best.keep()

@@ -107,6 +107,23 @@ def test_a_beam_as_wide_as_the_catalogue_is_exhaustive(fitted, shop_split):
         assert found.score[rows] == pytest.approx(scores[user, found.item_index[rows]], abs=1e-4)
 
 
+def test_filtering_after_the_search_needs_extra_candidates(fitted):
+    """With few of them lists are short; with enough, and a full beam, nothing differs."""
+    num_items, k = fitted.table.num_items, 5
+    wide = replace(fitted.config.decoding, num_beams=num_items)
+    longest = max(len(fitted.histories[user]) for user in USERS)
+    during = _with_decoding(fitted, wide).recommend(USERS, k)
+    enough = replace(wide, filtering="after", num_extra_candidates=longest)
+    after = _with_decoding(fitted, enough).recommend(USERS, k)
+    np.testing.assert_array_equal(after.item_index, during.item_index)
+    few = replace(wide, filtering="after", num_extra_candidates=0)
+    short = _with_decoding(fitted, few).recommend(USERS, num_items - 1)
+    for user in USERS:
+        found = short.item_index[short.user_index == user]
+        assert not set(found.tolist()) & set(fitted.histories[user].tolist())
+        assert len(found) < num_items - 1
+
+
 def _with_decoding(model: ELMRec, decoding) -> ELMRec:
     model = copy.copy(model)
     model.config = replace(model.config, decoding=decoding)

@@ -161,6 +161,9 @@ class DecodingConfig:
         num_extra_candidates: N, searched beyond k before filtering and reranking (Section 4.2).
         rerank: filter what the user already has and rerank; off shows the raw list, which may
             hold items of the history (Table 4, "w/o Reranking").
+        filtering: leave out what the user has ``during`` the search, so that lists are full and N
+            decides about the width of the search alone, or ``after`` it, as the paper does: a list
+            is short where more than N of its items were seen.
         explanation_beams, explanation_groups: of the diverse beam search; one group is plain beam.
         diversity_penalty: subtracted for each use of a token by an earlier group.
         min_explanation_tokens: an explanation is at least this long.
@@ -169,6 +172,7 @@ class DecodingConfig:
     num_beams: int = 20
     num_extra_candidates: int = 15
     rerank: bool = True
+    filtering: Literal["during", "after"] = "during"
     explanation_beams: int = 21
     explanation_groups: int = 3
     diversity_penalty: float = 1.0

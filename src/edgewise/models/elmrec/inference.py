@@ -13,6 +13,7 @@ import torch
 from edgewise.decoding.beam import beam_search
 from edgewise.decoding.candidates import score_candidates
 from edgewise.decoding.diverse import diverse_beam_search
+from edgewise.decoding.rerank import rerank
 from edgewise.decoding.trie import TokenTable
 from edgewise.errors import UnknownIdError
 from edgewise.models.elmrec.config import DecodingConfig
@@ -67,16 +68,18 @@ class Inference:
     ) -> tuple[list[np.ndarray], list[np.ndarray]]:
         """Beam search over the catalogue for k + N items, then Section 4.2's reranking.
 
-        What the reranking would filter out is banned inside the search, so that lists are full
-        wherever k unseen items exist.
+        What the user has is banned inside the search, so that lists are full wherever k unseen
+        items exist, or filtered out after it, as :class:`DecodingConfig` says.
 
         Returns:
             Items and log-likelihoods of each prompt, best first.
         """
         wanted = k + (search.num_extra_candidates if search.rerank else 0)
+        during, after = (search.rerank and search.filtering == way for way in ("during", "after"))
         items: list[np.ndarray] = []
         scores: list[np.ndarray] = []
         for rows, states, mask, shift, pointed in self.encoded("sequential", prompts, user_vectors):
+            seen = [np.unique(histories[row]) for row in rows]
             found, likelihood = beam_search(
                 self.model.t5,
                 states,
@@ -84,11 +87,13 @@ class Inference:
                 self.spellings.trie,
                 num_beams=search.num_beams,
                 num_results=wanted,
-                banned=[np.unique(histories[row]) for row in rows] if search.rerank else None,
+                banned=seen if during else None,
                 decoder_shift=shift,
                 pointed=pointed,
                 strength=self.model.spelling_strength("sequential"),
             )
+            if after:
+                found, likelihood = rerank(found, likelihood, seen, k)
             exists = found >= 0
             items += [row[keep][:k] for row, keep in zip(found, exists, strict=True)]
             scores += [row[keep][:k] for row, keep in zip(likelihood, exists, strict=True)]

@@ -73,7 +73,7 @@ def _paper(
                 },
                 "graph": {"features": "trained", "init_std": sigma, "num_propagation_layers": 4},
                 "training": {**_PAPER_TRAINING, "learning_rate": rate},
-                "decoding": {"num_extra_candidates": extra},
+                "decoding": {"num_extra_candidates": extra, "filtering": "after"},
             },
         )
 
@@ -87,7 +87,7 @@ def _plain(**changes: Mapping[str, object]) -> Callable[[], ELMRecConfig]:
         base: dict[str, object] = {
             "backbone": {"name": "t5-small", "similarity_start": False},
             "training": {**_PAPER_TRAINING, "learning_rate": 1e-3},
-            "decoding": {"num_extra_candidates": 0},
+            "decoding": {"num_extra_candidates": 0, "filtering": "after"},
         }
         return updated(ELMRecConfig(), base | changes)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -18,14 +19,21 @@ class TrainGraph:
     """P between the nodes of prompts, see :class:`~edgewise.models.graph_gpt.batch.Distances`.
 
     Attributes:
-        index: exact lengths in the train graph.
+        graph: of train rows.
+        cutoff: the longest path that is followed.
         num_users: U.
         others: where a reader's own edges do not join the items of a history; else None.
     """
 
-    index: DistanceIndex
+    graph: BipartiteGraph
+    cutoff: int
     num_users: int
     others: OtherTakers | None = None
+
+    @cached_property
+    def index(self) -> DistanceIndex:
+        """Exact lengths, made when a prompt first asks for more than its reader's history."""
+        return DistanceIndex.build(self.graph, cutoff=self.cutoff)
 
     def among(self, nodes: np.ndarray) -> np.ndarray:
         """Of any prompt, by the train graph."""
@@ -33,9 +41,9 @@ class TrainGraph:
 
     def in_histories(self, nodes: np.ndarray, readers: np.ndarray) -> np.ndarray:
         """Of prompts that tell a reader's history."""
-        lengths = history_lengths(nodes, self.num_users, self.index.cutoff)
+        lengths = history_lengths(nodes, self.num_users, self.cutoff)
         if self.others is not None:
-            self.others.part(lengths, nodes, readers, self.num_users, self.index.cutoff)
+            self.others.part(lengths, nodes, readers, self.num_users, self.cutoff)
         return lengths
 
 
@@ -53,6 +61,5 @@ def build_distances(config: AttentionConfig, train: Histories, num_items: int) -
     graph = BipartiteGraph.from_interactions(
         Interactions(users, train.items), len(train), num_items
     )
-    index = DistanceIndex.build(graph, cutoff=config.max_path)
     others = None if config.own_edges else OtherTakers.of(train, num_items)
-    return TrainGraph(index, len(train), others)
+    return TrainGraph(graph, config.max_path, len(train), others)
