@@ -151,7 +151,8 @@ def looped(matrix: np.ndarray, places: np.ndarray, nodes: np.ndarray) -> np.ndar
         places: the row of each node in it, ``int64[B, S]``.
         nodes: its column, ``int64[B, S]``.
     """
-    lengths = np.empty((*nodes.shape, nodes.shape[1]), dtype=np.uint8)
+    num_rows, width = nodes.shape
+    lengths = np.empty((num_rows, width, width), dtype=np.uint8)
     for row, own, members in zip(lengths, places.tolist(), nodes.tolist(), strict=True):
         for i, first in enumerate(own):
             for j, second in enumerate(members):

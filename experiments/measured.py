@@ -114,9 +114,15 @@ def minutes(result: dict[str, Any]) -> str:
     return f"{result['run']['training_seconds'] / 60:.0f}"
 
 
-def epochs(result: dict[str, Any]) -> str:
-    """Epochs that a run was allowed, stage by stage where it has stages."""
-    config = result["run"]["config"]
-    training = config["training"]
-    stages = [training[stage] for stage in config.get("stages", ())] or [training]
-    return " + ".join(str(stage["epochs"]) for stage in stages)
+def epochs(*results: dict[str, Any]) -> str:
+    """Epochs that were trained, stage by stage where there are stages; the mean over runs.
+
+    Files older than this record have the epochs that were allowed.
+    """
+    if not all("learning" in result for result in results):
+        config = results[0]["run"]["config"]
+        training = config["training"]
+        allowed = [training[stage] for stage in config.get("stages", ())] or [training]
+        return " + ".join(f"≤ {stage['epochs']}" for stage in allowed)
+    stages = [[stage["epochs"] for stage in result["learning"].values()] for result in results]
+    return " + ".join(f"{statistics.mean(each):.0f}" for each in zip(*stages, strict=True))

@@ -129,7 +129,7 @@ def pretraining(dataset: str) -> Callable[[Results], Rows]:
 
 def _losses_before(results: Results, name: str) -> list[str]:
     """Validation losses of the weights that fine-tuning started from, means over seeds."""
-    runs = [run["learning"] for run in results.seeded(name)]
+    runs = [run["learning"] for run in results.seeded(name) if "learning" in run]
     if not runs:
         return [NOT_RUN, ""]
     stages = ("content", "events")

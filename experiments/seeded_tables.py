@@ -42,7 +42,7 @@ def _row(results: Results, name: str, metrics: Sequence[str], task: str) -> list
         return [NOT_RUN]
     reports = [report for run in runs if (report := report_of(run, task))]
     minutes = statistics.mean(run["run"]["training_seconds"] for run in runs) / 60
-    after = [str(len(runs)), epochs(runs[0]), f"{minutes:.0f}", f"{num_measured(reports[0]):,}"]
+    after = [str(len(runs)), epochs(*runs), f"{minutes:.0f}", f"{num_measured(reports[0]):,}"]
     return [*(spread(reports, metric) for metric in metrics), *after]
 
 
