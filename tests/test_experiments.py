@@ -30,10 +30,12 @@ def write_result(folder: Path, name: str, ours: float, popular: float, seconds: 
     training = {stage: {"epochs": count} for stage, count in {"content": 3, "events": 10}.items()}
     config = {"stages": ["content", "events"], "training": training}
     run = {"training_seconds": seconds, "config": config}
+    learning = {"content": {"epochs": 3}, "events": {"epochs": 7}}
     systems = {"Graph-attentive GPT-2": report(ours), "Popularity": report(popular)}
     path = folder / f"{name}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps({"run": run, "results": {"sequential": systems}}))
+    result = {"run": run, "learning": learning, "results": {"sequential": systems}}
+    path.write_text(json.dumps(result))
 
 
 def test_rows_of_several_seeds_are_means_with_deviations(monkeypatch, tmp_path):
@@ -47,8 +49,8 @@ def test_rows_of_several_seeds_are_means_with_deviations(monkeypatch, tmp_path):
     rows = tables.variants(results, names, ["Recall@20"])
     assert rows == [
         ["variant", "Recall@20", "seeds", "epochs", "training, minutes", "users"],
-        ["full", "0.2000 ± 0.1000", "3", "3 + 10", "3", "1,234"],
-        ["single", "0.2500", "1", "3 + 10", "1", "1,234"],
+        ["full", "0.2000 ± 0.1000", "3", "3 + 7", "3", "1,234"],
+        ["single", "0.2500", "1", "3 + 7", "1", "1,234"],
         ["missing", "not run"],
         ["popularity", "0.0500", "", "", "", "1,234"],
     ]

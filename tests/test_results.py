@@ -211,7 +211,7 @@ def test_a_table_row_by_row(tables: ModuleType, tmp_path: Path) -> None:
     rows = tables.TABLES["direct-beauty"](tables.Results(tmp_path))
     assert rows[1] == ["none", "not run"]
     interval = "0.5000 (0.4900 to 0.5100)"
-    assert rows[2] == ["random", "0.5000", "0.5000", interval, "0.5000", "5", "2", "10,000"]
+    assert rows[2] == ["random", "0.5000", "0.5000", interval, "0.5000", "≤ 5", "2", "10,000"]
     interval = "0.2500 (0.2400 to 0.2600)"
     assert rows[-1] == ["popularity", "0.2500", "0.2500", interval, "0.2500", "", "", "10,000"]
 

@@ -191,6 +191,14 @@ def test_truncated_gzip(tmp_path: Path) -> None:
     assert kept.to_list() == lines[: len(kept)]
 
 
+@pytest.mark.parametrize("kind", ["csv", "jsonl"])
+def test_gzip_truncated_before_its_first_line_ends(tmp_path: Path, kind: str) -> None:
+    path = write(tmp_path / f"log.{kind}.gz", '{"user_id": "u", "item_id": "i", "timestamp": 3}')
+    path.write_bytes(path.read_bytes()[:12])
+    with pytest.raises(DataError, match=rf"log\.{kind}\.gz, line 1: truncated gzip"):
+        read_all(path)
+
+
 def test_unpacked_file_that_kept_its_gz_name(tmp_path: Path) -> None:
     path = tmp_path / "log.csv.gz"
     path.write_text(CSV)

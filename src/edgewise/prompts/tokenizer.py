@@ -79,7 +79,8 @@ def load_tokenizer(source: str | Path) -> PreTrainedTokenizerBase:
     try:
         return AutoTokenizer.from_pretrained(str(source))
     except (OSError, ValueError) as error:
+        reason = str(error).rstrip(".")
         raise ConfigError(
-            f"no tokenizer could be loaded from {str(source)!r}: {error}. Give a folder that holds "
-            "tokenizer.json or spiece.model, or a hub name that this machine can reach."
+            f"no tokenizer could be loaded from {str(source)!r}: {reason}. Give a folder that "
+            "holds tokenizer.json or spiece.model, or a hub name that this machine can reach."
         ) from error

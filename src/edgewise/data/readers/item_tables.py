@@ -67,7 +67,7 @@ def split_categories(value: object) -> list[str]:
 
 
 def _json_rows(path: Path, bad: BadRows) -> Iterator[Row]:
-    columns = map_columns(jsonlines.peek_keys(path), {}, path.name, items=True)
+    columns = map_columns(jsonlines.column_keys(path, bad), {}, path.name, items=True)
     for number, found in jsonlines.read_objects(path, bad):
         yield (
             (lambda number=number: number),

@@ -50,6 +50,14 @@ def peek_keys(path: Path) -> tuple[str, ...]:
     return tuple(dict.fromkeys(key for _, found in objects for key in found))
 
 
+def column_keys(path: Path, bad: BadRows) -> tuple[str, ...]:
+    """:func:`peek_keys`; where no line holds an object, the first bad line is reported instead."""
+    keys = peek_keys(path)
+    if not keys:
+        next(read_objects(path, bad), None)
+    return keys
+
+
 def read_rows(path: Path, columns: Mapping[str, str], bad: BadRows) -> Iterator[pl.DataFrame]:
     """Batches of typed interactions, see :func:`edgewise.data.readers.cleaning.clean`.
 

@@ -51,7 +51,7 @@ def _row_batches(
     if kind == "parquet":
         return parquet.read_rows(path, map_columns(parquet.names(path), given, path.name), bad)
     if kind == "jsonl":
-        columns = map_columns(jsonlines.peek_keys(path), given, path.name)
+        columns = map_columns(jsonlines.column_keys(path, bad), given, path.name)
         return jsonlines.read_rows(path, columns, bad)
     source = delimited_source(path, kind, given)
     return read_delimited(source, map_columns(source.names, given, path.name), bad)
