@@ -76,15 +76,13 @@ def against_dense() -> dict[str, float]:
     }
 
 
-def growth(build: Callable[[BipartiteGraph], object], more_nodes: int = 1) -> dict[str, float]:
-    """Time on a graph, and on one with ten times the edges and some times the nodes.
-
-    With ten times the nodes as well, the features may outgrow the processor's cache; where they do,
-    the time grows by more than the work.
-    """
+def growth(
+    build: Callable[[BipartiteGraph], object], nodes: tuple[int, int], edges: tuple[int, int]
+) -> dict[str, float]:
+    """Times on two graphs, whose sizes are multiples of the smallest."""
     graphs = [
-        shop(GROWTH_USERS, GROWTH_ITEMS, GROWTH_EDGES),
-        shop(more_nodes * GROWTH_USERS, more_nodes * GROWTH_ITEMS, 10 * GROWTH_EDGES),
+        shop(more * GROWTH_USERS, more * GROWTH_ITEMS, many * GROWTH_EDGES)
+        for more, many in zip(nodes, edges, strict=True)
     ]
     small, large = (best_time(lambda graph=graph: build(graph), repeats=2) for graph in graphs)
     return {
@@ -96,14 +94,19 @@ def growth(build: Callable[[BipartiteGraph], object], more_nodes: int = 1) -> di
     }
 
 
-def measure() -> dict[str, dict[str, float]]:
+def growths() -> dict[str, dict[str, float]]:
+    """More edges; edges and nodes until features outgrow the processor's cache; and beyond it."""
     return {
-        "propagation_against_dense_powers": against_dense(),
-        "random_over_ten_times_the_edges": growth(propagate),
-        "random_over_ten_times_the_edges_and_nodes": growth(propagate, more_nodes=10),
-        "spectral_over_ten_times_the_edges": growth(decompose),
-        "spectral_over_ten_times_the_edges_and_nodes": growth(decompose, more_nodes=10),
+        "random_over_ten_times_the_edges": growth(propagate, (1, 1), (1, 10)),
+        "random_over_ten_times_the_edges_and_nodes": growth(propagate, (1, 10), (1, 10)),
+        "random_over_three_times_that": growth(propagate, (10, 30), (10, 30)),
+        "spectral_over_ten_times_the_edges": growth(decompose, (1, 1), (1, 10)),
+        "spectral_over_ten_times_the_edges_and_nodes": growth(decompose, (1, 10), (1, 10)),
     }
+
+
+def measure() -> dict[str, dict[str, float]]:
+    return {"propagation_against_dense_powers": against_dense(), **growths()}
 
 
 def main(arguments: list[str]) -> None:

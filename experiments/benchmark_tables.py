@@ -23,9 +23,11 @@ _TRAINING = {
     "training_long_histories": "training, long histories",
     "training_content": "training, content prompts of lists of items",
 }
+_IMPORTS = {"as_it_is": "as it is", "five_core": "its 5-core"}
 _GROWTH = {
     "random_over_ten_times_the_edges": "random, ten times the edges",
     "random_over_ten_times_the_edges_and_nodes": "random, ten times the edges and nodes",
+    "random_over_three_times_that": "random, thirty times after ten times",
     "spectral_over_ten_times_the_edges": "spectral, ten times the edges",
     "spectral_over_ten_times_the_edges_and_nodes": "spectral, ten times the edges and nodes",
 }
@@ -59,6 +61,20 @@ def prompts(results: Results) -> Rows:
     return [head, *rows]
 
 
+def importing(results: Results) -> Rows:
+    """Seconds and memory of importing a long csv."""
+    found = results.read("bench/importing")
+    head = ["import", "rows", "rows kept", "users", "items", "seconds", "peak, MB"]
+    if not found:
+        return [head, [NOT_RUN]]
+    rows = []
+    for key, label in _IMPORTS.items():
+        row = found[key]
+        sizes = [f"{row[n]:,}" for n in ("rows", "kept_rows", "users", "items")]
+        rows.append([label, *sizes, f"{row['seconds']:.0f}", f"{row['peak_bytes'] / 1e6:,.0f}"])
+    return [head, *rows]
+
+
 def propagation(results: Results) -> Rows:
     """Seconds of sparse propagation beside dense matrix powers, and as the graph grows."""
     found = results.read("bench/propagation")
@@ -70,7 +86,8 @@ def propagation(results: Results) -> Rows:
     rows = [["sparse, then powers of a dense matrix", *(f"{dense[n]:.3g}" for n in names)]]
     for key, label in _GROWTH.items():
         names = ("small_seconds", "large_seconds", "times_slower")
-        rows.append([label, *(f"{found[key][n]:.3g}" for n in names)])
+        row = found.get(key)
+        rows.append([label, *(f"{row[n]:.3g}" for n in names)] if row else [label, NOT_RUN])
     return [head, *rows]
 
 
@@ -153,6 +170,7 @@ BENCHMARK_TABLES: dict[str, Callable[[Results], Rows]] = {
     "bench-decoding": decoding,
     "bench-distances": distances,
     "bench-distances-batches": distances_of_batches,
+    "bench-importing": importing,
     "bench-prompts": prompts,
     "bench-propagation": propagation,
     "two-processes": two_processes,
