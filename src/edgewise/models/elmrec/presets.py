@@ -35,7 +35,7 @@ def _small(
                 "num_negatives": 24,
                 "wording_rate": 0.1,
             },
-            "whole_words": {"decoder_scale": 1.0},
+            "whole_words": {"sequential": "graph", "decoder_scale": 1.0},
             "graph": {"rank": rank, "normalize": True, "num_folds": 10},
             "training": {**_SMALL_TRAINING, **training},
         },
