@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from measured import ROOT, Results
 
 from edgewise.experiments.comparing import compare
@@ -21,4 +23,5 @@ def paper_table(name: str, results: Results) -> str:
     found = results_of(layout, name)
     results.asked.update(each.file.relative_to(results.folder).as_posix() for each in found)
     (comparison,) = compare(found, layout, [name])
-    return "\n".join(markdown_tables(comparison)).strip()
+    lines = "\n".join(markdown_tables(comparison)).strip()
+    return re.sub(r"\n{3,}", "\n\n", lines) or "not run"

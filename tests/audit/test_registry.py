@@ -95,6 +95,7 @@ def test_data_as_asked(shop):
         (Figure("edges", 0.5349), "edges 53.5 %"),
         (Figure("HR@10", 0.05512, "HR@10"), "HR@10 0.0551"),
         (Figure("rows", 12345.0, "rows"), "rows 12,345"),
+        (Figure("impossible rows", 5.0, "rows", of=1024), "impossible rows 5 of 1,024"),
     ],
 )
 def test_figures_as_text(figure, text):

@@ -6,7 +6,13 @@ import numpy as np
 import pytest
 from tests.audit.worlds import measured_of
 
-from edgewise.audit.results import Measured, metric_pairs, padded_lists, repeated_items
+from edgewise.audit.results import (
+    Measured,
+    metric_pairs,
+    padded_lists,
+    repeated_items,
+    sealed_figures,
+)
 from edgewise.data.recommendations import Recommendations
 
 
@@ -57,7 +63,7 @@ def test_no_lists_nothing_to_look_at():
 
 def test_measured_figures_are_possible():
     finding = metric_pairs([measured_of("honest", np.array([1, 3, 6, 9, 40, 2, 10]))])
-    assert finding.verdict == "ok" and [f.value for f in finding.figures] == [0, 1]
+    assert finding.verdict == "ok" and str(finding.figures[0]) == "impossible 0 of 1"
 
 
 @pytest.mark.parametrize(
@@ -67,6 +73,17 @@ def test_a_figure_changed_by_hand_is_found(change):
     honest = measured_of("ours", np.array([1, 3, 6, 9, 40, 2, 10]))
     finding = metric_pairs([Measured("ours", {**honest.metrics, **change})])
     assert finding.verdict == "leak" and "ours, " in finding.meaning
+
+
+def test_seals():
+    sealed, bare = Measured("a", {}), Measured("b", {}, is_sealed=False)
+    broken = Measured("c", {}, fault="c.json: a figure was changed")
+    assert sealed_figures([]).verdict == "not applicable"
+    assert sealed_figures([sealed]).verdict == "ok"
+    assert sealed_figures([sealed, bare]).verdict == "warning"
+    finding = sealed_figures([sealed, bare, broken])
+    assert (finding.verdict, finding.meaning) == ("leak", broken.fault)
+    assert str(finding.figures[0]) == "changed files 1 of 3"
 
 
 def test_several_targets_obey_no_such_bound():

@@ -58,6 +58,20 @@ def test_other_names_of_the_metrics_and_free_columns(tmp_path):
     assert not silent.is_checkable and not silent.reasons
 
 
+def test_dashes_percentages_and_other_metrics(tmp_path):
+    path = table(
+        tmp_path,
+        "model,Hit Rate@5,NDCG@5,MRR@5,hit_ratio @ 10,NDCG@10",
+        "shares,0.500,0.400,0.39,0.600,0.430",
+        "percentages,50.0%,40.0 %*,39,60.0*%,43.0%",
+        "dashes,-,\u2013,,0.600,\u2014",
+    )
+    shares, percentages, dashes = read_table(path)
+    assert shares.points == pytest.approx(percentages.points)
+    assert (shares.label, shares.unchecked) == ("shares", ("MRR@5",))
+    assert dashes.points[10].hit_rate is not None and not dashes.is_checkable
+
+
 def test_digits_that_are_not_printed_excuse(tmp_path):
     fine, coarse = read_table(
         table(tmp_path, "HR@5,NDCG@5,HR@10,NDCG@10", "0.50,0.40,0.600,0.420", "0.5,0.4,0.6,0.4")
@@ -70,7 +84,7 @@ def test_one_finding_for_the_table(tmp_path):
     rows = read_table(table(tmp_path, *lines))
     finding = published_figures(rows, "table.csv")
     assert finding.verdict == "leak" and "of b:" in finding.meaning
-    assert [figure.value for figure in finding.figures] == [1, 2]
+    assert list(map(str, finding.figures)) == ["impossible rows 1 of 2"]
     assert published_figures(rows[:1], "t").verdict == "ok"
     assert published_figures(rows[2:], "t").verdict == "not applicable"
 
@@ -79,7 +93,10 @@ def test_one_finding_for_the_table(tmp_path):
     ("lines", "words"),
     [
         (["model,MRR", "a,0.5"], "no column HR@k"),
-        (["HR@5,NDCG@5", "0.5,x"], "line 2, column NDCG@5: 'x' is no number"),
+        (["HR@5,NDCG@5", "0.5,x"], "line 2, column NDCG@5: 'x' is no number; leave the cell empty"),
+        (["HR@5,NDCG@5", "50.1%,140%"], "column NDCG@5: 140% is no share"),
+        (["HR@5,Recall@5,NDCG@5", ".5,.5,.4"], "'HR@5' and 'Recall@5' are the same figure"),
+        (["HR@5,HR@5", ".5,.6"], "'HR@5' and 'HR@5' are the same figure"),
         (["HR@5,NDCG@5", "0.5,0.4", "50.1,40.2"], "line 3, column HR@5: 50.1 is no share"),
         (["HR@5,NDCG@5", "nan,0.4"], "is no number"),
         ([""], "no column"),

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import shutil
 from pathlib import Path
 
 import pytest
@@ -91,9 +93,43 @@ def test_published_tables(edgewise, tmp_path, number, wrong, rows):
     result = edgewise("audit", "--table", table, "--fail-on", "results", "--json", file)
     assert result.exit_code == 1
     assert f"ELMRec Table {number}, Sports, ELMRec" in result.output
+    assert f"published-figures (impossible rows {wrong} of {rows})" in result.output
     listed = json.loads(file.read_text())["table"]["rows"]
     assert len(listed) == rows
     assert sum(bool(row["impossible"]) for row in listed) == wrong
+
+
+def test_columns_that_are_not_checked_are_named(edgewise, tmp_path):
+    file = tmp_path / "table.csv"
+    file.write_text("model,HR@5,NDCG@5,Precision@5\na,0.5,0.4,0.1\n")
+    result = edgewise("audit", "--table", file)
+    assert result.exit_code == 0, result.output
+    told = f"warning: {file}: not checked, being neither HR@k nor NDCG@k: Precision@5"
+    assert told in result.output
+
+
+def test_a_damaged_audit_is_made_again_as_the_message_says(edgewise, run, tmp_path, monkeypatch):
+    folder = Path(shutil.copytree(run, tmp_path / "run"))
+    (folder / "audit.json").write_text("{")
+    measured = []
+    monkeypatch.setattr("edgewise.cli.evaluate.measure", lambda *asked: measured.append(asked))
+    refused = edgewise("evaluate", folder, "--json", tmp_path / "all.json")
+    assert refused.exit_code == 2 and not measured
+    advice = re.findall("'edgewise (audit .*?)'", refused.output)[0]
+    made = edgewise(*advice.split(), "--fast")
+    assert made.exit_code == 0, made.output
+    monkeypatch.undo()
+    again = edgewise("evaluate", folder, "--task", "direct", "--max-users", 5)
+    assert again.exit_code == 0 and "audit (fast checks): no leak in" in again.output
+
+
+def test_a_changed_figure_fails_a_script(edgewise, run, tmp_path):
+    folder = Path(shutil.copytree(run, tmp_path / "run"))
+    assert edgewise("evaluate", folder, "--task", "direct", "--max-users", 20).exit_code == 0
+    file = folder / "evaluation" / "direct-test.json"
+    file.write_text(file.read_text().replace('"num_users": 20', '"num_users": 21'))
+    result = edgewise("audit", "--run", folder, "--fast", "--fail-on", "any")
+    assert result.exit_code == 1 and "failed on: sealed-figures" in result.output
 
 
 def test_a_table_beside_a_data_set(edgewise, shop):
@@ -109,6 +145,7 @@ def test_a_table_beside_a_data_set(edgewise, shop):
         (["--fail-on", "grahp", "--table", "x.csv"], "'graph'"),
         (["--data", "SHOP", "--protocol", "onest"], "'honest'"),
         (["--data", "SHOP", "--split", "ratoi"], "'ratio'"),
+        (["--data", "SHOP", "--edge-share", "0.8"], "error: --edge-share: edge_share belongs to"),
         (["--data", "SHOP", "--protocol", "temporal", "--split", "ratio"], "splits by time"),
         (["--data", "nowhere"], "edgewise data import"),
         (["--run", "nowhere"], "edgewise fit"),

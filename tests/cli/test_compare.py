@@ -46,7 +46,12 @@ def test_one_data_set_and_another_reference(edgewise, project):
 
 @pytest.mark.parametrize(
     ("name", "start"),
-    [("t.html", "<!doctype html>"), ("t.csv", "table,dataset,task"), ("t.tex", "% t: A table")],
+    [
+        ("t.md", "## A table"),
+        ("t.HTML", "<!doctype html>"),
+        ("t.csv", "table,dataset,task"),
+        ("t.tex", "% t: A table"),
+    ],
 )
 def test_the_files_name_tells_the_format(edgewise, project, name, start):
     result = edgewise("compare", "t", "--out", name)
@@ -67,9 +72,26 @@ def test_a_changed_figure_is_refused(edgewise, project):
 
 def test_results_of_other_data_are_refused(edgewise, project, shop, tmp_path):
     assert edgewise("compare", "t", "--data", shop).exit_code == 0
-    edgewise("data", "demo", "--out", tmp_path / "other", "--seed", 9)
-    result = edgewise("compare", "t", "--data", tmp_path / "other")
-    assert result.exit_code == 2 and "measured on other data (checksum" in result.output
+    edgewise("data", "demo", "--out", tmp_path / "other" / "shop", "--seed", 9)
+    for given in ("other", "other/shop"):
+        result = edgewise("compare", "t", "--data", given)
+        assert result.exit_code == 2 and "measured on other data (checksum" in result.output
+    wrong = edgewise("compare", "t", "--data", "results")
+    assert wrong.exit_code == 2 and "--data results: no result was measured on" in wrong.output
+
+
+def test_a_single_result_of_other_data_than_are_here_is_refused(edgewise, project, shop):
+    edgewise("data", "demo", "--out", "runs/data/shop", "--seed", 9)
+    result = edgewise("compare", "results/t/shop/full.json")
+    assert result.exit_code == 2 and "than runs/data/shop holds" in result.output
+    assert edgewise("compare", "t", "--data", shop).exit_code == 0
+    assert edgewise("compare", "t", "--dataset", "far").exit_code == 0
+
+
+def test_users_that_are_not_here_are_told(edgewise, project):
+    assert "not at hand" not in edgewise("compare", "t").output
+    result = edgewise("compare", "t", "--runs", "elsewhere")
+    assert "; users' rows are not at hand: no intervals over users" in result.output
 
 
 @pytest.mark.parametrize(
@@ -77,8 +99,16 @@ def test_results_of_other_data_are_refused(edgewise, project, shop, tmp_path):
     [
         (["nothing"], "nothing: no result file, folder or table"),
         (["t", "--format", "htm"], "Did you mean 'html'"),
+        (
+            ["t", "--out", "x.pdf"],
+            "--out x.pdf: its name tells no format; end it in .md, .csv, .te",
+        ),
+        (["t", "--out", "x"], "or name one of markdown, csv, latex, html with --format"),
+        (["t", "--reference", "ful"], "--reference ful: no table has it. Did you mean 'full'?"),
+        (["t", "--reference", "lost"], "--reference lost: has not been measured"),
     ],
 )
 def test_impossible_wishes(edgewise, project, arguments, message):
     result = edgewise("compare", *arguments)
     assert result.exit_code == 2 and message in result.output
+    assert not Path("x.pdf").exists() and not Path("x").exists()

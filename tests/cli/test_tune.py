@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from edgewise.errors import TrainingError
+
 pytest.importorskip("optuna")
 SPACE = """
 preset = "tiny"
@@ -72,3 +74,27 @@ def test_another_space_needs_another_study(edgewise, asked, tmp_path):
 def test_an_unknown_method(edgewise, asked):
     result = edgewise("tune", "elmrek", *asked[2:])
     assert result.exit_code == 2 and "Did you mean 'elmrec'" in result.output
+
+
+def test_a_failed_trial_is_told(edgewise, asked, monkeypatch):
+    from edgewise.experiments import tuning
+
+    original, calls = tuning._judged, []
+
+    def diverges_once(search, values):
+        calls.append(values)
+        if len(calls) == 1:
+            raise TrainingError("the training loss is nan at step 3")
+        return original(search, values)
+
+    monkeypatch.setattr(tuning, "_judged", diverges_once)
+    result = edgewise(*asked, "--trials", 2)
+    assert result.exit_code == 0, result.output
+    assert "warning: trial 0 failed with whole_words.direct_scale = " in result.output
+    assert "the training loss is nan at step 3" in result.output
+    assert "warning: 1 of 2 trials have finished" in result.output and "best of 1" in result.output
+
+
+def test_help_shows_sections_in_brackets(edgewise):
+    told = " ".join(edgewise("tune", "--help").output.replace("\u2502", " ").split())
+    assert '[space."section.key"]' in told

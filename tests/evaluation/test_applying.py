@@ -11,7 +11,7 @@ from edgewise.baselines.popularity import Popularity
 from edgewise.data.interactions import Dataset
 from edgewise.data.synthetic import make_demo_shop
 from edgewise.errors import ConfigError, DataError
-from edgewise.evaluation.applying import check_split, known_under, split_under
+from edgewise.evaluation.applying import check_split, known_under, split_under, warning_on
 from edgewise.evaluation.protocol import evaluate_direct, evaluate_sequential, usual_metrics
 from edgewise.evaluation.protocols import HONEST, PROTOCOLS, find_protocol
 
@@ -34,6 +34,14 @@ def shuffled(make_dataset) -> Dataset:
 @pytest.fixture
 def numbered(make_dataset) -> Dataset:
     return fifths(make_dataset, item_numbers="source")
+
+
+def test_a_warning_tells_of_texts_only_where_there_are_some(numbered):
+    bare = warning_on(ELMREC, numbered)
+    assert bare is not None and "texts" not in bare
+    shop = make_demo_shop(3, num_users=20, num_items=96)
+    assert warning_on(ELMREC, shop) == ELMREC.warning
+    assert warning_on(HONEST, shop) is None
 
 
 def test_the_split_is_the_protocols_own_unless_another_is_asked_for(shuffled):

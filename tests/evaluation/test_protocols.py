@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+import hashlib
+import json
+from dataclasses import asdict, replace
 
 import pytest
 
@@ -11,6 +13,13 @@ from edgewise.evaluation.protocols import HONEST, PROTOCOLS, find_protocol
 from edgewise.evaluation.recorded import check_version, recorded_protocol
 
 RELEASED = ("elmrec-released", "llm4rec-released")
+# A digest that is new belongs to a new version: results say under which version they were measured.
+CONTENT = {
+    ("honest", 1): "490ff6d177eabad8",
+    ("elmrec-released", 1): "37b662fe9408090b",
+    ("llm4rec-released", 1): "50d91df406c8fe78",
+    ("temporal", 1): "0b4f79c25f94b51b",
+}
 
 
 def test_the_names_and_which_of_them_leak():
@@ -35,6 +44,24 @@ def test_honest_ones_see_train_rows_alone(name):
     assert (protocol.graph_edges, protocol.explanation_rows) == ("train", "own part")
     assert protocol.item_numbers == "shuffled"
     assert not protocol.count_repeats and not protocol.random_padding
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS.values(), ids=list(PROTOCOLS))
+def test_what_a_version_means_never_changes(protocol):
+    """Only the words about it may: they move no figure."""
+    content = asdict(protocol)
+    del content["summary"], content["leaks"]
+    text = json.dumps(content | {"is_honest": protocol.is_honest}, sort_keys=True)
+    digest = hashlib.sha256(text.encode()).hexdigest()[:16]
+    assert CONTENT.get((protocol.name, protocol.version)) == digest
+
+
+def test_nothing_is_said_of_texts_where_there_are_none():
+    protocol = find_protocol("elmrec-released")
+    bare = protocol.warning_where(has_texts=False)
+    assert protocol.warning is not None and "texts of the test part" in protocol.warning
+    assert bare is not None and "texts" not in bare and "edges of the graph" in bare
+    assert HONEST.warning_where(has_texts=True) is None
 
 
 def test_temporal_is_honest_but_for_the_split():

@@ -12,11 +12,16 @@ import polars as pl
 import pytest
 
 from edgewise.configuration import to_dict
+from edgewise.data.storage import dataset_checksum
+from edgewise.data.synthetic import make_demo_shop
 from edgewise.evaluation.intervals import Estimate
 from edgewise.evaluation.protocols import find_protocol
 from edgewise.evaluation.report import RankingReport, stamp
 from edgewise.evaluation.seal import sealed
+from edgewise.experiments.blocks import Comparison
+from edgewise.experiments.comparing import compare
 from edgewise.experiments.layout import Layout, Place
+from edgewise.experiments.results import find_results, read_result
 from edgewise.runs.data import DataInfo
 from edgewise.runs.info import FINISHED, RunInfo
 from edgewise.runs.settings import resolve_config
@@ -55,13 +60,15 @@ def write_result(layout: Layout) -> Write:
         checksum: str = "a" * 64,
         changes: Sequence[str] = (),
         keep_users: bool = True,
+        edge_share: float | None = None,
+        folder: str | None = None,
         **settings: Any,
     ) -> Path:
         at = Place.of(Path(place))
         seed = [] if at.seed is None else [f"seed={at.seed}"]
         config = resolve_config("tiny", assignments=[*seed, *changes])
-        data = DataInfo(f"runs/data/{at.dataset}", at.dataset, checksum)
-        protocol = find_protocol(at.protocol)
+        data = DataInfo(folder or f"runs/data/{at.dataset}", at.dataset, checksum)
+        protocol = find_protocol(at.protocol, edge_share=edge_share)
         info = RunInfo(config, data, status=FINISHED, training_seconds=60.0, protocol=protocol)
         own = report_of(users, protocol=at.protocol, num_negatives=99, **settings)
         systems = {"ELMRec": own}
@@ -91,6 +98,18 @@ def write_result(layout: Layout) -> Write:
 
 
 @pytest.fixture
+def import_data(layout: Layout) -> Callable[..., str]:
+    """Saves a small data set among the imported ones, or elsewhere, and gives its checksum."""
+
+    def save(name: str, seed: int = 0, below: Path | None = None) -> str:
+        dataset = make_demo_shop(seed, num_users=20, num_items=96)
+        dataset.save((below or layout.runs / "data") / name)
+        return dataset_checksum(dataset)
+
+    return save
+
+
+@pytest.fixture
 def write_config(layout: Layout) -> Write:
     """Writes a configuration of a table."""
 
@@ -101,3 +120,32 @@ def write_config(layout: Layout) -> Write:
         return file
 
     return write
+
+
+_LEAKING = """# title: Effect of N & more
+# source: a paper
+# reference: n-0
+# released: elmrec-released
+# note: A note.
+# panel: n-* | decoding.num_extra_candidates | N
+dataset,task,method,label,HitRate@10
+shop,direct,n-0,N = 0,0.65
+shop,direct,lost,Lost <one>,0.31
+"""
+
+
+@pytest.fixture
+def comparison(layout, write_result) -> Comparison:
+    """Two seeds of two settings, one of which was measured under a protocol that leaks, too."""
+    (layout.experiments / "p/figure-1").mkdir(parents=True)
+    (layout.experiments / "p/figure-1/paper.csv").write_text(_LEAKING)
+    for seed in (0, 1):
+        for n, hits in ((0, 30), (5, 12)):
+            users = {"HitRate@10": [1.0] * (hits + 3 * seed) + [0.0] * (60 - hits - 3 * seed)}
+            place = f"p/figure-1/shop/n-{n}-seed{seed}"
+            changes = [f"decoding.num_extra_candidates={n}"]
+            write_result(place, users, changes=changes, baseline={"HitRate@10": [0.0] * 60})
+    write_result("p/figure-1/shop/n-0@elmrec-released-seed0", {"HitRate@10": [1.0] * 60})
+    files = find_results(layout, "p/figure-1")
+    (found,) = compare([read_result(file, layout.results) for file in files], layout)
+    return found

@@ -10,7 +10,6 @@ from edgewise.errors import EdgewiseError
 from edgewise.evaluation.seal import sealed
 from edgewise.experiments.blocks import BEST, PAPER, SECOND, Column
 from edgewise.experiments.comparing import compare
-from edgewise.experiments.conditions import check_data, check_same_data
 from edgewise.experiments.results import find_results, read_result
 
 TEXT = """# title: A table
@@ -90,9 +89,27 @@ def test_users_that_are_not_at_hand_leave_the_test_over_seeds(table, write_resul
     (difference,) = comparison(table).blocks[0].differences
     assert difference.p_users is None and difference.p_holm is None
     assert difference.p_seeds is not None
-    assert not any(
-        f.starred for row in comparison(table).blocks[0].rows for f in row.figures.values()
-    )
+    block = comparison(table).blocks[0]
+    assert not any(f.starred for row in block.rows for f in row.figures.values())
+    said = "; users' rows are not at hand: no intervals over users for means of seeds, no"
+    assert said in block.conditions["honest"]
+
+
+def test_it_is_told_which_rows_users_are_not_at_hand(table, write_result):
+    write_result("t/shop/full", users(80))
+    assert "users' rows" not in comparison(table).blocks[0].conditions["honest"]
+    write_result("t/shop/other", users(60), keep_users=False)
+    (words,) = comparison(table).blocks[0].conditions.values()
+    assert "; users' rows of Other are not at hand: " in words
+
+
+def test_a_figure_that_is_not_the_mean_of_its_users_is_refused(table, write_result):
+    file = write_result("t/shop/full", users(80))
+    content = json.loads(file.read_text())
+    content["results"]["direct"]["ELMRec"]["metrics"]["HitRate@10"]["mean"] = 0.95
+    file.write_text(json.dumps(sealed(content)))
+    with pytest.raises(EdgewiseError, match=r"direct-test\.parquet: HitRate@10 of .* was changed"):
+        comparison(table)
 
 
 def test_users_of_another_evaluation_are_not_taken_for_these(table, write_result):
@@ -128,8 +145,9 @@ def test_another_reference(table, write_result):
     ("settings", "message"),
     [
         ({"checksum": "b" * 64}, "data checksum is aaaaaaaaaaaa for the one and bbbbbbbbbbbb"),
-        ({"max_users": 100}, "number of users is None for the one and 100"),
+        ({"max_users": 100}, "number of users is all for the one and 100"),
         ({"split": "ratio"}, "split is leave-one-out for the one and ratio"),
+        ({"users_seed": 3}, "sample of users is not told for the one and 3"),
     ],
 )
 def test_different_conditions_are_refused(table, write_result, settings, message):
@@ -139,24 +157,20 @@ def test_different_conditions_are_refused(table, write_result, settings, message
         comparison(table)
 
 
-def test_data_of_one_name_and_two_contents_are_refused_across_tables(table, write_result):
-    files = [
-        write_result("t/shop/full", users(80)),
-        write_result("u/shop/full", users(80), checksum="b" * 64),
-    ]
-    results = [read_result(file, table.results) for file in files]
-    with pytest.raises(EdgewiseError, match=r"measured on other data than .*t/shop/full\.json"):
-        check_same_data(results)
-    check_same_data(results[:1])
+def test_other_content_of_one_protocol_is_no_seed(table, write_result):
+    write_result("t/shop/full@elmrec-released-seed0", users(80))
+    write_result("t/shop/full@elmrec-released-seed1", users(60), edge_share=0.8)
+    with pytest.raises(EdgewiseError, match=r"share of edges is 0\.535 for the one and 0\.8 for"):
+        comparison(table)
 
 
-def test_another_data_set_is_refused(table, write_result, monkeypatch):
-    result = read_result(write_result("t/shop/full", users(80)), table.results)
-    monkeypatch.setattr("edgewise.experiments.conditions.dataset_checksum", lambda _: "b" * 64)
-    with pytest.raises(EdgewiseError, match=r"full\.json: measured on other data"):
-        check_data([result], table.raw)
-    monkeypatch.setattr("edgewise.experiments.conditions.dataset_checksum", lambda _: "a" * 64)
-    check_data([result], table.raw)
+def test_another_version_of_a_protocol_is_refused(table, write_result):
+    file = write_result("t/shop/full", users(80))
+    content = json.loads(file.read_text())
+    content["run"]["protocol"]["version"] = 0
+    file.write_text(json.dumps(sealed(content)))
+    with pytest.raises(EdgewiseError, match=r"full\.json: fitted under honest v0, but this edgew"):
+        comparison(table)
 
 
 def test_a_figure_changed_by_hand_is_refused(table, write_result):
@@ -172,6 +186,13 @@ def test_a_file_without_a_seal_is_accepted_when_asked(table, write_result):
     file = write_result("t/shop/full", users(80))
     content = json.loads(file.read_text())
     del content["seal"], content["protocol"]
+    file.write_text(json.dumps(content))
+    for allowed in (False, True):
+        with pytest.raises(EdgewiseError, match="its seal was removed"):
+            read_result(file, table.results, allow_unsealed=allowed)
+    del content["run"]["protocol"]
+    (report,) = content["results"]["direct"].values()
+    del report["protocol"], report["rows_sha256"]
     file.write_text(json.dumps(content))
     with pytest.raises(EdgewiseError, match="--allow-unsealed"):
         read_result(file, table.results)

@@ -6,6 +6,8 @@ import json
 
 import pytest
 
+from edgewise.data.splitting import leave_one_out
+from edgewise.data.storage import load_dataset
 from edgewise.data.synthetic import make_demo_shop
 from edgewise.experiments.cells import find_cells
 from edgewise.experiments.comparing import compare
@@ -40,6 +42,18 @@ def test_statistics(layout, described):
     assert result.kind == "data" and len(result.data["checksum"]) == 64
     assert {"versions", "machine", "seed", "seal", "protocol"} <= result.content.keys()
     assert why_unfinished(cell, layout) is None
+
+
+def test_texts_are_counted_where_a_method_reads_them(layout, described):
+    _, result = described("texts", f'method = "graph-gpt"\n{DATA}')
+    dataset = load_dataset(layout.runs / "data" / "shop")
+    catalog = dataset.catalog
+    lists = (catalog.title, catalog.brand, catalog.categories, catalog.description)
+    of_items = sum(bool(each) for texts in lists for each in texts)
+    count = result.figures("data")["content"].mean
+    assert of_items < count <= of_items + 2 * len(leave_one_out(dataset).train)
+    _, other = described("statistics", DATA)
+    assert "content" not in other.figures("data")
 
 
 def test_vectors_with_their_pictures(layout, described):

@@ -70,3 +70,33 @@ def test_a_file_changed_by_hand_is_measured_again(reason, write_result):
     file = write_result("t/shop/a", USERS)
     file.write_text(file.read_text().replace("0.6666", "0.9666"))
     assert "not what was sealed" in reason()
+
+
+def test_figures_of_other_data_than_are_here_are_measured_again(reason, write_result, import_data):
+    write_result("t/shop/a", USERS)
+    checksum = import_data("shop")
+    found = f"measured on other data (checksum aaaaaaaaaaaa, now {checksum[:12]})"
+    assert reason() == found
+    write_result("t/shop/a", USERS, checksum=checksum)
+    assert reason() is None
+
+
+def test_figures_of_data_that_were_imported_otherwise_are_measured_again(reason, write_result):
+    write_result("t/shop/a", USERS)
+    wanted = "measured on the data set shop, now shop-k_core-3"
+    assert reason("[data]\nk_core = 3\n") == wanted
+
+
+def test_damaged_data_are_told(reason, write_result, import_data, layout):
+    import_data("shop")
+    write_result("t/shop/a", USERS)
+    (layout.runs / "data/shop/dataset.json").write_text("{")
+    assert "dataset.json: damaged" in reason()
+
+
+def test_figures_of_another_version_of_the_protocol_are_measured_again(reason, write_result):
+    file = write_result("t/shop/a", USERS)
+    content = json.loads(file.read_text())
+    content["run"]["protocol"]["version"] = 0
+    file.write_text(json.dumps(sealed(content)))
+    assert "fitted under honest v0, but this edgewise" in reason()

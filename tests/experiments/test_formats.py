@@ -1,45 +1,18 @@
-"""The same comparison in four formats: nothing missing ever looks like a number."""
+"""The same comparison in three formats: nothing missing ever looks like a number."""
 
 from __future__ import annotations
 
 import csv
 import io
 import re
+from dataclasses import replace
 
 import pytest
 
-from edgewise.experiments.blocks import Comparison
-from edgewise.experiments.comparing import compare
-from edgewise.experiments.figures import drawn, save_figures
+from edgewise.experiments.blocks import Column
 from edgewise.experiments.formats import latex, long_csv, markdown
-from edgewise.experiments.html import report_page
-from edgewise.experiments.results import find_results, read_result
-
-TEXT = """# title: Effect of N & more
-# source: a paper
-# reference: n-0
-# released: elmrec-released
-# panel: n-* | decoding.num_extra_candidates | N
-dataset,task,method,label,HitRate@10
-shop,direct,n-0,N = 0,0.65
-shop,direct,lost,Lost <one>,0.31
-"""
-
-
-@pytest.fixture
-def comparison(layout, write_result) -> Comparison:
-    (layout.experiments / "p/figure-1").mkdir(parents=True)
-    (layout.experiments / "p/figure-1/paper.csv").write_text(TEXT)
-    for seed in (0, 1):
-        for n, hits in ((0, 30), (5, 12)):
-            users = {"HitRate@10": [1.0] * (hits + 3 * seed) + [0.0] * (60 - hits - 3 * seed)}
-            place = f"p/figure-1/shop/n-{n}-seed{seed}"
-            changes = [f"decoding.num_extra_candidates={n}"]
-            write_result(place, users, changes=changes, baseline={"HitRate@10": [0.0] * 60})
-    write_result("p/figure-1/shop/n-0@elmrec-released-seed0", {"HitRate@10": [1.0] * 60})
-    files = find_results(layout, "p/figure-1")
-    (found,) = compare([read_result(file, layout.results) for file in files], layout)
-    return found
+from edgewise.experiments.latex import escaped
+from edgewise.experiments.spelling import LEGEND
 
 
 def test_markdown(comparison):
@@ -52,7 +25,8 @@ def test_markdown(comparison):
     assert re.search(r"\| 1.0000 \| \*\*0.5250\*\*\* ± 0.0354 \(0.\d{4} to 0.\d{4}\) \|$", line)
     (lost,) = [line for line in text.splitlines() if line.startswith("| Lost")]
     assert lost == "| Lost <one> | <u>0.3100</u> | not yet | not yet |"
-    assert "LEAKS: " in text and "N = 0 less the others:" in text
+    assert text.startswith("LEAKS: ") and text.count("LEAKS: ") == 1
+    assert "N = 0 less the others:" in text and "A note." in text
     widths = {line.count("|") for line in text.splitlines() if line.startswith("| N =")}
     assert widths == {5}
 
@@ -71,39 +45,57 @@ def test_csv_has_every_figure_and_seed(comparison):
     assert float(five["p_holm"]) >= float(five["p_users"]) > 0
 
 
+def test_csv_says_which_figures_leak_and_what_to_note(comparison):
+    lines = list(csv.DictReader(io.StringIO(long_csv([comparison]))))
+    leaks = {line["origin"]: line["leaks"] for line in lines}
+    assert leaks == {"paper": "", "elmrec-released": "yes", "honest": "no"}
+    notes = {line["origin"]: line["notes"] for line in lines}
+    assert notes["paper"] == notes["honest"] == "A note."
+    assert re.fullmatch(r"LEAKS: .*elmrec-released.* A note\.", notes["elmrec-released"])
+
+
+def tabulars(text: str) -> list[list[str]]:
+    """Heads and rows of every ``tabular``."""
+    bodies = re.findall(r"\\begin\{tabular\}(.*?)\\end\{tabular\}", text, re.DOTALL)
+    return [re.findall(r"^(.*&.*) \\\\(?: \\hline)?$", body, re.MULTILINE) for body in bodies]
+
+
 def test_latex_is_balanced_and_escaped(comparison):
     text = latex([comparison])
-    assert r"Lost $<$one$>$" in text or r"Lost $<$one>" in text
-    body = [line for line in text.splitlines() if line.endswith(r"\\")]
-    assert len(body) == 4 and {line.count("&") for line in body} == {3}
+    assert r"Lost $<$one$>$" in text
+    figures, _ = tabulars(text)
+    assert len(figures) == 5 and {line.count("&") for line in figures} == {3}
     assert text.count("{") == text.count("}")
     assert r"\textbf{0.5250}$^*$" in text and r"\underline{0.3100}" in text
-    assert text.startswith("% LEAKS")
 
 
-def test_the_page_stands_alone_and_hides_nothing(comparison):
-    page = report_page([comparison])
-    assert not re.search(r"""(?:src|href)=["'](?!data:|#)""", page) and "http" not in page
-    assert "Lost &lt;one&gt;" in page and "Effect of N &amp; more" in page
-    assert page.count("<tr") == page.count("</tr>") and page.count("<table") == 2
-    assert page.count('class="leaks"') == 1
-    cells = re.findall(r'<td class="number missing">(.*?)</td>', page)
-    # Lost: released and honest; n-5 and Popularity: released. Not printed, and p-values unknown: -.
-    assert cells.count("not yet") == 4 and set(cells) == {"not yet", "-"}
-    assert re.findall(r'<td class="number missing"[^>]*data-value', page) == []
+def test_latex_prints_warnings_differences_notes_and_the_legend(comparison):
+    text = latex([comparison])
+    assert text.startswith(r"\noindent\textbf{LEAKS: ")
+    _, differences = tabulars(text)
+    assert differences[0].startswith("less & metric & difference & p, users")
+    assert len(differences) == 3 and {line.count("&") for line in differences} == {5}
+    assert "N = 0 less the others:" in text and "A note." in text
+    assert escaped(LEGEND) in text
+    hidden = [line for line in text.splitlines() if line.startswith("%")]
+    assert hidden == ["% p/figure-1: Effect of N & more"]
 
 
-def test_a_picture_in_the_page_and_as_files(comparison, tmp_path):
-    pytest.importorskip("matplotlib")
-    assert 'src="data:image/png;base64,' in report_page([comparison])
-    written = save_figures([comparison], tmp_path / "figures")
-    assert [path.name for path in written] == ["p-figure-1.png", "p-figure-1.svg"]
-    svg = drawn(comparison, "svg")
-    assert svg is not None and svg == drawn(comparison, "svg")
+def test_letters_that_latex_reads_as_commands():
+    assert escaped(r"a\b^c~d>e") == (r"a\textbackslash{}b\textasciicircum{}c\textasciitilde{}d$>$e")
+    assert escaped("50 % & a_b") == r"50 \% \& a\_b"
 
 
-def test_a_table_has_no_picture(comparison):
-    from dataclasses import replace
+def test_every_table_of_several_says_that_it_leaks(comparison):
+    both = [replace(comparison, warnings=()), comparison]
+    for text, start in ((markdown(both), "LEAKS"), (latex(both), r"\noindent\textbf{LEAKS")):
+        assert text.startswith(start) and text.count("LEAKS") == 2
 
-    bare = replace(comparison, name="p/table-1", paper=replace(comparison.paper, panels=()))
-    assert drawn(bare) is None
+
+def test_a_row_that_was_measured_has_nothing_to_come(comparison):
+    (block,) = comparison.blocks
+    more = replace(block, columns=(*block.columns, Column("content", "honest")))
+    lines = markdown([replace(comparison, blocks=(more,))]).splitlines()
+    measured = next(line for line in lines if line.startswith("| N = 0 |"))
+    lost = next(line for line in lines if line.startswith("| Lost"))
+    assert measured.endswith("| - |") and lost.endswith("| not yet | not yet |")

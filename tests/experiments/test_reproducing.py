@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from edgewise.experiments.cells import find_cells
-from edgewise.experiments.planning import commands_of, plan_work
+from edgewise.experiments.planning import plan_work
 from edgewise.experiments.reproducing import reproduce
 from edgewise.experiments.steps import Commands, StepError
 from edgewise.runs.data import DataInfo
@@ -128,13 +128,6 @@ def test_a_run_of_other_settings_stays_unless_forced(layout, shop_floor, write_c
     called.clear()
     assert len(make(layout, force=True).done) == 2
     assert all("--force" in words for words in called if words[0] == "fit")
-
-
-def test_the_commands_that_are_left(layout, shop_floor):
-    lines = commands_of(plan_work(find_cells(layout, ["t"]), layout), layout)
-    assert [line.split()[1] for line in lines] == ["data", *["fit", "evaluate"] * 4]
-    make(layout)
-    assert commands_of(plan_work(find_cells(layout, ["t"]), layout), layout) == []
 
 
 def test_ctrl_c_stops_the_commands_and_is_passed_on(layout, shop_floor, monkeypatch):

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from edgewise.errors import ConfigError
-from edgewise.experiments.spaces import Range, read_space
+from edgewise.experiments.ranges import Range
+from edgewise.experiments.spaces import read_space
 
 WHOLE = """
 preset = "tiny"
@@ -78,15 +79,49 @@ def test_the_loss_is_searched_downwards(read):
         ("epochs = 1", "epoch = 1", "Did you mean 'epochs'"),
         ("choices = [16, 32]", 'choices = ["many"]', "graph.rank = 'many': int is wanted"),
         ("high = 20", "high = 20.5", "prompts.max_history = 20.5: int is wanted"),
+        ("direct/NDCG@10", "direct/NDCG@0", "lists of at least 1 item"),
+        ("direct/NDCG@10", "direct/NDCG", 'write "loss", or as "direct/NDCG@10"'),
+        ('"direct/NDCG@10"', "3", "objective = 3: write"),
+        ("low = 1.0", 'low = "a"', "direct_scale\"]: low = 'a': a number is wanted"),
+        ("low = 5", "low = true", "low = True: a number is wanted"),
+        ("high = 10.0", "high = inf", "high = inf: a number is wanted"),
+        ("log = true", 'log = "yes"', "log = 'yes': true or false is wanted"),
+        ("step = 5", "step = 0", "step = 0 must be above 0"),
+        ("step = 5", "step = 2.5", "step = 2.5: between whole numbers"),
+        ("choices = [16, 32]", "choices = 5", "choices = 5: a list is wanted"),
+        ('preset = "tiny"', "preset = 3", "preset = 3: the name of a preset is wanted"),
+        ("epochs = 1", "epochs = 0", "training.epochs must be at least 1"),
+        ("epochs = 1", '[prompts]\ntasks = ["sequential"]', "objective: 'direct' is not among"),
+        (
+            "choices = [16, 32]",
+            """low = 8
+high = 9
+[space."prompts.tasks"]
+choices = [["direct"], ["sequential"]]""",
+            "tasks\"]: 'direct' is not among",
+        ),
         ('preset = "tiny"', 'preset = "tiny"\nmethod = "graph-gpt"', "contradicts 'tune elmrec'"),
     ],
 )
 def test_mistakes(read, old, new, message):
     assert old in WHOLE
-    with pytest.raises(ConfigError, match=message):
+    with pytest.raises(ConfigError, match=r"space\.toml: ") as caught:
         read(WHOLE.replace(old, new, 1))
+    assert message in str(caught.value)
 
 
-def test_nothing_to_search(read):
-    with pytest.raises(ConfigError, match="nothing to search"):
-        read('preset = "tiny"\n')
+@pytest.mark.parametrize("text", ["", "space = 3\n", "space = {}\n"])
+def test_nothing_to_search(read, text):
+    with pytest.raises(ConfigError, match=r"space\.toml: nothing to search"):
+        read(f'preset = "tiny"\n{text}')
+
+
+def test_the_trained_tasks_may_be_searched_where_each_choice_has_the_objective(read):
+    searched = '[space."prompts.tasks"]\nchoices = [["direct"], ["direct", "sequential"]]\n'
+    text = 'preset = "tiny"\nobjective = "direct/NDCG@10"\n'
+    assert read(f'{text}[prompts]\ntasks = ["sequential"]\n{searched}').task == "direct"
+
+
+def test_a_method_without_a_choice_of_tasks(read):
+    text = 'objective = "sequential/NDCG@10"\n[space."backbone.dropout"]\nlow = 0.0\nhigh = 0.5\n'
+    assert read(f'preset = "tiny"\n{text}', method="graph-gpt").task == "sequential"

@@ -10,14 +10,22 @@ import pytest
 
 from edgewise.experiments.steps import Commands, StepError, StoppedError
 
+# Started as a script's background job, in which SIGINT is ignored.
 SLEEPER = """
-import pathlib, sys, time
-try:
-    pathlib.Path(sys.argv[1]).touch()
-    time.sleep(60)
-except KeyboardInterrupt:
-    print("stopped in order", flush=True)
-    sys.exit(130)
+import pathlib, signal, sys, time
+import edgewise.cli.main
+
+def sleep(**_):
+    try:
+        pathlib.Path(sys.argv[1]).touch()
+        time.sleep(60)
+    except KeyboardInterrupt:
+        print("stopped in order", flush=True)
+        sys.exit(130)
+
+signal.signal(signal.SIGINT, signal.SIG_IGN)
+edgewise.cli.main.app = sleep
+edgewise.cli.main.main()
 """
 
 
@@ -66,7 +74,7 @@ def test_a_process_of_a_killed_call_is_left_alone(tmp_path, monkeypatch):
     log = tmp_path / "cell.log"
     monkeypatch.setattr("edgewise.experiments.steps.Path.read_bytes", lambda _: b"edgewise fit")
     log.with_suffix(".pid").write_text("12345")
-    with pytest.raises(StepError, match="process 12345 of an earlier call still works on it"):
+    with pytest.raises(StepError, match=r"12345 of an earlier call still works.*kill -TERM 12345"):
         python("").run(["fit"], log)
 
 

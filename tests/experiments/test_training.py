@@ -8,9 +8,10 @@ import pytest
 
 from edgewise.evaluation.protocols import find_protocol
 from edgewise.experiments.cells import find_cells
-from edgewise.experiments.training import shared_runs
+from edgewise.experiments.training import fitted_otherwise, shared_runs
 from edgewise.runs.data import DataInfo
 from edgewise.runs.info import FINISHED, RunInfo
+from edgewise.runs.settings import resolve_config
 
 
 @pytest.fixture
@@ -86,3 +87,28 @@ def test_the_cells_own_unfinished_run_goes_before_others(layout, write_config):
     stand(layout, cell, "older/shop/x")
     stand(layout, cell, "t/shop/a", status="training")
     assert list(shared_runs([cell], layout)) == [layout.runs / "t/shop/a"]
+
+
+def test_a_run_of_other_data_than_are_here_is_not(layout, write_config, import_data):
+    write_config("t/shop/a")
+    (cell,) = find_cells(layout, ["t"])
+    checksum = import_data("shop")
+    stand(layout, cell, "older/shop/x")
+    own = layout.runs / "t/shop/a"
+    assert list(shared_runs([cell], layout)) == [own]
+    info = RunInfo(cell.settings, DataInfo("data/shop", "shop", "c" * 64), status=FINISHED)
+    message = "a run of other settings (data (shop with checksum cccccccccccc, now shop))"
+    assert fitted_otherwise(info, cell, layout) == message
+    stand(layout, cell, "older/shop/y", data=DataInfo("data/shop", "shop", checksum))
+    assert list(shared_runs([cell], layout)) == [layout.runs / "older/shop/y"]
+
+
+def test_what_a_run_was_fitted_with_instead(layout, write_config):
+    write_config("t/shop/a", 'preset = "tiny"\n[decoding]\nnum_extra_candidates = 0\n')
+    (cell,) = find_cells(layout, ["t"])
+    data = DataInfo("data/shop", "shop", "c" * 64)
+    info = RunInfo(resolve_config("tiny", assignments=["training.epochs=3"]), data, split_seed=1)
+    message = "a run of other settings (split_seed (1, now 0), training.epochs (3, now 10))"
+    assert fitted_otherwise(info, cell, layout) == message
+    same = RunInfo(resolve_config("tiny"), data)
+    assert fitted_otherwise(same, cell, layout) is None

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from tests.fake_method import FAKE
 
 from edgewise.data.synthetic import make_demo_shop
-from edgewise.errors import ConfigError
+from edgewise.errors import ConfigError, DataError, EdgewiseError, TrainingError
 from edgewise.experiments import tuning
 from edgewise.experiments.spaces import read_space
 from edgewise.experiments.studies import finished_trials, open_study, suggested
@@ -87,6 +88,45 @@ def test_a_trial_that_was_stopped_comes_first_with_its_values_once(search, monke
     assert [first.state.name, second.state.name, third.state.name] == ["FAIL", "FAIL", "COMPLETE"]
     assert first.params == second.params == third.params
     assert len(more) == 2 and more[0].params != first.params
+
+
+def test_a_trial_that_fails_does_not_end_the_search(search, monkeypatch):
+    original, calls = tuning._judged, []
+
+    def diverges_once(search, values):
+        calls.append(values)
+        if len(calls) == 2:
+            raise TrainingError("the training loss is nan at step 3")
+        return original(search, values)
+
+    monkeypatch.setattr(tuning, "_judged", diverges_once)
+    seen: list[tuple] = []
+    study = run(search, 3, seen)
+    assert [trial.state.name for trial in study.trials] == ["COMPLETE", "FAIL", "COMPLETE"]
+    assert [isinstance(found, EdgewiseError) for *_, found in seen] == [False, True, False]
+    assert "nan at step 3" in str(seen[1][2])
+    assert len(finished_trials(run(search, 3))) == 3
+
+
+def test_other_errors_do(search, monkeypatch):
+    def full(search, values):
+        raise OSError("no space left on device")
+
+    monkeypatch.setattr(tuning, "_judged", full)
+    with pytest.raises(OSError, match="no space left"):
+        run(search, 2)
+
+
+def test_data_without_validation_rows_are_refused_before_a_trial(search):
+    rows = search.dataset.interactions
+    first = np.unique(rows.user_index, return_index=True)[1]
+    bare = replace(search.dataset, interactions=rows.take(first))
+    seen: list[tuple] = []
+    with pytest.raises(DataError, match="no row is held out for validation"):
+        run(replace(search, dataset=bare), 2, seen)
+    with pytest.raises(ConfigError, match="unknown split 'ratoi'"):
+        run(replace(search, split_kind="ratoi"), 2, seen)
+    assert not seen and not search.folder.exists()
 
 
 def test_a_trial_that_was_killed_comes_first_too(search):

@@ -36,6 +36,15 @@ def test_titles_and_group_names_are_drawn(tmp_path, vectors):
     assert "soap" in text
 
 
+def test_titles_are_not_cut(tmp_path, vectors):
+    pytest.importorskip("matplotlib")
+    from matplotlib.image import imread
+
+    groups = np.zeros(24, int)
+    picture = imread(map_2d({"round 1": vectors, "round 2": vectors}, groups, tmp_path / "a.png"))
+    assert (picture[:8, :, :3] == 1).all(), "ink at the upper edge"
+
+
 def test_principal_components_keep_distances_on_a_plane():
     flat = np.random.default_rng(1).standard_normal((10, 2))
     turned = (

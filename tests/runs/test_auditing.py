@@ -6,23 +6,29 @@ import json
 from dataclasses import replace
 
 import numpy as np
+import polars as pl
 import pytest
 from tests.fake_method import Fake, FakeConfig
 
+from edgewise.data.interactions import Interactions
 from edgewise.data.recommendations import Recommendations
 from edgewise.data.split import Split
 from edgewise.data.synthetic import make_demo_shop
 from edgewise.errors import EdgewiseError, ModelFolderError
+from edgewise.evaluation.applying import parts_under
 from edgewise.evaluation.protocols import ELMREC_RELEASED, HONEST
+from edgewise.evaluation.seal import sealed
 from edgewise.runs.auditing import Depth, audit_dataset, audit_run, saved_headline
 from edgewise.runs.data import DataInfo
 from edgewise.runs.evaluating import Conditions, evaluate_task, save_result
 from edgewise.runs.fitting import fit_run
 from edgewise.runs.folder import prepare_folder
+from edgewise.runs.handing import handed_over
 from edgewise.runs.info import RunInfo
 from edgewise.runs.opening import Run
 
 FAST = Depth(fast=True)
+COLUMNS = ("user_index", "item_index", "timestamp", "review")
 
 
 @pytest.fixture(scope="module")
@@ -61,6 +67,7 @@ def test_training_never_sees_a_test_row(fake, data, tmp_path, monkeypatch):
     info = RunInfo(FakeConfig(), DataInfo.of(dataset, folder), method_name=fake.name)
     fitted = fit_run(tmp_path, info, dataset)
     assert [len(split.test) for split in handed] == [0]
+    assert len(handed[0].dataset.interactions) == len(dataset.interactions) - 60
     assert len(handed[0].valid) == len(fitted.split.test) == 60
 
 
@@ -95,7 +102,10 @@ def test_a_run_is_clean(run):
     for check in ("epoch-choice", "metric-pairs", "repeated-items", "padded-lists"):
         assert verdicts[check] == "ok"
     measured = finding_of(found, "metric-pairs")
-    assert [figure.value for figure in measured.figures] == [0, 2]  # its own and popularity's
+    # Its own and popularity's.
+    assert list(map(str, measured.figures)) == ["impossible 0 of 2"]
+    sealed = finding_of(found, "sealed-figures")
+    assert (sealed.verdict, str(sealed.figures[0])) == ("ok", "changed files 0 of 2")
     assert found.conditions["method"] == "Fake" and found.conditions["checks"] == "all"
 
 
@@ -125,8 +135,87 @@ def test_a_figure_changed_by_hand_is_found(run):
     values = json.loads(path.read_text())
     values["metrics"]["HitRate@10"]["mean"] = 0.98
     path.write_text(json.dumps(values))
-    finding = finding_of(audit_run(run.folder, depth=FAST), "metric-pairs")
+    found = audit_run(run.folder, depth=FAST)
+    finding = finding_of(found, "metric-pairs")
     assert finding.verdict == "leak" and "direct-test, ranks 6-10" in finding.meaning
+    assert finding_of(found, "sealed-figures").verdict == "leak"
+
+
+@pytest.fixture
+def measured(run):
+    """The file of the run's own figures, whose rows stand beside it."""
+    save_result(evaluate_task(run, "direct", Conditions()), run.folder / "evaluation", Conditions())
+    return run.folder / "evaluation" / "direct-test.json"
+
+
+def sealed_of(folder):
+    return finding_of(audit_run(folder, depth=FAST), "sealed-figures")
+
+
+def test_a_figure_that_a_ranking_could_have_is_found_by_its_seal(run, measured):
+    values = json.loads(measured.read_text())
+    for estimate in values["metrics"].values():
+        estimate["mean"] *= 0.999
+    measured.write_text(json.dumps(values))
+    finding = sealed_of(run.folder)
+    assert finding.verdict == "leak" and str(measured) in finding.meaning
+    assert str(finding.figures[0]) == "changed files 1 of 2"
+    bare = {name: value for name, value in values.items() if name != "seal"}
+    measured.write_text(json.dumps(bare))
+    assert "its seal was removed" in sealed_of(run.folder).meaning
+
+
+def test_changed_rows_of_users_are_found(run, measured):
+    rows = pl.read_parquet(measured.with_suffix(".parquet"))
+    rows.with_columns(pl.lit(1.0).alias("HitRate@10")).write_parquet(
+        measured.with_suffix(".parquet")
+    )
+    finding = sealed_of(run.folder)
+    assert finding.verdict == "leak" and "direct-test.parquet" in finding.meaning
+
+
+def test_texts_are_sealed_too_and_results_older_than_seals_are_told(run, measured):
+    values = json.loads(measured.read_text())
+    old = {key: values[key] for key in ("settings", "metrics")}
+    measured.write_text(json.dumps(old))
+    finding = sealed_of(run.folder)
+    assert finding.verdict == "warning" and "direct-test" in finding.meaning
+    texts = {"settings": {"task": "explanation"}, "metrics": {"BLEU-1": {"mean": 2.0}}}
+    file = measured.with_name("explanation-test.json")
+    file.write_text(json.dumps(sealed(texts) | {"num_pairs": 9}))
+    finding = sealed_of(run.folder)
+    assert finding.verdict == "leak" and "explanation-test.json" in finding.meaning
+
+
+def test_the_data_set_that_is_handed_over_has_no_test_row_either(data):
+    dataset, _ = data
+    for protocol, kind in ((HONEST, "ratio"), (HONEST, "time"), (ELMREC_RELEASED, None)):
+        split = parts_under(protocol, dataset, kind)
+        handed = handed_over(split)
+        rows = handed.dataset.interactions
+        assert len(rows) == len(split.train) + len(split.valid) < len(dataset.interactions)
+        order = np.lexsort((rows.timestamp, rows.user_index))
+        assert (order == np.arange(len(rows))).all()
+        given = [keys_of(part) for part in (split.train, split.valid)]
+        assert sorted(keys_of(rows)) == sorted(given[0] + given[1])
+        assert handed.dataset.items is dataset.items and handed.dataset.users is dataset.users
+        assert handed.dataset.catalog is dataset.catalog
+        if split.text_rows is not None:
+            assert handed.text_rows is not None and not len(handed.text_rows.test)
+            assert len(handed.text_rows.train) == len(split.text_rows.train)
+
+
+def test_data_without_times_or_texts_are_handed_over(data):
+    dataset, _ = data
+    rows = dataset.interactions
+    bare = replace(dataset, interactions=Interactions(rows.user_index, rows.item_index))
+    handed = handed_over(parts_under(HONEST, bare, "leave-one-out")).dataset.interactions
+    assert (np.diff(handed.user_index) >= 0).all() and handed.review is None
+    assert len(handed) == len(rows) - 60
+
+
+def keys_of(rows):
+    return list(zip(*(list(getattr(rows, name)) for name in COLUMNS), strict=True))
 
 
 def test_a_damaged_file_is_named(run):

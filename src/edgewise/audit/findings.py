@@ -13,17 +13,25 @@ GROUPS: tuple[Group, ...] = get_args(Group)
 
 @dataclass(frozen=True)
 class Figure:
-    """One measured number; ``unit`` is ``share``, ``rows`` or the name of a metric."""
+    """One measured number.
+
+    Attributes:
+        name: what was measured.
+        value: the number.
+        unit: ``share``, ``rows`` or the name of a metric.
+        of: how many were looked at, where rows were counted and that says more.
+    """
 
     name: str
     value: float
     unit: str = "share"
+    of: float | None = None
 
     def __str__(self) -> str:
         if self.unit == "share":
             return f"{self.name} {self.value:.1%}".replace("%", " %")
         number = f"{self.value:,.0f}" if self.unit == "rows" else f"{self.value:.4f}"
-        return f"{self.name} {number}"
+        return f"{self.name} {number}" + ("" if self.of is None else f" of {self.of:,.0f}")
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from edgewise.audit.material import FittedRun, Material
 from edgewise.audit.numbering import telling_numbers
 from edgewise.audit.order import later_events, repeated_rows, tie_order
 from edgewise.audit.probe import untrained_probe
-from edgewise.audit.results import metric_pairs, padded_lists, repeated_items
+from edgewise.audit.results import metric_pairs, padded_lists, repeated_items, sealed_figures
 from edgewise.audit.text import held_out_texts
 
 
@@ -102,6 +102,7 @@ CHECKS: tuple[Check, ...] = (
         ),
     ),
     Check("metric-pairs", "results", lambda m: metric_pairs(list(_run(m).measured))),
+    Check("sealed-figures", "results", lambda m: sealed_figures(list(_run(m).measured))),
     Check(
         "epoch-choice",
         "results",

@@ -1,4 +1,4 @@
-"""Lists and figures that were measured: repeated items, padding, impossible pairs."""
+"""Lists and figures that were measured: repeated items, padding, impossible or changed figures."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from edgewise.data.recommendations import Recommendations
 _REPEATS = Subject("repeated-items", "results")
 _PADDING = Subject("padded-lists", "results")
 _PAIRS = Subject("metric-pairs", "results")
+_SEALS = Subject("sealed-figures", "results")
 # Means of shares are exact but for the last bits of a float.
 _EXACT = 1e-6
 
@@ -28,11 +29,15 @@ class Measured:
         name: the system and the task.
         metrics: means by name, such as ``HitRate@10``.
         one_target: whether every ranked list had exactly one held-out item.
+        is_sealed: whether its file has a seal, right or wrong.
+        fault: why its seal, or the users' rows beside it, do not bear it out; empty if they do.
     """
 
     name: str
     metrics: Mapping[str, float]
     one_target: bool = True
+    is_sealed: bool = True
+    fault: str = ""
 
 
 def repeated_items(lists: Recommendations | None, *, counted: bool = False) -> Finding:
@@ -98,17 +103,34 @@ def metric_pairs(measured: list[Measured]) -> Finding:
             wrong += [f"{system.name}, {reason}" for reason in impossible(points)]
     if not looked_at:
         return _PAIRS.not_applicable("no HR and NDCG with one held-out item a list")
-    figures = (
-        Figure("impossible", float(len(wrong)), "rows"),
-        Figure("of", float(looked_at), "rows"),
-    )
+    figure = Figure("impossible", float(len(wrong)), "rows", of=looked_at)
     if not wrong:
-        return _PAIRS.ok("some ranking has these HR and NDCG", *figures)
+        return _PAIRS.ok("some ranking has these HR and NDCG", figure)
     return _PAIRS.leak(
         f"no ranking has these figures: {'; '.join(wrong)}",
-        *figures,
+        figure,
         repair="measure again, with an item counted once; a figure may have been changed by hand",
     )
+
+
+def sealed_figures(measured: list[Measured]) -> Finding:
+    """Whether saved figures are still those that were measured, by their seals and users' rows."""
+    if not measured:
+        return _SEALS.not_applicable("no saved figures")
+    faults = [system.fault for system in measured if system.fault]
+    figure = Figure("changed files", float(len(faults)), "rows", of=len(measured))
+    repair = "measure again with 'edgewise evaluate'"
+    if faults:
+        return _SEALS.leak("; ".join(faults), figure, repair=repair)
+    bare = [system.name for system in measured if not system.is_sealed]
+    if bare:
+        return _SEALS.warning(
+            f"nobody can tell whether these were changed, since they are older than seals: "
+            f"{', '.join(bare)}",
+            figure,
+            repair=repair,
+        )
+    return _SEALS.ok("saved figures are those that were measured", figure)
 
 
 def _least(mean: float) -> float:

@@ -9,6 +9,7 @@ import typer
 
 from edgewise.audit.findings import GROUPS, Audit
 from edgewise.cli.audit_tables import findings_table, rows_table
+from edgewise.cli.errors import warn
 from edgewise.cli.help import examples
 from edgewise.cli.render import console, progress_bar
 from edgewise.configuration import check, nearest
@@ -21,6 +22,7 @@ EXAMPLES = examples(
     "edgewise audit --data data/mine --split time --fail-on any",
     "edgewise audit --data data/beauty-source --protocol elmrec-released --json audit.json",
     "edgewise audit --run runs/mine --fail-on graph --fail-on text",
+    "edgewise audit --run runs/mine --json runs/mine/audit.json  (the one that evaluate tells)",
     "edgewise audit --table published.csv",
 )
 FOUND = 1
@@ -117,7 +119,8 @@ def _of_data(
     from edgewise.evaluation.protocols import find_protocol
     from edgewise.runs.auditing import audit_dataset
 
-    chosen = find_protocol(protocol, "--protocol: ", edge_share=edge_share)
+    find_protocol(protocol, "--protocol: ")
+    chosen = find_protocol(protocol, "--edge-share: ", edge_share=edge_share)
     dataset = load_dataset(folder)
     with progress_bar("audit") as told:
         return audit_dataset(dataset, chosen, split, split_seed, _depth(fast, told))
@@ -151,6 +154,8 @@ def _with_table(found: Audit, file: Path) -> Audit:
     from edgewise.audit.tables import published_figures, read_table
 
     rows = read_table(file)
+    if rows and rows[0].unchecked:
+        warn(f"{file}: not checked, being neither HR@k nor NDCG@k: {', '.join(rows[0].unchecked)}")
     if any(row.reasons for row in rows):
         console().print(rows_table(rows, file.name))
     listed = [{"row": row.label, "impossible": list(row.reasons)} for row in rows]

@@ -25,6 +25,7 @@ EXAMPLES = examples(
     "edgewise compare results/elmrec/table-2/beauty/elmrec.json --data runs/data/beauty",
 )
 _FORMATS = ("markdown", "csv", "latex", "html")
+_SUFFIXES = {".md": "markdown", ".csv": "csv", ".tex": "latex", ".html": "html"}
 
 
 def compare(
@@ -44,7 +45,8 @@ def compare(
         Path | None, typer.Option(help="Draw figures into this folder, too, as PNG and SVG.")
     ] = None,
     data: Annotated[
-        Path | None, typer.Option(help="Refuse results that were measured on other data.")
+        Path | None,
+        typer.Option(help="The data set, or a folder of them, instead of those in RUNS/data."),
     ] = None,
     allow_unsealed: Annotated[
         bool, typer.Option("--allow-unsealed", help="Accept results older than seals.")
@@ -63,7 +65,7 @@ def compare(
 
     With bootstrap intervals over users, t-tests over seeds and paired bootstrap tests over users,
     adjusted by Holm. A row that has not been run is 'not yet'. Files that were changed by hand, or
-    that were measured on other data than their neighbours, are refused.
+    that were measured on other data than their neighbours or this machine's, are refused.
     """
     from edgewise.experiments.comparing import compare as compared
     from edgewise.experiments.layout import Layout
@@ -71,9 +73,12 @@ def compare(
     chosen = _format(form, out)
     layout = Layout(experiments, results_folder, runs)
     found, tables = _read(results, layout, allow_unsealed)
-    _check_data(found, data)
-    comparisons = _only(compared(found, layout, tables, reference=reference), dataset)
+    names = {each.place.dataset for each in found}
+    found = [each for each in found if dataset in (None, each.place.dataset)]
+    _check_data(found, layout, data)
+    comparisons = _only(compared(found, layout, tables, reference=reference), dataset, names)
     check(bool(comparisons), "nothing to compare: no result file, and no table of a paper")
+    _check_reference(comparisons, reference)
     if figures is not None:
         from edgewise.experiments.figures import save_figures
 
@@ -83,10 +88,16 @@ def compare(
 
 
 def _format(asked: str | None, out: Path | None) -> str:
-    by_suffix = {".html": "html", ".csv": "csv", ".tex": "latex"}
-    chosen = asked or by_suffix.get("" if out is None else out.suffix, "markdown")
-    check(chosen in _FORMATS, f"--format {chosen}: no such format.{nearest(chosen, _FORMATS)}")
-    return chosen
+    if asked is not None:
+        check(asked in _FORMATS, f"--format {asked}: no such format.{nearest(asked, _FORMATS)}")
+        return asked
+    suffix = ".md" if out is None else out.suffix.lower()
+    check(
+        suffix in _SUFFIXES,
+        f"--out {out}: its name tells no format; end it in {', '.join(_SUFFIXES)}, or name one of "
+        f"{', '.join(_FORMATS)} with --format",
+    )
+    return _SUFFIXES[suffix]
 
 
 def _read(
@@ -104,22 +115,43 @@ def _read(
     return list(found.values()), list(tables)
 
 
-def _check_data(results: Sequence[Result], data: Path | None) -> None:
-    from edgewise.experiments.conditions import check_data, check_same_data
+def _check_data(results: Sequence[Result], layout: Layout, data: Path | None) -> None:
+    from edgewise.experiments.data_sets import check_data, check_same_data
 
+    check_data(results, layout, data)
     check_same_data(results)
-    if data is not None:
-        check_data(results, data)
 
 
-def _only(comparisons: Sequence[Comparison], dataset: str | None) -> list[Comparison]:
-    """The blocks of one data set, or all."""
+def _check_reference(comparisons: Sequence[Comparison], reference: str | None) -> None:
+    """Refuse a reference that is no row, or none of ours."""
+    from edgewise.experiments.blocks import PAPER
+
+    if reference is None:
+        return
+    rows = [row for each in comparisons for block in each.blocks for row in block.rows]
+    names = {row.method for row in rows if ":" not in row.method}
+    check(
+        reference in names, f"--reference {reference}: no table has it.{nearest(reference, names)}"
+    )
+    ours = {row.method for row in rows if any(c.origin != PAPER for c in row.figures)}
+    check(
+        reference in ours,
+        f"--reference {reference}: has not been measured; 'edgewise reproduce TABLE --method "
+        f"{reference}' does",
+    )
+
+
+def _only(
+    comparisons: Sequence[Comparison], dataset: str | None, measured: set[str]
+) -> list[Comparison]:
+    """The blocks of one data set, or all; ``measured`` are data sets of results."""
     from dataclasses import replace
 
     if dataset is None:
         return list(comparisons)
-    names = {block.dataset for each in comparisons for block in each.blocks}
-    check(dataset in names, f"--dataset {dataset}: no table has it.{nearest(dataset, names)}")
+    shown = {block.dataset for each in comparisons for block in each.blocks}
+    valid = shown | measured - {dataset}
+    check(dataset in shown, f"--dataset {dataset}: no table has it.{nearest(dataset, valid)}")
     kept = (
         replace(each, blocks=tuple(block for block in each.blocks if block.dataset == dataset))
         for each in comparisons

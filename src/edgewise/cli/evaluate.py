@@ -81,6 +81,7 @@ def evaluate(
     validation items before a test) is left out of the whole catalogue's lists.
     """
     _check_choices(task or [], split)
+    from edgewise.evaluation.applying import warning_on
     from edgewise.evaluation.protocols import find_protocol
     from edgewise.evaluation.seal import sealed
     from edgewise.runs.auditing import saved_headline
@@ -89,19 +90,20 @@ def evaluate(
 
     if protocol is not None:
         find_protocol(protocol, "--protocol: ")
+    audited = saved_headline(run)
     opened = open_run(run, data).decoding_as(set_ or [])
     _check_protocol(opened, protocol)
-    if opened.info.protocol.warning:
-        typer.secho(opened.info.protocol.warning, fg="red")
+    if warning := warning_on(opened.info.protocol, opened.dataset):
+        typer.secho(warning, fg="red")
     ks, metrics = tuple(k or ()), tuple(metric or ())
     conditions = Conditions(split, ks, metrics, negatives, max_users, not no_rerank)
     tasks = _tasks(opened, task, split)
     results = [measure(opened, each, conditions, per_user) for each in tasks]
-    typer.echo(saved_headline(run))
+    typer.echo(audited)
     if json_file is not None:
         from edgewise.runs.files import write_text
 
-        everything = sealed(_combined(opened, results))
+        everything = sealed(_combined(opened, results, audited))
         write_text(json_file, json.dumps(everything, indent=2) + "\n")
         typer.echo(f"wrote {json_file}")
 
@@ -151,9 +153,8 @@ def _tasks(run: Run, asked: list[str] | None, part: str) -> list[Any]:
     return tasks
 
 
-def _combined(run: Run, results: list[TaskResult]) -> dict[str, Any]:
+def _combined(run: Run, results: list[TaskResult], audited: str) -> dict[str, Any]:
     from edgewise.evaluation.report import stamp
-    from edgewise.runs.auditing import saved_headline
     from edgewise.runs.curves import learning
     from edgewise.runs.machine import describe_machine
     from edgewise.runs.source import code_versions
@@ -166,6 +167,6 @@ def _combined(run: Run, results: list[TaskResult]) -> dict[str, Any]:
         "learning": learning(run.folder),
         "versions": code_versions(),
         "machine": describe_machine(),
-        "audit": saved_headline(run.folder),
+        "audit": audited,
         "results": {result.task: result.to_dict() for result in results},
     }

@@ -15,6 +15,7 @@ from edgewise.cli.render import command_line, console
 from edgewise.configuration import check
 from edgewise.data.storage import load_dataset
 from edgewise.errors import ConfigError, EdgewiseError
+from edgewise.evaluation.applying import warning_on
 from edgewise.evaluation.protocols import HONEST, Protocol, find_protocol
 from edgewise.runs.data import DataInfo, load_run_data
 from edgewise.runs.folder import check_free, is_main_process, prepare_folder
@@ -83,8 +84,8 @@ def fit(wish: Wish, *, resume: bool, force: bool, quiet: bool) -> None:
     goes_on = resume and is_run(wish.out)
     info, dataset = _started(wish) if goes_on else _planned(wish, force)
     quiet = quiet or not is_main_process()
-    if info.protocol.warning and not quiet:
-        warn(info.protocol.warning)
+    if (warning := warning_on(info.protocol, dataset)) and not quiet:
+        warn(warning)
     if info.status == FINISHED:
         _say(f"{wish.out} is finished already: nothing to resume", quiet)
         return

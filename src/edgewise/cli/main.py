@@ -5,6 +5,7 @@ Verbs import torch and the like when they run, so that ``--help`` answers at onc
 
 from __future__ import annotations
 
+import signal
 from typing import Annotated, Any
 
 import typer
@@ -85,8 +86,13 @@ app.command(epilog=compare.EXAMPLES)(compare.compare)
 
 
 def main() -> None:
-    """The console entry."""
+    """The console entry; SIGTERM ends a command as Ctrl-C does, so that it can be resumed."""
+    signal.signal(signal.SIGTERM, _stop)
     app(prog_name="edgewise")
+
+
+def _stop(number: int, frame: object) -> None:
+    raise KeyboardInterrupt
 
 
 if __name__ == "__main__":

@@ -89,7 +89,8 @@ def reproduce(
     choice = Choice(dataset, method, seeds, protocol, max_users, no_rerank)
     work = plan_work(find_cells(layout, table, choice), layout)
     if dry_run:
-        typer.echo("\n".join(commands_of(work, layout)) or "nothing is left to do")
+        left = commands_of(work, layout, force=force)
+        typer.echo("\n".join(left) if work.reasons else "nothing is left to do")
         return
     _check_raw_data(work, layout)
     _announce(work)

@@ -8,8 +8,10 @@ from typing import Annotated, Any
 
 import typer
 
+from edgewise.cli.errors import warn
 from edgewise.cli.help import examples
 from edgewise.configuration import check
+from edgewise.errors import EdgewiseError
 
 EXAMPLES = examples(
     "edgewise tune elmrec --data data/mine --space space.toml --trials 20",
@@ -22,7 +24,7 @@ def tune(
     method: Annotated[str, typer.Argument(help="elmrec or graph-gpt.")],
     data: Annotated[Path, typer.Option(help="A data set folder; see 'edgewise data'.")],
     space: Annotated[
-        Path, typer.Option(help='A TOML file: settings, objective and [space."section.key"].')
+        Path, typer.Option(help='A TOML file: settings, objective and \\[space."section.key"].')
     ],
     trials: Annotated[
         int, typer.Option(min=1, help="Finished trials in the end, earlier calls' included.")
@@ -43,7 +45,8 @@ def tune(
     """Train with one set of values after the other and keep what is best on validation rows.
 
     Test rows are never looked at. The same command goes on where it was stopped; more --trials add
-    to what is there. The best settings are printed as TOML that 'edgewise fit --config' takes.
+    to what is there, and a trial that fails ends nothing. The best settings are printed as TOML
+    that 'edgewise fit --config' takes.
     """
     from edgewise.data.storage import load_dataset
     from edgewise.experiments.spaces import read_space
@@ -60,7 +63,9 @@ def tune(
     search = Search(wanted, dataset, DataInfo.of(dataset, data), out, seed, split)
     found = run_search(search, study or out / "study.jsonl", trials, _say)
     done = finished_trials(found)
-    check(bool(done), f"{out}: no trial has finished; see the errors above")
+    check(bool(done), f"{out}: no trial has finished; see the warnings above")
+    if len(done) < trials:
+        warn(f"{len(done)} of {trials} trials have finished; the same command tries other values")
     text = to_toml(best_settings(search, found), method)
     head = f"# {wanted.objective} on validation rows: {found.best_value:.6f}, best of {len(done)}\n"
     write_text(out / "best.toml", head + text)
@@ -68,6 +73,9 @@ def tune(
     typer.echo(f"wrote {out / 'best.toml'}", err=True)
 
 
-def _say(number: int, values: Mapping[str, Any], found: float) -> None:
+def _say(number: int, values: Mapping[str, Any], found: float | EdgewiseError) -> None:
     spelled = ", ".join(f"{name} = {value}" for name, value in values.items())
-    typer.echo(f"trial {number}: {found:.6f} with {spelled}", err=True)
+    if isinstance(found, EdgewiseError):
+        warn(f"trial {number} failed with {spelled}: {' '.join(str(found).split())}")
+    else:
+        typer.echo(f"trial {number}: {found:.6f} with {spelled}", err=True)

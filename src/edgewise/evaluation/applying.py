@@ -78,6 +78,13 @@ def check_split(protocol: Protocol, split: Split) -> None:
     )
 
 
+def warning_on(protocol: Protocol, dataset: Dataset) -> str | None:
+    """What leaks under a protocol on a data set, as a first line; None if nothing does."""
+    texts = (dataset.interactions.review, dataset.interactions.summary)
+    has_texts = any(column is not None and (column != "").any() for column in texts)
+    return protocol.warning_where(has_texts=has_texts)
+
+
 def known_under(protocol: Protocol, split: Split, part: str) -> Histories:
     """What a model is told of users when a part is predicted, and what lists leave out."""
     validation_counts = protocol.history_rows == "train and validation"

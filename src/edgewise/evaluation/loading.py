@@ -18,13 +18,17 @@ from edgewise.data.interactions import Dataset
 from edgewise.errors import EdgewiseError
 from edgewise.evaluation.protocols import Protocol
 from edgewise.evaluation.recorded import recorded_protocol
-from edgewise.evaluation.seal import check_seal, is_sealed, rows_digest
+from edgewise.evaluation.seal import check_seal, has_lost_its_seal, is_sealed, rows_digest
 
 ReportValues = Mapping[str, Any]
 """One system's figures on one task: ``settings``, ``metrics``, ``rows_sha256``, ..."""
 
 # Means in the file and of the rows differ by the order of addition at most.
 _ROUNDING = 1e-9
+
+
+class OtherRowsError(EdgewiseError):
+    """Rows are not those behind a report: they were changed, or belong to another evaluation."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,7 +104,8 @@ def load_rows(path: str | Path, report: ReportValues) -> pl.DataFrame:
         report: one system's figures, out of :attr:`StoredReport.results`.
 
     Raises:
-        EdgewiseError: the rows are missing, not those that were measured, or have other means.
+        OtherRowsError: these are not the rows that were measured.
+        EdgewiseError: the rows cannot be read, or have other means than the report says.
     """
     try:
         rows = pl.read_parquet(path)
@@ -109,7 +114,7 @@ def load_rows(path: str | Path, report: ReportValues) -> pl.DataFrame:
             f"{path}: cannot be read ({error}); measure the run again with 'edgewise evaluate'"
         ) from None
     if rows_digest(rows) != report.get("rows_sha256"):
-        raise EdgewiseError(
+        raise OtherRowsError(
             f"{path}: these are not the rows that the report was computed from: they were changed, "
             "or belong to another evaluation. Measure the run again with 'edgewise evaluate'"
         )
@@ -131,8 +136,7 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def _refuse_unsealed(values: Mapping[str, Any], path: Path, allow: bool) -> None:
-    # Protocols and seals came together, so that a file with the one and not the other lost it.
-    if "protocol" in values:
+    if has_lost_its_seal(values):
         raise EdgewiseError(
             f"{path}: its seal was removed; measure the run again with 'edgewise evaluate'"
         )

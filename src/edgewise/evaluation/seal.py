@@ -18,6 +18,8 @@ from edgewise.errors import EdgewiseError
 
 KEY = "seal"
 _ALGORITHM = "sha256"
+# Came with seals: no file that is older tells them.
+_SEALED_ONLY = {"protocol", "rows_sha256"}
 
 
 def sealed(values: Mapping[str, Any]) -> dict[str, Any]:
@@ -33,6 +35,11 @@ def sealed(values: Mapping[str, Any]) -> dict[str, Any]:
 def is_sealed(values: Mapping[str, Any]) -> bool:
     """Whether there is a seal, right or wrong."""
     return KEY in values
+
+
+def has_lost_its_seal(values: Mapping[str, Any]) -> bool:
+    """Whether values without a seal once had one: they tell, at any depth, what came with it."""
+    return not is_sealed(values) and _tells(values, _SEALED_ONLY)
 
 
 def check_seal(values: Mapping[str, Any], where: object) -> None:
@@ -53,6 +60,12 @@ def check_seal(values: Mapping[str, Any], where: object) -> None:
             "condition or the seal was changed afterwards. Measure the run again with 'edgewise "
             "evaluate RUN --json FILE'"
         )
+
+
+def _tells(values: object, keys: set[str]) -> bool:
+    if not isinstance(values, Mapping):
+        return False
+    return bool(keys & values.keys()) or any(_tells(part, keys) for part in values.values())
 
 
 def content_digest(values: Mapping[str, Any]) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -80,6 +80,16 @@ def evaluate_command(cell: Cell, layout: Layout, run: Path, fitted: Any) -> Word
         *["--per-user", path_text(per_user_folder(cell, layout))],
         *["--json", path_text(result_file(cell, layout))],
     ]
+
+
+def reproduce_command(cell: Cell, layout: Layout) -> Words:
+    """``edgewise reproduce`` for a cell that no other command makes."""
+    place = cell.place
+    row = ["--dataset", place.dataset, "--method", place.method]
+    usual = asdict(Layout())
+    given = {name: path for name, path in asdict(layout).items() if path != usual[name]}
+    folders = {"data" if name == "raw" else name: path_text(path) for name, path in given.items()}
+    return ["reproduce", place.table or ".", *row, *_flags(folders)]
 
 
 RERANK = "decoding.rerank"

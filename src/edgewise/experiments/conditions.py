@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from edgewise.data.storage import dataset_checksum
 from edgewise.errors import EdgewiseError
+from edgewise.evaluation.recorded import recorded_protocol
 from edgewise.experiments.results import TIME, Result
 
 _MUST_AGREE = {
@@ -21,6 +20,11 @@ _MUST_AGREE = {
     "split": "split",
     "split_seed": "seed of the split",
 }
+_PROTOCOL = {
+    "name": "protocol",
+    "version": "version of the protocol",
+    "edge_share": "share of edges",
+}
 
 
 def check_same_conditions(results: Sequence[Result], task: str) -> None:
@@ -31,47 +35,13 @@ def check_same_conditions(results: Sequence[Result], task: str) -> None:
     """
     for other in results[1:]:
         before, now = (_conditions(each, task) for each in (results[0], other))
-        for name, value in before.items():
-            if now.get(name) != value:
+        for name in dict.fromkeys([*before, *now]):
+            if before.get(name) != now.get(name):
                 raise EdgewiseError(
-                    f"{results[0].file} and {other.file} are not comparable: {name} is {value} "
-                    f"for the one and {now.get(name)} for the other; measure both alike, or "
-                    "compare one of them"
+                    f"{results[0].file} and {other.file} are not comparable: {name} is "
+                    f"{_spelled(before, name)} for the one and {_spelled(now, name)} for the "
+                    "other; measure both alike, or compare one of them"
                 )
-
-
-def check_same_data(results: Sequence[Result]) -> None:
-    """Refuse results whose data sets bear one name and are not the same.
-
-    Raises:
-        EdgewiseError: names both files.
-    """
-    first: dict[str, Result] = {}
-    for result in results:
-        name = f"{Path(result.data['folder']).name} {result.place.protocol}"
-        known = first.setdefault(name, result)
-        if known.data["checksum"] != result.data["checksum"]:
-            raise EdgewiseError(
-                f"{result.file}: measured on other data than {known.file} (checksum "
-                f"{result.data['checksum'][:12]} instead of {known.data['checksum'][:12]}), though "
-                "both data sets have one name; run one of them again"
-            )
-
-
-def check_data(results: Sequence[Result], folder: Path) -> None:
-    """Refuse results that were not measured on the data set in a folder.
-
-    Raises:
-        EdgewiseError: names the file.
-    """
-    checksum = dataset_checksum(folder)
-    for result in results:
-        if result.data["checksum"] != checksum:
-            raise EdgewiseError(
-                f"{result.file}: measured on other data (checksum "
-                f"{result.data['checksum'][:12]}) than {folder} ({checksum[:12]}); leave the file "
-                "out, or run its cell again"
-            )
 
 
 def conditions_of(results: Sequence[Result], task: str) -> dict[str, str]:
@@ -91,7 +61,16 @@ def conditions_of(results: Sequence[Result], task: str) -> dict[str, str]:
 
 def _conditions(result: Result, task: str) -> dict[str, Any]:
     found: dict[str, Any] = {"data checksum": result.data["checksum"][:12]}
-    if result.kind == "run" and task != TIME:
+    if result.kind != "run":
+        return found
+    protocol = recorded_protocol(result.content["run"].get("protocol")).to_dict()
+    found |= {_PROTOCOL.get(key, key): value for key, value in protocol.items()}
+    if task != TIME:
         settings = result.report(task)["settings"]
         found |= {said: settings[key] for key, said in _MUST_AGREE.items() if key in settings}
     return found
+
+
+def _spelled(conditions: Mapping[str, Any], name: str) -> object:
+    value = conditions.get(name, "not told")
+    return "all" if value is None else value

@@ -21,6 +21,7 @@ from edgewise.experiments.commands import data_folder, path_text, result_file
 from edgewise.experiments.finished import described
 from edgewise.experiments.layout import Layout
 from edgewise.experiments.results import STATISTICS, VECTORS
+from edgewise.models.graph_gpt.config import GraphGPTConfig
 from edgewise.runs.data import DataInfo
 from edgewise.runs.files import write_text
 from edgewise.runs.machine import describe_machine
@@ -56,7 +57,17 @@ def _statistics(cell: Cell, dataset: Dataset, file: Path) -> Figures:
     found["density %"] = 100 * info["interactions"] / (info["users"] * info["items"])
     if info["same_day_ties"] is not None:
         found["same-day ties %"] = 100 * info["same_day_ties"]
+    if isinstance(cell.settings, GraphGPTConfig):
+        found["content"] = _num_texts(cell, dataset, cell.settings)
     return {"data": found}
+
+
+def _num_texts(cell: Cell, dataset: Dataset, config: GraphGPTConfig) -> int:
+    """Texts of items and of train rows, each of which makes one prompt of the content stage."""
+    from edgewise.models.graph_gpt.stages.texts import collect_texts
+
+    split = split_under(find_protocol(cell.place.protocol), dataset)
+    return sum(len(texts) for texts in collect_texts(split, config.content))
 
 
 def _vectors(cell: Cell, dataset: Dataset, file: Path) -> Figures:

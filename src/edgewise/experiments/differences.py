@@ -38,7 +38,7 @@ def differences_of(block: Block, groups: Groups, wanted: str | None, runs: Path)
         block: its rows.
         groups: the results behind them, by row and protocol.
         wanted: the reference; the first row of ours where it has none.
-        runs: where users' rows are; what is absent there is left out.
+        runs: where users' rows are; what is absent there is left out, and the conditions say so.
     """
     if block.task == TIME:
         return block
@@ -47,7 +47,7 @@ def differences_of(block: Block, groups: Groups, wanted: str | None, runs: Path)
     reference = _reference(block, wanted)
     for protocol in protocols:
         users = _all_users(block, groups, protocol, runs)
-        block = _with_intervals(block, users, protocol)
+        block = _with_intervals(_telling(block, users, protocol), users, protocol)
         if reference is not None:
             found += _adjusted(_differences(block, reference, users, protocol))
     return replace(block, reference=reference, differences=tuple(found))
@@ -76,6 +76,21 @@ def _all_users(block: Block, groups: Groups, protocol: str, runs: Path) -> dict[
             beside = _averaged([group[0].rows(block.task, runs, 1)])
             found |= {f"baseline:{name[0]}": beside} if beside else {}
     return found
+
+
+def _telling(block: Block, users: Mapping[str, Users], protocol: str) -> Block:
+    """The block whose conditions tell of rows whose users are not at hand."""
+    columns = {column for column in block.columns if column.origin == protocol}
+    ours = [row for row in block.rows if columns & row.figures.keys()]
+    lacking = [row.label for row in ours if row.method not in users]
+    if not lacking or protocol not in block.conditions:
+        return block
+    whose = "users' rows" + ("" if len(lacking) == len(ours) else f" of {', '.join(lacking)}")
+    words = (
+        f"{block.conditions[protocol]}; {whose} are not at hand: no intervals over users "
+        "for means of seeds, no test over users"
+    )
+    return replace(block, conditions={**block.conditions, protocol: words})
 
 
 def _averaged(frames: Sequence[pl.DataFrame | None]) -> Users | None:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from edgewise.configuration import updated
 from edgewise.errors import ConfigError, EdgewiseError
 from edgewise.evaluation.recorded import recorded_protocol
 from edgewise.experiments.cells import Cell
-from edgewise.experiments.commands import held_out, protocol_of, result_file
+from edgewise.experiments.commands import data_folder, held_out, protocol_of, result_file
+from edgewise.experiments.data_sets import other_data, recorded_checksum
 from edgewise.experiments.layout import Layout
 from edgewise.experiments.results import Result, read_result
 from edgewise.runs.settings import differences
@@ -24,7 +26,11 @@ def why_unfinished(cell: Cell, layout: Layout) -> str | None:
         result = read_result(file, layout.results, allow_unsealed=True)
     except EdgewiseError as error:
         return str(error)
-    return _fitted_otherwise(cell, result) or _measured_otherwise(cell, result)
+    return (
+        _fitted_otherwise(cell, result)
+        or _on_other_data(cell, result, layout)
+        or _measured_otherwise(cell, result)
+    )
 
 
 def _fitted_otherwise(cell: Cell, result: Result) -> str | None:
@@ -43,6 +49,18 @@ def _fitted_otherwise(cell: Cell, result: Result) -> str | None:
         if found[name] != value:
             return f"{name} {found[name]}, now {value}"
     return _changed_settings(cell, run["config"])
+
+
+def _on_other_data(cell: Cell, result: Result, layout: Layout) -> str | None:
+    """Whether the data set on this machine, if it is here, is another than was measured."""
+    folder, found = data_folder(cell, layout), result.data
+    if Path(found["folder"]).name != folder.name:
+        return f"measured on the data set {Path(found['folder']).name}, now {folder.name}"
+    try:
+        wanted = recorded_checksum(folder)
+    except EdgewiseError as error:
+        return str(error)
+    return None if wanted in (None, found["checksum"]) else other_data(found["checksum"], wanted)
 
 
 def _changed_settings(cell: Cell, values: Mapping[str, Any]) -> str | None:

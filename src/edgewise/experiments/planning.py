@@ -6,18 +6,22 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from edgewise.errors import EdgewiseError
 from edgewise.experiments.cells import Cell
 from edgewise.experiments.commands import (
     data_folder,
     evaluate_command,
     fit_command,
     import_command,
+    path_text,
+    reproduce_command,
+    resume_command,
     spelled,
 )
 from edgewise.experiments.finished import why_unfinished
 from edgewise.experiments.layout import Layout
-from edgewise.experiments.training import shared_runs
-from edgewise.runs.info import is_run, read_info
+from edgewise.experiments.training import fitted_otherwise, shared_runs
+from edgewise.runs.info import FINISHED, is_run, read_info
 
 
 @dataclass(frozen=True)
@@ -41,18 +45,37 @@ def plan_work(cells: Sequence[Cell], layout: Layout) -> Work:
     return Work(groups, left, [cell for cell in cells if cell not in left])
 
 
-def commands_of(work: Work, layout: Layout) -> list[str]:
-    """The commands that would be run from the start, as a person would type them."""
+def commands_of(work: Work, layout: Layout, *, force: bool = False) -> list[str]:
+    """The commands that would be run from the start, as a person would type them.
+
+    A run that stands in the way is a comment instead, unless ``force`` replaces it: measuring it
+    would put figures of other settings under the cell's name.
+    """
     lines: list[str] = []
     for run, cells in work.groups.items():
-        first, data = cells[0], data_folder(cells[0], layout)
-        if not data.exists():
+        first = cells[0]
+        if not data_folder(first, layout).exists():
             lines.append(spelled(import_command(first, layout)))
-        if first.recipe.kind != "run":
-            continue
-        if not is_run(run):
-            lines.append(spelled(fit_command(first, layout, run)))
-        for cell in cells:
-            fitted = read_info(run).config if is_run(run) else first.settings
-            lines.append(spelled(evaluate_command(cell, layout, run, fitted)))
+        if first.recipe.kind == "run":
+            lines += _run_commands(run, cells, layout, force)
+        else:
+            lines += [spelled(reproduce_command(cell, layout)) for cell in cells]
     return list(dict.fromkeys(lines))
+
+
+def _run_commands(run: Path, cells: Sequence[Cell], layout: Layout, force: bool) -> list[str]:
+    """Fit or resume a run, and measure it for each of its cells."""
+    first = cells[0]
+    config, fit = first.settings, [spelled(fit_command(first, layout, run, force=is_run(run)))]
+    if is_run(run):
+        try:
+            info = read_info(run)
+            other = fitted_otherwise(info, first, layout)
+        except EdgewiseError as error:
+            return [f"# {error}"]
+        if other is not None and not force:
+            return [f"# {path_text(run)} holds {other}: the same with --force replaces it"]
+        if other is None:
+            config, resume = info.config, [spelled(resume_command(first, run))]
+            fit = [] if info.status == FINISHED else resume
+    return fit + [spelled(evaluate_command(cell, layout, run, config)) for cell in cells]

@@ -8,7 +8,6 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from edgewise.errors import EdgewiseError
 from edgewise.experiments.cells import Cell
@@ -23,9 +22,8 @@ from edgewise.experiments.describing import describe_cell
 from edgewise.experiments.layout import Layout
 from edgewise.experiments.planning import Work
 from edgewise.experiments.steps import Commands, StoppedError
-from edgewise.experiments.training import Training
+from edgewise.experiments.training import fitted_otherwise
 from edgewise.runs.info import FINISHED, is_run, read_info
-from edgewise.runs.settings import differences
 
 OnStep = Callable[[Cell, str], None]
 """Told a cell and what happens to it: a step's name, ``finished``, ``failed``."""
@@ -137,15 +135,12 @@ class _Runner:
 
     def _is_wanted(self, run: Path, cell: Cell) -> bool:
         """Whether the run that stands there is the cell's; another is replaced by force only."""
-        info = read_info(run)
-        if Training.of_run(info) == Training.of_cell(cell, self._layout):
+        other = fitted_otherwise(read_info(run), cell, self._layout)
+        if other is None:
             return True
         if self._force:
             return False
-        raise EdgewiseError(
-            f"{run} holds a run of other settings{_changes(info.config, cell.settings)}; remove it "
-            "or replace it with --force"
-        )
+        raise EdgewiseError(f"{run} holds {other}; remove it or replace it with --force")
 
     def _step(self, cell: Cell, name: str, words: Sequence[str]) -> None:
         self._on_step(cell, name)
@@ -154,8 +149,3 @@ class _Runner:
     def _fail(self, cell: Cell, error: Exception) -> None:
         self.outcome.failed[cell] = " ".join(str(error).split())
         self._on_step(cell, "failed")
-
-
-def _changes(old: Any, new: Any) -> str:
-    changed = differences(old, new) if type(old) is type(new) else []
-    return f" ({', '.join(changed[:4])}{', ...' if len(changed) > 4 else ''})" if changed else ""

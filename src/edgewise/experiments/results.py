@@ -12,8 +12,8 @@ import polars as pl
 from edgewise.configuration import check
 from edgewise.errors import EdgewiseError
 from edgewise.evaluation.intervals import Estimate
-from edgewise.evaluation.loading import load_report, load_rows
-from edgewise.evaluation.recorded import recorded_protocol
+from edgewise.evaluation.loading import OtherRowsError, load_report, load_rows
+from edgewise.evaluation.recorded import check_version, recorded_protocol
 from edgewise.experiments.layout import Layout, Place
 from edgewise.runs.methods import DEFAULT_METHOD
 
@@ -97,6 +97,9 @@ class Result:
             task: which was measured.
             runs: the folder of runs.
             system: 0 for the run's own, 1 for the baseline.
+
+        Raises:
+            EdgewiseError: rows cannot be read, or the report's figures are not their means.
         """
         name = self.systems(task)[system]
         report = self.report(task, name)
@@ -113,7 +116,7 @@ def _rows_of(report: Mapping[str, Any], file: Path) -> pl.DataFrame | None:
     """The rows behind a report, None where the file holds those of another evaluation."""
     try:
         return load_rows(file, report)
-    except EdgewiseError:
+    except OtherRowsError:
         return None
 
 
@@ -126,20 +129,22 @@ def read_result(file: Path, root: Path, *, allow_unsealed: bool = False) -> Resu
         allow_unsealed: accept files that are older than seals.
 
     Raises:
-        EdgewiseError: it is damaged, was changed by hand, or is no result.
+        EdgewiseError: it is damaged, was changed by hand, is no result, or was measured under
+            another version of its protocol.
     """
     content = load_report(file, allow_unsealed=allow_unsealed).values
     if content.get("kind") not in _KINDS:
         raise EdgewiseError(f"{file}: no result of an experiment; leave it out")
     relative = file.relative_to(root) if file.is_relative_to(root) else Path(*file.parts[-3:])
     result = Result(file, Place.of(relative), content)
-    if result.kind == "run":
-        protocol = recorded_protocol(content["run"].get("protocol")).name
-        check(
-            protocol == result.place.protocol,
-            f"{file}: measured under {protocol}, but its name says {result.place.protocol}: "
-            "rename it, or run the cell again",
-        )
+    holder = content["run"] if result.kind == "run" else content
+    protocol = recorded_protocol(holder.get("protocol"))
+    check(
+        protocol.name == result.place.protocol,
+        f"{file}: measured under {protocol.name}, but its name says {result.place.protocol}: "
+        "rename it, or run the cell again",
+    )
+    check_version(protocol, str(file))
     return result
 
 

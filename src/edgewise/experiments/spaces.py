@@ -17,47 +17,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from edgewise.configuration import check, nearest, read_toml, to_dict, updated, with_overrides
+from edgewise.errors import ConfigError
 from edgewise.evaluation.ranking import check_metrics
-from edgewise.runs.methods import MethodConfig, find_method
+from edgewise.experiments.ranges import Range, place_of, read_ranges
+from edgewise.runs.methods import MethodConfig, find_method, setting
 from edgewise.runs.settings import DEFAULT_PRESET, flat_settings
 
 LOSS = "loss"
+_TRAINED = "prompts.tasks"
+_TASKS = ("direct", "sequential")
 _OWN = ("preset", "objective", "space", "method")
-_KEYS = ("low", "high", "log", "step", "choices")
-
-
-@dataclass(frozen=True)
-class Range:
-    """The values of one setting.
-
-    Attributes:
-        name: ``section.key``.
-        choices: these values, if any; otherwise
-        low, high: the least and the largest, whole numbers if both are,
-        log: with logarithms spread evenly,
-        step: or so far from each other.
-    """
-
-    name: str
-    choices: tuple[Any, ...] = ()
-    low: float | int | None = None
-    high: float | int | None = None
-    log: bool = False
-    step: float | int | None = None
-
-    @property
-    def whole(self) -> bool:
-        """Whether values are whole numbers."""
-        return isinstance(self.low, int) and isinstance(self.high, int)
-
-    def examples(self) -> Sequence[Any]:
-        """Values at the ends, which settings must accept."""
-        return self.choices or (self.low, self.high)
 
 
 @dataclass(frozen=True)
@@ -120,54 +95,59 @@ def read_space(file: Path, method: str, assignments: Sequence[str] = ()) -> Spac
     own = {name: values.pop(name) for name in _OWN if name in values}
     agrees = own.get("method", method) == method
     check(agrees, f"{file}: method = {own.get('method')!r} contradicts 'tune {method}'")
-    base = find_method(method).preset_config(own.get("preset", DEFAULT_PRESET))
-    base = with_overrides(updated(base, values, f"{file}: "), assignments)
-    ranges = tuple(_ranges(file, own.get("space", {}), base))
-    check(bool(ranges), f'{file}: nothing to search; add sections such as [space."section.key"]')
     task, metric = _objective(file, own.get("objective", LOSS))
-    space = Space(method, base, ranges, task, metric)
-    for each in ranges:
-        for value in each.examples():
-            space.settings({each.name: value})
+    with _told_of(str(file)):
+        base = updated(_preset(method, own.get("preset", DEFAULT_PRESET)), values)
+    base = with_overrides(base, assignments)
+    ranges = read_ranges(file, own.get("space", {}), flat_settings(to_dict(base)))
+    space = Space(method, base, tuple(ranges), task, metric)
+    for each in space.ranges:
+        with _told_of(place_of(file, each.name)):
+            tried = [space.settings({each.name: value}) for value in each.examples()]
+            for config in tried if each.name == _TRAINED else ():
+                _check_task(config, task)
+    if all(each.name != _TRAINED for each in space.ranges):
+        with _told_of(f"{file}: objective"):
+            _check_task(base, task)
     return space
 
 
-def _objective(file: Path, text: str) -> tuple[str, str]:
+@contextmanager
+def _told_of(where: str) -> Iterator[None]:
+    """Puts the place in the file before what settings say of a value."""
+    try:
+        yield
+    except ConfigError as error:
+        raise ConfigError(f"{where}: {error}") from None
+
+
+def _preset(method: str, name: Any) -> MethodConfig:
+    check(isinstance(name, str), f"preset = {name!r}: the name of a preset is wanted")
+    return find_method(method).preset_config(name)
+
+
+def _objective(file: Path, text: Any) -> tuple[str, str]:
     if text == LOSS:
         return "", LOSS
-    task, _, metric = text.partition("/")
+    task, _, metric = str(text).partition("/")
     name, _, k = metric.partition("@")
-    tasks = ("direct", "sequential")
+    well_formed = task in _TASKS and k.isascii() and k.isdigit()
     check(
-        task in tasks and k.isdigit(),
+        well_formed,
         f'{file}: objective = {text!r}: write "loss", or as "direct/NDCG@10".'
-        f"{nearest(task, tasks)}",
+        f"{nearest(task, _TASKS)}",
     )
-    check_metrics([name])
+    check(int(k or 0) > 0, f"{file}: objective = {text!r}: lists of at least 1 item are measured")
+    with _told_of(f"{file}: objective = {text!r}"):
+        check_metrics([name])
     return task, metric
 
 
-def _ranges(file: Path, sections: Mapping[str, Any], base: MethodConfig) -> Iterator[Range]:
-    known = flat_settings(to_dict(base))
-    for name, values in sections.items():
-        where = f'{file}: [space."{name}"]'
-        check(name in known, f"{where}: no such setting.{nearest(name, known)}")
-        check(isinstance(values, Mapping), f"{where}: give low and high, or choices")
-        for key in values:
-            check(key in _KEYS, f"{where}: unknown key {key!r}.{nearest(key, _KEYS)}")
-        yield _range(where, name, dict(values))
-
-
-def _range(where: str, name: str, values: dict[str, Any]) -> Range:
-    if "choices" in values:
-        check(list(values) == ["choices"], f"{where}: choices stand alone, without low and high")
-        choices = tuple(tuple(c) if isinstance(c, list) else c for c in values["choices"])
-        check(len(choices) > 0, f"{where}: choices is empty")
-        return Range(name, choices)
-    check({"low", "high"} <= values.keys(), f"{where}: give low and high, or choices")
-    low, high = values["low"], values["high"]
-    check(low < high, f"{where}: low = {low} must be below high = {high}")
-    log = values.get("log", False)
-    check(not (log and "step" in values), f"{where}: log and step exclude each other")
-    check(not log or low > 0, f"{where}: with log, low must be above 0")
-    return Range(name, (), low, high, log, values.get("step"))
+def _check_task(config: MethodConfig, task: str) -> None:
+    """Refuse an objective that a trial of these settings is not trained for."""
+    trained = setting(config, _TRAINED, None)
+    check(
+        not task or trained is None or task in trained,
+        f"{task!r} is not among {_TRAINED} = {list(trained or ())}, which are trained; add it "
+        "there, or name another objective",
+    )

@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
-from edgewise.experiments.blocks import PAPER, Block, Column, Comparison, Difference, Figure
+from collections.abc import Iterable
+
+from edgewise.experiments.blocks import PAPER, Block, Column, Comparison, Difference, Figure, Row
 from edgewise.experiments.layout import HONEST
 
 NOT_YET = "not yet"
 NOT_PRINTED = "-"
+NOTHING_YET = "nothing of it has been run yet: what the paper prints"
 _NAMES = {"direct": "direct recommendation", "sequential": "sequential recommendation",
           "explanation": "explanation", "time": "seconds", "data": "statistics",
           "users": "users: share of neighbours of the same colour",
           "items": "items: share of neighbours of the same colour"}  # fmt: skip
 
 
-def missing(column: Column) -> str:
-    """What stands where a figure is missing: never a number."""
-    return NOT_PRINTED if column.origin == PAPER else NOT_YET
+def missing(column: Column, row: Row) -> str:
+    """What stands where a figure is missing: never a number.
+
+    A row that was measured under the column's protocol, but without its metric, is not to come.
+    """
+    measured = any(known.origin == column.origin for known in row.figures)
+    return NOT_PRINTED if column.origin == PAPER or measured else NOT_YET
 
 
 def digits_of(comparison: Comparison, block: Block) -> int | None:
@@ -45,9 +52,15 @@ def heading(block: Block) -> str:
     return f"{block.dataset}, {_NAMES.get(block.task, block.task)}"
 
 
-def label_of(block: Block, method: str | None) -> str:
-    """What a row is called."""
-    return next((row.label for row in block.rows if row.method == method), method or "")
+def warnings_of(comparisons: Iterable[Comparison]) -> list[str]:
+    """What is to be said first: under which protocols figures leak, each once."""
+    return list(dict.fromkeys(words for each in comparisons for words in each.warnings))
+
+
+def differences_title(block: Block) -> str:
+    """What stands above a block's differences."""
+    named = (row.label for row in block.rows if row.method == block.reference)
+    return f"{next(named, block.reference or '')} less the others"
 
 
 def protocol_words(block: Block) -> list[str]:
@@ -79,6 +92,7 @@ LEGEND = (
     "Best figures of a column are bold, second best ones underlined. In brackets: 95 % bootstrap "
     "interval over users; ±: standard deviation over seeds. A star: better than every other row "
     "of the column, paired bootstrap over users, p < .05 after Holm. '"
-    f"{NOT_YET}': no run of it; '{NOT_PRINTED}': not printed in the paper. Columns without a "
-    f"protocol's name are under the protocol '{HONEST}'."
+    f"{NOT_YET}': no run of it; '{NOT_PRINTED}': not printed in the paper, or not part of the "
+    "measurement. Columns without a protocol's name are "
+    f"under the protocol '{HONEST}'."
 )

@@ -67,7 +67,8 @@ class Commands:
         self._stopping.set()
         with self._lock:
             for process in self._running:
-                process.send_signal(signal.SIGINT)
+                # SIGINT is ignored by whatever a script starts in the background.
+                process.send_signal(signal.SIGTERM)
 
     def _started(self, words: Sequence[str], log: object) -> subprocess.Popen[bytes]:
         with self._lock:
@@ -109,7 +110,7 @@ def _refuse_second(mark: Path) -> None:
     if b"edgewise" in words:
         raise StepError(
             f"process {number} of an earlier call still works on it: wait for it, or end it with "
-            f"'kill -INT {number}' and try again"
+            f"'kill -TERM {number}', which leaves a run that can be resumed, and try again"
         )
 
 

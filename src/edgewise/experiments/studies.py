@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from edgewise.errors import ConfigError, EdgewiseError
-from edgewise.experiments.spaces import Range
+from edgewise.experiments.ranges import Range
 
 if TYPE_CHECKING:
     from optuna import Study, Trial

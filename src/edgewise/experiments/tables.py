@@ -38,8 +38,17 @@ def results_of(layout: Layout, name: str, *, allow_unsealed: bool = False) -> li
 
 
 def _borrowed(layout: Layout, table: str, allow_unsealed: bool) -> Iterator[Result]:
-    for source, method in read_paper(layout.experiments / table).also:
+    """Rows of other tables, for data sets of which this table has rows of its own."""
+    paper = read_paper(layout.experiments / table)
+    own = {row.dataset for row in paper.rows} | {
+        file.parent.name
+        for place, suffix in ((layout.experiments, "toml"), (layout.results, "json"))
+        for file in (place / table).glob(f"*/*.{suffix}")
+    }
+    for source, method in paper.also:
         for file in sorted((layout.results / source).glob(f"*/{method}*.json")):
+            if file.parent.name not in own:
+                continue
             found = read_result(file, layout.results, allow_unsealed=allow_unsealed)
             if found.place.method == method and not found.place.raw_lists:
                 yield replace(found, place=replace(found.place, table=table), home=found.place)

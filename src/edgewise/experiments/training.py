@@ -9,11 +9,15 @@ from pathlib import Path
 from typing import Any
 
 from edgewise.configuration import to_dict
-from edgewise.errors import ModelFolderError
+from edgewise.errors import EdgewiseError
 from edgewise.experiments.cells import Cell
 from edgewise.experiments.commands import data_folder, held_out, protocol_of
+from edgewise.experiments.data_sets import recorded_checksum
 from edgewise.experiments.layout import Layout
 from edgewise.runs.info import FILE, FINISHED, RunInfo, read_info
+from edgewise.runs.settings import differences
+
+_SHOWN = 4
 
 
 @dataclass(frozen=True)
@@ -23,7 +27,8 @@ class Training:
     Attributes:
         method, split, split_seed: names and seed.
         protocol: name, version and options, as JSON.
-        data: name of the folder of the imported data set.
+        data: name of the folder of the imported data set; with a checksum where it is of other
+            content than the folder of that name on this machine.
         settings: of the method, as JSON, without those of decoding.
     """
 
@@ -43,11 +48,28 @@ class Training:
         return cls(cell.method, protocol, split, seed, data, settings)
 
     @classmethod
-    def of_run(cls, info: RunInfo) -> Training:
-        data, settings = Path(info.data.folder).name, _settings(info.config)
+    def of_run(cls, info: RunInfo, layout: Layout) -> Training:
+        data, found = Path(info.data.folder).name, info.data.checksum
+        wanted = recorded_checksum(layout.runs / "data" / data)
+        data = data if wanted in (None, found) else f"{data} with checksum {found[:12]}"
         protocol = _spelled(info.protocol.to_dict())
         names = (info.method_name, protocol, info.split_kind, info.split_seed)
-        return cls(*names, data, settings)
+        return cls(*names, data, _settings(info.config))
+
+
+def fitted_otherwise(info: RunInfo, cell: Cell, layout: Layout) -> str | None:
+    """How a run differs from the one that a cell is measured on, None if it does not."""
+    found, wanted = Training.of_run(info, layout), Training.of_cell(cell, layout)
+    if found == wanted:
+        return None
+    names = ("method", "protocol", "split", "split_seed", "data")
+    pairs = {name: (getattr(found, name), getattr(wanted, name)) for name in names}
+    changed = [f"{name} ({old}, now {new})" for name, (old, new) in pairs.items() if old != new]
+    if found.method == wanted.method:
+        settings = differences(info.config, cell.settings)
+        changed += [each for each in settings if not each.startswith("decoding.")]
+    more = ", ..." if len(changed) > _SHOWN else ""
+    return f"a run of other settings ({', '.join(changed[:_SHOWN])}{more})"
 
 
 def own_run(cell: Cell, layout: Layout) -> Path:
@@ -61,34 +83,34 @@ def shared_runs(cells: Iterable[Cell], layout: Layout) -> dict[Path, list[Cell]]
     A run that stands in ``runs/`` already serves every cell that would train the same; otherwise
     the first of several such cells gives it its name.
     """
-    standing = _finished_runs(layout.runs)
+    standing = _finished_runs(layout)
     found: dict[Training, Path] = {}
     grouped: dict[Path, list[Cell]] = {}
     for cell in cells:
         training, own = Training.of_cell(cell, layout), own_run(cell, layout)
         if training not in found:
-            found[training] = own if _holds(own, training) else standing.get(training, own)
+            found[training] = own if _holds(own, training, layout) else standing.get(training, own)
         grouped.setdefault(found[training], []).append(cell)
     return grouped
 
 
-def _holds(folder: Path, training: Training) -> bool:
+def _holds(folder: Path, training: Training, layout: Layout) -> bool:
     """Whether a run of this training was begun in the folder."""
     try:
-        return Training.of_run(read_info(folder)) == training
-    except ModelFolderError:
+        return Training.of_run(read_info(folder), layout) == training
+    except EdgewiseError:
         return False
 
 
-def _finished_runs(runs: Path) -> Mapping[Training, Path]:
+def _finished_runs(layout: Layout) -> Mapping[Training, Path]:
     found: dict[Training, Path] = {}
-    for file in sorted(runs.rglob(FILE)):
+    for file in sorted(layout.runs.rglob(FILE)):
         try:
             info = read_info(file.parent)
-        except ModelFolderError:
+        except EdgewiseError:
             continue
         if info.status == FINISHED:
-            found.setdefault(Training.of_run(info), file.parent)
+            found.setdefault(Training.of_run(info, layout), file.parent)
     return found
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgewise.configuration import to_dict
-from edgewise.errors import EdgewiseError
+from edgewise.errors import DataError, EdgewiseError
 from edgewise.evaluation.protocols import HONEST
 from edgewise.experiments.spaces import Space
 from edgewise.experiments.studies import STOPPED, finished_trials, open_study, suggested
@@ -23,14 +23,15 @@ from edgewise.runs.fitting import fit_run
 from edgewise.runs.folder import prepare_folder
 from edgewise.runs.info import FINISHED, RunInfo, is_run, read_info
 from edgewise.runs.opening import Run, open_run
+from edgewise.runs.splitting import split_of
 
 if TYPE_CHECKING:
     from optuna import Study, Trial
 
     from edgewise.data.interactions import Dataset
 
-OnTrial = Callable[[int, Mapping[str, Any], float], None]
-"""Told a trial's number, its values and what came of it."""
+OnTrial = Callable[[int, Mapping[str, Any], float | EdgewiseError], None]
+"""Told a trial's number, its values and what came of it: a figure, or why there is none."""
 
 
 @dataclass(frozen=True)
@@ -68,6 +69,9 @@ class Search:
 def run_search(search: Search, study_file: Path, num_trials: int, on_trial: OnTrial) -> Study:
     """Bring a study to a number of finished trials.
 
+    A trial that fails, since its loss diverges for example, is told and left behind; the next call
+    tries others in its place.
+
     Args:
         search: what to do.
         study_file: the journal of the study; made if absent.
@@ -75,9 +79,11 @@ def run_search(search: Search, study_file: Path, num_trials: int, on_trial: OnTr
         on_trial: told of every trial that ends.
 
     Raises:
-        ConfigError: the study in the file was made for something else.
-        EdgewiseError: Optuna is not installed, or all trials failed.
+        ConfigError: the study in the file was made for something else, or its split cannot be made.
+        DataError: the data set cannot be split so, or has no validation row.
+        EdgewiseError: Optuna is not installed.
     """
+    _check_rows(search)
     direction, about = search.space.direction, search.about()
     study = open_study(study_file, direction, about, search.seed)
 
@@ -88,18 +94,31 @@ def run_search(search: Search, study_file: Path, num_trials: int, on_trial: OnTr
         except KeyboardInterrupt:
             trial.set_user_attr(STOPPED, True)
             raise
+        except EdgewiseError as error:
+            on_trial(trial.number, values, error)
+            raise
         on_trial(trial.number, values, found)
         return found
 
     left = num_trials - len(finished_trials(study))
     if left > 0:
-        study.optimize(objective, n_trials=left)
+        study.optimize(objective, n_trials=left, catch=(EdgewiseError,))
     return study
 
 
 def best_settings(search: Search, study: Study) -> Any:
     """The settings of the best trial, whole."""
     return search.space.settings(study.best_params)
+
+
+def _check_rows(search: Search) -> None:
+    """Refuse data without validation rows, by which no trial could be judged."""
+    split = split_of(_info(search, search.space.base), search.dataset)
+    if not len(split.valid):
+        raise DataError(
+            f"{search.data.folder}: no row is held out for validation under the {split.kind} "
+            "split, so that no trial can be judged; name another with --split"
+        )
 
 
 def _judged(search: Search, values: Mapping[str, Any]) -> float:
@@ -123,10 +142,14 @@ def _fitted(search: Search, values: Mapping[str, Any]) -> Run:
         if info.status == FINISHED:
             return open_run(folder, search.data.folder)
         return fit_run(folder, info, search.dataset, resume=True)
-    kind = search.split_kind or HONEST.split_kind
-    info = RunInfo(config, search.data, kind, method_name=search.space.method)
+    info = _info(search, config)
     prepare_folder(folder, info)
     return fit_run(folder, info, search.dataset)
+
+
+def _info(search: Search, config: Any) -> RunInfo:
+    kind = search.split_kind or HONEST.split_kind
+    return RunInfo(config, search.data, kind, method_name=search.space.method)
 
 
 def _validation_loss(run: Run) -> float:

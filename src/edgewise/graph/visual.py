@@ -127,7 +127,7 @@ def _save(figure: Figure, path: Path) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_name(f".unfinished-{path.name}")
     try:
-        figure.savefig(unfinished, dpi=150)
+        figure.savefig(unfinished, dpi=150, bbox_inches="tight", pad_inches=0.1)
         unfinished.replace(path)
     finally:
         unfinished.unlink(missing_ok=True)

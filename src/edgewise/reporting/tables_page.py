@@ -1,116 +1,55 @@
 """A page of tables that sorts at a click, with pictures inside; it loads nothing from anywhere.
 
-It knows nothing of experiments: whoever has tables fills these types.
+It knows nothing of experiments: :mod:`edgewise.reporting.page_parts` says what it is made of.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from html import escape
 
+from edgewise.reporting.page_parts import Head, PagePicture, PageTable, Section, TableCell
 from edgewise.reporting.sorting import SCRIPT
 from edgewise.reporting.style import CSS
 from edgewise.reporting.tables_style import TABLES_CSS
 
 
-@dataclass(frozen=True)
-class TableCell:
-    """A cell.
-
-    Attributes:
-        text: what it says.
-        value: what its column is sorted by; None stands last, whichever way.
-        small: lines below it.
-        mark: ``best``, ``second`` or empty.
-        faint: whether it says that something is missing.
-    """
-
-    text: str
-    value: float | str | None = None
-    small: tuple[str, ...] = ()
-    mark: str = ""
-    faint: bool = False
-
-
-@dataclass(frozen=True)
-class Head:
-    """A column's head: its own words below those that it shares with its neighbours.
-
-    Attributes:
-        text: its own words.
-        group: those it shares.
-        warning: whether what stands in the column leaks.
-    """
-
-    text: str
-    group: str = ""
-    warning: bool = False
-
-
-@dataclass(frozen=True)
-class PageTable:
-    """A table, the words before it, and a table that unfolds below it.
-
-    Attributes:
-        title, notes: above it.
-        heads: one a column, the first one's included.
-        rows: cells, the first of which names the row.
-        strong: numbers of rows that are the reader's main interest.
-        more: title and table that unfold.
-    """
-
-    title: str
-    heads: Sequence[Head]
-    rows: Sequence[Sequence[TableCell]]
-    notes: Sequence[str] = ()
-    strong: frozenset[int] = frozenset()
-    more: PageTable | None = None
-
-
-@dataclass(frozen=True)
-class Section:
-    """A part of the page.
-
-    Attributes:
-        anchor, title: of the table of contents.
-        words: paragraphs, as plain text.
-        pictures: addresses for ``<img>`` by what they show.
-        tables: in order.
-    """
-
-    anchor: str
-    title: str
-    words: Sequence[str] = ()
-    pictures: Sequence[tuple[str, str]] = ()
-    tables: Sequence[PageTable] = ()
-
-
-def render_tables(title: str, words: Sequence[str], sections: Sequence[Section]) -> str:
-    """The whole page."""
+def render_tables(
+    title: str,
+    words: Sequence[str],
+    sections: Sequence[Section],
+    warnings: Sequence[str] = (),
+) -> str:
+    """The whole page; warnings stand above everything else."""
     links = "".join(f'<li><a href="#{s.anchor}">{escape(s.title)}</a></li>' for s in sections)
     contents = f'<nav aria-label="contents"><ul>{links}</ul></nav>' if len(sections) > 1 else ""
     return (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         f"<title>{escape(title)}</title>\n<style>{CSS}{TABLES_CSS}</style>\n</head>\n<body>\n"
-        f"<h1>{escape(title)}</h1>\n{_paragraphs(words)}\n{contents}\n"
+        f"{_warnings(warnings)}<h1>{escape(title)}</h1>\n{_paragraphs(words)}\n{contents}\n"
         + "\n".join(map(_section, sections))
         + f"\n<script>{SCRIPT}</script>\n</body>\n</html>\n"
     )
 
 
 def _section(section: Section) -> str:
-    pictures = "".join(
-        f'<figure><img class="paper" alt="{escape(alt)}" src="{address}">'
-        f"<figcaption>{escape(alt)}</figcaption></figure>"
-        for alt, address in section.pictures
-    )
-    tables = "\n".join(_with_words(table) for table in section.tables)
+    pictures = "".join(map(_picture, section.pictures))
+    gallery = f'<div class="gallery">{pictures}</div>' if pictures else ""
+    tables = "\n".join(map(_with_words, section.tables))
     return (
         f'<section id="{section.anchor}">\n<h2>{escape(section.title)}</h2>\n'
-        f"{_paragraphs(section.words)}\n{pictures}\n{tables}\n</section>"
+        f"{_warnings(section.warnings)}{_paragraphs(section.words)}\n{gallery}\n{tables}\n"
+        "</section>"
     )
+
+
+def _picture(picture: PagePicture) -> str:
+    alt, kind = escape(picture.title), ' class="wide"' if picture.wide else ""
+    image = f'<img class="paper" alt="{alt}" src="{picture.address}">'
+    if picture.wide:
+        image = f'<div class="scroll" tabindex="0" role="region" aria-label="{alt}">{image}</div>'
+    return f"<figure{kind}>{image}<figcaption>{alt}</figcaption></figure>"
 
 
 def _with_words(table: PageTable) -> str:
@@ -119,7 +58,11 @@ def _with_words(table: PageTable) -> str:
         more = (
             f"<details><summary>{escape(table.more.title)}</summary>{_table(table.more)}</details>"
         )
-    return f"<h3>{escape(table.title)}</h3>\n{_table(table)}\n{_small(table.notes)}\n{more}"
+    body, title = f"{_table(table)}\n{_small(table.notes)}\n{more}", escape(table.title)
+    if table.folded:
+        words = f'{title} <span class="faint">({escape(table.folded)})</span>'
+        return f"<details><summary>{words}</summary>{body}</details>"
+    return f"<h3>{title}</h3>\n{body}"
 
 
 def _table(table: PageTable) -> str:
@@ -172,6 +115,10 @@ def _value(cell: TableCell) -> str:
 
 def _paragraphs(words: Iterable[str]) -> str:
     return "\n".join(f"<p>{escape(each)}</p>" for each in words)
+
+
+def _warnings(words: Iterable[str]) -> str:
+    return "".join(f'<p class="warning" role="note">{escape(each)}</p>\n' for each in words)
 
 
 def _small(notes: Iterable[str]) -> str:

@@ -28,11 +28,20 @@ th.leaks button::before { content: "leaks: "; }
 td.missing { color: var(--faint); font-style: italic; }
 details { margin: .4rem 0 1rem; }
 summary { cursor: pointer; color: var(--accent); }
-figure { margin: 1rem 0; }
+.warning { max-width: none; padding: .6rem .9rem; border: 1px solid var(--warn);
+  border-left-width: 5px; border-radius: 6px; background: var(--warn-ground);
+  font-weight: 500; margin: .6rem 0 1rem; }
+.gallery { display: grid; gap: 1rem;
+  grid-template-columns: repeat(auto-fit, minmax(min(100%, 25rem), 1fr)); }
+figure { margin: 1rem 0; min-width: 0; }
+figure img { margin: .4rem auto; }
+figure.wide { grid-column: 1 / -1; }
+figure.wide img { max-height: 60rem; }
 figcaption { color: var(--faint); font-size: .85rem; text-align: center; }
-:root { --warn: #bc4c00; }
-@media (prefers-color-scheme: dark) { :root { --warn: #f0883e; } }
+:root { --warn: #bc4c00; --warn-ground: #fff5eb; }
+@media (prefers-color-scheme: dark) { :root { --warn: #f0883e; --warn-ground: #2a1c10; } }
 @media (max-width: 40rem) { body { padding: 1.4rem .9rem 3rem; font-size: 15px; }
   h1 { font-size: 1.5rem; } table.sortable tbody th { min-width: 6rem; max-width: 8.5rem; }
-  table.sortable th, table.sortable td { padding: .34rem .55rem; } }
+  table.sortable th, table.sortable td { padding: .34rem .55rem; }
+  figure.wide img { max-width: none; width: 46rem; } }
 """

@@ -1,4 +1,4 @@
-"""Audits of data sets and runs; ``audit.json`` in a run folder is the one made before training."""
+"""Audits of data sets and runs; ``fit`` keeps one in the run folder as ``audit.json``."""
 
 from __future__ import annotations
 
@@ -14,13 +14,12 @@ from edgewise import __version__
 from edgewise.audit.findings import Audit
 from edgewise.audit.material import FittedRun, Material
 from edgewise.audit.registry import audit
-from edgewise.audit.results import Measured
 from edgewise.data.checksum import content_checksum
 from edgewise.data.explanations import explanation_split
 from edgewise.data.interactions import Dataset
 from edgewise.data.recommendations import Recommendations
 from edgewise.data.split import Split
-from edgewise.errors import EdgewiseError, ModelFolderError
+from edgewise.errors import ModelFolderError
 from edgewise.evaluation.applying import known_under, parts_under
 from edgewise.evaluation.population import sample
 from edgewise.evaluation.protocols import Protocol
@@ -28,6 +27,7 @@ from edgewise.runs.data import load_run_data
 from edgewise.runs.files import write_text
 from edgewise.runs.handing import read_log
 from edgewise.runs.info import RunInfo, read_info
+from edgewise.runs.measured import saved_figures
 from edgewise.runs.methods import setting
 from edgewise.runs.splitting import split_of
 
@@ -83,7 +83,7 @@ def audit_run(
         split, lists = split_of(info, load_run_data(info.data, data)), None
     else:
         split, lists = _asked(folder, data)
-    run = FittedRun(read_log(folder), lists, tuple(_measured(folder / "evaluation")))
+    run = FittedRun(read_log(folder), lists, tuple(saved_figures(folder / "evaluation")))
     material = Material(split, info.protocol, _texts(info, split), run)
     return _made(material, info.data.checksum, depth, method=info.method.label)
 
@@ -105,16 +105,21 @@ def write_audit(path: Path, made: Audit) -> None:
 
 
 def saved_headline(folder: Path) -> str:
-    """One line about the audit that stands beside a run."""
+    """One line about the audit that stands beside a run.
+
+    Raises:
+        ModelFolderError: it is damaged; the message tells how to make another.
+    """
     path = folder / FILE
+    command = f"'edgewise audit --run {folder} --json {path}'"
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
         return f"audit ({values['checks']} checks): {values['headline']}"
     except FileNotFoundError:
-        return f"audit: none was made; make one with 'edgewise audit --run {folder}'"
+        return f"audit: none was made; make one with {command}"
     except (ValueError, KeyError, TypeError) as error:
         raise ModelFolderError(
-            f"{path} cannot be read ({error!r}); make another with 'edgewise audit --run {folder}'"
+            f"{path} cannot be read ({error!r}); make another with {command}"
         ) from None
 
 
@@ -147,23 +152,3 @@ def _asked(folder: Path, data: str | Path | None) -> tuple[Split, Recommendation
     users = sample(np.unique(run.split.test.user_index), _USERS, 0, "users")
     known = known_under(run.info.protocol, run.split, "test")
     return run.split, run.model.recommend(users, _K, histories=known)
-
-
-def _measured(folder: Path) -> list[Measured]:
-    """The saved figures of ranked lists, the run's and its baseline's."""
-    return [found for path in sorted(folder.glob("*.json")) if (found := _read_measured(path))]
-
-
-def _read_measured(path: Path) -> Measured | None:
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-        settings = values["settings"]
-        if settings["task"] == "explanation":
-            return None
-        means = {name: float(estimate["mean"]) for name, estimate in values["metrics"].items()}
-    except (ValueError, KeyError, TypeError) as error:
-        raise EdgewiseError(
-            f"{path} cannot be read ({error!r}); measure again with 'edgewise evaluate'"
-        ) from None
-    one_target = settings["task"] == "direct" or settings["split"] == "leave-one-out"
-    return Measured(path.stem, means, one_target)

@@ -1,19 +1,23 @@
 """What training is handed, and the log that says so.
 
-``fit`` gets a split whose test part is empty: whatever a method does, it cannot choose its epoch on
-test rows. The log in the run folder keeps the number and the digest of the rows of each part.
+``fit`` gets a split without a test row, neither in its parts nor in its data set: whatever a method
+does, it cannot choose its epoch on test rows. The log in the run folder keeps the number and the
+digest of the rows of each part.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import polars as pl
 
 from edgewise.audit.epochs import TrainingLog
+from edgewise.data.interactions import Interactions
 from edgewise.data.split import Split
 from edgewise.errors import ModelFolderError
 from edgewise.runs.files import write_text
@@ -23,8 +27,38 @@ FILE = "training-log.json"
 
 
 def handed_over(split: Split) -> Split:
-    """The split as training gets it: without a test row."""
-    return replace(split, test=split.test.take(np.empty(0, dtype=np.int64)))
+    """The split as training gets it: without a test row.
+
+    Its data set has the train and validation rows, and all users, items and item texts, which are
+    numbered as before. Only edges and training texts that a leaking protocol takes from the test
+    part stay, since they are what is to be shown.
+    """
+    known = replace(split.dataset, interactions=_in_order(split.train, split.valid))
+    texts = split.text_rows
+    return replace(
+        split,
+        dataset=known,
+        test=_none_of(split.test),
+        text_rows=None if texts is None else replace(texts, test=_none_of(texts.test)),
+    )
+
+
+def _none_of(rows: Interactions) -> Interactions:
+    return rows.take(np.empty(0, dtype=np.int64))
+
+
+def _in_order(first: Interactions, then: Interactions) -> Interactions:
+    """The rows of two parts by user and time; at one time the first part's stand first."""
+
+    def both(column: str) -> Any:
+        values = [getattr(first, column), getattr(then, column)]
+        if values[0] is None:
+            return None
+        return pl.concat(values) if isinstance(values[0], pl.Series) else np.concatenate(values)
+
+    rows = Interactions(**{field.name: both(field.name) for field in fields(Interactions)})
+    times = () if rows.timestamp is None else (rows.timestamp,)
+    return rows.take(np.lexsort((*times, rows.user_index)))
 
 
 def write_log(folder: Path, handed: Split, stages: Mapping[str, Progress]) -> None:

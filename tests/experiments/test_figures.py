@@ -1,0 +1,103 @@
+"""Pictures: nothing covers anything else, nothing is cut, and every one of them becomes a file."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from itertools import pairwise
+
+import pytest
+
+from edgewise.experiments.blocks import Column, Figure, Row
+from edgewise.experiments.drawing import Series, Sketch, compressed, draw
+from edgewise.experiments.figures import drawn, drawn_panels, save_figures
+
+pytest.importorskip("matplotlib")
+
+NAMES = ["Without the history's own edges", "Learned strengths (beyond the paper)"]
+BARS = Sketch(
+    "musical_instruments, sequential recommendation",
+    [Series(name, [0, 1], [0.4, 0.3], [0.01, 0.02]) for name in ("Recall@20", "NDCG@100")],
+    bars=NAMES,
+)
+LINES = Sketch("shop", [Series("HR@10", [1, 2], [0.4, 0.3], [0.0, 0.1])], axis="alpha")
+
+
+@pytest.fixture
+def pictures(monkeypatch):
+    """Pictures as matplotlib holds them, laid out, when their files are written."""
+    import matplotlib.figure
+
+    found = []
+    save = matplotlib.figure.Figure.savefig
+
+    def keep(picture, *args, **options):
+        save(picture, *args, **options)
+        picture.draw_without_rendering()
+        found.append(picture)
+
+    monkeypatch.setattr(matplotlib.figure.Figure, "savefig", keep)
+    return found
+
+
+@pytest.mark.parametrize("sketch", [BARS, LINES])
+def test_the_legend_stands_below_and_labels_apart(pictures, sketch):
+    draw([sketch, sketch])
+    (picture,) = pictures
+    for panel in picture.subfigs:
+        (axes,), (legend,) = panel.axes, panel.legends
+        assert not legend.get_window_extent().overlaps(axes.get_tightbbox())
+        labels = [each.get_window_extent() for each in axes.get_yticklabels() if each.get_text()]
+        for lower, upper in pairwise(labels):
+            assert not lower.overlaps(upper)
+        (title,) = (each.get_window_extent() for each in panel.texts)
+        assert panel.bbox.x0 <= title.x0 and title.x1 <= panel.bbox.x1
+        assert not title.overlaps(axes.get_window_extent())
+
+
+def test_bars_have_names_and_room():
+    more = replace(BARS, bars=[*NAMES, "Popularity"])
+    assert more.height > BARS.height and LINES.height == replace(LINES, title="far").height
+
+
+def test_two_panels_in_a_file_and_each_alone(comparison):
+    other = replace(comparison.blocks[0], dataset="far")
+    two = replace(comparison, blocks=(*comparison.blocks, other))
+    panels = dict(drawn_panels(two))
+    assert list(panels) == ["shop, direct recommendation", "far, direct recommendation"]
+    assert all(content.startswith(b"\x89PNG") for content in panels.values())
+    both = drawn(two)
+    assert both is not None and width(both) > 1.8 * width(next(iter(panels.values())))
+
+
+def width(png: bytes) -> int:
+    return int.from_bytes(png[16:20], "big")
+
+
+def test_files_are_equal_and_those_beside_results_are_copied(comparison, tmp_path):
+    picture = tmp_path / "elmrec-users.png"
+    picture.write_bytes(draw([LINES]))
+    beside = replace(comparison, pictures={"shop, users": str(picture)})
+    written = save_figures([beside], tmp_path / "figures")
+    names = ["p-figure-1.png", "p-figure-1.svg", "p-figure-1-shop-users.png"]
+    assert [path.name for path in written] == names
+    assert written[2].read_bytes() == picture.read_bytes()
+    assert sorted(path.name for path in (tmp_path / "figures").iterdir()) == sorted(names)
+    svg = drawn(comparison, "svg")
+    assert svg is not None and svg == drawn(comparison, "svg")
+
+
+def test_few_colours_are_the_same_picture(comparison):
+    content = draw([LINES])
+    again = compressed(content)
+    assert len(again) <= len(content) and width(again) == width(content)
+
+
+def test_a_table_has_no_picture_and_a_figure_without_a_setting_has_bars(comparison):
+    bare = replace(comparison, name="p/table-1", paper=replace(comparison.paper, panels=()))
+    assert drawn(bare) is None
+    bars = replace(bare, name="p/figure-1")
+    assert drawn(bars) is not None
+    column = Column("HitRate@10", "honest")
+    rows = tuple(Row(name, name * 9, {column: Figure(0.5)}) for name in ("a", "b"))
+    block = replace(bars.blocks[0], columns=(column,), rows=rows)
+    assert drawn(replace(bars, blocks=(block,))) is not None
