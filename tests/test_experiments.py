@@ -72,4 +72,4 @@ def test_a_table_of_a_paper_shows_what_was_measured(monkeypatch, tmp_path):
     tables, measured = (load(monkeypatch, name) for name in ("paper_tables", "measured"))
     assert tables.is_paper_table("elmrec/table-4") and not tables.is_paper_table("direct-beauty")
     results = measured.Results(tmp_path)
-    assert tables.paper_table("elmrec/table-4", results) == "" and results.asked == set()
+    assert tables.paper_table("elmrec/table-4", results) == "not run" and results.asked == set()

@@ -166,7 +166,7 @@ def test_what_is_no_result_is_refused(tmp_path, text):
 
 def test_committed_results_are_read_as_they_are():
     root = Path(__file__).parents[2] / "results"
-    files = [path for path in root.rglob("*.json") if "results" in json.loads(path.read_text())]
+    files = [path for path in root.rglob("*.json") if "run" in json.loads(path.read_text())]
     assert files, "results/ holds measured runs"
     for path in files:
         report = load_report(path, allow_unsealed=True)
