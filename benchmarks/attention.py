@@ -13,21 +13,18 @@ counts, which other work disturbed least; only the ratios mean anything:
 
 from __future__ import annotations
 
-import json
-import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import torch
 from distances import BEAUTY, shop
+from measuring import report
 
 from edgewise.data.interactions import Catalog, Dataset, Interactions
 from edgewise.data.split import Split
 from edgewise.data.vocabulary import Vocabulary
-from edgewise.model_folder import versions
 from edgewise.models.graph_gpt.backbone import build_gpt, build_tokens
 from edgewise.models.graph_gpt.graph import build_distances
 from edgewise.models.graph_gpt.modeling import GraphGPTModel
@@ -35,7 +32,6 @@ from edgewise.models.graph_gpt.recommender import GraphGPT
 from edgewise.models.graph_gpt.sequence_data import build_sequence
 from edgewise.models.graph_gpt.stages import build_stage
 from edgewise.models.graph_gpt.wordings import WORDINGS
-from edgewise.runs.machine import describe_machine
 from edgewise.training.loop import TrainingData
 from edgewise.training.schedule import uses_bf16
 
@@ -190,22 +186,5 @@ def measure() -> dict[str, dict[str, float]]:
     return figures | {"training_content": content(), "recommending": recommending()}
 
 
-def main(arguments: list[str]) -> None:
-    """Print the figures; with ``--json FILE`` write them too."""
-    if arguments and (len(arguments) != 2 or arguments[0] != "--json"):
-        sys.exit("usage: python benchmarks/attention.py [--json FILE]")
-    figures = measure()
-    for name, values in figures.items():
-        print(name.replace("_", " "))
-        for key, value in values.items():
-            print(f"  {key.replace('_', ' '):32} {value:>12,.4g}")
-    if arguments:
-        path = Path(arguments[1])
-        unfinished = path.with_name(f".unfinished-{path.name}")
-        about = {"machine": describe_machine(), "versions": versions()}
-        unfinished.write_text(json.dumps(figures | about, indent=2) + "\n")
-        unfinished.replace(path)
-
-
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    report(measure, __doc__)

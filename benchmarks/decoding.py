@@ -20,13 +20,12 @@ from typing import Any
 
 import numpy as np
 import torch
+from measuring import keep
 from torch import Tensor
 from transformers import T5Config, T5ForConditionalGeneration
 from transformers.modeling_outputs import BaseModelOutput
 
 from edgewise.decoding import TokenTable, beam_search, score_candidates
-from edgewise.model_folder import versions
-from edgewise.runs.machine import describe_machine
 
 NUM_ITEMS = 12_101
 NUM_CANDIDATES = 100
@@ -153,12 +152,6 @@ def from_catalogue(
     )
 
 
-def write_json(path: Path, report: dict[str, object]) -> None:
-    partial = path.with_name(path.name + ".partial")
-    partial.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
-    partial.replace(path)
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--json", type=Path, help="write the figures to this file")
@@ -170,14 +163,12 @@ def main() -> None:
     table = catalogue()
     report: dict[str, object] = {
         "model": "t5-small" if options.t5_small else "d_model 128, 2 + 2 layers",
-        "machine": describe_machine(),
-        "versions": versions(),
         "direct": direct(model, table, options.users, options.repeats),
         "catalogue": from_catalogue(model, table, options.users, options.repeats),
     }
     print(json.dumps(report, indent=2))
     if options.json:
-        write_json(options.json, report)
+        keep(options.json, report)
 
 
 if __name__ == "__main__":

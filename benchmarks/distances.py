@@ -10,25 +10,22 @@ Making these rows is not timed.
 
 from __future__ import annotations
 
-import json
 import resource
 import sys
 import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
-from pathlib import Path
 
 import numpy as np
 import torch
+from measuring import report
 
 from edgewise.data.interactions import Interactions
 from edgewise.graph.bipartite import BipartiteGraph
 from edgewise.graph.distance import DistanceIndex
-from edgewise.model_folder import versions
 from edgewise.models.graph_gpt.attention_bias import attention_mask, bias_table, graph_bias
 from edgewise.models.graph_gpt.config import AttentionConfig
-from edgewise.runs.machine import describe_machine
 
 # Users, items, edges.
 FOOD = (95_421, 32_180, 834_514)
@@ -197,22 +194,5 @@ def measure() -> dict[str, dict[str, float]]:
         return dict(zip(SHOPS, fresh.map(measured, SHOPS.values()), strict=True))
 
 
-def main(arguments: list[str]) -> None:
-    """Print the figures; with ``--json FILE`` write them too."""
-    if arguments and (len(arguments) != 2 or arguments[0] != "--json"):
-        sys.exit("usage: python benchmarks/distances.py [--json FILE]")
-    figures = measure()
-    for name, values in figures.items():
-        print(name.replace("_", " "))
-        for key, value in values.items():
-            print(f"  {key.replace('_', ' '):24} {value:>15,.4g}")
-    if arguments:
-        path = Path(arguments[1])
-        unfinished = path.with_name(f".unfinished-{path.name}")
-        about = {"machine": describe_machine(), "versions": versions()}
-        unfinished.write_text(json.dumps(figures | about, indent=2) + "\n")
-        unfinished.replace(path)
-
-
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    report(measure, __doc__)

@@ -17,9 +17,7 @@ from pathlib import Path
 
 import numpy as np
 import polars as pl
-
-from edgewise.model_folder import versions
-from edgewise.runs.machine import describe_machine
+from measuring import report
 
 NUM_ROWS, NUM_USERS, NUM_ITEMS = 10_000_000, 1_000_000, 200_000
 OPTIONS = {"as_it_is": [], "five_core": ["--k-core", "5"]}
@@ -70,22 +68,5 @@ def measure() -> dict[str, dict[str, float]]:
         }
 
 
-def main(arguments: list[str]) -> None:
-    """Print the figures; with ``--json FILE`` write them too."""
-    if arguments and (len(arguments) != 2 or arguments[0] != "--json"):
-        sys.exit("usage: python benchmarks/importing.py [--json FILE]")
-    figures = measure()
-    for name, values in figures.items():
-        print(name.replace("_", " "))
-        for key, value in values.items():
-            print(f"  {key.replace('_', ' '):18} {value:>15,.0f}")
-    if arguments:
-        path = Path(arguments[1])
-        unfinished = path.with_name(f".unfinished-{path.name}")
-        about = {"machine": describe_machine(), "versions": versions()}
-        unfinished.write_text(json.dumps(figures | about, indent=2) + "\n")
-        unfinished.replace(path)
-
-
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    report(measure, __doc__)

@@ -6,35 +6,20 @@ both ways must give the same tokens.
 
 from __future__ import annotations
 
-import json
-import sys
 import time
-from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
+from measuring import best_time, report
 from transformers import PreTrainedTokenizerBase
 
-from edgewise.model_folder import versions
 from edgewise.prompts.batch import Batch, assemble
 from edgewise.prompts.entity_tokens import PieceTable, build_piece_table, spell_item, spell_user
 from edgewise.prompts.templates import SHORT_WORDING, WORDINGS
 from edgewise.prompts.tokenizer import train_tokenizer
 from edgewise.prompts.writing import PromptWriter
-from edgewise.runs.machine import describe_machine
 
 NUM_USERS, NUM_ITEMS = 22_363, 12_101
 NUM_PROMPTS, NUM_CANDIDATES = 64, 100
-
-
-def best_time(run: Callable[[], object], repeats: int) -> float:
-    """Seconds of the fastest of several runs: the least disturbed by other work."""
-    times = []
-    for _ in range(repeats):
-        start = time.perf_counter()
-        run()
-        times.append(time.perf_counter() - start)
-    return min(times)
 
 
 def looked_up(table: PieceTable, users: np.ndarray, candidates: np.ndarray, wording: str) -> Batch:
@@ -88,22 +73,5 @@ def measure() -> dict[str, dict[str, float]]:
     }
 
 
-def main(arguments: list[str]) -> None:
-    """Print the figures; with ``--json FILE`` write them too."""
-    if arguments and (len(arguments) != 2 or arguments[0] != "--json"):
-        sys.exit("usage: python benchmarks/prompts.py [--json FILE]")
-    figures = measure()
-    for name, values in figures.items():
-        print(name.replace("_", " "))
-        for key, value in values.items():
-            print(f"  {key.replace('_', ' '):18} {value:>12,.4g}")
-    if arguments:
-        path = Path(arguments[1])
-        unfinished = path.with_name(f".unfinished-{path.name}")
-        about = {"machine": describe_machine(), "versions": versions()}
-        unfinished.write_text(json.dumps(figures | about, indent=2) + "\n")
-        unfinished.replace(path)
-
-
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    report(measure, __doc__)

@@ -5,20 +5,15 @@ Run ``python benchmarks/propagation.py [--json FILE]``. Ratios are taken in one 
 
 from __future__ import annotations
 
-import json
-import sys
-import time
 from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
+from measuring import best_time, report
 
 from edgewise.data.interactions import Interactions
 from edgewise.graph.bipartite import BipartiteGraph
 from edgewise.graph.propagation import initial_features, random_features
 from edgewise.graph.spectral import SpectralFeatures, spectral_features
-from edgewise.model_folder import versions
-from edgewise.runs.machine import describe_machine
 
 DIM, NUM_LAYERS = 64, 4
 DEMO_USERS, DEMO_ITEMS, DEMO_EDGES = 600, 400, 7_000
@@ -32,16 +27,6 @@ def shop(num_users: int, num_items: int, num_edges: int) -> BipartiteGraph:
     users = rng.integers(num_users, size=num_edges).astype(np.int32)
     items = rng.choice(num_items, num_edges, p=weights / weights.sum()).astype(np.int32)
     return BipartiteGraph.from_interactions(Interactions(users, items), num_users, num_items)
-
-
-def best_time(run: Callable[[], object], repeats: int = 5) -> float:
-    """Seconds of the fastest of several runs: the least disturbed by other work."""
-    times = []
-    for _ in range(repeats):
-        start = time.perf_counter()
-        run()
-        times.append(time.perf_counter() - start)
-    return min(times)
 
 
 def propagate(graph: BipartiteGraph) -> np.ndarray:
@@ -109,22 +94,5 @@ def measure() -> dict[str, dict[str, float]]:
     return {"propagation_against_dense_powers": against_dense(), **growths()}
 
 
-def main(arguments: list[str]) -> None:
-    """Print the figures; with ``--json FILE`` write them too."""
-    if arguments and (len(arguments) != 2 or arguments[0] != "--json"):
-        sys.exit("usage: python benchmarks/propagation.py [--json FILE]")
-    figures = measure()
-    for name, values in figures.items():
-        print(name.replace("_", " "))
-        for key, value in values.items():
-            print(f"  {key.replace('_', ' '):18} {value:>12,.4g}")
-    if arguments:
-        path = Path(arguments[1])
-        unfinished = path.with_name(f".unfinished-{path.name}")
-        about = {"machine": describe_machine(), "versions": versions()}
-        unfinished.write_text(json.dumps(figures | about, indent=2) + "\n")
-        unfinished.replace(path)
-
-
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    report(measure, __doc__)

@@ -1,0 +1,45 @@
+"""What all benchmarks share: the fastest of several runs, and how figures are shown and kept."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from edgewise.model_folder import versions
+from edgewise.runs.files import write_text
+from edgewise.runs.machine import describe_machine
+
+Figures = dict[str, dict[str, float]]
+
+
+def best_time(run: Callable[[], object], repeats: int = 5) -> float:
+    """Seconds of the fastest of several runs: the least disturbed by other work."""
+    times = []
+    for _ in range(repeats):
+        start = time.perf_counter()
+        run()
+        times.append(time.perf_counter() - start)
+    return min(times)
+
+
+def report(measure: Callable[[], Figures], description: str | None) -> None:
+    """Measure and print; with ``--json FILE`` on the command line keep the figures, too."""
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("--json", type=Path, help="write the figures to this file")
+    file = parser.parse_args().json
+    figures = measure()
+    for name, values in figures.items():
+        print(name.replace("_", " "))
+        for key, value in values.items():
+            print(f"  {key.replace('_', ' '):32} {value:>15,.4g}")
+    if file:
+        keep(file, figures)
+
+
+def keep(file: Path, figures: Mapping[str, object]) -> None:
+    """Write figures with the machine and the versions that they were taken on."""
+    about = {"machine": describe_machine(), "versions": versions()}
+    write_text(file, json.dumps({**figures, **about}, indent=2) + "\n")
