@@ -55,9 +55,8 @@ _ABLATIONS = {
     "content_weight = 0.1": "choices/{dataset}/tied",
 }
 _PROTOCOLS = {
-    ("direct", "ELMRec, the paper's random features"): "elmrec/table-2/beauty/elmrec",
-    ("direct", "ELMRec, cross-fitted spectral features"): "elmrec/table-2/beauty/elmrec-spectral",
-    ("sequential", "ELMRec"): "elmrec/table-3/beauty/elmrec",
+    "ELMRec, the paper's random features": "elmrec/table-2/beauty/elmrec",
+    "ELMRec, cross-fitted spectral features": "elmrec/table-2/beauty/elmrec-spectral",
 }
 _REVIEWS = "reviews/musical_instruments/all-tasks"
 _TEXT = ("BLEU-1", "BLEU-4", "ROUGE-1", "ROUGE-2", "ROUGE-L", "Distinct")
@@ -72,20 +71,18 @@ def direct_beauty(results: Results) -> Rows:
 
 
 def two_protocols(results: Results) -> Rows:
-    """The same trainings under the released protocol and under the honest one, HR@10 on Beauty."""
-    rows: Rows = [["task", "model", "released protocol, leaks", "honest"]]
-    for (task, label), name in _PROTOCOLS.items():
-        reports = [results.report(f"{name}{end}", task) for end in ("@elmrec-released", "")]
-        rows.append([task, label, *(interval(r, "HitRate@10") if r else NOT_RUN for r in reports)])
-    for task in ("direct", "sequential"):
-        names = [name for (asked, _), name in _PROTOCOLS.items() if asked == task]
-        popular = [
-            results.first_report([f"{name}{end}" for name in names], task, POPULARITY)
-            for end in ("@elmrec-released", "")
-        ]
-        cells = (interval(r, "HitRate@10") if r else NOT_RUN for r in popular)
-        rows.append([task, "popularity", *cells])
-    return [rows[0], *sorted(rows[1:], key=lambda row: row[0])]
+    """The same model under the released protocol and under the honest one, direct, on Beauty."""
+    names = list(_PROTOCOLS.values())
+    columns = [[f"{name}{end}" for name in names] for end in ("@elmrec-released", "")]
+    reports = [
+        [results.report(name, "direct") for name in column]
+        + [results.first_report(column, "direct", POPULARITY)]
+        for column in columns
+    ]
+    cells = [[interval(r, "HitRate@10") if r else NOT_RUN for r in column] for column in reports]
+    labels = [*_PROTOCOLS, "popularity"]
+    head = ["direct recommendation", "released protocol, leaks", "honest"]
+    return [head, *(list(row) for row in zip(labels, *cells, strict=True))]
 
 
 def direct_longer(results: Results) -> Rows:
