@@ -66,8 +66,10 @@ class Results:
         result = self.read(name)
         return result and report_of(result, task, system)
 
-    def first_report(self, names: list[str], task: str, system: str) -> dict[str, Any] | None:
-        """A baseline's report from the first result that was measured on most users or pairs."""
+    def first_report(
+        self, names: list[str], task: str, system: str | None
+    ) -> dict[str, Any] | None:
+        """A system's report from the first result that was measured on most users or pairs."""
         reports = [r for name in names if (r := self.report(name, task, system))]
         return max(reports, key=num_measured, default=None)
 

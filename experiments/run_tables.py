@@ -55,8 +55,9 @@ _ABLATIONS = {
     "content_weight = 0.1": "choices/{dataset}/tied",
 }
 _PROTOCOLS = {
-    "ELMRec, the paper's random features": "elmrec/table-2/beauty/elmrec",
-    "ELMRec, cross-fitted spectral features": "elmrec/table-2/beauty/elmrec-spectral",
+    ("beauty", "ELMRec, the paper's random features"): "elmrec",
+    ("beauty", "ELMRec, cross-fitted spectral features"): "elmrec-spectral",
+    ("toys", "ELMRec, the paper's random features"): "elmrec",
 }
 _REVIEWS = "reviews/musical_instruments/all-tasks"
 _TEXT = ("BLEU-1", "BLEU-4", "ROUGE-1", "ROUGE-2", "ROUGE-L", "Distinct")
@@ -71,18 +72,21 @@ def direct_beauty(results: Results) -> Rows:
 
 
 def two_protocols(results: Results) -> Rows:
-    """The same model under the released protocol and under the honest one, direct, on Beauty."""
-    names = list(_PROTOCOLS.values())
-    columns = [[f"{name}{end}" for name in names] for end in ("@elmrec-released", "")]
-    reports = [
-        [results.report(name, "direct") for name in column]
-        + [results.first_report(column, "direct", POPULARITY)]
-        for column in columns
-    ]
-    cells = [[interval(r, "HitRate@10") if r else NOT_RUN for r in column] for column in reports]
-    labels = [*_PROTOCOLS, "popularity"]
-    head = ["direct recommendation", "released protocol, leaks", "honest"]
-    return [head, *(list(row) for row in zip(labels, *cells, strict=True))]
+    """The same model under the released protocol and under the honest one, direct, HR@10."""
+
+    def cells(data: str, methods: list[str], system: str | None) -> list[str]:
+        columns = [
+            [f"elmrec/table-2/{data}/{m}{end}" for m in methods] for end in ("@elmrec-released", "")
+        ]
+        found = [results.first_report(names, "direct", system) for names in columns]
+        return [interval(report, "HitRate@10") if report else NOT_RUN for report in found]
+
+    rows: Rows = [["data", "model", "released protocol, leaks", "honest"]]
+    for data, name in _SHOPS.items():
+        own = {label: method for (at, label), method in _PROTOCOLS.items() if at == data}
+        rows += [[name, label, *cells(data, [m], None)] for label, m in own.items()]
+        rows.append([name, "popularity", *cells(data, [*own.values()], POPULARITY)])
+    return rows
 
 
 def direct_longer(results: Results) -> Rows:
