@@ -136,12 +136,15 @@ def _differences(
         for column in block.columns
         if column.origin == protocol and column in row.figures and column in mine
     ]
-    paired = [each for each in plain if _pair(each, reference, users) is not None]
-    if not paired:
+    pairs = [_pair(each, reference, users) for each in plain]
+    known = [pair for pair in pairs if pair is not None]
+    if not known:
         return plain
-    table = np.column_stack([_pair(each, reference, users) for each in paired])  # type: ignore[arg-type]
-    tested = dict(zip(map(id, paired), paired_bootstrap(table), strict=True))
-    return [_tested(each, tested.get(id(each))) for each in plain]
+    tested = iter(paired_bootstrap(np.column_stack(known)))
+    return [
+        each if pair is None else _tested(each, *next(tested))
+        for each, pair in zip(plain, pairs, strict=True)
+    ]
 
 
 def _by_seeds(column: Column, row: Row, mine: Figure) -> Difference:
@@ -164,8 +167,8 @@ def _pair(each: Difference, reference: str, users: Mapping[str, Users]) -> np.nd
     return mine.values[metric] - other.values[metric]
 
 
-def _tested(each: Difference, found: tuple[Estimate, float] | None) -> Difference:
-    return each if found is None else replace(each, estimate=found[0], p_users=found[1])
+def _tested(each: Difference, estimate: Estimate, p_users: float) -> Difference:
+    return replace(each, estimate=estimate, p_users=p_users)
 
 
 def _adjusted(differences: list[Difference]) -> list[Difference]:

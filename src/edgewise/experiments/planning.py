@@ -11,17 +11,15 @@ from edgewise.experiments.cells import Cell
 from edgewise.experiments.commands import (
     data_folder,
     evaluate_command,
-    fit_command,
     import_command,
     path_text,
     reproduce_command,
-    resume_command,
     spelled,
 )
 from edgewise.experiments.finished import why_unfinished
 from edgewise.experiments.layout import Layout
-from edgewise.experiments.training import fitted_otherwise, shared_runs
-from edgewise.runs.info import FINISHED, is_run, read_info
+from edgewise.experiments.training import OtherRunError, shared_runs, step_of_run
+from edgewise.runs.info import read_info
 
 
 @dataclass(frozen=True)
@@ -66,16 +64,13 @@ def commands_of(work: Work, layout: Layout, *, force: bool = False) -> list[str]
 def _run_commands(run: Path, cells: Sequence[Cell], layout: Layout, force: bool) -> list[str]:
     """Fit or resume a run, and measure it for each of its cells."""
     first = cells[0]
-    config, fit = first.settings, [spelled(fit_command(first, layout, run, force=is_run(run)))]
-    if is_run(run):
-        try:
-            info = read_info(run)
-            other = fitted_otherwise(info, first, layout)
-        except EdgewiseError as error:
-            return [f"# {error}"]
-        if other is not None and not force:
-            return [f"# {path_text(run)} holds {other}: the same with --force replaces it"]
-        if other is None:
-            config, resume = info.config, [spelled(resume_command(first, run))]
-            fit = [] if info.status == FINISHED else resume
-    return fit + [spelled(evaluate_command(cell, layout, run, config)) for cell in cells]
+    try:
+        step = step_of_run(run, first, layout, force=force)
+    except OtherRunError as error:
+        return [f"# {path_text(run)} holds {error.other}: the same with --force replaces it"]
+    except EdgewiseError as error:
+        return [f"# {error}"]
+    name, words = step or ("", [])
+    fitted = first.settings if name == "fit" else read_info(run).config
+    measured = [spelled(evaluate_command(cell, layout, run, fitted)) for cell in cells]
+    return [spelled(words), *measured] if words else measured

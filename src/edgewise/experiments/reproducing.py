@@ -14,16 +14,14 @@ from edgewise.experiments.cells import Cell
 from edgewise.experiments.commands import (
     data_folder,
     evaluate_command,
-    fit_command,
     import_command,
-    resume_command,
 )
 from edgewise.experiments.describing import describe_cell
 from edgewise.experiments.layout import Layout
 from edgewise.experiments.planning import Work
 from edgewise.experiments.steps import Commands, StoppedError
-from edgewise.experiments.training import fitted_otherwise
-from edgewise.runs.info import FINISHED, is_run, read_info
+from edgewise.experiments.training import step_of_run
+from edgewise.runs.info import read_info
 
 OnStep = Callable[[Cell, str], None]
 """Told a cell and what happens to it: a step's name, ``finished``, ``failed``."""
@@ -125,22 +123,9 @@ class _Runner:
                 self._step(cell, "import", import_command(cell, self._layout))
 
     def _fit(self, run: Path, cell: Cell) -> None:
-        if is_run(run) and self._is_wanted(run, cell):
-            if read_info(run).status == FINISHED:
-                return
-            self._step(cell, "resume", resume_command(cell, run))
-            return
-        force = is_run(run)
-        self._step(cell, "fit", fit_command(cell, self._layout, run, force=force))
-
-    def _is_wanted(self, run: Path, cell: Cell) -> bool:
-        """Whether the run that stands there is the cell's; another is replaced by force only."""
-        other = fitted_otherwise(read_info(run), cell, self._layout)
-        if other is None:
-            return True
-        if self._force:
-            return False
-        raise EdgewiseError(f"{run} holds {other}; remove it or replace it with --force")
+        step = step_of_run(run, cell, self._layout, force=self._force)
+        if step is not None:
+            self._step(cell, *step)
 
     def _step(self, cell: Cell, name: str, words: Sequence[str]) -> None:
         self._on_step(cell, name)

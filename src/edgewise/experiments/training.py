@@ -11,10 +11,17 @@ from typing import Any
 from edgewise.configuration import to_dict
 from edgewise.errors import EdgewiseError
 from edgewise.experiments.cells import Cell
-from edgewise.experiments.commands import data_folder, held_out, protocol_of
+from edgewise.experiments.commands import (
+    Words,
+    data_folder,
+    fit_command,
+    held_out,
+    protocol_of,
+    resume_command,
+)
 from edgewise.experiments.data_sets import recorded_checksum
 from edgewise.experiments.layout import Layout
-from edgewise.runs.info import FILE, FINISHED, RunInfo, read_info
+from edgewise.runs.info import FILE, FINISHED, RunInfo, is_run, read_info
 from edgewise.runs.settings import differences
 
 _SHOWN = 4
@@ -70,6 +77,41 @@ def fitted_otherwise(info: RunInfo, cell: Cell, layout: Layout) -> str | None:
         changed += [each for each in settings if not each.startswith("decoding.")]
     more = ", ..." if len(changed) > _SHOWN else ""
     return f"a run of other settings ({', '.join(changed[:_SHOWN])}{more})"
+
+
+class OtherRunError(EdgewiseError):
+    """A run of other settings stands where a cell's is to be.
+
+    Attributes:
+        other: how it differs, from :func:`fitted_otherwise`.
+    """
+
+    def __init__(self, run: Path, other: str) -> None:
+        super().__init__(f"{run} holds {other}; remove it or replace it with --force")
+        self.other = other
+
+
+def step_of_run(
+    run: Path, cell: Cell, layout: Layout, *, force: bool = False
+) -> tuple[str, Words] | None:
+    """What brings a cell's run to its end: ``fit`` or ``resume``, and the command of it.
+
+    Returns:
+        None where the run is finished.
+
+    Raises:
+        OtherRunError: another run stands there, and ``force`` does not replace it.
+        EdgewiseError: what stands there cannot be read.
+    """
+    if not is_run(run):
+        return "fit", fit_command(cell, layout, run, force=False)
+    info = read_info(run)
+    other = fitted_otherwise(info, cell, layout)
+    if other is None:
+        return None if info.status == FINISHED else ("resume", resume_command(cell, run))
+    if not force:
+        raise OtherRunError(run, other)
+    return "fit", fit_command(cell, layout, run, force=True)
 
 
 def own_run(cell: Cell, layout: Layout) -> Path:
