@@ -22,18 +22,16 @@ import torch
 from distances import BEAUTY, shop
 from measuring import report
 
-from edgewise.data.interactions import Catalog, Dataset, Interactions
-from edgewise.data.split import Split
-from edgewise.data.vocabulary import Vocabulary
+from edgewise.data.dataset import Catalog, Dataset, Interactions, Vocabulary
+from edgewise.data.splits import Split
 from edgewise.models.graph_gpt.backbone import build_gpt, build_tokens
-from edgewise.models.graph_gpt.graph import build_distances
-from edgewise.models.graph_gpt.modeling import GraphGPTModel
+from edgewise.models.graph_gpt.distances import build_distances
+from edgewise.models.graph_gpt.model import GraphGPTModel
+from edgewise.models.graph_gpt.prompts import WORDINGS
 from edgewise.models.graph_gpt.recommender import GraphGPT
-from edgewise.models.graph_gpt.sequence_data import build_sequence
 from edgewise.models.graph_gpt.stages import build_stage
-from edgewise.models.graph_gpt.wordings import WORDINGS
-from edgewise.training.loop import TrainingData
-from edgewise.training.schedule import uses_bf16
+from edgewise.models.graph_gpt.stages.sequence import build_sequence
+from edgewise.training.trainer import TrainingData, uses_bf16
 
 # Users, items, edges, and windows of a batch: Amazon Beauty, and long histories.
 SHOPS = {"beauty": (*BEAUTY, 128), "long_histories": (2_000, 5_000, 100_000, 16)}

@@ -21,9 +21,9 @@ import numpy as np
 import torch
 from measuring import report
 
-from edgewise.data.interactions import Interactions
+from edgewise.data.dataset import Interactions
 from edgewise.graph.bipartite import BipartiteGraph
-from edgewise.graph.distance import DistanceIndex
+from edgewise.graph.shortest_paths import DistanceIndex
 from edgewise.models.graph_gpt.attention_bias import attention_mask, bias_table, graph_bias
 from edgewise.models.graph_gpt.config import AttentionConfig
 

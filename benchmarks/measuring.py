@@ -8,9 +8,8 @@ import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from edgewise.model_folder import versions
-from edgewise.runs.files import write_text
-from edgewise.runs.machine import describe_machine
+from edgewise.files import versions, write_text
+from edgewise.runs.provenance import describe_machine
 
 Figures = dict[str, dict[str, float]]
 

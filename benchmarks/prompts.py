@@ -12,17 +12,25 @@ import numpy as np
 from measuring import best_time, report
 from transformers import PreTrainedTokenizerBase
 
-from edgewise.prompts.batch import Batch, assemble
-from edgewise.prompts.entity_tokens import PieceTable, build_piece_table, spell_item, spell_user
-from edgewise.prompts.templates import SHORT_WORDING, WORDINGS
-from edgewise.prompts.tokenizer import train_tokenizer
-from edgewise.prompts.writing import PromptWriter
+from edgewise.models.elmrec.batch import Batch, assemble
+from edgewise.models.elmrec.prompts import (
+    SHORT_WORDING,
+    WORDINGS,
+    EntityTokenTable,
+    PromptWriter,
+    build_entity_token_table,
+    spell_item,
+    spell_user,
+)
+from edgewise.models.tokenizers import train_tokenizer
 
 NUM_USERS, NUM_ITEMS = 22_363, 12_101
 NUM_PROMPTS, NUM_CANDIDATES = 64, 100
 
 
-def looked_up(table: PieceTable, users: np.ndarray, candidates: np.ndarray, wording: str) -> Batch:
+def looked_up(
+    table: EntityTokenTable, users: np.ndarray, candidates: np.ndarray, wording: str
+) -> Batch:
     prompts = PromptWriter(table).direct(users, list(candidates), wording)
     return assemble(table, "direct", prompts)
 
@@ -41,7 +49,7 @@ def tokenised(
 
 
 def compare(
-    tokenizer: PreTrainedTokenizerBase, table: PieceTable, wording: str
+    tokenizer: PreTrainedTokenizerBase, table: EntityTokenTable, wording: str
 ) -> dict[str, float]:
     rng = np.random.default_rng(0)
     users = rng.integers(NUM_USERS, size=NUM_PROMPTS)
@@ -64,7 +72,7 @@ def compare(
 def measure() -> dict[str, dict[str, float]]:
     tokenizer = train_tokenizer((w for task in WORDINGS.values() for w in task), 100)
     start = time.perf_counter()
-    table = build_piece_table(tokenizer, NUM_USERS, NUM_ITEMS)
+    table = build_entity_token_table(tokenizer, NUM_USERS, NUM_ITEMS)
     built = time.perf_counter() - start
     return {
         "table": {"pieces": len(table.lengths), "build_seconds": built},

@@ -10,7 +10,7 @@ from collections.abc import Callable
 import numpy as np
 from measuring import best_time, report
 
-from edgewise.data.interactions import Interactions
+from edgewise.data.dataset import Interactions
 from edgewise.graph.bipartite import BipartiteGraph
 from edgewise.graph.propagation import initial_features, random_features
 from edgewise.graph.spectral import SpectralFeatures, spectral_features

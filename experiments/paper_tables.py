@@ -6,10 +6,9 @@ import re
 
 from measured import ROOT, Results
 
-from edgewise.experiments.comparing import compare
-from edgewise.experiments.formats import markdown_tables
-from edgewise.experiments.layout import Layout
-from edgewise.experiments.tables import results_of
+from edgewise.experiments.compare import compare
+from edgewise.experiments.grid import Layout
+from edgewise.experiments.tables import markdown_tables, results_of
 
 
 def is_paper_table(name: str) -> bool:

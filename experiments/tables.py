@@ -20,7 +20,7 @@ from measured import ROOT, Results
 from paper_tables import is_paper_table, paper_table
 from run_tables import RUN_TABLES
 
-from edgewise.runs.files import write_text
+from edgewise.files import write_text
 
 TABLES = RUN_TABLES | BENCHMARK_TABLES
 PLACE = re.compile(r"(<!-- table: (?P<name>[\w/-]+) -->\n).*?(<!-- end -->)", flags=re.DOTALL)

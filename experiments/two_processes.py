@@ -18,7 +18,7 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from edgewise.runs.files import write_text
+from edgewise.files import write_text
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULT = ROOT / "results" / "two_processes.json"

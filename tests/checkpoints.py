@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from edgewise.prompts.templates import WORDINGS
+from edgewise.models.elmrec.prompts import WORDINGS
 
 
 def save_sentencepiece_tokenizer(folder: Path) -> Path:

@@ -8,11 +8,11 @@ from typing import Any, Literal
 
 import numpy as np
 
-from edgewise.baselines.popularity import Popularity
-from edgewise.data.interactions import Histories
-from edgewise.runs.methods import Method
+from edgewise.data.dataset import Histories
+from edgewise.models.popularity import Popularity
+from edgewise.models.registry import Method
 from edgewise.training.config import TrainingConfig
-from edgewise.training.progress import Progress
+from edgewise.training.curves import Curves
 
 
 @dataclass(frozen=True)
@@ -46,9 +46,9 @@ class FakePlan:
     num_parameters: int = 1234
 
 
-def curves(seconds: float, task: str) -> Progress:
+def curves(seconds: float, task: str) -> Curves:
     rows = [{"step": 10, "total": 2.0, task: 2.0}, {"step": 20, "total": 1.0, task: 1.0}]
-    return Progress(20, 0, 1.0, seconds, [(10, 2.5), (20, 1.5)], rows)
+    return Curves(20, 0, 1.0, seconds, [(10, 2.5), (20, 1.5)], rows)
 
 
 class Fake(Popularity):
@@ -58,8 +58,8 @@ class Fake(Popularity):
         super().__init__(getattr(config, "seed", config))
         self.config = config if isinstance(config, FakeConfig) else FakeConfig(config)
         self.tasks = ("sequential", "direct")
-        self.curves: Progress | None = None
-        self.stage_curves: dict[str, Progress] = {}
+        self.curves: Curves | None = None
+        self.stage_curves: dict[str, Curves] = {}
 
     def fit(self, split, *, folder=None, resume=False, show_progress=False, on_plan=None):
         if on_plan is not None:

@@ -8,7 +8,7 @@ from typing import Literal
 
 import pytest
 
-from edgewise.configuration import check, nearest, read_toml, to_dict, updated, with_overrides
+from edgewise.config import check, nearest, read_toml, to_dict, updated, with_overrides
 from edgewise.errors import ConfigError
 
 

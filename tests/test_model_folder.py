@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from edgewise.errors import ModelFolderError
-from edgewise.model_folder import kind_of, read_model, versions, writing_model
+from edgewise.files import kind_of, read_model, versions, writing_model
 
 
 @pytest.fixture

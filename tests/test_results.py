@@ -12,15 +12,13 @@ from typing import Any
 
 import pytest
 
-from edgewise.configuration import to_dict, updated
-from edgewise.evaluation.loading import load_report
-from edgewise.evaluation.protocols import find_protocol
-from edgewise.evaluation.recorded import recorded_protocol
-from edgewise.experiments.layout import Place
+from edgewise.config import to_dict, updated
+from edgewise.evaluation.protocols import find_protocol, recorded_protocol
+from edgewise.evaluation.report import load_report
+from edgewise.experiments.grid import ResultKey
 from edgewise.experiments.results import EVALUATION, STATISTICS, VECTORS
-from edgewise.runs.methods import DEFAULT_METHOD, find_method
-from edgewise.runs.recipe import read_recipe
-from edgewise.runs.settings import differences, resolve_config
+from edgewise.models.registry import DEFAULT_METHOD, find_method
+from edgewise.runs.spec import differences, read_recipe, resolve_config
 
 ROOT = Path(__file__).parents[1]
 EXPERIMENTS, RESULTS = ROOT / "experiments", ROOT / "results"
@@ -70,7 +68,7 @@ def read(path: Path) -> dict[str, Any]:
 
 def configuration(result: Path) -> Path:
     """The configuration that a result belongs to."""
-    place = Place.of(result.relative_to(RESULTS))
+    place = ResultKey.of(result.relative_to(RESULTS))
     file = EXPERIMENTS / place.table / place.dataset / f"{place.method}.toml"
     assert file.is_file(), f"{named(result)} has no configuration {named(file)}"
     return file
@@ -115,7 +113,7 @@ def test_a_configuration_parses_and_differs_from_its_neighbours(path: Path) -> N
 
 @pytest.mark.parametrize("path", EVALUATIONS, ids=named)
 def test_a_result_belongs_to_a_committed_configuration(path: Path) -> None:
-    place, file = Place.of(path.relative_to(RESULTS)), configuration(path)
+    place, file = ResultKey.of(path.relative_to(RESULTS)), configuration(path)
     run, recipe, seed = read(path)["run"], read_recipe(file), place.seed
     assert seed is None or seed in recipe.seeds, f"{named(file)} names no seed {seed}"
     protocols = recipe.protocols or (recipe.protocol or "honest",)

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from edgewise.data.interactions import Dataset
-    from edgewise.data.split import Split
+    from edgewise.data.dataset import Dataset
+    from edgewise.data.splits import Split
     from edgewise.models.elmrec.recommender import ELMRec
 
 _PUBLIC = {
-    "Dataset": "edgewise.data.interactions",
-    "Split": "edgewise.data.split",
+    "Dataset": "edgewise.data.dataset",
+    "Split": "edgewise.data.splits",
     "ELMRec": "edgewise.models.elmrec.recommender",
 }
 

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Protocol, Self, runtime_checkable
+from typing import Literal, Protocol, Self, get_args, runtime_checkable
 
 import numpy as np
 
-from edgewise.data.candidates import CandidateLists
-from edgewise.data.interactions import Histories
-from edgewise.data.recommendations import Recommendations
-from edgewise.data.split import Split
+from edgewise.data.dataset import Histories
+from edgewise.data.item_lists import CandidateLists, Recommendations
+from edgewise.data.splits import Split
+
+Task = Literal["explanation", "sequential", "direct"]
+TASKS: tuple[Task, ...] = get_args(Task)
 
 
 @runtime_checkable

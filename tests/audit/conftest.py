@@ -7,11 +7,9 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import pytest
 
-from edgewise.data.interactions import Catalog, Dataset, Interactions
-from edgewise.data.split import Split
-from edgewise.data.splitting import leave_one_out
+from edgewise.data.dataset import Catalog, Dataset, Interactions, Vocabulary
+from edgewise.data.splits import Split, leave_one_out
 from edgewise.data.synthetic import make_demo_shop
-from edgewise.data.vocabulary import Vocabulary
 
 MakeSplit = Callable[..., Split]
 

@@ -8,8 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.audit.worlds import measured_of
 
-from edgewise.audit.arithmetic import Band, Point, impossible
-from edgewise.audit.tables import points_of
+from edgewise.audit.published_tables import Band, Point, impossible, points_of
 
 RANKS = st.lists(st.integers(1, 60), min_size=1, max_size=40).map(np.array)
 

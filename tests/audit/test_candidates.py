@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from edgewise.audit.candidates import (
+from edgewise.audit.candidate_checks import (
     popular_negatives,
     positive_place,
     repeated_candidates,
     touched_negatives,
 )
-from edgewise.data.candidates import CandidateLists
+from edgewise.data.item_lists import CandidateLists
 from edgewise.data.negatives import uniform_candidates
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from edgewise.audit.epochs import TrainingLog, epoch_choice, pairs_digest
+from edgewise.audit.training_log import TrainingLog, epoch_choice, pairs_digest
 
 
 def nothing(rows):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from edgewise.audit.graph import held_out_edges
+from edgewise.audit.split_checks import held_out_edges
 
 SEQUENCES = [[0, 1, 2, 3], [4, 5, 6, 7], [1, 2, 8, 9], [3, 4, 0, 6]]
 

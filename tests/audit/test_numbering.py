@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from edgewise.audit.numbering import next_numbers, telling_numbers
+from edgewise.audit.split_checks import next_numbers, telling_numbers
+from edgewise.data.dataset import Dataset, Histories, Interactions
 from edgewise.data.importing import ImportOptions, read_dataset
-from edgewise.data.interactions import Dataset, Histories, Interactions
-from edgewise.data.splitting import leave_one_out
+from edgewise.data.splits import leave_one_out
 
 
 def check(split):

@@ -7,8 +7,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from edgewise.audit.order import later_events, repeated_rows, tie_order
-from edgewise.data.splitting import ratio_split, time_split
+from edgewise.audit.split_checks import later_events, repeated_rows, tie_order
+from edgewise.data.splits import ratio_split, time_split
 
 DAY = 86_400
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from edgewise.audit.probe import probe_hits, untrained_probe
-from edgewise.data.candidates import CandidateLists
+from edgewise.audit.split_checks import probe_hits, untrained_probe
+from edgewise.data.item_lists import CandidateLists
 from edgewise.data.negatives import uniform_candidates
 
 

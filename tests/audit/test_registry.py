@@ -7,18 +7,16 @@ from dataclasses import replace
 
 import pytest
 
-from edgewise.audit.conditions import data_as_asked
-from edgewise.audit.findings import GROUPS, Audit, Figure, Finding, Subject
-from edgewise.audit.material import Material
 from edgewise.audit.registry import CHECKS, audit
-from edgewise.data.explanations import explanation_split
-from edgewise.evaluation.applying import parts_under
-from edgewise.evaluation.protocols import ELMREC_RELEASED, HONEST, LLM4REC_RELEASED
+from edgewise.audit.report import GROUPS, Audit, AuditInput, Finding, FindingBuilder, Measurement
+from edgewise.audit.split_checks import data_as_asked
+from edgewise.data.texts import explanation_split
+from edgewise.evaluation.protocols import ELMREC_RELEASED, HONEST, LLM4REC_RELEASED, parts_under
 
 
-def material(shop, protocol=HONEST) -> Material:
+def material(shop, protocol=HONEST) -> AuditInput:
     split = parts_under(protocol, shop.dataset)
-    return Material(split, protocol, explanation_split(split).train)
+    return AuditInput(split, protocol, explanation_split(split).train)
 
 
 def verdicts(found: Audit) -> dict[str, str]:
@@ -58,7 +56,7 @@ def test_the_released_protocol_names_each_leak(shop):
 
 def test_a_graph_of_all_parts_is_a_whole_leak(shop):
     split = parts_under(LLM4REC_RELEASED, shop.dataset)
-    found = audit(Material(split, LLM4REC_RELEASED), fast=True)
+    found = audit(AuditInput(split, LLM4REC_RELEASED), fast=True)
     (edges,) = (finding for finding in found.findings if finding.check == "graph-edges")
     assert [figure.value for figure in edges.figures] == [1, 1]
 
@@ -92,10 +90,10 @@ def test_data_as_asked(shop):
 @pytest.mark.parametrize(
     ("figure", "text"),
     [
-        (Figure("edges", 0.5349), "edges 53.5 %"),
-        (Figure("HR@10", 0.05512, "HR@10"), "HR@10 0.0551"),
-        (Figure("rows", 12345.0, "rows"), "rows 12,345"),
-        (Figure("impossible rows", 5.0, "rows", of=1024), "impossible rows 5 of 1,024"),
+        (Measurement("edges", 0.5349), "edges 53.5 %"),
+        (Measurement("HR@10", 0.05512, "HR@10"), "HR@10 0.0551"),
+        (Measurement("rows", 12345.0, "rows"), "rows 12,345"),
+        (Measurement("impossible rows", 5.0, "rows", of=1024), "impossible rows 5 of 1,024"),
     ],
 )
 def test_figures_as_text(figure, text):
@@ -103,5 +101,5 @@ def test_figures_as_text(figure, text):
 
 
 def test_a_headline_without_figures():
-    leak = Subject("padded-lists", "results").leak("filled", repair="do not")
+    leak = FindingBuilder("padded-lists", "results").leak("filled", repair="do not")
     assert Audit((leak,)).headline() == "LEAKS in 1 of 1 checks: padded-lists"

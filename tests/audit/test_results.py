@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 from tests.audit.worlds import measured_of
 
-from edgewise.audit.results import (
+from edgewise.audit.result_checks import (
     Measured,
     metric_pairs,
     padded_lists,
     repeated_items,
     sealed_figures,
 )
-from edgewise.data.recommendations import Recommendations
+from edgewise.data.item_lists import Recommendations
 
 
 def lists_of(*rows: list[int], score=None) -> Recommendations:

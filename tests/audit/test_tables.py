@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from edgewise.audit.tables import published_figures, read_table
+from edgewise.audit.published_tables import published_figures, read_table
 from edgewise.errors import DataError
 
 TABLES = Path(__file__).parents[2] / "docs" / "tables"

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from edgewise.audit.text import held_out_texts
-from edgewise.data.explanations import explanation_split
+from edgewise.audit.split_checks import held_out_texts
+from edgewise.data.texts import explanation_split
 
 
 def test_texts_that_stay_in_their_part_are_clean(shop):

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from edgewise.audit.results import Measured
-from edgewise.evaluation.ranking import Hits, hit_rate, ndcg
+from edgewise.audit.result_checks import Measured
+from edgewise.evaluation.metrics import Hits, hit_rate, ndcg
 
 
 def measured_of(name: str, ranks: np.ndarray, ks: tuple[int, ...] = (5, 10)) -> Measured:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from edgewise.baselines.frequent_text import FrequentText
-from edgewise.data.explanations import ExplanationPairs
+from edgewise.data.texts import ExplanationPairs
 from edgewise.errors import EdgewiseError
+from edgewise.models.frequent_text import FrequentText
 
 
 def pairs(*texts: str) -> ExplanationPairs:

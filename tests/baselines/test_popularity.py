@@ -7,12 +7,11 @@ import json
 import numpy as np
 import pytest
 
-from edgewise.baselines.popularity import Popularity
-from edgewise.data.candidates import CandidateLists
-from edgewise.data.interactions import Catalog, Dataset, Histories, Interactions
-from edgewise.data.split import Split
-from edgewise.data.vocabulary import Vocabulary
+from edgewise.data.dataset import Catalog, Dataset, Histories, Interactions, Vocabulary
+from edgewise.data.item_lists import CandidateLists
+from edgewise.data.splits import Split
 from edgewise.errors import ConfigError, EdgewiseError, ModelFolderError, UnknownIdError
+from edgewise.models.popularity import Popularity
 from edgewise.recommender import Recommender
 
 # Train counts: item 1 three times, items 0 and 3 twice, item 2 once, items 4 and 5 never.

@@ -12,7 +12,7 @@ from tests.fake_method import FAKE
 
 from edgewise.cli.fitting import Wish, fit
 from edgewise.data.importing import ImportOptions, import_dataset
-from edgewise.runs.methods import METHODS
+from edgewise.models.registry import METHODS
 
 TABLES = Path(__file__).parents[2] / "docs" / "tables"
 

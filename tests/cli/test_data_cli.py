@@ -11,7 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 from edgewise.cli.data import app, parse_columns
-from edgewise.data.storage import dataset_checksum, load_dataset
+from edgewise.data.dataset import dataset_checksum, load_dataset
 from edgewise.errors import ConfigError, DataError
 
 CSV = "reviewer,item,time,stars\n" + "".join(
@@ -93,7 +93,7 @@ def test_column_pairs() -> None:
 
 def test_data_code_loads_neither_torch_nor_matplotlib() -> None:
     code = (
-        "import sys, edgewise.cli.data, edgewise.data.info, edgewise.data.readers;"
+        "import sys, edgewise.cli.data, edgewise.data.describe, edgewise.data.readers;"
         "print(sorted({'torch', 'transformers', 'matplotlib'} & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

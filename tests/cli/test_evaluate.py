@@ -10,8 +10,8 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from edgewise.data.storage import load_dataset, save_dataset
-from edgewise.evaluation.protocol import evaluate_direct
+from edgewise.data.dataset import load_dataset, save_dataset
+from edgewise.evaluation.evaluate import evaluate_direct
 from edgewise.runs import open_run
 
 

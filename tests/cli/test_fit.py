@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 from safetensors.numpy import load_file
 
-from edgewise.runs.info import FINISHED, TRAINING, read_info
-from edgewise.runs.settings import resolve_config
+from edgewise.runs.run import FINISHED, TRAINING, read_info
+from edgewise.runs.spec import resolve_config
 
 WEIGHTS = "model/model.safetensors"
 SHORT = (

@@ -10,10 +10,10 @@ from tests.fake_method import FAKE
 
 from edgewise.cli.fitting import Wish, fit
 from edgewise.errors import ConfigError
+from edgewise.models.registry import METHODS, training_sections
 from edgewise.runs import open_run
-from edgewise.runs.info import read_info
-from edgewise.runs.methods import METHODS, training_sections
-from edgewise.runs.settings import resolve_config
+from edgewise.runs.run import read_info
+from edgewise.runs.spec import resolve_config
 
 GRAPH_GPT = "edgewise.models.graph_gpt"
 

@@ -11,10 +11,10 @@ from tests.fake_method import FAKE
 from edgewise.cli.fitting import Wish, fit
 from edgewise.data.importing import ImportOptions, import_dataset
 from edgewise.errors import ConfigError, DataError, EdgewiseError
-from edgewise.evaluation.loading import load_report
 from edgewise.evaluation.protocols import HONEST, find_protocol
-from edgewise.runs.info import FINISHED, TRAINING, read_info
-from edgewise.runs.methods import METHODS
+from edgewise.evaluation.report import load_report
+from edgewise.models.registry import METHODS
+from edgewise.runs.run import FINISHED, TRAINING, read_info
 
 RELEASED = find_protocol("elmrec-released")
 

@@ -11,7 +11,7 @@ import polars as pl
 import pytest
 
 from edgewise.cli.ids import read_candidates
-from edgewise.data.interactions import Histories
+from edgewise.data.dataset import Histories
 from edgewise.errors import ConfigError
 from edgewise.runs import open_run
 

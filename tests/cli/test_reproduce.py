@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from edgewise.data.storage import load_dataset
+from edgewise.data.dataset import load_dataset
 
 CONFIG = """
 preset = "tiny"

@@ -77,7 +77,7 @@ def test_an_unknown_method(edgewise, asked):
 
 
 def test_a_failed_trial_is_told(edgewise, asked, monkeypatch):
-    from edgewise.experiments import tuning
+    from edgewise.experiments import tune as tuning
 
     original, calls = tuning._judged, []
 

@@ -11,10 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from edgewise.data.interactions import Catalog, Dataset, Interactions
-from edgewise.data.split import Split
-from edgewise.data.splitting import leave_one_out
-from edgewise.data.vocabulary import Vocabulary
+from edgewise.data.dataset import Catalog, Dataset, Interactions, Vocabulary
+from edgewise.data.splits import Split, leave_one_out
 
 
 @dataclass(frozen=True)

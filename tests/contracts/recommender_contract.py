@@ -17,8 +17,8 @@ import numpy as np
 import pytest
 from tests.contracts.checkerboard import Checkerboard, checkerboard
 
-from edgewise.data.candidates import CandidateLists
-from edgewise.data.interactions import Histories
+from edgewise.data.dataset import Histories
+from edgewise.data.item_lists import CandidateLists
 from edgewise.errors import EdgewiseError, ModelFolderError, UnknownIdError
 from edgewise.recommender import Recommender
 

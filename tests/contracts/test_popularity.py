@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tests.contracts.recommender_contract import RecommenderContract
 
-from edgewise.baselines.popularity import Popularity
+from edgewise.models.popularity import Popularity
 
 
 class TestPopularity(RecommenderContract):

@@ -6,12 +6,10 @@ import numpy as np
 import polars as pl
 import pytest
 
-from edgewise.data.explanations import ExplanationPairs, explanation_pairs, explanation_split
-from edgewise.data.interactions import Catalog, Dataset, Interactions
-from edgewise.data.split import Split
-from edgewise.data.splitting import leave_one_out
+from edgewise.data.dataset import Catalog, Dataset, Interactions, Vocabulary
+from edgewise.data.splits import Split, leave_one_out
 from edgewise.data.synthetic import make_demo_shop
-from edgewise.data.vocabulary import Vocabulary
+from edgewise.data.texts import ExplanationPairs, explanation_pairs, explanation_split
 from edgewise.errors import ConfigError
 
 

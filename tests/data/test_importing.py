@@ -8,10 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from edgewise.data.dataset import Dataset, dataset_checksum, load_dataset
 from edgewise.data.filters import Filters
 from edgewise.data.importing import ImportOptions, import_dataset, read_dataset
-from edgewise.data.interactions import Dataset
-from edgewise.data.storage import dataset_checksum, load_dataset
 from edgewise.errors import ConfigError, DataError
 
 HEADER = "user_id,item_id,timestamp,rating,review\n"

@@ -8,11 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from edgewise.data.dataset import Catalog, Dataset, Interactions, Vocabulary
+from edgewise.data.describe import DAY, describe, plot
 from edgewise.data.filters import Filters
 from edgewise.data.importing import ImportOptions, read_dataset
-from edgewise.data.info import DAY, describe, plot
-from edgewise.data.interactions import Catalog, Dataset, Interactions
-from edgewise.data.vocabulary import Vocabulary
 from edgewise.errors import ConfigError
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from edgewise.data.keyed_random import id_keys, keyed_bits, keyed_uniform
-from edgewise.data.vocabulary import Vocabulary
+from edgewise.data.dataset import Vocabulary
+from edgewise.data.hashing import id_keys, keyed_bits, keyed_uniform
 
 
 def test_scalar_and_array_keys_agree() -> None:

@@ -7,13 +7,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from edgewise.data.explanations import explanation_pairs, explanation_split
-from edgewise.data.interactions import Dataset, Interactions
-from edgewise.data.leaking import random_share, with_all_edges, with_explained_edges
-from edgewise.data.split import Split
-from edgewise.data.splitting import leave_one_out
+from edgewise.data.dataset import Dataset, Interactions
+from edgewise.data.splits import Split, leave_one_out
 from edgewise.data.synthetic import make_demo_shop
+from edgewise.data.texts import explanation_pairs, explanation_split
 from edgewise.errors import ConfigError
+from edgewise.evaluation.protocols import random_share, with_all_edges, with_explained_edges
 
 
 def pairs(rows: Interactions) -> list[tuple[int, int]]:

@@ -7,11 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgewise.data.interactions import Catalog, Dataset, Interactions
+from edgewise.data.dataset import Catalog, Dataset, Interactions, Vocabulary
 from edgewise.data.negatives import uniform_candidates
-from edgewise.data.split import Split
-from edgewise.data.splitting import leave_one_out, ratio_split
-from edgewise.data.vocabulary import Vocabulary
+from edgewise.data.splits import Split, leave_one_out, ratio_split
 from edgewise.errors import ConfigError
 
 

@@ -10,9 +10,15 @@ import numpy as np
 import polars as pl
 import pytest
 
-from edgewise.data.interactions import Catalog, Dataset, Interactions
-from edgewise.data.storage import dataset_checksum, load_dataset, save_dataset
-from edgewise.data.vocabulary import Vocabulary
+from edgewise.data.dataset import (
+    Catalog,
+    Dataset,
+    Interactions,
+    Vocabulary,
+    dataset_checksum,
+    load_dataset,
+    save_dataset,
+)
 from edgewise.errors import DataError
 
 
@@ -141,7 +147,7 @@ def test_a_failed_save_leaves_things_as_they_were(
 ) -> None:
     if force:
         save_dataset(make_dataset(), tmp_path / "set")
-    monkeypatch.setattr("edgewise.data.storage.file_checksum", lambda path: 1 / 0)
+    monkeypatch.setattr("edgewise.data.dataset.file_checksum", lambda path: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         save_dataset(make_dataset(full=False), tmp_path / "set", force=force)
     monkeypatch.undo()

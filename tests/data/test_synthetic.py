@@ -5,13 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from edgewise.data.explanations import ExplanationPairs, explanation_split
-from edgewise.data.interactions import Dataset
+from edgewise.data.dataset import Dataset
 from edgewise.data.negatives import uniform_candidates
-from edgewise.data.split import Split
-from edgewise.data.splitting import leave_one_out, time_split
-from edgewise.data.synthetic import make_demo_shop
-from edgewise.data.synthetic_text import ASPECTS
+from edgewise.data.splits import Split, leave_one_out, time_split
+from edgewise.data.synthetic import ASPECTS, make_demo_shop
+from edgewise.data.texts import ExplanationPairs, explanation_split
 from edgewise.errors import ConfigError
 
 SEEDS = (0, 1, 2)

@@ -5,7 +5,7 @@ import pytest
 from transformers.modeling_outputs import BaseModelOutput
 
 from edgewise.decoding import TokenTable, beam_search, score_candidates
-from edgewise.decoding.catalogue import emptied_nodes
+from edgewise.decoding.constrained_beam import emptied_nodes
 
 EOS = 1
 

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from edgewise.decoding import edges, score_candidates
-from edgewise.decoding.forest import build_forest
+from edgewise.decoding import score_candidates
+from edgewise.decoding import step_scores as edges
+from edgewise.decoding.exact_scores import build_forest
 
 SIZES = (7, 3, 0, 20, 1)
 

@@ -5,7 +5,8 @@ import pytest
 import torch
 from transformers.modeling_outputs import BaseModelOutput
 
-from edgewise.decoding import diverse, diverse_beam_search
+from edgewise.decoding import diverse_beam as diverse
+from edgewise.decoding import diverse_beam_search
 from edgewise.errors import ConfigError
 
 EOS, PAD = 1, 0

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from edgewise.decoding import beam_search, score_candidates
-from edgewise.decoding.catalogue import continuation_bonus, node_bonus
+from edgewise.decoding.constrained_beam import continuation_bonus, node_bonus
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from edgewise.decoding.tree_attention import NodeBatch, NodeCache, TreeDecoder
+from edgewise.decoding.t5_tree import NodeBatch, NodeCache, TreeDecoder
 
 LENGTH = 45
 

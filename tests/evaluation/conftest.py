@@ -7,12 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from edgewise.data.candidates import CandidateLists
-from edgewise.data.interactions import Catalog, Dataset, Histories, Interactions
-from edgewise.data.recommendations import Recommendations
-from edgewise.data.split import Split
-from edgewise.data.splitting import leave_one_out
-from edgewise.data.vocabulary import Vocabulary
+from edgewise.data.dataset import Catalog, Dataset, Histories, Interactions, Vocabulary
+from edgewise.data.item_lists import CandidateLists, Recommendations
+from edgewise.data.splits import Split, leave_one_out
 
 
 def dataset_of(sequences: Sequence[Sequence[int]], num_items: int) -> Dataset:

@@ -7,13 +7,20 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from edgewise.baselines.popularity import Popularity
-from edgewise.data.interactions import Dataset
+from edgewise.data.dataset import Dataset
 from edgewise.data.synthetic import make_demo_shop
 from edgewise.errors import ConfigError, DataError
-from edgewise.evaluation.applying import check_split, known_under, split_under, warning_on
-from edgewise.evaluation.protocol import evaluate_direct, evaluate_sequential, usual_metrics
-from edgewise.evaluation.protocols import HONEST, PROTOCOLS, find_protocol
+from edgewise.evaluation.evaluate import evaluate_direct, evaluate_sequential, usual_metrics
+from edgewise.evaluation.protocols import (
+    HONEST,
+    PROTOCOLS,
+    check_split,
+    find_protocol,
+    known_under,
+    split_under,
+    warning_on,
+)
+from edgewise.models.popularity import Popularity
 
 ELMREC, LLM4REC = find_protocol("elmrec-released"), find_protocol("llm4rec-released")
 TEMPORAL = find_protocol("temporal")

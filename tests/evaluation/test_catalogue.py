@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from edgewise.data.interactions import Interactions
-from edgewise.data.recommendations import Recommendations
-from edgewise.evaluation.catalogue import catalogue_coverage, popular_items, popular_share
+from edgewise.data.dataset import Interactions
+from edgewise.data.item_lists import Recommendations
+from edgewise.evaluation.metrics import catalogue_coverage, popular_items, popular_share
 
 
 @pytest.fixture

@@ -10,10 +10,14 @@ import pytest
 from rich.console import Console
 
 from edgewise.errors import EdgewiseError
-from edgewise.evaluation.comparison import comparison_table, paired_differences
-from edgewise.evaluation.intervals import Estimate, bootstrap_mean
 from edgewise.evaluation.protocols import find_protocol
-from edgewise.evaluation.report import RankingReport, TextReport
+from edgewise.evaluation.report import (
+    RankingReport,
+    TextReport,
+    comparison_table,
+    paired_differences,
+)
+from edgewise.evaluation.statistics import Estimate, bootstrap_mean
 
 
 def ranking(values: np.ndarray, **settings) -> RankingReport:

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from edgewise.errors import ConfigError, EdgewiseError
-from edgewise.evaluation import intervals
-from edgewise.evaluation.intervals import (
+from edgewise.evaluation import statistics as intervals
+from edgewise.evaluation.statistics import (
     Bootstrap,
     Estimate,
     bootstrap_difference,

@@ -9,12 +9,11 @@ import numpy as np
 import polars as pl
 import pytest
 
-from edgewise.baselines.popularity import Popularity
 from edgewise.errors import EdgewiseError
-from edgewise.evaluation.loading import load_report, load_rows
-from edgewise.evaluation.protocol import evaluate_direct
+from edgewise.evaluation.evaluate import evaluate_direct
 from edgewise.evaluation.protocols import HONEST
-from edgewise.evaluation.seal import sealed
+from edgewise.evaluation.report import load_report, load_rows, sealed
+from edgewise.models.popularity import Popularity
 
 
 @pytest.fixture

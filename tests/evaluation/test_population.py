@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from edgewise.data.splitting import leave_one_out
+from edgewise.data.splits import leave_one_out
 from edgewise.errors import ConfigError, EdgewiseError
-from edgewise.evaluation.population import choose_users, held_out_rows, sample
+from edgewise.evaluation.evaluate import choose_users, held_out_rows, sample
 
 
 def test_a_sample_follows_its_seed(small_split):

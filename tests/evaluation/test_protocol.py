@@ -6,17 +6,17 @@ import ir_measures
 import numpy as np
 import pytest
 
-from edgewise.baselines.popularity import Popularity
-from edgewise.data.explanations import ExplanationPairs
-from edgewise.data.recommendations import Recommendations
-from edgewise.data.splitting import leave_one_out, ratio_split
+from edgewise.data.item_lists import Recommendations
+from edgewise.data.splits import leave_one_out, ratio_split
+from edgewise.data.texts import ExplanationPairs
 from edgewise.errors import ConfigError, EdgewiseError
-from edgewise.evaluation.protocol import (
+from edgewise.evaluation.evaluate import (
     evaluate_direct,
     evaluate_explanations,
     evaluate_sequential,
     usual_metrics,
 )
+from edgewise.models.popularity import Popularity
 
 
 def oracle_scores(split, part: str) -> np.ndarray:

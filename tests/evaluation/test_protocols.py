@@ -9,8 +9,13 @@ from dataclasses import asdict, replace
 import pytest
 
 from edgewise.errors import ConfigError
-from edgewise.evaluation.protocols import HONEST, PROTOCOLS, find_protocol
-from edgewise.evaluation.recorded import check_version, recorded_protocol
+from edgewise.evaluation.protocols import (
+    HONEST,
+    PROTOCOLS,
+    check_version,
+    find_protocol,
+    recorded_protocol,
+)
 
 RELEASED = ("elmrec-released", "llm4rec-released")
 # A digest that is new belongs to a new version: results say under which version they were measured.

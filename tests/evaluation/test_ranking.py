@@ -10,11 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edgewise.data.candidates import CandidateLists
-from edgewise.data.interactions import Interactions
-from edgewise.data.recommendations import Recommendations
+from edgewise.data.dataset import Interactions
+from edgewise.data.item_lists import CandidateLists, Recommendations
 from edgewise.errors import ConfigError, EdgewiseError
-from edgewise.evaluation.ranking import (
+from edgewise.evaluation.metrics import (
     Hits,
     hits_from_recommendations,
     per_user_metrics,

@@ -7,14 +7,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgewise.data.interactions import Interactions
-from edgewise.data.recommendations import Recommendations
-from edgewise.data.splitting import leave_one_out
-from edgewise.evaluation.applying import split_under
-from edgewise.evaluation.protocol import evaluate_sequential
-from edgewise.evaluation.protocols import find_protocol
-from edgewise.evaluation.ranking import hits_from_recommendations, per_user_metrics
-from edgewise.evaluation.released import ENTRY_METRICS, padded_at_random
+from edgewise.data.dataset import Interactions
+from edgewise.data.item_lists import Recommendations
+from edgewise.data.splits import leave_one_out
+from edgewise.evaluation.evaluate import evaluate_sequential
+from edgewise.evaluation.metrics import (
+    ENTRY_METRICS,
+    hits_from_recommendations,
+    padded_at_random,
+    per_user_metrics,
+)
+from edgewise.evaluation.protocols import find_protocol, split_under
 
 NAMES = ("HitRate", "NDCG")
 

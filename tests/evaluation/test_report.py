@@ -8,10 +8,9 @@ from dataclasses import replace
 import polars as pl
 import pytest
 
-from edgewise.evaluation.intervals import Estimate
 from edgewise.evaluation.protocols import find_protocol
-from edgewise.evaluation.report import RankingReport, TextReport
-from edgewise.evaluation.seal import check_seal, rows_digest
+from edgewise.evaluation.report import RankingReport, TextReport, check_seal, rows_digest
+from edgewise.evaluation.statistics import Estimate
 
 
 @pytest.fixture

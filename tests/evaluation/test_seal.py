@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edgewise.errors import EdgewiseError
-from edgewise.evaluation.seal import check_seal, is_sealed, rows_digest, sealed
+from edgewise.evaluation.report import check_seal, is_sealed, rows_digest, sealed
 
 LEAVES = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text()
 FINITE = LEAVES.filter(lambda x: not isinstance(x, float) or abs(x) != float("inf"))

@@ -10,8 +10,8 @@ import pytest
 from sacrebleu.metrics.bleu import BLEU
 
 from edgewise.errors import EdgewiseError
-from edgewise.evaluation.intervals import Bootstrap
-from edgewise.evaluation.text import text_metrics
+from edgewise.evaluation.metrics import text_metrics
+from edgewise.evaluation.statistics import Bootstrap
 
 TEXTS = ["the strings sound very warm and bright", "great sound", "a solid stand for the price"]
 REFERENCES = ["the strings sound warm and very bright", "great tone", "a solid stand, good price"]
@@ -90,7 +90,7 @@ def test_missing_texts_are_refused(texts):
 
 def test_importing_the_evaluation_loads_neither_torch_nor_text_libraries():
     code = (
-        "import sys, edgewise.evaluation.protocol, edgewise.evaluation.comparison;"
+        "import sys, edgewise.evaluation.evaluate, edgewise.evaluation.report;"
         "print([m for m in ('torch', 'sacrebleu', 'rouge_score', 'nltk') if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -11,20 +11,17 @@ import numpy as np
 import polars as pl
 import pytest
 
-from edgewise.configuration import to_dict
-from edgewise.data.storage import dataset_checksum
+from edgewise.config import to_dict
+from edgewise.data.dataset import dataset_checksum
 from edgewise.data.synthetic import make_demo_shop
-from edgewise.evaluation.intervals import Estimate
 from edgewise.evaluation.protocols import find_protocol
-from edgewise.evaluation.report import RankingReport, stamp
-from edgewise.evaluation.seal import sealed
-from edgewise.experiments.blocks import Comparison
-from edgewise.experiments.comparing import compare
-from edgewise.experiments.layout import Layout, Place
+from edgewise.evaluation.report import RankingReport, sealed, stamp
+from edgewise.evaluation.statistics import Estimate
+from edgewise.experiments.compare import Comparison, compare
+from edgewise.experiments.grid import Layout, ResultKey
 from edgewise.experiments.results import find_results, read_result
-from edgewise.runs.data import DataInfo
-from edgewise.runs.info import FINISHED, RunInfo
-from edgewise.runs.settings import resolve_config
+from edgewise.runs.run import FINISHED, DataInfo, RunInfo
+from edgewise.runs.spec import resolve_config
 
 Users = Mapping[str, Sequence[float]]
 Write = Callable[..., Path]
@@ -64,7 +61,7 @@ def write_result(layout: Layout) -> Write:
         folder: str | None = None,
         **settings: Any,
     ) -> Path:
-        at = Place.of(Path(place))
+        at = ResultKey.of(Path(place))
         seed = [] if at.seed is None else [f"seed={at.seed}"]
         config = resolve_config("tiny", assignments=[*seed, *changes])
         data = DataInfo(folder or f"runs/data/{at.dataset}", at.dataset, checksum)

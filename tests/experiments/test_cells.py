@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from edgewise.errors import ConfigError
-from edgewise.experiments.cells import Choice, find_cells, table_names
+from edgewise.experiments.grid import Selection, find_cells, table_names
 
 TWO = 'preset = "tiny"\nseeds = [3, 4]\nprotocols = ["honest", "elmrec-released"]\n'
 
@@ -37,13 +37,13 @@ def test_seeds_and_protocols_of_the_configuration(table):
 
 
 def test_the_command_line_goes_before_the_configuration(table):
-    choice = Choice(dataset="beauty", num_seeds=1, protocol="temporal", max_users=9)
+    choice = Selection(dataset="beauty", num_seeds=1, protocol="temporal", max_users=9)
     assert paths(table, choice) == ["beauty/full@temporal-seed0", "beauty/none@temporal-seed0"]
-    assert paths(table, Choice(method="none", raw_lists=True)) == [
+    assert paths(table, Selection(method="none", raw_lists=True)) == [
         "beauty/none",
         "beauty/none-no-rerank",
     ]
-    cells = find_cells(table, ["paper/table-1/toys/full.toml"], choice=Choice(max_users=9))
+    cells = find_cells(table, ["paper/table-1/toys/full.toml"], choice=Selection(max_users=9))
     assert [cell.recipe.evaluation.max_users for cell in cells] == [9]
 
 
@@ -61,9 +61,9 @@ def test_a_table_may_be_named_with_its_folder_and_asked_for_twice(table):
 @pytest.mark.parametrize(
     ("name", "choice", "message"),
     [
-        ("paper/tabel-1", Choice(), "Did you mean 'paper/table-1'"),
-        ("paper", Choice(dataset="beuaty"), "--dataset beuaty: .* Did you mean 'beauty'"),
-        ("paper", Choice(method="ful"), "--method ful: .* Did you mean 'full'"),
+        ("paper/tabel-1", Selection(), "Did you mean 'paper/table-1'"),
+        ("paper", Selection(dataset="beuaty"), "--dataset beuaty: .* Did you mean 'beauty'"),
+        ("paper", Selection(method="ful"), "--method ful: .* Did you mean 'full'"),
     ],
 )
 def test_what_does_not_exist_is_named_with_the_nearest(table, name, choice, message):

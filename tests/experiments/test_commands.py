@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from edgewise.experiments.cells import Choice, find_cells
-from edgewise.experiments.commands import (
+from edgewise.experiments.describing import (
     data_folder,
     evaluate_command,
     fit_command,
     import_command,
     resume_command,
 )
-from edgewise.experiments.training import own_run
-from edgewise.runs.settings import resolve_config
+from edgewise.experiments.grid import Selection, find_cells
+from edgewise.experiments.runner import own_run
+from edgewise.runs.spec import resolve_config
 
 ROW = """
 method = "graph-gpt"
@@ -33,7 +33,7 @@ ks = [20, 100]
 
 def cells(layout, write_config, text, **choice):
     write_config("ablation/gifts/full", text)
-    return find_cells(layout, ["ablation"], Choice(**choice))
+    return find_cells(layout, ["ablation"], Selection(**choice))
 
 
 def test_a_row_of_two_seeds(layout, write_config):

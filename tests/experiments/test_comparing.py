@@ -7,9 +7,8 @@ import json
 import pytest
 
 from edgewise.errors import EdgewiseError
-from edgewise.evaluation.seal import sealed
-from edgewise.experiments.blocks import BEST, PAPER, SECOND, Column
-from edgewise.experiments.comparing import compare
+from edgewise.evaluation.report import sealed
+from edgewise.experiments.compare import BEST, PAPER, SECOND, Column, compare
 from edgewise.experiments.results import find_results, read_result
 
 TEXT = """# title: A table

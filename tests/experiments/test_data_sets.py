@@ -5,8 +5,7 @@ from __future__ import annotations
 import pytest
 
 from edgewise.errors import DataError, EdgewiseError
-from edgewise.experiments.data_sets import check_data, check_same_data, recorded_checksum
-from edgewise.experiments.results import read_result
+from edgewise.experiments.results import check_data, check_same_data, read_result, recorded_checksum
 
 USERS = {"HitRate@10": [0.0, 1.0]}
 

@@ -6,13 +6,12 @@ import json
 
 import pytest
 
-from edgewise.data.splitting import leave_one_out
-from edgewise.data.storage import load_dataset
+from edgewise.data.dataset import load_dataset
+from edgewise.data.splits import leave_one_out
 from edgewise.data.synthetic import make_demo_shop
-from edgewise.experiments.cells import find_cells
-from edgewise.experiments.comparing import compare
-from edgewise.experiments.describing import describe_cell, picture_of
-from edgewise.experiments.finished import why_unfinished
+from edgewise.experiments.compare import compare
+from edgewise.experiments.describing import describe_cell, picture_of, why_unfinished
+from edgewise.experiments.grid import find_cells
 from edgewise.experiments.results import find_results, read_result
 
 DATA = 'preset = "tiny"\nkind = "data"\n'

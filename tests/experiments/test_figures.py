@@ -7,19 +7,26 @@ from itertools import pairwise
 
 import pytest
 
-from edgewise.experiments.blocks import Column, Figure, Row
-from edgewise.experiments.drawing import Series, Sketch, compressed, draw
-from edgewise.experiments.figures import drawn, drawn_panels, save_figures
+from edgewise.experiments.compare import Column, Figure, Row
+from edgewise.experiments.plots import (
+    Panel,
+    Series,
+    compressed,
+    draw,
+    drawn,
+    drawn_panels,
+    save_figures,
+)
 
 pytest.importorskip("matplotlib")
 
 NAMES = ["Without the history's own edges", "Learned strengths (beyond the paper)"]
-BARS = Sketch(
+BARS = Panel(
     "musical_instruments, sequential recommendation",
     [Series(name, [0, 1], [0.4, 0.3], [0.01, 0.02]) for name in ("Recall@20", "NDCG@100")],
     bars=NAMES,
 )
-LINES = Sketch("shop", [Series("HR@10", [1, 2], [0.4, 0.3], [0.0, 0.1])], axis="alpha")
+LINES = Panel("shop", [Series("HR@10", [1, 2], [0.4, 0.3], [0.0, 0.1])], axis="alpha")
 
 
 @pytest.fixture

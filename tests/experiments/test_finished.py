@@ -6,9 +6,9 @@ import json
 
 import pytest
 
-from edgewise.evaluation.seal import sealed
-from edgewise.experiments.cells import Choice, find_cells
-from edgewise.experiments.finished import why_unfinished
+from edgewise.evaluation.report import sealed
+from edgewise.experiments.describing import why_unfinished
+from edgewise.experiments.grid import Selection, find_cells
 
 USERS = {"HitRate@10": [0.0, 1.0, 1.0], "NDCG@10": [0.0, 0.5, 1.0]}
 
@@ -17,7 +17,7 @@ USERS = {"HitRate@10": [0.0, 1.0, 1.0], "NDCG@10": [0.0, 0.5, 1.0]}
 def reason(layout, write_config):
     def why(text="", **choice):
         write_config("t/shop/a", f'preset = "tiny"\n{text}')
-        (cell,) = find_cells(layout, ["t"], Choice(**choice))
+        (cell,) = find_cells(layout, ["t"], Selection(**choice))
         return why_unfinished(cell, layout)
 
     return why

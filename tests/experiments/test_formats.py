@@ -9,10 +9,8 @@ from dataclasses import replace
 
 import pytest
 
-from edgewise.experiments.blocks import Column
-from edgewise.experiments.formats import latex, long_csv, markdown
-from edgewise.experiments.latex import escaped
-from edgewise.experiments.spelling import LEGEND
+from edgewise.experiments.compare import Column
+from edgewise.experiments.tables import LEGEND, escaped, latex, long_csv, markdown
 
 
 def test_markdown(comparison):

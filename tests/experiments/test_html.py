@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from edgewise.experiments.html import report_page
+from edgewise.experiments.tables import report_page
 
 
 def test_the_page_stands_alone_and_hides_nothing(comparison):

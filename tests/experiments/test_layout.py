@@ -8,23 +8,23 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgewise.experiments.layout import Place
+from edgewise.experiments.grid import ResultKey
 
 
 @pytest.mark.parametrize(
     ("path", "place"),
     [
-        ("elmrec/table-2/beauty/elmrec", Place("elmrec/table-2", "beauty", "elmrec")),
-        ("direct/toys/best-seed10", Place("direct", "toys", "best", seed=10)),
+        ("elmrec/table-2/beauty/elmrec", ResultKey("elmrec/table-2", "beauty", "elmrec")),
+        ("direct/toys/best-seed10", ResultKey("direct", "toys", "best", seed=10)),
         (
             "t/d/n-0@elmrec-released-seed0-no-rerank",
-            Place("t", "d", "n-0", "elmrec-released", 0, True),
+            ResultKey("t", "d", "n-0", "elmrec-released", 0, True),
         ),
-        ("t/d/full-seedless", Place("t", "d", "full-seedless")),
+        ("t/d/full-seedless", ResultKey("t", "d", "full-seedless")),
     ],
 )
-def test_a_path_and_its_place(path: str, place: Place) -> None:
-    assert Place.of(Path(f"{path}.json")) == place
+def test_a_path_and_its_place(path: str, place: ResultKey) -> None:
+    assert ResultKey.of(Path(f"{path}.json")) == place
     assert place.path == path
 
 
@@ -33,7 +33,7 @@ names = st.from_regex(r"[a-z][a-z0-9]{0,5}", fullmatch=True)
 
 @given(
     st.builds(
-        Place,
+        ResultKey,
         st.builds("{}/{}".format, names, names),
         names,
         names,
@@ -42,5 +42,5 @@ names = st.from_regex(r"[a-z][a-z0-9]{0,5}", fullmatch=True)
         st.booleans(),
     )
 )
-def test_every_place_comes_back(place: Place) -> None:
-    assert Place.of(Path(f"{place.path}.json")) == place
+def test_every_place_comes_back(place: ResultKey) -> None:
+    assert ResultKey.of(Path(f"{place.path}.json")) == place

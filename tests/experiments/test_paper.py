@@ -8,7 +8,7 @@ import pytest
 
 from edgewise.errors import ConfigError
 from edgewise.evaluation.protocols import PROTOCOLS
-from edgewise.experiments.paper import Panel, Paper, read_paper
+from edgewise.experiments.published import Panel, Paper, read_paper
 
 ROOT = Path(__file__).parents[2] / "experiments"
 TEXT = """# title: A table

@@ -6,11 +6,10 @@ import shlex
 
 import pytest
 
-from edgewise.experiments.cells import Choice, find_cells
-from edgewise.experiments.planning import commands_of, plan_work
-from edgewise.runs.data import DataInfo
-from edgewise.runs.info import FILE, FINISHED, RunInfo
-from edgewise.runs.settings import resolve_config
+from edgewise.experiments.grid import Selection, find_cells
+from edgewise.experiments.runner import commands_of, plan_work
+from edgewise.runs.run import FILE, FINISHED, DataInfo, RunInfo
+from edgewise.runs.spec import resolve_config
 
 USERS = {"HitRate@10": [0.0, 1.0]}
 DATA = DataInfo("runs/data/shop", "shop", "a" * 64)
@@ -22,7 +21,7 @@ def left(layout, write_config):
 
     def commands(text="", *, force=False, **choice):
         write_config("t/shop/a", f'preset = "tiny"\n{text}')
-        work = plan_work(find_cells(layout, ["t"], Choice(**choice)), layout)
+        work = plan_work(find_cells(layout, ["t"], Selection(**choice)), layout)
         return commands_of(work, layout, force=force)
 
     return commands

@@ -6,14 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from edgewise.experiments.cells import find_cells
-from edgewise.experiments.planning import plan_work
-from edgewise.experiments.reproducing import reproduce
-from edgewise.experiments.steps import Commands, StepError
-from edgewise.runs.data import DataInfo
-from edgewise.runs.info import FINISHED, RunInfo, read_info
-from edgewise.runs.recipe import read_recipe
-from edgewise.runs.settings import resolve_config
+from edgewise.experiments.grid import find_cells
+from edgewise.experiments.runner import Commands, StepError, plan_work, reproduce
+from edgewise.runs.run import FINISHED, DataInfo, RunInfo, read_info
+from edgewise.runs.spec import read_recipe, resolve_config
 
 USERS = {"HitRate@10": [0.0, 1.0], "NDCG@10": [0.0, 0.5]}
 

@@ -9,8 +9,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from edgewise.errors import EdgewiseError
-from edgewise.evaluation.intervals import Bootstrap
-from edgewise.experiments.significance import holm, paired_bootstrap, paired_t_test
+from edgewise.evaluation.statistics import Bootstrap, holm, paired_bootstrap, paired_t_test
 
 
 def test_holm_by_hand():

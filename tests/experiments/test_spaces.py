@@ -5,8 +5,7 @@ from __future__ import annotations
 import pytest
 
 from edgewise.errors import ConfigError
-from edgewise.experiments.ranges import Range
-from edgewise.experiments.spaces import read_space
+from edgewise.experiments.tune import Range, read_space
 
 WHOLE = """
 preset = "tiny"

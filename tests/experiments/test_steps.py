@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from edgewise.experiments.steps import Commands, StepError, StoppedError
+from edgewise.experiments.runner import Commands, StepError, StoppedError
 
 # Started as a script's background job, in which SIGINT is ignored.
 SLEEPER = """
@@ -72,7 +72,7 @@ def test_stopping_interrupts_what_runs_and_starts_nothing_more(tmp_path):
 
 def test_a_process_of_a_killed_call_is_left_alone(tmp_path, monkeypatch):
     log = tmp_path / "cell.log"
-    monkeypatch.setattr("edgewise.experiments.steps.Path.read_bytes", lambda _: b"edgewise fit")
+    monkeypatch.setattr("edgewise.experiments.runner.Path.read_bytes", lambda _: b"edgewise fit")
     log.with_suffix(".pid").write_text("12345")
     with pytest.raises(StepError, match=r"12345 of an earlier call still works.*kill -TERM 12345"):
         python("").run(["fit"], log)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from edgewise.experiments.comparing import compare
+from edgewise.experiments.compare import compare
 from edgewise.experiments.tables import results_of
 
 TEXT = """# title: Prompts

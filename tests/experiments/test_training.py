@@ -7,11 +7,10 @@ from dataclasses import replace
 import pytest
 
 from edgewise.evaluation.protocols import find_protocol
-from edgewise.experiments.cells import find_cells
-from edgewise.experiments.training import fitted_otherwise, shared_runs
-from edgewise.runs.data import DataInfo
-from edgewise.runs.info import FINISHED, RunInfo
-from edgewise.runs.settings import resolve_config
+from edgewise.experiments.grid import find_cells
+from edgewise.experiments.runner import fitted_otherwise, shared_runs
+from edgewise.runs.run import FINISHED, DataInfo, RunInfo
+from edgewise.runs.spec import resolve_config
 
 
 @pytest.fixture

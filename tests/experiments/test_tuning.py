@@ -10,13 +10,19 @@ from tests.fake_method import FAKE
 
 from edgewise.data.synthetic import make_demo_shop
 from edgewise.errors import ConfigError, DataError, EdgewiseError, TrainingError
-from edgewise.experiments import tuning
-from edgewise.experiments.spaces import read_space
-from edgewise.experiments.studies import finished_trials, open_study, suggested
-from edgewise.experiments.tuning import Search, best_settings, run_search
-from edgewise.runs.data import DataInfo
-from edgewise.runs.evaluating import evaluate_task
-from edgewise.runs.methods import METHODS
+from edgewise.experiments import tune as tuning
+from edgewise.experiments.tune import (
+    Search,
+    best_settings,
+    finished_trials,
+    open_study,
+    read_space,
+    run_search,
+    suggested,
+)
+from edgewise.models.registry import METHODS
+from edgewise.runs.evaluate import evaluate_task
+from edgewise.runs.run import DataInfo
 
 pytest.importorskip("optuna")
 SPACE = """

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from edgewise.errors import EdgewiseError
-from edgewise.experiments.vectors import dots_of
+from edgewise.experiments.describing import dots_of
 from edgewise.graph.bipartite import BipartiteGraph
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edgewise.data.interactions import Interactions
+from edgewise.data.dataset import Interactions
 from edgewise.graph.bipartite import BipartiteGraph
 
 Pairs = set[tuple[int, int]]

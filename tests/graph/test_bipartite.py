@@ -5,9 +5,8 @@ import pytest
 from tests.graph.conftest import pairs_of
 from tests.oracles.propagation import dense_adjacency
 
-from edgewise.data.interactions import Catalog, Dataset, Interactions
-from edgewise.data.splitting import leave_one_out
-from edgewise.data.vocabulary import Vocabulary
+from edgewise.data.dataset import Catalog, Dataset, Interactions, Vocabulary
+from edgewise.data.splits import leave_one_out
 from edgewise.errors import DataError
 from edgewise.graph.bipartite import BipartiteGraph, propagate_new_user
 

@@ -6,9 +6,9 @@ import scipy.sparse as sp
 from scipy.sparse.csgraph import dijkstra, shortest_path
 
 from edgewise.errors import ConfigError, DataError
-from edgewise.graph import distance_join
+from edgewise.graph import hub_labels as distance_join
 from edgewise.graph.bipartite import BipartiteGraph
-from edgewise.graph.distance import DistanceIndex
+from edgewise.graph.shortest_paths import DistanceIndex
 
 # Nodes of the chain: users 0 to 3, items 4 to 7; 4 - 0 - 5 - 1 - 6 - 2, while 3 and 7 stand alone.
 CHAIN_ORDER = [4, 0, 5, 1, 6, 2]

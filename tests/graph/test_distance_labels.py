@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from edgewise.errors import DataError
-from edgewise.graph import distance_labels
-from edgewise.graph.distance_labels import HubLabels, build_labels
+from edgewise.graph import hub_labels as distance_labels
+from edgewise.graph.hub_labels import HubLabels, build_labels
 
 
 def labels_of(labels: HubLabels) -> list[list[tuple[int, int]]]:

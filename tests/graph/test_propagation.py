@@ -87,7 +87,7 @@ def test_impossible_options_are_named(chain, options, message):
 def test_frozen_features_need_no_torch():
     code = (
         "import sys, edgewise.graph.propagation, edgewise.graph.cross_fitting, "
-        "edgewise.graph.spectral, edgewise.graph.influence, edgewise.graph.visual; "
+        "edgewise.graph.spectral, edgewise.graph.influence, edgewise.graph.plots; "
         "sys.exit(any(name in sys.modules for name in ('torch', 'matplotlib', 'sklearn')))"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

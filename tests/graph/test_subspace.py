@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 
-from edgewise.graph.subspace import leading_singular_vectors
+from edgewise.graph.randomized_svd import leading_singular_vectors
 
 
 def test_finds_the_singular_vectors_of_a_dense_oracle(taste_groups):

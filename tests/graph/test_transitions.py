@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import scipy.sparse as sp
 
-from edgewise.data.interactions import Histories, Interactions
+from edgewise.data.dataset import Histories, Interactions
 from edgewise.graph.transitions import item_transitions, transition_features
 
 

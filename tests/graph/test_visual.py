@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from edgewise.errors import ConfigError, EdgewiseError
-from edgewise.graph.visual import map_2d, principal_components, project
+from edgewise.graph.plots import map_2d, principal_components, project
 
 
 @pytest.fixture

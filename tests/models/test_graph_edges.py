@@ -8,11 +8,10 @@ import numpy as np
 import pytest
 
 import edgewise.models
-from edgewise.data.interactions import Interactions
-from edgewise.data.leaking import with_all_edges, with_explained_edges
-from edgewise.data.split import Split
-from edgewise.data.splitting import leave_one_out
+from edgewise.data.dataset import Interactions
+from edgewise.data.splits import Split, leave_one_out
 from edgewise.data.synthetic import make_demo_shop
+from edgewise.evaluation.protocols import with_all_edges, with_explained_edges
 from edgewise.models.elmrec import recommender as elmrec
 from edgewise.models.graph_gpt import recommender as graph_gpt
 

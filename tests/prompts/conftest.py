@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 from tests.checkpoints import save_sentencepiece_tokenizer
 
-from edgewise.data.splitting import leave_one_out
+from edgewise.data.splits import leave_one_out
 from edgewise.data.synthetic import make_demo_shop
-from edgewise.prompts.entity_tokens import PieceTable, build_piece_table
-from edgewise.prompts.tokenizer import corpus_of, load_tokenizer, train_tokenizer
+from edgewise.models.elmrec.prompts import EntityTokenTable, build_entity_token_table
+from edgewise.models.tokenizers import corpus_of, load_tokenizer, train_tokenizer
 
 NUM_USERS, NUM_ITEMS = 1300, 2100
 
@@ -31,5 +31,5 @@ def tokenizer(request):
 
 
 @pytest.fixture(scope="session")
-def table(tokenizer) -> PieceTable:
-    return build_piece_table(tokenizer, NUM_USERS, NUM_ITEMS)
+def table(tokenizer) -> EntityTokenTable:
+    return build_entity_token_table(tokenizer, NUM_USERS, NUM_ITEMS)

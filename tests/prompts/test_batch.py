@@ -8,9 +8,9 @@ import torch
 from tests.oracles.prompts import nodes_and_order, written
 from tests.prompts.conftest import NUM_ITEMS, NUM_USERS
 
-from edgewise.prompts.batch import assemble
-from edgewise.prompts.templates import SHORT_WORDING, TASKS, WORDINGS
-from edgewise.prompts.writing import PromptWriter
+from edgewise.models.elmrec.batch import assemble
+from edgewise.models.elmrec.prompts import SHORT_WORDING, WORDINGS, PromptWriter
+from edgewise.recommender import TASKS
 
 ALL = [(task, wording) for task in TASKS for wording in (SHORT_WORDING[task], *WORDINGS[task])]
 

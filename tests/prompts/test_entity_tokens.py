@@ -7,8 +7,8 @@ import pytest
 from tests.prompts.conftest import NUM_ITEMS, NUM_USERS
 
 from edgewise.errors import ConfigError
-from edgewise.prompts.entity_tokens import build_piece_table, spell_item, spell_user
-from edgewise.prompts.tokenizer import train_tokenizer
+from edgewise.models.elmrec.prompts import build_entity_token_table, spell_item, spell_user
+from edgewise.models.tokenizers import train_tokenizer
 
 
 def test_numbers_start_at_1_and_0_is_nobody():
@@ -46,7 +46,7 @@ def test_a_tokenizer_without_digits_is_refused():
     words.pre_tokenizer = pre_tokenizers.Whitespace()
     blind = PreTrainedTokenizerFast(tokenizer_object=words, pad_token="<pad>", eos_token="</s>")
     with pytest.raises(ConfigError, match="spells two items alike"):
-        build_piece_table(blind, 2, 3)
+        build_entity_token_table(blind, 2, 3)
 
 
 def test_equal_texts_train_equal_tokenizers():

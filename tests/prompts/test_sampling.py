@@ -8,13 +8,17 @@ import numpy as np
 import pytest
 import torch
 
-from edgewise.data.explanations import ExplanationPairs
-from edgewise.data.interactions import Histories, Interactions
-from edgewise.prompts.batch import Batch
-from edgewise.prompts.entity_tokens import build_piece_table
-from edgewise.prompts.sampling import TrainingPool, Wordings, draw_candidates
-from edgewise.prompts.templates import SHORT_WORDING, TASKS, WORDINGS
-from edgewise.prompts.writing import PromptWriter
+from edgewise.data.dataset import Histories, Interactions
+from edgewise.data.texts import ExplanationPairs
+from edgewise.models.elmrec.batch import Batch
+from edgewise.models.elmrec.data import TrainingPool, Wordings, draw_candidates
+from edgewise.models.elmrec.prompts import (
+    SHORT_WORDING,
+    WORDINGS,
+    PromptWriter,
+    build_entity_token_table,
+)
+from edgewise.recommender import TASKS
 
 NUM_USERS, NUM_ITEMS = 30, 50
 
@@ -32,7 +36,7 @@ def pool(trained_tokenizer) -> TrainingPool:
     users = np.repeat(np.arange(NUM_USERS), rng.integers(0, 9, NUM_USERS)).astype(np.int32)
     items = np.concatenate([rng.permutation(NUM_ITEMS)[:n] for n in np.bincount(users)])
     rows = Interactions(users, items.astype(np.int32))
-    table = build_piece_table(trained_tokenizer, NUM_USERS, NUM_ITEMS)
+    table = build_entity_token_table(trained_tokenizer, NUM_USERS, NUM_ITEMS)
     tokens, lengths = table.item_targets
     pairs = ExplanationPairs(users, rows.item_index, [f"text {n}" for n in range(len(users))])
     return TrainingPool(

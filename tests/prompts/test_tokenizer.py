@@ -6,10 +6,10 @@ from dataclasses import replace
 
 import pytest
 
-from edgewise.data.splitting import leave_one_out
+from edgewise.data.splits import leave_one_out
 from edgewise.data.synthetic import make_demo_shop
 from edgewise.errors import ConfigError
-from edgewise.prompts.tokenizer import corpus_of, load_tokenizer
+from edgewise.models.tokenizers import corpus_of, load_tokenizer
 
 
 def test_the_corpus_holds_train_texts_alone():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from tests.fake_method import FAKE
 
-from edgewise.runs.methods import METHODS, Method
+from edgewise.models.registry import METHODS, Method
 
 
 @pytest.fixture

@@ -10,22 +10,18 @@ import polars as pl
 import pytest
 from tests.fake_method import Fake, FakeConfig
 
-from edgewise.data.interactions import Interactions
-from edgewise.data.recommendations import Recommendations
-from edgewise.data.split import Split
+from edgewise.data.dataset import Interactions
+from edgewise.data.item_lists import Recommendations
+from edgewise.data.splits import Split
 from edgewise.data.synthetic import make_demo_shop
 from edgewise.errors import EdgewiseError, ModelFolderError
-from edgewise.evaluation.applying import parts_under
-from edgewise.evaluation.protocols import ELMREC_RELEASED, HONEST
-from edgewise.evaluation.seal import sealed
-from edgewise.runs.auditing import Depth, audit_dataset, audit_run, saved_headline
-from edgewise.runs.data import DataInfo
-from edgewise.runs.evaluating import Conditions, evaluate_task, save_result
-from edgewise.runs.fitting import fit_run
-from edgewise.runs.folder import prepare_folder
+from edgewise.evaluation.protocols import ELMREC_RELEASED, HONEST, parts_under
+from edgewise.evaluation.report import sealed
+from edgewise.runs.audit import Depth, audit_dataset, audit_run, saved_headline
+from edgewise.runs.evaluate import Conditions, evaluate_task, save_result
 from edgewise.runs.handing import handed_over
-from edgewise.runs.info import RunInfo
-from edgewise.runs.opening import Run
+from edgewise.runs.run import DataInfo, Run, RunInfo, prepare_folder
+from edgewise.runs.train import fit_run
 
 FAST = Depth(fast=True)
 COLUMNS = ("user_index", "item_index", "timestamp", "review")

@@ -9,8 +9,14 @@ import pytest
 from tests.fake_method import Fake, curves
 
 from edgewise.runs.contract import stages_of
-from edgewise.runs.curves import curves_png, draw_curves, learning, read_curves, write_curves
-from edgewise.training.progress import Progress
+from edgewise.training.curves import (
+    Curves,
+    curves_png,
+    draw_curves,
+    learning,
+    read_curves,
+    write_curves,
+)
 
 
 def height(png: bytes) -> int:
@@ -20,7 +26,7 @@ def height(png: bytes) -> int:
 
 def test_stages_are_the_models_own_or_one_without_a_name():
     model = Fake()
-    assert stages_of(model) == {"": Progress()}
+    assert stages_of(model) == {"": Curves()}
     model.curves = curves(1.0, "direct")
     assert stages_of(model) == {"": model.curves}
     model.stage_curves = {"a": curves(2.0, "x"), "b": model.curves}
@@ -54,14 +60,14 @@ def test_one_stage_is_written_as_it_always_was(tmp_path):
 
 
 def test_a_run_without_validation_has_no_best_loss_yet(tmp_path):
-    write_curves(tmp_path, {"": Progress()})
-    assert read_curves(tmp_path) == {"": Progress()}
+    write_curves(tmp_path, {"": Curves()})
+    assert read_curves(tmp_path) == {"": Curves()}
 
 
 def test_every_stage_has_a_row_of_its_own(tmp_path):
     pytest.importorskip("matplotlib")
     one = {"content": curves(2.0, "text")}
-    three = one | {"events": curves(3.0, "sequential"), "predictive": Progress()}
+    three = one | {"events": curves(3.0, "sequential"), "predictive": Curves()}
     assert height(curves_png(three)) == 3 * height(curves_png(one))
     draw_curves(three, tmp_path / "curves.png")
     assert [path.name for path in tmp_path.iterdir()] == ["curves.png"]

@@ -9,12 +9,10 @@ import pytest
 from edgewise.data.synthetic import make_demo_shop
 from edgewise.errors import ConfigError, ModelFolderError
 from edgewise.runs import open_run
-from edgewise.runs.data import DataInfo
-from edgewise.runs.evaluating import Conditions, evaluate_task, save_result
-from edgewise.runs.fitting import fit_run
-from edgewise.runs.folder import prepare_folder
-from edgewise.runs.info import RunInfo
-from edgewise.runs.settings import resolve_config
+from edgewise.runs.evaluate import Conditions, evaluate_task, save_result
+from edgewise.runs.run import DataInfo, RunInfo, prepare_folder
+from edgewise.runs.spec import resolve_config
+from edgewise.runs.train import fit_run
 
 
 @pytest.fixture

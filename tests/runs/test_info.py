@@ -7,9 +7,8 @@ import json
 import pytest
 
 from edgewise.errors import ModelFolderError
-from edgewise.runs.data import DataInfo
-from edgewise.runs.info import RunInfo, read_info
-from edgewise.runs.settings import resolve_config
+from edgewise.runs.run import DataInfo, RunInfo, read_info
+from edgewise.runs.spec import resolve_config
 
 
 @pytest.fixture

@@ -7,12 +7,12 @@ from importlib.util import find_spec
 
 import pytest
 
-from edgewise.configuration import to_dict
+from edgewise.config import to_dict
 from edgewise.errors import ConfigError
-from edgewise.models.elmrec.presets import preset
+from edgewise.models.elmrec.config import preset
+from edgewise.models.registry import METHODS, find_method, setting, training_sections
 from edgewise.runs.contract import Model
-from edgewise.runs.methods import METHODS, find_method, setting, training_sections
-from edgewise.runs.settings import resolve_config, to_toml
+from edgewise.runs.spec import resolve_config, to_toml
 
 
 @pytest.fixture(params=METHODS)

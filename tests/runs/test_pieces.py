@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from edgewise.baselines.popularity import Popularity
 from edgewise.data.negatives import uniform_candidates
-from edgewise.data.splitting import leave_one_out
+from edgewise.data.splits import leave_one_out
 from edgewise.data.synthetic import make_demo_shop
-from edgewise.runs.pieces import InPieces
+from edgewise.models.popularity import Popularity
+from edgewise.runs.predict import BatchedRecommender
 
 
 class Accepting(Popularity):
@@ -24,7 +24,7 @@ class Accepting(Popularity):
 def test_pieces_equal_the_whole():
     split = leave_one_out(make_demo_shop(0, num_users=11, num_items=60))
     model, told = Accepting().fit(split), []
-    pieces = InPieces(model, lambda done, total: told.append((done, total)), size=4)  # type: ignore[arg-type]
+    pieces = BatchedRecommender(model, lambda done, total: told.append((done, total)), size=4)  # type: ignore[arg-type]
     users = np.array([9, 0, 3, 5, 1])
     known = split.known_before("test")
     whole, parts = (m.recommend(users, 3, histories=known) for m in (model, pieces))

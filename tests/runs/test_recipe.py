@@ -5,8 +5,14 @@ from __future__ import annotations
 import pytest
 
 from edgewise.errors import ConfigError
-from edgewise.runs.recipe import DataRecipe, EvaluationRecipe, Recipe, read_recipe
-from edgewise.runs.settings import differences, resolve_config
+from edgewise.runs.spec import (
+    DataRecipe,
+    EvaluationRecipe,
+    Recipe,
+    differences,
+    read_recipe,
+    resolve_config,
+)
 
 WHOLE = """
 method = "fake"

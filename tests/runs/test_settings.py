@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from edgewise.errors import ConfigError
-from edgewise.models.elmrec.presets import PRESETS, preset
-from edgewise.runs.settings import differences, resolve_config, to_toml
+from edgewise.models.elmrec.config import PRESETS, preset
+from edgewise.runs.spec import differences, resolve_config, to_toml
 
 
 @pytest.mark.parametrize("name", PRESETS)

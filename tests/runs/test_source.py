@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from edgewise.runs.source import code_versions, source_commit
+from edgewise.runs.provenance import code_versions, source_commit
 
 
 @pytest.fixture

@@ -8,18 +8,15 @@ from dataclasses import replace
 import pytest
 from tests.fake_method import FakeConfig
 
-from edgewise.data.interactions import Dataset
+from edgewise.data.dataset import Dataset
 from edgewise.data.synthetic import make_demo_shop
 from edgewise.errors import ConfigError, DataError, ModelFolderError
 from edgewise.evaluation.protocols import HONEST, PROTOCOLS, find_protocol
-from edgewise.models.elmrec.presets import preset
+from edgewise.models.elmrec.config import preset
 from edgewise.runs import open_run
-from edgewise.runs.data import DataInfo
-from edgewise.runs.evaluating import Conditions, evaluate_task
-from edgewise.runs.fitting import fit_run
-from edgewise.runs.folder import prepare_folder
-from edgewise.runs.info import RunInfo, read_info
-from edgewise.runs.splitting import check_settings, split_of
+from edgewise.runs.evaluate import Conditions, evaluate_task
+from edgewise.runs.run import DataInfo, RunInfo, check_settings, prepare_folder, read_info, split_of
+from edgewise.runs.train import fit_run
 
 ELMREC = find_protocol("elmrec-released", edge_share=0.8)
 

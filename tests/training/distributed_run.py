@@ -15,12 +15,12 @@ from typing import Any
 import torch
 from torch import nn
 
-from edgewise.data.splitting import leave_one_out
+from edgewise.data.splits import leave_one_out
 from edgewise.data.synthetic import make_demo_shop
 from edgewise.models.elmrec.recommender import ELMRec
 from edgewise.training.config import TrainingConfig
-from edgewise.training.loop import train
-from edgewise.training.progress import Progress
+from edgewise.training.curves import Curves
+from edgewise.training.trainer import train
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 from tests.training.conftest import Data, Regression
@@ -68,7 +68,7 @@ def elmrec() -> dict[str, Any]:
     return _result(model.model, model.curves)
 
 
-def _result(model: nn.Module, progress: Progress) -> dict[str, Any]:
+def _result(model: nn.Module, progress: Curves) -> dict[str, Any]:
     sums = {name: p.detach().double().sum().item() for name, p in model.named_parameters()}
     return {"train": progress.train_loss, "valid": progress.valid_loss, "weights": sums}
 

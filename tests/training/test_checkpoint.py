@@ -13,9 +13,8 @@ from safetensors.torch import load_file
 from tests.training.conftest import Data, Regression, equal_weights, make_rows, weights
 
 from edgewise.errors import ModelFolderError
-from edgewise.training.best import BestWeights
-from edgewise.training.loop import train
-from edgewise.training.state import load_optimizer, save_optimizer
+from edgewise.training.checkpoint import BestWeights, load_optimizer, save_optimizer
+from edgewise.training.trainer import train
 
 
 @pytest.fixture

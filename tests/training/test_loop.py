@@ -10,7 +10,7 @@ from tests.training.conftest import Data, Regression, equal_weights, make_rows, 
 
 from edgewise.errors import ConfigError, TrainingError
 from edgewise.training.config import TrainingConfig
-from edgewise.training.loop import train
+from edgewise.training.trainer import train
 
 
 def run(model, config, data=None, **kwargs):

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from edgewise.training.config import TrainingConfig
-from edgewise.training.schedule import learning_rate_at, uses_bf16
+from edgewise.training.trainer import learning_rate_at, uses_bf16
 
 
 def test_warm_up_then_constant():

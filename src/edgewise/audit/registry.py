@@ -6,22 +6,25 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from edgewise.audit.candidates import (
+from edgewise.audit.candidate_checks import (
     popular_negatives,
     positive_place,
     repeated_candidates,
     touched_negatives,
 )
-from edgewise.audit.conditions import data_as_asked
-from edgewise.audit.epochs import epoch_choice
-from edgewise.audit.findings import Audit, Finding, Group
-from edgewise.audit.graph import held_out_edges
-from edgewise.audit.material import FittedRun, Material
-from edgewise.audit.numbering import telling_numbers
-from edgewise.audit.order import later_events, repeated_rows, tie_order
-from edgewise.audit.probe import untrained_probe
-from edgewise.audit.results import metric_pairs, padded_lists, repeated_items, sealed_figures
-from edgewise.audit.text import held_out_texts
+from edgewise.audit.report import Audit, AuditInput, Finding, FittedRun, Group
+from edgewise.audit.result_checks import metric_pairs, padded_lists, repeated_items, sealed_figures
+from edgewise.audit.split_checks import (
+    data_as_asked,
+    held_out_edges,
+    held_out_texts,
+    later_events,
+    repeated_rows,
+    telling_numbers,
+    tie_order,
+    untrained_probe,
+)
+from edgewise.audit.training_log import epoch_choice
 
 
 @dataclass(frozen=True)
@@ -37,11 +40,11 @@ class Check:
 
     name: str
     group: Group
-    make: Callable[[Material], Finding]
+    make: Callable[[AuditInput], Finding]
     fast: bool = True
 
 
-def _run(material: Material) -> FittedRun:
+def _run(material: AuditInput) -> FittedRun:
     return material.run or FittedRun()
 
 
@@ -112,7 +115,7 @@ CHECKS: tuple[Check, ...] = (
 
 
 def audit(
-    material: Material,
+    material: AuditInput,
     *,
     fast: bool = False,
     conditions: Mapping[str, Any] | None = None,

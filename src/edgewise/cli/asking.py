@@ -11,13 +11,12 @@ import numpy as np
 import polars as pl
 
 from edgewise.cli.ids import RawCandidates, find_ids
-from edgewise.configuration import check
-from edgewise.data.candidates import CandidateLists
-from edgewise.data.interactions import Histories
-from edgewise.data.recommendations import Recommendations
-from edgewise.prompts.templates import Task
-from edgewise.runs.opening import Run
-from edgewise.runs.pieces import SIZE
+from edgewise.config import check
+from edgewise.data.dataset import Histories
+from edgewise.data.item_lists import CandidateLists, Recommendations
+from edgewise.recommender import Task
+from edgewise.runs.predict import SIZE
+from edgewise.runs.run import Run
 
 NEW_USER = "new user"
 

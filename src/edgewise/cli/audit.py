@@ -1,21 +1,64 @@
-"""``edgewise audit``: does a data set, a split, a run or a published table tell the answer?"""
+"""What ``edgewise audit`` prints.
+
+``edgewise audit``: does a data set, a split, a run or a published table tell the answer?
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich.table import Table
 
-from edgewise.audit.findings import GROUPS, Audit
-from edgewise.cli.audit_tables import findings_table, rows_table
-from edgewise.cli.errors import warn
-from edgewise.cli.help import examples
-from edgewise.cli.render import console, progress_bar
-from edgewise.configuration import check, nearest
+from edgewise.cli.output import console, examples, progress_bar, warn
+from edgewise.config import check, nearest
 
 if TYPE_CHECKING:
-    from edgewise.runs.auditing import Depth
+    from edgewise.audit.published_tables import TableRow
+    from edgewise.audit.report import Audit
+    from edgewise.runs.audit import Depth
+
+
+_STYLES = {"ok": "green", "leak": "bold red", "warning": "yellow", "not applicable": "dim"}
+
+
+def findings_table(found: Audit) -> Table:
+    """One row a check, a line between groups."""
+    table = Table("group", "check", "verdict", "figures", "what it means", "how to repair it")
+    table.title, table.title_justify = _title(found), "left"
+    groups = [finding.group for finding in found.findings]
+    for number, finding in enumerate(found.findings):
+        table.add_row(
+            "" if groups[:number][-1:] == [finding.group] else finding.group,
+            finding.check,
+            f"[{_STYLES[finding.verdict]}]{finding.verdict}[/]",
+            "\n".join(map(str, finding.figures)),
+            finding.meaning,
+            finding.repair,
+            end_section=groups[number + 1 : number + 2] != [finding.group],
+        )
+    return table
+
+
+def rows_table(rows: Sequence[TableRow], title: str) -> Table:
+    """The rows of a published table that no ranking can have, with the reason."""
+    table = Table("row", "why no ranking has these figures", title=title, title_justify="left")
+    for row in rows:
+        if row.reasons:
+            table.add_row(row.label, "\n".join(row.reasons))
+    return table
+
+
+def _title(found: Audit) -> str:
+    """What was looked at, where it was more than a table."""
+    told = found.conditions
+    if "data" not in told:
+        return "audit"
+    protocol, split = told["protocol"], told["split"]["kind"]
+    return f"audit of {told['data']}: {protocol['name']} v{protocol['version']}, {split} split"
+
 
 EXAMPLES = examples(
     "edgewise audit --data data/mine",
@@ -79,6 +122,8 @@ def audit(
 ) -> None:
     """Look for leaks, say how large they are, what they mean and how to repair them."""
     _check_options(data, run, table, fail_on or [])
+    from edgewise.audit.report import Audit
+
     found = Audit(())
     if run is not None:
         given = {"--split": split, "--split-seed": split_seed, "--edge-share": edge_share}
@@ -90,7 +135,7 @@ def audit(
     console().print(findings_table(found))
     typer.echo(found.headline())
     if json_file is not None:
-        from edgewise.runs.auditing import write_audit
+        from edgewise.runs.audit import write_audit
 
         write_audit(json_file, found)
         typer.echo(f"wrote {json_file}")
@@ -100,6 +145,8 @@ def audit(
 def _check_options(
     data: Path | None, run: Path | None, table: Path | None, fail_on: list[str]
 ) -> None:
+    from edgewise.audit.report import GROUPS
+
     known = ("any", *GROUPS)
     for name in fail_on:
         check(name in known, f"--fail-on {name}: no such group.{nearest(name, known)}")
@@ -115,9 +162,9 @@ def _of_data(
     split_seed: int,
     fast: bool,
 ) -> Audit:
-    from edgewise.data.storage import load_dataset
+    from edgewise.data.dataset import load_dataset
     from edgewise.evaluation.protocols import find_protocol
-    from edgewise.runs.auditing import audit_dataset
+    from edgewise.runs.audit import audit_dataset
 
     find_protocol(protocol, "--protocol: ")
     chosen = find_protocol(protocol, "--edge-share: ", edge_share=edge_share)
@@ -129,8 +176,8 @@ def _of_data(
 def _of_run(
     folder: Path, data: Path | None, protocol: str | None, given: dict[str, Any], fast: bool
 ) -> Audit:
-    from edgewise.runs.auditing import audit_run
-    from edgewise.runs.info import read_info
+    from edgewise.runs.audit import audit_run
+    from edgewise.runs.run import read_info
 
     for option, value in given.items():
         check(value is None, f"{option} {value}: a run has its own; leave it out or name --data")
@@ -145,13 +192,14 @@ def _of_run(
 
 
 def _depth(fast: bool, told: Any) -> Depth:
-    from edgewise.runs.auditing import Depth
+    from edgewise.runs.audit import Depth
 
     return Depth(fast, told)
 
 
 def _with_table(found: Audit, file: Path) -> Audit:
-    from edgewise.audit.tables import published_figures, read_table
+    from edgewise.audit.published_tables import published_figures, read_table
+    from edgewise.audit.report import Audit
 
     rows = read_table(file)
     if rows and rows[0].unchecked:

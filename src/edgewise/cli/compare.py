@@ -7,15 +7,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from edgewise.cli.errors import warn
-from edgewise.cli.help import examples
-from edgewise.configuration import check, nearest
+from edgewise.cli.output import examples, warn
+from edgewise.config import check, nearest
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from edgewise.experiments.blocks import Comparison
-    from edgewise.experiments.layout import Layout
+    from edgewise.experiments.compare import Comparison
+    from edgewise.experiments.grid import Layout
     from edgewise.experiments.results import Result
 
 EXAMPLES = examples(
@@ -67,8 +66,8 @@ def compare(
     adjusted by Holm. A row that has not been run is 'not yet'. Files that were changed by hand, or
     that were measured on other data than their neighbours or this machine's, are refused.
     """
-    from edgewise.experiments.comparing import compare as compared
-    from edgewise.experiments.layout import Layout
+    from edgewise.experiments.compare import compare as compared
+    from edgewise.experiments.grid import Layout
 
     chosen = _format(form, out)
     layout = Layout(experiments, results_folder, runs)
@@ -80,7 +79,7 @@ def compare(
     check(bool(comparisons), "nothing to compare: no result file, and no table of a paper")
     _check_reference(comparisons, reference)
     if figures is not None:
-        from edgewise.experiments.figures import save_figures
+        from edgewise.experiments.plots import save_figures
 
         for path in save_figures(comparisons, figures):
             typer.echo(f"wrote {path}", err=True)
@@ -116,7 +115,7 @@ def _read(
 
 
 def _check_data(results: Sequence[Result], layout: Layout, data: Path | None) -> None:
-    from edgewise.experiments.data_sets import check_data, check_same_data
+    from edgewise.experiments.results import check_data, check_same_data
 
     check_data(results, layout, data)
     check_same_data(results)
@@ -124,7 +123,7 @@ def _check_data(results: Sequence[Result], layout: Layout, data: Path | None) ->
 
 def _check_reference(comparisons: Sequence[Comparison], reference: str | None) -> None:
     """Refuse a reference that is no row, or none of ours."""
-    from edgewise.experiments.blocks import PAPER
+    from edgewise.experiments.compare import PAPER
 
     if reference is None:
         return
@@ -160,11 +159,11 @@ def _only(
 
 
 def _text(comparisons: Sequence[Comparison], form: str) -> str:
-    from edgewise.experiments.formats import FORMATS
+    from edgewise.experiments.tables import FORMATS
 
     if form != "html":
         return FORMATS[form](comparisons)
-    from edgewise.experiments.html import report_page
+    from edgewise.experiments.tables import report_page
 
     page = report_page(comparisons)
     if len(page) > 2_000_000:
@@ -176,7 +175,7 @@ def _write(text: str, out: Path | None) -> None:
     if out is None:
         typer.echo(text, nl=False)
         return
-    from edgewise.runs.files import write_text
+    from edgewise.files import write_text
 
     write_text(out, text)
     typer.echo(f"wrote {out}")

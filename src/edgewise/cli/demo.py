@@ -8,17 +8,16 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from edgewise.cli.evaluate import measure
-from edgewise.cli.help import examples
+from edgewise.cli.output import command_line, console, examples, list_table
 from edgewise.cli.plans import plan_table
-from edgewise.cli.render import command_line, console, list_table
-from edgewise.configuration import with_overrides
-from edgewise.runs.methods import DEFAULT_METHOD, find_method, training_sections
+from edgewise.config import with_overrides
+from edgewise.models.registry import DEFAULT_METHOD, find_method, training_sections
 
 if TYPE_CHECKING:
-    from edgewise.data.interactions import Dataset
+    from edgewise.data.dataset import Dataset
     from edgewise.reporting.examples import ExplanationExample, UserExample
     from edgewise.runs.contract import Plan
-    from edgewise.runs.opening import Run
+    from edgewise.runs.run import Run
 
 EXAMPLES = examples(
     "edgewise demo",
@@ -42,10 +41,10 @@ def demo(
     """Make a shop, train on it, measure, recommend, explain, and write OUT/report.html."""
     find_method(method, "--method: ")
     from edgewise.data.synthetic import make_demo_shop
+    from edgewise.files import write_text
     from edgewise.reporting.examples import explanation_examples, user_examples
     from edgewise.reporting.page import Story, render_page
-    from edgewise.runs.evaluating import Conditions
-    from edgewise.runs.files import write_text
+    from edgewise.runs.evaluate import Conditions
 
     sizes = {"num_users": 80, "num_items": 144} if quick else {}
     dataset = make_demo_shop(seed, **sizes)
@@ -63,11 +62,9 @@ def demo(
 
 def _trained(out: Path, dataset: Dataset, method: str, seed: int, epochs: int | None) -> Run:
     """Train as ``edgewise fit METHOD --preset tiny`` does, with the shop beside the run."""
-    from edgewise.runs.data import DataInfo
-    from edgewise.runs.fitting import fit_run
-    from edgewise.runs.folder import prepare_folder
-    from edgewise.runs.info import RunInfo
-    from edgewise.runs.settings import resolve_config
+    from edgewise.runs.run import DataInfo, RunInfo, prepare_folder
+    from edgewise.runs.spec import resolve_config
+    from edgewise.runs.train import fit_run
 
     config = resolve_config("tiny", assignments=[f"seed={seed}"], method=method)
     if epochs is not None:

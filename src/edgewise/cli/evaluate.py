@@ -8,15 +8,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from edgewise.cli.errors import warn
-from edgewise.cli.help import examples
-from edgewise.cli.render import command_line, console, progress_bar
-from edgewise.configuration import check, nearest
+from edgewise.cli.output import command_line, console, examples, progress_bar, warn
+from edgewise.config import check, nearest
 
 if TYPE_CHECKING:
-    from edgewise.prompts.templates import Task
-    from edgewise.runs.evaluating import Conditions, TaskResult
-    from edgewise.runs.opening import Run
+    from edgewise.recommender import Task
+    from edgewise.runs.evaluate import Conditions, TaskResult
+    from edgewise.runs.run import Run
 
 EXAMPLES = examples(
     "edgewise evaluate runs/mine",
@@ -81,12 +79,11 @@ def evaluate(
     validation items before a test) is left out of the whole catalogue's lists.
     """
     _check_choices(task or [], split)
-    from edgewise.evaluation.applying import warning_on
-    from edgewise.evaluation.protocols import find_protocol
-    from edgewise.evaluation.seal import sealed
-    from edgewise.runs.auditing import saved_headline
-    from edgewise.runs.evaluating import Conditions
-    from edgewise.runs.opening import open_run
+    from edgewise.evaluation.protocols import find_protocol, warning_on
+    from edgewise.evaluation.report import sealed
+    from edgewise.runs.audit import saved_headline
+    from edgewise.runs.evaluate import Conditions
+    from edgewise.runs.run import open_run
 
     if protocol is not None:
         find_protocol(protocol, "--protocol: ")
@@ -101,7 +98,7 @@ def evaluate(
     results = [measure(opened, each, conditions, per_user) for each in tasks]
     typer.echo(audited)
     if json_file is not None:
-        from edgewise.runs.files import write_text
+        from edgewise.files import write_text
 
         everything = sealed(_combined(opened, results, audited))
         write_text(json_file, json.dumps(everything, indent=2) + "\n")
@@ -110,8 +107,8 @@ def evaluate(
 
 def measure(run: Run, task: Task, conditions: Conditions, folder: Path | None = None) -> TaskResult:
     """Evaluate one task, print its table and keep the result in a folder or in the run's."""
-    from edgewise.evaluation.comparison import comparison_table
-    from edgewise.runs.evaluating import evaluate_task, save_result
+    from edgewise.evaluation.report import comparison_table
+    from edgewise.runs.evaluate import evaluate_task, save_result
 
     with progress_bar(task) as told:
         result = evaluate_task(run, task, conditions, told)
@@ -142,7 +139,7 @@ def _check_protocol(run: Run, asked: str | None) -> None:
 
 def _tasks(run: Run, asked: list[str] | None, part: str) -> list[Any]:
     """The tasks to measure: those asked for, or all that were trained and have held-out rows."""
-    from edgewise.runs.evaluating import texts_of
+    from edgewise.runs.evaluate import texts_of
 
     for task in asked or []:
         run.require(task)
@@ -155,9 +152,8 @@ def _tasks(run: Run, asked: list[str] | None, part: str) -> list[Any]:
 
 def _combined(run: Run, results: list[TaskResult], audited: str) -> dict[str, Any]:
     from edgewise.evaluation.report import stamp
-    from edgewise.runs.curves import learning
-    from edgewise.runs.machine import describe_machine
-    from edgewise.runs.source import code_versions
+    from edgewise.runs.provenance import code_versions, describe_machine
+    from edgewise.training.curves import learning
 
     return {
         **stamp(run.info.protocol),

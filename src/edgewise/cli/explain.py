@@ -8,12 +8,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from edgewise.cli.help import examples
-from edgewise.cli.render import console, list_table
-from edgewise.configuration import check
+from edgewise.cli.output import console, examples, list_table
+from edgewise.config import check
 
 if TYPE_CHECKING:
-    from edgewise.runs.opening import Run
+    from edgewise.runs.run import Run
 
 EXAMPLES = examples(
     "edgewise explain runs/mine --user u1 --item i14",
@@ -37,7 +36,7 @@ def explain(
     (item, another user, an item of the history, the user) passes through each item.
     """
     check(form in ("table", "json"), f"--format {form}: choose table or json")
-    from edgewise.runs.opening import open_run
+    from edgewise.runs.run import open_run
 
     found = explanation(open_run(run, data), user, item)
     if form == "json":

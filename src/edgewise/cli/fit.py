@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from edgewise.cli.help import examples
+from edgewise.cli.output import examples
 
 app = typer.Typer(
     no_args_is_help=True,

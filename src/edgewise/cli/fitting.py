@@ -9,24 +9,29 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from edgewise.cli.errors import warn
+from edgewise.cli.output import command_line, console, warn
 from edgewise.cli.plans import plan_table
-from edgewise.cli.render import command_line, console
-from edgewise.configuration import check
-from edgewise.data.storage import load_dataset
+from edgewise.config import check
+from edgewise.data.dataset import load_dataset
 from edgewise.errors import ConfigError, EdgewiseError
-from edgewise.evaluation.applying import warning_on
-from edgewise.evaluation.protocols import HONEST, Protocol, find_protocol
-from edgewise.runs.data import DataInfo, load_run_data
-from edgewise.runs.folder import check_free, is_main_process, prepare_folder
-from edgewise.runs.info import FINISHED, RunInfo, is_run, read_info
-from edgewise.runs.recipe import Recipe, read_recipe
-from edgewise.runs.settings import differences, resolve_config
-from edgewise.runs.splitting import split_of
+from edgewise.evaluation.protocols import HONEST, Protocol, find_protocol, warning_on
+from edgewise.runs.run import (
+    FINISHED,
+    DataInfo,
+    RunInfo,
+    check_free,
+    is_main_process,
+    is_run,
+    load_run_data,
+    prepare_folder,
+    read_info,
+    split_of,
+)
+from edgewise.runs.spec import Recipe, differences, read_recipe, resolve_config
 
 if TYPE_CHECKING:
-    from edgewise.audit.findings import Audit
-    from edgewise.data.interactions import Dataset
+    from edgewise.audit.report import Audit
+    from edgewise.data.dataset import Dataset
     from edgewise.runs.contract import Plan
 
 
@@ -147,7 +152,7 @@ def _started(wish: Wish) -> tuple[RunInfo, Dataset]:
 
 
 def _train(out: Path, info: RunInfo, dataset: Dataset, resume: bool, quiet: bool) -> None:
-    from edgewise.runs.fitting import fit_run
+    from edgewise.runs.train import fit_run
 
     begun = resume
 

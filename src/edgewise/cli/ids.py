@@ -8,13 +8,13 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edgewise.cli.errors import warn
+from edgewise.cli.output import warn
 from edgewise.errors import ConfigError, UnknownIdError
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from edgewise.data.vocabulary import Vocabulary
+    from edgewise.data.dataset import Vocabulary
 
 RawCandidates = list[str] | dict[str, list[str]]
 _COLUMNS = ["user_id", "item_id"]

@@ -11,8 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from edgewise.cli import audit, compare, demo, evaluate, explain, fit, recommend, reproduce, tune
-from edgewise.cli.errors import ClearErrors
-from edgewise.cli.help import examples
+from edgewise.cli.output import ClearErrors, examples
 
 _JOURNEY = ["demo", "data", "fit", "evaluate", "audit", "recommend", "explain"]
 _JOURNEY += ["tune", "reproduce", "compare"]

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
 
-from edgewise.runs.methods import setting
+from edgewise.models.registry import setting
 
 if TYPE_CHECKING:
-    from edgewise.models.elmrec.plan import FitPlan
+    from edgewise.models.elmrec.recommender import FitPlan
     from edgewise.runs.contract import Plan
-    from edgewise.runs.info import RunInfo
+    from edgewise.runs.run import RunInfo
 
 Row = tuple[str, str]
 

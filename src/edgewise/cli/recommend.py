@@ -7,16 +7,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from edgewise.cli.help import examples
 from edgewise.cli.ids import RawCandidates, read_candidates, read_lines
-from edgewise.cli.render import progress_bar
-from edgewise.cli.sinks import choose_format, open_sink
-from edgewise.configuration import check, nearest
+from edgewise.cli.output import choose_format, examples, open_sink, progress_bar
+from edgewise.config import check, nearest
 from edgewise.errors import ConfigError
 
 if TYPE_CHECKING:
-    from edgewise.prompts.templates import Task
-    from edgewise.runs.opening import Run
+    from edgewise.recommender import Task
+    from edgewise.runs.run import Run
 
 EXAMPLES = examples(
     "edgewise recommend runs/mine --users u1 u2 -k 5",
@@ -69,7 +67,7 @@ def recommend(
     ids = _asked_users(users, more_users, users_file, all_, history)
     raw = None if candidates is None else read_candidates(candidates)
     from edgewise.cli.asking import Asking
-    from edgewise.runs.opening import open_run
+    from edgewise.runs.run import open_run
 
     opened = open_run(run, data)
     asking = Asking(opened, k, _task(opened, task, raw), raw, skip_unknown)

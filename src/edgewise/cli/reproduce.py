@@ -10,15 +10,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from edgewise.cli.help import examples
-from edgewise.cli.render import console
-from edgewise.configuration import check
+from edgewise.cli.output import console, examples
+from edgewise.config import check
 
 if TYPE_CHECKING:
-    from edgewise.experiments.cells import Cell
-    from edgewise.experiments.layout import Layout
-    from edgewise.experiments.planning import Work
-    from edgewise.experiments.reproducing import OnStep, Outcome
+    from edgewise.experiments.grid import ExperimentCell, Layout
+    from edgewise.experiments.runner import OnStep, Outcome, Work
 
 EXAMPLES = examples(
     "edgewise reproduce elmrec/table-4 --data RAW_DATA --jobs 2",
@@ -78,15 +75,14 @@ def reproduce(
     end, and the exit code is 1.
     """
     from edgewise.evaluation.protocols import find_protocol
-    from edgewise.experiments.cells import Choice, find_cells
-    from edgewise.experiments.layout import Layout
-    from edgewise.experiments.planning import commands_of, plan_work
-    from edgewise.experiments.reproducing import reproduce as make
+    from edgewise.experiments.grid import Layout, Selection, find_cells
+    from edgewise.experiments.runner import commands_of, plan_work
+    from edgewise.experiments.runner import reproduce as make
 
     if protocol is not None:
         find_protocol(protocol, "--protocol: ")
     layout = Layout(experiments, results, runs, data)
-    choice = Choice(dataset, method, seeds, protocol, max_users, no_rerank)
+    choice = Selection(dataset, method, seeds, protocol, max_users, no_rerank)
     work = plan_work(find_cells(layout, table, choice), layout)
     if dry_run:
         left = commands_of(work, layout, force=force)
@@ -104,7 +100,7 @@ def reproduce(
 
 
 def _check_raw_data(work: Work, layout: Layout) -> None:
-    from edgewise.experiments.commands import data_folder
+    from edgewise.experiments.describing import data_folder
 
     cells = [cells[0] for cells in work.groups.values()]
     lacking = any(not data_folder(cell, layout).exists() for cell in cells)
@@ -159,9 +155,9 @@ def _progress(work: Work) -> Iterator[OnStep]:
         disable=not screen.is_terminal,
     ) as bar:  # fmt: skip
         all_cells = bar.add_task("all cells", total=len(work.reasons))
-        lines: dict[Cell, object] = {}
+        lines: dict[ExperimentCell, object] = {}
 
-        def told(cell: Cell, step: str) -> None:
+        def told(cell: ExperimentCell, step: str) -> None:
             if not screen.is_terminal:
                 typer.echo(f"{cell.place.path}: {step}")
             if cell in lines:

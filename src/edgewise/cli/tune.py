@@ -8,9 +8,8 @@ from typing import Annotated, Any
 
 import typer
 
-from edgewise.cli.errors import warn
-from edgewise.cli.help import examples
-from edgewise.configuration import check
+from edgewise.cli.output import examples, warn
+from edgewise.config import check
 from edgewise.errors import EdgewiseError
 
 EXAMPLES = examples(
@@ -48,14 +47,18 @@ def tune(
     to what is there, and a trial that fails ends nothing. The best settings are printed as TOML
     that 'edgewise fit --config' takes.
     """
-    from edgewise.data.storage import load_dataset
-    from edgewise.experiments.spaces import read_space
-    from edgewise.experiments.studies import finished_trials
-    from edgewise.experiments.tuning import Search, best_settings, run_search
-    from edgewise.runs.data import DataInfo
-    from edgewise.runs.files import write_text
-    from edgewise.runs.methods import find_method
-    from edgewise.runs.settings import to_toml
+    from edgewise.data.dataset import load_dataset
+    from edgewise.experiments.tune import (
+        Search,
+        best_settings,
+        finished_trials,
+        read_space,
+        run_search,
+    )
+    from edgewise.files import write_text
+    from edgewise.models.registry import find_method
+    from edgewise.runs.run import DataInfo
+    from edgewise.runs.spec import to_toml
 
     find_method(method, "tune: ")
     wanted = read_space(space, method, set_ or [])

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from edgewise.data.candidates import CandidateLists
-from edgewise.data.keyed_random import id_keys, keyed_bits, keyed_uniform
-from edgewise.data.split import Split
+from edgewise.data.hashing import id_keys, keyed_bits, keyed_uniform
+from edgewise.data.item_lists import CandidateLists
+from edgewise.data.splits import Split
 from edgewise.errors import ConfigError
 
 _PARTS = ("valid", "test")

@@ -1,4 +1,12 @@
-"""The demo shop: a small data set in which the right answers are known.
+"""The demo shop's wares: what it sells, and in which ways things of a kind differ.
+
+How the demo shop's customers write, and how the shop describes its wares.
+
+The demo shop's hidden rules: habits and complements between items, tastes of users.
+
+Walks through the demo shop: what each user buys, step by step.
+
+The demo shop: a small data set in which the right answers are known.
 
 Shoppers like two or three shelves that overlap, follow habits (a camera, then the lens of the
 same line, then a tripod), buy complements on the same day, and pick popular things; what they
@@ -9,25 +17,424 @@ order of events each explain a part of it, and none explains all.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from itertools import count, islice
 
 import numpy as np
 import polars as pl
 
-from edgewise.data.interactions import Catalog, Dataset, Interactions
-from edgewise.data.synthetic_review import describe, opinion_of, write_review
-from edgewise.data.synthetic_text import ASPECTS, LINES, SHELVES
-from edgewise.data.synthetic_walk import Purchases, suits, walk
-from edgewise.data.synthetic_world import (
-    KINDS_PER_SHELF,
-    NUM_KINDS,
-    Shop,
-    Shoppers,
-    build_shop,
-    invite_shoppers,
-)
-from edgewise.data.vocabulary import Vocabulary
+from edgewise.data.dataset import Catalog, Dataset, Interactions, Vocabulary
 from edgewise.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class Shelf:
+    """Things of one taste.
+
+    Attributes:
+        category: its place in the shop.
+        activity: what its things are for; completes "I use it for".
+        kinds: its things, in the order in which a shopper comes to need them.
+        brands: who makes them.
+    """
+
+    category: str
+    activity: str
+    kinds: tuple[str, ...]
+    brands: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Aspect:
+    """One way in which items differ and which shoppers care about, praised and found wanting."""
+
+    adjective: str
+    praise: tuple[str, ...]
+    complaint: tuple[str, ...]
+
+
+# Neighbours in this ring share many shoppers.
+SHELVES = (
+    Shelf(
+        "Photography",
+        "weekend photo walks",
+        ("camera", "lens", "tripod", "camera bag", "memory card", "lens filter"),
+        ("Norrlux", "Pellicle & Co", "Vantaro"),
+    ),
+    Shelf(
+        "Hiking",
+        "long hikes",
+        ("backpack", "rain shell", "camp stove", "mess kit", "trail lantern", "sleeping mat"),
+        ("Fellgate", "Cairnway", "Oxbow Trail"),
+    ),
+    Shelf(
+        "Cycling",
+        "my ride to work",
+        ("helmet", "bike light", "bottle cage", "saddle bag", "hand pump", "chain tool"),
+        ("Veloria", "Spokesmith", "Tarmaq"),
+    ),
+    Shelf(
+        "Coffee",
+        "the first cup of the day",
+        ("coffee grinder", "kettle", "dripper", "coffee scale", "milk frother", "travel mug"),
+        ("Moka Lane", "Brunello Works", "Cup & Crema"),
+    ),
+    Shelf(
+        "Baking",
+        "Sunday baking",
+        (
+            "mixing bowl",
+            "dough scraper",
+            "proofing basket",
+            "cake tin",
+            "cooling rack",
+            "bread bin",
+        ),
+        ("Hearthly", "Crumb & Crust", "Ovenbird"),
+    ),
+    Shelf(
+        "Gardening",
+        "the balcony garden",
+        ("planter", "trowel", "seed kit", "watering can", "pruner", "plant trellis"),
+        ("Greenhollow", "Mossby", "Sprigwell"),
+    ),
+    Shelf(
+        "Sketching",
+        "sketching in cafes",
+        ("sketchbook", "pencil set", "blending stump", "ink pen", "watercolour box", "brush roll"),
+        ("Atelier Finch", "Inkstead", "Palettino"),
+    ),
+    Shelf(
+        "Home Recording",
+        "recording at home",
+        ("microphone", "pop screen", "audio interface", "headset", "cable kit", "mic stand"),
+        ("Echobarn", "Tonewright", "Quietroom"),
+    ),
+)
+
+ASPECTS = (
+    Aspect(
+        "light",
+        ("weighs almost nothing", "easy to carry all day"),
+        ("heavier than I hoped", "a burden after an hour"),
+    ),
+    Aspect(
+        "sturdy",
+        ("built to last for years", "survived a hard fall"),
+        ("flimsy to the touch", "cracked within a month"),
+    ),
+    Aspect(
+        "pretty",
+        ("lovely in every colour", "a joy to look at"),
+        ("rather dull to look at", "faded after a week"),
+    ),
+    Aspect(
+        "affordable",
+        ("great value for the money", "half the usual price"),
+        ("priced far too high", "not worth the money"),
+    ),
+    Aspect(
+        "simple",
+        ("ready right out of the box", "no manual needed"),
+        ("fiddly to set up", "confusing from the start"),
+    ),
+    Aspect(
+        "compact",
+        ("small enough for any drawer", "takes hardly any space"),
+        ("too bulky for my shelf", "bigger than it looks"),
+    ),
+    Aspect(
+        "precise",
+        ("exact in every detail", "accurate to a hair"),
+        ("not accurate enough", "a little off every time"),
+    ),
+    Aspect(
+        "washable",
+        ("wipes clean in seconds", "spotless after a rinse"),
+        ("hard to keep clean", "stained on day one"),
+    ),
+)
+
+LINES = ("Aero", "Terra", "Nimbus", "Cedar", "Halo", "Quarry", "Lumen", "Drift", "Ember", "Sable")
+
+
+_LIKED = (
+    "{adjective} {kind}, {phrase}",
+    "{phrase}, a truly {adjective} {kind}",
+    "very {adjective} and {phrase}",
+    "the {adjective} {kind} I wanted",
+)
+_DISLIKED = (
+    "not as {adjective} as I need, {phrase}",
+    "I wanted a more {adjective} {kind}",
+    "disappointing {kind}, {phrase}",
+)
+_MILD = (
+    "decent {kind}, quite {adjective}",
+    "fine {kind}, {phrase}",
+    "does its job and is {adjective}",
+)
+_OPENINGS = (
+    "I use this {brand} {kind} for {activity}.",
+    "Bought the {kind} for {activity}.",
+    "My second {brand}, this time a {kind} for {activity}.",
+    "{activity} got easier with this {kind}.",
+)
+# A letdown made nothing easier.
+_NEUTRAL_OPENINGS = _OPENINGS[:-1]
+_CLOSINGS = {
+    "liked": ("Would buy again.", "Highly recommended!", "Exactly right for me."),
+    "disliked": ("I may send it back.", "My next one will be another brand.", "A pity."),
+    "mild": ("Does what it should.", "No complaints.", "Good enough for now."),
+}
+
+
+@dataclass(frozen=True)
+class Opinion:
+    """What a shopper thinks of an item: the aspect that decides, and the verdict.
+
+    Attributes:
+        aspect: what the review is about.
+        verdict: ``liked``, ``disliked`` or ``mild``.
+    """
+
+    aspect: Aspect
+    verdict: str
+
+
+def opinion_of(
+    cared: np.ndarray, strengths: np.ndarray, weakness: int, rng: np.random.Generator
+) -> Opinion:
+    """A weakness or strength that the user cares for decides; else any strength is noted mildly."""
+    if weakness == cared[0]:
+        return Opinion(ASPECTS[weakness], "disliked")
+    for aspect in cared:
+        if aspect in strengths:
+            return Opinion(ASPECTS[aspect], "liked")
+    return Opinion(ASPECTS[rng.choice(strengths)], "mild")
+
+
+def write_review(
+    opinion: Opinion, kind: str, brand: str, activity: str, rng: np.random.Generator
+) -> tuple[str, str]:
+    """A headline and a review of two or three sentences."""
+    phrases = opinion.aspect.complaint if opinion.verdict == "disliked" else opinion.aspect.praise
+    templates = {"liked": _LIKED, "disliked": _DISLIKED, "mild": _MILD}[opinion.verdict]
+    words = {
+        "adjective": opinion.aspect.adjective,
+        "kind": kind,
+        "brand": brand,
+        "activity": activity,
+        "phrase": _pick(phrases, rng),
+    }
+    headline = _capital(_pick(templates, rng).format(**words))
+    openings = _NEUTRAL_OPENINGS if opinion.verdict == "disliked" else _OPENINGS
+    opening = _capital(_pick(openings, rng).format(**words))
+    sentence = _capital(_pick(phrases, rng))
+    return headline, f"{sentence}. {opening} {_pick(_CLOSINGS[opinion.verdict], rng)}"
+
+
+def describe(kind: str, activity: str, first: Aspect, second: Aspect) -> str:
+    """The shop's own words on an item."""
+    adjectives = f"{first.adjective} and {second.adjective}"
+    return f"{_capital(_article(adjectives))} {adjectives} {kind}, made for {activity}."
+
+
+def _pick(choices: tuple[str, ...], rng: np.random.Generator) -> str:
+    return choices[int(rng.integers(len(choices)))]
+
+
+def _capital(text: str) -> str:
+    return text[0].upper() + text[1:]
+
+
+def _article(text: str) -> str:
+    return "an" if text[0] in "aeiou" else "a"
+
+
+KINDS_PER_SHELF = len(SHELVES[0].kinds)
+NUM_KINDS = len(SHELVES) * KINDS_PER_SHELF
+
+# Standard deviations of log popularity.
+_LINE_SPREAD = 1.1
+_ITEM_SPREAD = 0.7
+
+
+@dataclass(frozen=True)
+class Shop:
+    """Items in the order of their shelves; the numbers here never reach a data set.
+
+    Attributes:
+        kind: of each item, ``int64[I]``; ``kind // KINDS_PER_SHELF`` is its shelf.
+        line: its place among the items of its kind, ``int64[I]``.
+        successor: what the next need usually is, ``int64[I]``; -1 at the end of a chain.
+        rival: what it is otherwise, ``int64[I]``.
+        complement: what is bought along with it, a symmetric pairing, ``int64[I]``; -1 for none.
+        popularity: how often an item is picked, up to a constant, ``float64[I]``.
+        strengths: the two aspects it is good at, ``int64[I, 2]``.
+        weakness: the aspect it fails at, ``int64[I]``.
+    """
+
+    kind: np.ndarray
+    line: np.ndarray
+    successor: np.ndarray
+    rival: np.ndarray
+    complement: np.ndarray
+    popularity: np.ndarray
+    strengths: np.ndarray
+    weakness: np.ndarray
+
+    @property
+    def shelf(self) -> np.ndarray:
+        return self.kind // KINDS_PER_SHELF
+
+
+@dataclass(frozen=True)
+class Shoppers:
+    """What each user likes.
+
+    Attributes:
+        tastes: share of each shelf, ``float64[U, shelves]``; two or three are not zero.
+        aspects: the aspects a user cares for, the more important one first, ``int64[U, 2]``.
+        num_events: length of the walk, ``int64[U]``.
+    """
+
+    tastes: np.ndarray
+    aspects: np.ndarray
+    num_events: np.ndarray
+
+
+def build_shop(num_items: int, rng: np.random.Generator) -> Shop:
+    """Items spread evenly over the kinds, with habits, complements and a popularity skew."""
+    kind = np.sort(np.arange(num_items) % NUM_KINDS)
+    sizes = np.bincount(kind, minlength=NUM_KINDS)
+    starts = np.cumsum(sizes) - sizes
+    line = np.arange(num_items) - starts[kind]
+    place = kind % KINDS_PER_SHELF
+
+    def at(kinds: np.ndarray, lines: np.ndarray) -> np.ndarray:
+        return starts[kinds] + lines % sizes[kinds]
+
+    following = np.minimum(kind + 1, NUM_KINDS - 1)
+    is_last = place == KINDS_PER_SHELF - 1
+    half = KINDS_PER_SHELF // 2
+    partner = np.where(place < half, kind + half, kind - half)
+    aspects = np.argsort(rng.random((num_items, len(ASPECTS))), axis=1)
+    return Shop(
+        kind=kind,
+        line=line,
+        successor=np.where(is_last, -1, at(following, line)),
+        rival=np.where(is_last, -1, at(following, line + 1)),
+        complement=np.where(line < sizes[partner], at(partner, line), -1),
+        popularity=_popularity(kind, line, rng),
+        strengths=aspects[:, :2],
+        weakness=aspects[:, 2],
+    )
+
+
+def _popularity(kind: np.ndarray, line: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """A skew shared by a shelf's line times an item's own, ``float64[I]``."""
+    of_line = rng.lognormal(sigma=_LINE_SPREAD, size=(len(SHELVES), line.max() + 1))
+    return of_line[kind // KINDS_PER_SHELF, line] * rng.lognormal(
+        sigma=_ITEM_SPREAD, size=len(kind)
+    )
+
+
+def invite_shoppers(num_users: int, rng: np.random.Generator) -> Shoppers:
+    """Users who like a shelf, most often the next one too, and sometimes any third."""
+    num_shelves = len(SHELVES)
+    first = rng.integers(num_shelves, size=num_users)
+    step = np.where(rng.random(num_users) < 0.7, 1, rng.integers(1, num_shelves, size=num_users))
+    third = rng.integers(num_shelves, size=num_users)
+    likes_third = rng.random(num_users) < 0.5
+    tastes = np.zeros((num_users, num_shelves))
+    users = np.arange(num_users)
+    tastes[users, third] += np.where(likes_third, 0.2, 0.0)
+    tastes[users, (first + step) % num_shelves] += 0.35
+    tastes[users, first] += 0.45
+    tastes /= tastes.sum(axis=1, keepdims=True)
+    aspects = np.argsort(rng.random((num_users, len(ASPECTS))), axis=1)[:, :2]
+    return Shoppers(tastes, aspects, 6 + rng.geometric(0.2, size=num_users).clip(max=20))
+
+
+# Chances of one step, tuned so that no simple rule explains the shop.
+_FOLLOW_HABIT = 0.5
+_SAME_LINE = 0.75
+_FOLLOW_FASHION = 0.15
+_BUY_COMPLEMENT = 0.15
+
+
+@dataclass(frozen=True)
+class Purchases:
+    """Rows of the walks, in the order they were drawn: step by step, all users at each step."""
+
+    user: np.ndarray
+    item: np.ndarray
+    step: np.ndarray
+
+
+def walk(shop: Shop, shoppers: Shoppers, rng: np.random.Generator) -> Purchases:
+    """Let every user shop: follow a habit, a fashion or a taste, never the same item twice."""
+    num_users, num_steps = len(shoppers.num_events), int(shoppers.num_events.max(initial=0))
+    # Column 2t is the item of step t, column 2t + 1 what was bought along with it.
+    bought = np.full((num_users, 2 * num_steps), -1, dtype=np.int64)
+    current = np.full(num_users, -1, dtype=np.int64)
+    for step in range(num_steps):
+        item = _next_item(shop, shoppers, current, rng)
+        is_new = (step < shoppers.num_events) & ~(bought == item[:, None]).any(axis=1)
+        bought[is_new, 2 * step] = item[is_new]
+        current = np.where(is_new, item, current)
+        extra = shop.complement[item]
+        takes_extra = is_new & (extra >= 0) & (rng.random(num_users) < _BUY_COMPLEMENT)
+        takes_extra &= ~(bought == extra[:, None]).any(axis=1)
+        bought[takes_extra, 2 * step + 1] = extra[takes_extra]
+    user, column = np.nonzero(bought >= 0)
+    return Purchases(user, bought[user, column], column // 2)
+
+
+def _next_item(
+    shop: Shop, shoppers: Shoppers, current: np.ndarray, rng: np.random.Generator
+) -> np.ndarray:
+    """One item a user, ``int64[U]``, given the user's last one (-1 at the start)."""
+    num_users = len(current)
+    same_line = rng.random(num_users) < _SAME_LINE
+    habit = np.where(same_line, shop.successor[current], shop.rival[current])
+    chance = rng.random(num_users)
+    follows_habit = (current >= 0) & (habit >= 0) & (chance < _FOLLOW_HABIT)
+    follows_fashion = chance > 1 - _FOLLOW_FASHION
+    cumulative = np.cumsum(shop.popularity)
+    fashion = np.searchsorted(cumulative, rng.random(num_users) * cumulative[-1], side="right")
+    return np.select(
+        [follows_habit, follows_fashion], [habit, fashion], _suited(shop, shoppers, rng)
+    )
+
+
+def _suited(shop: Shop, shoppers: Shoppers, rng: np.random.Generator) -> np.ndarray:
+    """An item of a shelf the user likes: the better suited of two popular ones, ``int64[U]``."""
+    users = np.arange(len(shoppers.num_events))
+    bounds = np.cumsum(shoppers.tastes, axis=1)
+    shelf = (rng.random((len(users), 1)) * bounds[:, -1:] >= bounds).sum(axis=1)
+    one, other = (_pick_of_shelf(shop, shelf, rng) for _ in range(2))
+    return np.where(
+        suits(shop, shoppers, users, other) > suits(shop, shoppers, users, one), other, one
+    )
+
+
+def _pick_of_shelf(shop: Shop, shelf: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    totals = np.cumsum(shop.popularity)
+    ends = np.searchsorted(shop.shelf, np.arange(len(SHELVES)), side="right")
+    bounds = np.concatenate([[0.0], totals[ends - 1]])
+    wanted = bounds[shelf] + rng.random(len(shelf)) * (bounds[shelf + 1] - bounds[shelf])
+    return np.minimum(np.searchsorted(totals, wanted, side="right"), ends[shelf] - 1)
+
+
+def suits(shop: Shop, shoppers: Shoppers, users: np.ndarray, items: np.ndarray) -> np.ndarray:
+    """How well an item meets what the user cares for: 3 best, 0 indifferent, -2 worst."""
+    cared, good, bad = shoppers.aspects[users], shop.strengths[items], shop.weakness[items]
+    first = (good == cared[:, :1]).any(axis=1)
+    second = (good == cared[:, 1:]).any(axis=1)
+    return 2 * first + second - 2 * (bad == cared[:, 0])
+
 
 _DAY = 86_400
 _OPENING_DAY = 19_000  # 2022-01-08, in days since 1970

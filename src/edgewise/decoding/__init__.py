@@ -1,9 +1,8 @@
 """From a model's probabilities to ranked items, and to texts."""
 
-from edgewise.decoding.beam import beam_search
-from edgewise.decoding.candidates import score_candidates
-from edgewise.decoding.diverse import diverse_beam_search
-from edgewise.decoding.rerank import rerank
+from edgewise.decoding.constrained_beam import beam_search, rerank
+from edgewise.decoding.diverse_beam import diverse_beam_search
+from edgewise.decoding.exact_scores import score_candidates
 from edgewise.decoding.trie import PrefixTrie, TokenTable
 
 __all__ = [

@@ -1,17 +1,114 @@
-"""What an evaluation leaves behind: one row a user, means with intervals, and the conditions."""
+"""Seals: digests by which a result that was changed after it was measured is recognised.
+
+They protect against slips and tidying up, not against somebody who computes the digest anew.
+Whoever doubts that far measures the run again.
+
+What an evaluation leaves behind: one row a user, means with intervals, and the conditions.
+
+Results read back from files: refused where they were changed or belong to other data.
+
+Systems side by side: a model is never printed without something to stand beside.
+"""
 
 from __future__ import annotations
 
+import hashlib
 import json
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import polars as pl
+import polars.selectors as cs
+from polars.exceptions import PolarsError
 
-from edgewise.evaluation.intervals import Estimate
-from edgewise.evaluation.protocols import HONEST, Protocol
-from edgewise.evaluation.seal import rows_digest, sealed
+from edgewise.data.dataset import Dataset, content_checksum
+from edgewise.errors import EdgewiseError
+from edgewise.evaluation.protocols import HONEST, Protocol, recorded_protocol
+from edgewise.evaluation.statistics import Bootstrap, Estimate, bootstrap_difference
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+
+KEY = "seal"
+_ALGORITHM = "sha256"
+# Came with seals: no file that is older tells them.
+_SEALED_ONLY = {"protocol", "rows_sha256"}
+
+
+def sealed(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The values with a digest of all of them at the end; an older seal is replaced.
+
+    Order of keys, white space and indentation do not count. Call it last: whatever is added later
+    breaks the seal.
+    """
+    bare = {key: value for key, value in values.items() if key != KEY}
+    return bare | {KEY: {"algorithm": _ALGORITHM, "digest": content_digest(bare)}}
+
+
+def is_sealed(values: Mapping[str, Any]) -> bool:
+    """Whether there is a seal, right or wrong."""
+    return KEY in values
+
+
+def has_lost_its_seal(values: Mapping[str, Any]) -> bool:
+    """Whether values without a seal once had one: they tell, at any depth, what came with it."""
+    return not is_sealed(values) and _tells(values, _SEALED_ONLY)
+
+
+def check_seal(values: Mapping[str, Any], where: object) -> None:
+    """Refuse values that are not those that were sealed.
+
+    Args:
+        values: read from a file.
+        where: for the message.
+
+    Raises:
+        EdgewiseError: they differ, or the seal is none of ours.
+    """
+    found = values.get(KEY)
+    bare = {key: value for key, value in values.items() if key != KEY}
+    if found != {"algorithm": _ALGORITHM, "digest": content_digest(bare)}:
+        raise EdgewiseError(
+            f"{where}: its content is not what was sealed when it was measured: a figure, a "
+            "condition or the seal was changed afterwards. Measure the run again with 'edgewise "
+            "evaluate RUN --json FILE'"
+        )
+
+
+def _tells(values: object, keys: set[str]) -> bool:
+    if not isinstance(values, Mapping):
+        return False
+    return bool(keys & values.keys()) or any(_tells(part, keys) for part in values.values())
+
+
+def content_digest(values: Mapping[str, Any]) -> str:
+    """The SHA-256 of JSON values in their one canonical spelling, in hexadecimal."""
+    text = json.dumps(values, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def rows_digest(rows: pl.DataFrame) -> str:
+    """The SHA-256 of a table of numbers and texts, in hexadecimal: names, kinds, values, order."""
+    digest = hashlib.sha256()
+    for column in rows:
+        kind, content = _content(column)
+        digest.update(f"\0{column.name}\0{kind}\0{len(column)}\0".encode())
+        digest.update(content)
+    return digest.hexdigest()
+
+
+def _content(column: pl.Series) -> tuple[str, bytes]:
+    if column.dtype == pl.String:
+        encoded = [text.encode() for text in column.to_list()]
+        lengths = np.array([len(text) for text in encoded], "<i8")
+        return "text", lengths.tobytes() + b"".join(encoded)
+    kind = "<f8" if column.dtype.is_float() else "<i8"
+    return kind, column.to_numpy().astype(kind).tobytes()
 
 
 @dataclass(frozen=True)
@@ -112,3 +209,264 @@ def _replace(path: Path, write: Callable[[Path], object]) -> None:
         partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)
+
+
+ReportValues = Mapping[str, Any]
+"""One system's figures on one task: ``settings``, ``metrics``, ``rows_sha256``, ..."""
+
+# Means in the file and of the rows differ by the order of addition at most.
+_ROUNDING = 1e-9
+
+
+class OtherRowsError(EdgewiseError):
+    """Rows are not those behind a report: they were changed, or belong to another evaluation."""
+
+
+@dataclass(frozen=True, eq=False)
+class StoredReport:
+    """A result file, checked.
+
+    Attributes:
+        path: where it was read.
+        values: all that it holds.
+        is_sealed: False for files older than seals, whose figures nothing vouches for.
+    """
+
+    path: Path
+    values: Mapping[str, Any]
+    is_sealed: bool
+
+    @property
+    def protocol(self) -> Protocol:
+        """Under which it was measured; honest where the file is older than protocols."""
+        return recorded_protocol(self.values.get("protocol"))
+
+    @property
+    def data_checksum(self) -> str | None:
+        """Of the data set's content; None where the file does not tell."""
+        run, settings = self.values.get("run", {}), self.values.get("settings", {})
+        return run.get("data", {}).get("checksum") or settings.get("data_checksum")
+
+    @property
+    def results(self) -> dict[str, dict[str, ReportValues]]:
+        """Figures by task and system, the run's own system first.
+
+        A file of one system on one task, as in a run's ``evaluation/``, has it under its stem.
+        """
+        if "results" in self.values:
+            return self.values["results"]
+        return {self.values["settings"]["task"]: {self.path.stem: self.values}}
+
+
+def load_report(
+    path: str | Path, data: Dataset | str | Path | None = None, *, allow_unsealed: bool = False
+) -> StoredReport:
+    """Read what ``edgewise evaluate`` or a report's ``save`` wrote.
+
+    Args:
+        path: the JSON file. A Parquet file of the same stem beside it is checked, too.
+        data: the data set it should have been measured on: itself, its folder or its checksum.
+        allow_unsealed: take files that are older than seals.
+
+    Raises:
+        EdgewiseError: the file cannot be read, was changed after it was measured, has no seal, or
+            was measured on other data.
+    """
+    path = Path(path)
+    values = _read(path)
+    if is_sealed(values):
+        check_seal(values, path)
+    else:
+        _refuse_unsealed(values, path, allow_unsealed)
+    report = StoredReport(path, values, is_sealed(values))
+    if data is not None:
+        _check_data(report, data)
+    rows = path.with_suffix(".parquet")
+    if "metrics" in values and rows.is_file() and report.is_sealed:
+        load_rows(rows, values)
+    return report
+
+
+def load_rows(path: str | Path, report: ReportValues) -> pl.DataFrame:
+    """The users or pairs behind a report's figures.
+
+    Args:
+        path: a Parquet file, from a run's ``evaluation/``.
+        report: one system's figures, out of :attr:`StoredReport.results`.
+
+    Raises:
+        OtherRowsError: these are not the rows that were measured.
+        EdgewiseError: the rows cannot be read, or have other means than the report says.
+    """
+    try:
+        rows = pl.read_parquet(path)
+    except (OSError, PolarsError) as error:
+        raise EdgewiseError(
+            f"{path}: cannot be read ({error}); measure the run again with 'edgewise evaluate'"
+        ) from None
+    if rows_digest(rows) != report.get("rows_sha256"):
+        raise OtherRowsError(
+            f"{path}: these are not the rows that the report was computed from: they were changed, "
+            "or belong to another evaluation. Measure the run again with 'edgewise evaluate'"
+        )
+    _check_means(rows, report, path)
+    return rows
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise EdgewiseError(f"{path}: cannot be read as a result ({error})") from None
+    known = values.keys() if isinstance(values, dict) else ()
+    if "results" not in known and not {"settings", "metrics"} <= {*known}:
+        raise EdgewiseError(
+            f"{path}: no result; give a file that 'edgewise evaluate RUN --json FILE' wrote"
+        )
+    return values
+
+
+def _refuse_unsealed(values: Mapping[str, Any], path: Path, allow: bool) -> None:
+    if has_lost_its_seal(values):
+        raise EdgewiseError(
+            f"{path}: its seal was removed; measure the run again with 'edgewise evaluate'"
+        )
+    if not allow:
+        raise EdgewiseError(
+            f"{path}: has no seal, so that nobody can tell whether its figures were changed: it "
+            "was written by an older edgewise. Measure the run again, or take it as it is with "
+            "--allow-unsealed"
+        )
+
+
+def _check_data(report: StoredReport, data: Dataset | str | Path) -> None:
+    expected, where = _checksum(data)
+    if report.data_checksum != expected:
+        found = report.data_checksum or "none recorded"
+        raise EdgewiseError(
+            f"{report.path}: measured on other data (checksum {found[:12]}) than {where} (checksum "
+            f"{expected[:12]}); figures of different data cannot be set side by side"
+        )
+
+
+def _checksum(data: Dataset | str | Path) -> tuple[str, str]:
+    if isinstance(data, Dataset):
+        return content_checksum(data), repr(data.name)
+    if re.fullmatch("[0-9a-f]{64}", str(data)):
+        return str(data), "the one asked for"
+    return content_checksum(Dataset.load(data)), str(data)
+
+
+def _check_means(rows: pl.DataFrame, report: ReportValues, path: str | Path) -> None:
+    if "num_users" not in report:
+        return
+    for name, estimate in report["metrics"].items():
+        if name not in rows.columns:
+            continue
+        mean = float(rows[name].to_numpy().mean())
+        if not np.isclose(mean, estimate["mean"], rtol=0, atol=_ROUNDING):
+            raise EdgewiseError(
+                f"{path}: {name} of these rows is {mean:.6f} on average, and the report says "
+                f"{estimate['mean']:.6f}: the figure was changed. Measure the run again"
+            )
+
+
+def paired_differences(
+    report: RankingReport, baseline: RankingReport, bootstrap: Bootstrap | None = None
+) -> dict[str, Estimate]:
+    """``report - baseline`` on the same users, for every metric that users have in both."""
+    _require_same_conditions({"report": report, "baseline": baseline})
+    both = report.per_user.join(baseline.per_user, on="user_index", suffix=" of baseline")
+    names = [name for name in report.metrics if f"{name} of baseline" in both.columns]
+    return {
+        name: bootstrap_difference(
+            both[name].to_numpy(), both[f"{name} of baseline"].to_numpy(), bootstrap
+        )
+        for name in names
+    }
+
+
+def comparison_table(reports: Mapping[str, Report], title: str | None = None) -> Table:
+    """Systems side by side, one row a metric, each value with its interval.
+
+    With exactly two ranking reports, a last column tells the first minus the second, paired by
+    user: an interval that excludes zero is a difference.
+
+    Raises:
+        EdgewiseError: the reports were made under different conditions.
+    """
+    from rich.table import Table
+
+    _require_same_conditions(reports)
+    table = Table("metric", title=title, caption=_conditions(next(iter(reports.values()))))
+    for name in reports:
+        table.add_column(name, justify="right")
+    differences = _differences_of_two(reports)
+    if differences:
+        table.add_column("difference", justify="right")
+    for metric in dict.fromkeys(name for report in reports.values() for name in report.metrics):
+        cells = [_cell(report.metrics.get(metric), _form(report)) for report in reports.values()]
+        extra = [_cell(differences.get(metric), "+.4f")] if differences else []
+        table.add_row(metric, *cells, *extra)
+    return table
+
+
+def _differences_of_two(reports: Mapping[str, Report]) -> dict[str, Estimate]:
+    ranked = [report for report in reports.values() if isinstance(report, RankingReport)]
+    return paired_differences(ranked[0], ranked[1]) if len(ranked) == len(reports) == 2 else {}
+
+
+def _require_same_conditions(reports: Mapping[str, Report]) -> None:
+    if not reports:
+        raise EdgewiseError("no reports to compare: give at least one")
+    (first, expected), *others = reports.items()
+    for name, report in others:
+        _require_same_protocol(first, expected, name, report)
+        for key in expected.settings.keys() | report.settings.keys():
+            left, right = expected.settings.get(key), report.settings.get(key)
+            if left != right:
+                raise EdgewiseError(
+                    f"{first} and {name} are not comparable: {key} is {left!r} for the one and "
+                    f"{right!r} for the other; evaluate both under the same conditions"
+                )
+        if _units(report) != _units(expected):
+            raise EdgewiseError(
+                f"{first} and {name} measured different users or pairs; evaluate both on the same"
+            )
+
+
+def _require_same_protocol(first: str, expected: Report, name: str, report: Report) -> None:
+    if report.protocol != expected.protocol:
+        raise EdgewiseError(
+            f"{first} and {name} are not comparable: one was measured under "
+            f"{expected.protocol.title}, the other under {report.protocol.title}; fit and evaluate "
+            "both under the same protocol"
+        )
+
+
+def _units(report: Report) -> set[tuple]:
+    return set(report.rows.select(cs.by_name("user_index", "item_index", require_all=False)).rows())
+
+
+def _conditions(report: Report) -> str:
+    counted = f"{len(report.rows)} {'users' if isinstance(report, RankingReport) else 'pairs'}"
+    protocol = report.protocol.title + ("" if report.protocol.is_honest else " (LEAKS)")
+    shown = ("task", "part", "split", "num_negatives", "masked")
+    return ", ".join(
+        [f"{k}: {report.settings[k]}" for k in shown if k in report.settings]
+        + [counted, f"protocol: {protocol}"]
+    )
+
+
+def _form(report: Report) -> str:
+    """Shares have four digits, percentages two."""
+    return ".4f" if isinstance(report, RankingReport) else ".2f"
+
+
+def _cell(estimate: Estimate | None, form: str) -> str:
+    if estimate is None:
+        return "-"
+    mean = format(estimate.mean, form)
+    if estimate.low is None or estimate.high is None:
+        return mean
+    return f"{mean} ({format(estimate.low, form)} to {format(estimate.high, form)})"

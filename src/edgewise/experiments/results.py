@@ -1,21 +1,25 @@
-"""Result files: what they hold, and whether they can be believed."""
+"""Result files: what they hold, and whether they can be believed.
+
+The data sets on this machine, and whether results were measured on them.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 
-from edgewise.configuration import check
+from edgewise.config import check, nearest
+from edgewise.data.dataset import MANIFEST, dataset_checksum, read_manifest
 from edgewise.errors import EdgewiseError
-from edgewise.evaluation.intervals import Estimate
-from edgewise.evaluation.loading import OtherRowsError, load_report, load_rows
-from edgewise.evaluation.recorded import check_version, recorded_protocol
-from edgewise.experiments.layout import Layout, Place
-from edgewise.runs.methods import DEFAULT_METHOD
+from edgewise.evaluation.protocols import check_version, recorded_protocol
+from edgewise.evaluation.report import OtherRowsError, load_report, load_rows
+from edgewise.evaluation.statistics import Estimate
+from edgewise.experiments.grid import Layout, ResultKey
+from edgewise.models.registry import DEFAULT_METHOD
 
 EVALUATION, STATISTICS, VECTORS = "edgewise evaluation", "edgewise statistics", "edgewise vectors"
 _KINDS = {EVALUATION: "run", STATISTICS: "data", VECTORS: "vectors"}
@@ -36,9 +40,9 @@ class Result:
     """
 
     file: Path
-    place: Place
+    place: ResultKey
     content: Mapping[str, Any]
-    home: Place | None = None
+    home: ResultKey | None = None
 
     @property
     def kind(self) -> str:
@@ -136,7 +140,7 @@ def read_result(file: Path, root: Path, *, allow_unsealed: bool = False) -> Resu
     if content.get("kind") not in _KINDS:
         raise EdgewiseError(f"{file}: no result of an experiment; leave it out")
     relative = file.relative_to(root) if file.is_relative_to(root) else Path(*file.parts[-3:])
-    result = Result(file, Place.of(relative), content)
+    result = Result(file, ResultKey.of(relative), content)
     holder = content["run"] if result.kind == "run" else content
     protocol = recorded_protocol(holder.get("protocol"))
     check(
@@ -168,3 +172,85 @@ def find_results(layout: Layout, name: str, is_table: bool = False) -> Iterator[
         f"{name}: no result file, folder or table, nor below {layout.results}/",
     )
     yield from sorted(place.rglob("*.json")) if place.is_dir() else [place] * place.exists()
+
+
+def recorded_checksum(folder: Path) -> str | None:
+    """The checksum that a data set folder tells of itself; None where there is none.
+
+    Raises:
+        DataError: ``dataset.json`` is damaged, or of another version.
+    """
+    return read_manifest(folder)["checksum"] if (folder / MANIFEST).is_file() else None
+
+
+def other_data(found: str, wanted: str) -> str:
+    """In words, that something was made of one data set and not of the other."""
+    return f"measured on other data (checksum {found[:12]}, now {wanted[:12]})"
+
+
+def check_same_data(results: Sequence[Result]) -> None:
+    """Refuse results whose data sets bear one name and are not the same.
+
+    Raises:
+        EdgewiseError: names both files.
+    """
+    first: dict[str, Result] = {}
+    for result in results:
+        known = first.setdefault(f"{_name(result)} {result.place.protocol}", result)
+        if known.data["checksum"] != result.data["checksum"]:
+            raise EdgewiseError(
+                f"{result.file}: measured on other data than {known.file} (checksum "
+                f"{result.data['checksum'][:12]} instead of {known.data['checksum'][:12]}), though "
+                f"both call it {_name(result)!r}; leave one of them out, or name the data set that "
+                "you mean with --data DIR: the other file is then told, and how to make it again"
+            )
+
+
+def check_data(results: Sequence[Result], layout: Layout, given: Path | None = None) -> None:
+    """Refuse results that were measured on other data than this machine has under their names.
+
+    Data sets are known by the names of their folders: one that was imported otherwise, as
+    protocols may ask, has another name and is no matter of the first.
+
+    Args:
+        results: what is to be shown.
+        layout: ``data/`` below its runs is looked into; what is not there cannot be compared.
+        given: a data set folder, or a folder of them, that counts instead for what it holds.
+
+    Raises:
+        EdgewiseError: names the file; or nothing in ``given`` belongs to any result.
+    """
+    named = _named(results, given) if given is not None else {}
+    whole = {name: dataset_checksum(folder) for name, folder in named.items()}
+    for result in results:
+        name = _name(result)
+        folder = named.get(name, layout.runs / "data" / name)
+        wanted = whole.get(name) or recorded_checksum(folder)
+        if wanted is not None and wanted != result.data["checksum"]:
+            home = result.home or result.place
+            raise EdgewiseError(
+                f"{result.file}: {other_data(result.data['checksum'], wanted)} than {folder} "
+                f"holds; leave the file out, make it again with 'edgewise reproduce "
+                f"{home.table or '.'} --dataset {home.dataset} --method {home.method} --force', or "
+                "name the data set that it was measured on with --data DIR"
+            )
+
+
+def _named(results: Sequence[Result], given: Path) -> dict[str, Path]:
+    """Folders of the results' data sets, by name: the one that was given, or those in it."""
+    names = sorted({_name(result) for result in results})
+    own = given.resolve().name
+    if (given / MANIFEST).is_file():
+        folders = {own: given} if own in names else {}
+    else:
+        folders = {name: given / name for name in names if (given / name / MANIFEST).is_file()}
+    check(
+        bool(folders) or not names,
+        f"--data {given}: no result was measured on a data set folder of that name, nor on one in "
+        f"it.{nearest(own, names)}",
+    )
+    return folders
+
+
+def _name(result: Result) -> str:
+    return Path(result.data["folder"]).name

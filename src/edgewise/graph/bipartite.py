@@ -8,7 +8,7 @@ from functools import cached_property
 import numpy as np
 import scipy.sparse as sp
 
-from edgewise.data.interactions import Interactions
+from edgewise.data.dataset import Interactions
 from edgewise.errors import DataError
 
 

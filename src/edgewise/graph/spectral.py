@@ -8,7 +8,7 @@ import numpy as np
 
 from edgewise.errors import ConfigError
 from edgewise.graph.bipartite import BipartiteGraph, propagate_new_user
-from edgewise.graph.subspace import leading_singular_vectors
+from edgewise.graph.randomized_svd import leading_singular_vectors
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,8 +10,8 @@ from __future__ import annotations
 import numpy as np
 import scipy.sparse as sp
 
-from edgewise.data.interactions import Histories
-from edgewise.graph.subspace import leading_singular_vectors
+from edgewise.data.dataset import Histories
+from edgewise.graph.randomized_svd import leading_singular_vectors
 
 WINDOW = 5
 _ITERATIONS = 8

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from edgewise.data.interactions import Dataset
+from edgewise.data.dataset import Dataset
 from edgewise.graph.bipartite import BipartiteGraph
 from edgewise.graph.influence import speaking_items
-from edgewise.runs.evaluating import texts_of
-from edgewise.runs.opening import Run
+from edgewise.runs.evaluate import texts_of
+from edgewise.runs.run import Run
 
 SHOWN_HISTORY = 8
 

@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 
+from edgewise.graph.plots import map_2d
 from edgewise.graph.propagation import initial_features
-from edgewise.graph.visual import map_2d
 from edgewise.reporting.examples import shelves
-from edgewise.runs.curves import curves_png, read_curves
-from edgewise.runs.opening import Run
+from edgewise.runs.run import Run
+from edgewise.training.curves import curves_png, read_curves
 
 _MOST_GROUPS = 10
 _MOST_NODES = 1500

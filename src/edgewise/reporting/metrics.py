@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from edgewise.evaluation.comparison import paired_differences
-from edgewise.evaluation.intervals import Estimate
-from edgewise.evaluation.report import RankingReport, Report
+from edgewise.evaluation.report import RankingReport, Report, paired_differences
+from edgewise.evaluation.statistics import Estimate
 
 
 def metrics_table(reports: Mapping[str, Report]) -> str:

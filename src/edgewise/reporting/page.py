@@ -21,8 +21,8 @@ from edgewise.reporting.wording import (
     TASKS,
     USERS,
 )
-from edgewise.runs.evaluating import TaskResult
-from edgewise.runs.opening import Run
+from edgewise.runs.evaluate import TaskResult
+from edgewise.runs.run import Run
 
 
 @dataclass(frozen=True)

@@ -9,9 +9,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from edgewise.runs.opening import Run, open_run
+    from edgewise.runs.run import Run, open_run
 
-_PUBLIC = {"Run": "edgewise.runs.opening", "open_run": "edgewise.runs.opening"}
+_PUBLIC = {"Run": "edgewise.runs.run", "open_run": "edgewise.runs.run"}
 
 __all__ = ["Run", "open_run"]
 

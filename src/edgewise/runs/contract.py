@@ -8,12 +8,11 @@ from typing import Any, Protocol, Self
 
 import numpy as np
 
-from edgewise.data.candidates import CandidateLists
-from edgewise.data.interactions import Histories
-from edgewise.data.recommendations import Recommendations
-from edgewise.data.split import Split
-from edgewise.prompts.templates import Task
-from edgewise.training.progress import Progress
+from edgewise.data.dataset import Histories
+from edgewise.data.item_lists import CandidateLists, Recommendations
+from edgewise.data.splits import Split
+from edgewise.recommender import Task
+from edgewise.training.curves import Curves
 
 
 class Plan(Protocol):
@@ -35,7 +34,7 @@ class Model(Protocol):
     """
 
     config: Any
-    curves: Progress | None
+    curves: Curves | None
 
     @property
     def tasks(self) -> tuple[Task, ...]:
@@ -89,7 +88,7 @@ class Model(Protocol):
         ...
 
 
-def stages_of(model: Model) -> dict[str, Progress]:
+def stages_of(model: Model) -> dict[str, Curves]:
     """The learning curves of all stages; one without a name where the method has one stage."""
     stages = getattr(model, "stage_curves", None)
-    return dict(stages) if stages else {"": model.curves or Progress()}
+    return dict(stages) if stages else {"": model.curves or Curves()}

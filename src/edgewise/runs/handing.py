@@ -16,12 +16,12 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from edgewise.audit.epochs import TrainingLog
-from edgewise.data.interactions import Interactions
-from edgewise.data.split import Split
+from edgewise.audit.training_log import TrainingLog
+from edgewise.data.dataset import Interactions
+from edgewise.data.splits import Split
 from edgewise.errors import ModelFolderError
-from edgewise.runs.files import write_text
-from edgewise.training.progress import Progress
+from edgewise.files import write_text
+from edgewise.training.curves import Curves
 
 FILE = "training-log.json"
 
@@ -61,14 +61,14 @@ def _in_order(first: Interactions, then: Interactions) -> Interactions:
     return rows.take(np.lexsort((*times, rows.user_index)))
 
 
-def write_log(folder: Path, handed: Split, stages: Mapping[str, Progress]) -> None:
+def write_log(folder: Path, handed: Split, stages: Mapping[str, Curves]) -> None:
     """Keep what was handed over, and how often each stage was validated."""
     validations = {stage: _validations(curves) for stage, curves in stages.items()}
     log = TrainingLog.of(handed, validations)
     write_text(folder / FILE, json.dumps(log.to_dict(), indent=2) + "\n")
 
 
-def _validations(curves: Progress) -> int:
+def _validations(curves: Curves) -> int:
     """Epochs with the loss of some task; without validation rows there is only an empty total."""
     return sum(bool(losses.keys() - {"step", "total"}) for losses in curves.valid_loss)
 

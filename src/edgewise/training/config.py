@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from edgewise.configuration import check
+from edgewise.config import check
 
 
 @dataclass(frozen=True)

@@ -5,8 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from edgewise.data.split import Split
-from edgewise.data.splitting import leave_one_out
+from edgewise.data.splits import Split, leave_one_out
 from edgewise.data.synthetic import make_demo_shop
 from edgewise.models.elmrec.recommender import ELMRec
 

@@ -15,7 +15,7 @@ from edgewise.errors import ConfigError
 from edgewise.models.elmrec.backbone import FROM_SCRATCH, build_t5, is_from_scratch
 from edgewise.models.elmrec.config import BackboneConfig
 from edgewise.models.elmrec.recommender import ELMRec
-from edgewise.prompts.tokenizer import train_tokenizer
+from edgewise.models.tokenizers import train_tokenizer
 
 
 @pytest.fixture(scope="module")

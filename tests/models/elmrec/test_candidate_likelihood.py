@@ -7,12 +7,12 @@ import pytest
 import torch
 from tests.models.elmrec.conftest import small_elmrec
 
-from edgewise.data.candidates import CandidateLists
+from edgewise.data.item_lists import CandidateLists
 from edgewise.errors import ConfigError
 from edgewise.graph.bipartite import BipartiteGraph
+from edgewise.models.elmrec.batch import assemble
 from edgewise.models.elmrec.config import GraphConfig
-from edgewise.models.elmrec.knowledge import build_graph
-from edgewise.prompts.batch import assemble
+from edgewise.models.elmrec.graph_embeddings import build_graph
 
 ON = (
     "prompts.direct_likelihood=candidates",

@@ -7,9 +7,9 @@ import pytest
 import torch
 from tests.models.elmrec.conftest import same_weights, small_elmrec
 
-from edgewise.data.candidates import CandidateLists
+from edgewise.data.item_lists import CandidateLists
+from edgewise.models.elmrec.batch import assemble
 from edgewise.models.elmrec.recommender import ELMRec
-from edgewise.prompts.batch import assemble
 
 ON = ("prompts.tasks=sequential", "prompts.catalogue_pointer=true", "prompts.segments=prefix")
 

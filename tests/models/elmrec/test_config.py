@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from edgewise.configuration import to_dict, updated, with_overrides
+from edgewise.config import to_dict, updated, with_overrides
 from edgewise.errors import ConfigError
-from edgewise.models.elmrec.config import ELMRecConfig, GraphConfig
-from edgewise.models.elmrec.presets import PRESETS, preset
+from edgewise.models.elmrec.config import PRESETS, ELMRecConfig, GraphConfig, preset
 
 NAMES = {"tiny", "cpu", "paper-beauty", "paper-sports", "paper-toys", "pod", "p5", "t5"}
 

@@ -10,23 +10,23 @@ import pytest
 import torch
 from tests.models.elmrec.conftest import same_weights, small_elmrec
 
-from edgewise.data.interactions import Interactions
-from edgewise.data.split import Split
+from edgewise.data.dataset import Interactions
+from edgewise.data.splits import Split
 from edgewise.errors import DataError
 from edgewise.graph.bipartite import BipartiteGraph
+from edgewise.models.elmrec.batch import Batch
 from edgewise.models.elmrec.config import ELMRecConfig
-from edgewise.models.elmrec.examples import ELMRecData, build_data
-from edgewise.models.elmrec.knowledge import BuiltGraph, build_graph
-from edgewise.prompts.batch import Batch
-from edgewise.prompts.entity_tokens import build_piece_table
-from edgewise.prompts.tokenizer import corpus_of, train_tokenizer
+from edgewise.models.elmrec.data import ELMRecData, build_data
+from edgewise.models.elmrec.graph_embeddings import BuiltGraph, build_graph
+from edgewise.models.elmrec.prompts import build_entity_token_table
+from edgewise.models.tokenizers import corpus_of, train_tokenizer
 
 
 def prepared(split: Split, *overrides: str) -> tuple[ELMRecData, BuiltGraph]:
     config = small_elmrec(*overrides).config
     users, items = split.dataset.num_users, split.dataset.num_items
     tokenizer = train_tokenizer(corpus_of(split), config.backbone.vocab_size)
-    table = build_piece_table(tokenizer, users, items)
+    table = build_entity_token_table(tokenizer, users, items)
     graph = BipartiteGraph.from_interactions(split.train, users, items)
     built = build_graph(graph, config.graph, 16, config.seed)
     return build_data(config, split, table, tokenizer, built.folds), built

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgewise.models.elmrec.inference import bounded_rows
+from edgewise.models.elmrec.recommender import bounded_rows
 
 
 @given(
@@ -32,7 +32,7 @@ def test_parts_are_as_large_as_fits():
 def test_many_prompts_are_answered_as_few(fitted, monkeypatch):
     users = np.arange(12)
     together = fitted.recommend(users, 4)
-    monkeypatch.setattr("edgewise.models.elmrec.inference._TOKENS_AT_ONCE", 1)
+    monkeypatch.setattr("edgewise.models.elmrec.recommender._TOKENS_AT_ONCE", 1)
     alone = fitted.recommend(users, 4)
     assert np.array_equal(together.item_index, alone.item_index)
     assert alone.score == pytest.approx(together.score, abs=1e-4)

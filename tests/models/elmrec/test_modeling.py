@@ -10,18 +10,17 @@ import torch
 from transformers.modeling_outputs import BaseModelOutput
 
 from edgewise.models.elmrec.backbone import build_t5
+from edgewise.models.elmrec.batch import Batch, assemble
 from edgewise.models.elmrec.config import (
     BackboneConfig,
     ELMRecConfig,
     PromptConfig,
     WholeWordConfig,
+    preset,
 )
-from edgewise.models.elmrec.modeling import ELMRecModel, GraphTable
-from edgewise.models.elmrec.presets import preset
-from edgewise.prompts.batch import Batch, assemble
-from edgewise.prompts.entity_tokens import PieceTable, build_piece_table
-from edgewise.prompts.tokenizer import train_tokenizer
-from edgewise.prompts.writing import PromptWriter
+from edgewise.models.elmrec.model import ELMRecModel, GraphTable
+from edgewise.models.elmrec.prompts import EntityTokenTable, PromptWriter, build_entity_token_table
+from edgewise.models.tokenizers import train_tokenizer
 
 NUM_USERS, NUM_ITEMS, WIDTH = 20, 1200, 64
 KINDS = ("graph", "incremental", "random")
@@ -33,8 +32,8 @@ def tokenizer():
 
 
 @pytest.fixture(scope="module")
-def table(tokenizer) -> PieceTable:
-    return build_piece_table(tokenizer, NUM_USERS, NUM_ITEMS)
+def table(tokenizer) -> EntityTokenTable:
+    return build_entity_token_table(tokenizer, NUM_USERS, NUM_ITEMS)
 
 
 @pytest.fixture(scope="module")

@@ -12,14 +12,14 @@ from safetensors.torch import load_file
 from tests.models.elmrec.conftest import same_weights, small_elmrec
 from transformers.modeling_outputs import BaseModelOutput
 
-from edgewise.data.candidates import CandidateLists
-from edgewise.data.interactions import Histories
+from edgewise.data.dataset import Histories
+from edgewise.data.item_lists import CandidateLists
 from edgewise.errors import ConfigError, UnknownIdError
-from edgewise.models.elmrec.examples import wordings
+from edgewise.models.elmrec.data import wordings
+from edgewise.models.elmrec.prompts import SHORT_WORDING, WORDINGS
 from edgewise.models.elmrec.recommender import ELMRec
-from edgewise.prompts.templates import SHORT_WORDING, WORDINGS
 from edgewise.recommender import Explainer, Recommender
-from edgewise.training import loop
+from edgewise.training import trainer as loop
 
 USERS = np.arange(6)
 PLAIN = ("prompts.tasks=direct,sequential", "training.epochs=1")

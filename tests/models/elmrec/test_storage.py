@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from tests.models.elmrec.conftest import same_weights
 
-from edgewise.baselines.popularity import Popularity
 from edgewise.errors import ModelFolderError
-from edgewise.model_folder import kind_of
+from edgewise.files import kind_of
 from edgewise.models.elmrec.recommender import ELMRec
+from edgewise.models.popularity import Popularity
 
 
 @pytest.fixture(scope="module")

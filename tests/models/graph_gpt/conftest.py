@@ -9,12 +9,11 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import shortest_path
 from transformers import GPT2Config, GPT2Model
 
-from edgewise.data.split import Split
-from edgewise.data.splitting import leave_one_out
+from edgewise.data.splits import Split, leave_one_out
 from edgewise.data.synthetic import make_demo_shop
 from edgewise.models.graph_gpt.batch import PromptBatch
 from edgewise.models.graph_gpt.config import AttentionConfig
-from edgewise.models.graph_gpt.modeling import GraphGPTModel
+from edgewise.models.graph_gpt.model import GraphGPTModel
 from edgewise.models.graph_gpt.recommender import GraphGPT
 
 SMALL = (

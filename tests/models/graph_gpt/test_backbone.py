@@ -16,8 +16,8 @@ from transformers import BertConfig, GPT2Config, GPT2Model
 from edgewise.errors import ConfigError
 from edgewise.models.graph_gpt.backbone import FROM_SCRATCH, build_gpt, build_tokens, start_items
 from edgewise.models.graph_gpt.config import BackboneConfig
+from edgewise.models.graph_gpt.prompts import WORDINGS
 from edgewise.models.graph_gpt.tokens import TokenSpace
-from edgewise.models.graph_gpt.wordings import WORDINGS
 
 TINY = BackboneConfig("tiny", vocab_size=300, max_tokens=64)
 

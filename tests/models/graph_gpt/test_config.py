@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import pytest
 
-from edgewise.configuration import to_dict, updated, with_overrides
+from edgewise.config import to_dict, updated, with_overrides
 from edgewise.errors import ConfigError
-from edgewise.models.graph_gpt.config import AttentionConfig, GraphGPTConfig, HistoryConfig
-from edgewise.models.graph_gpt.presets import PRESETS, preset
+from edgewise.models.graph_gpt.config import (
+    PRESETS,
+    AttentionConfig,
+    GraphGPTConfig,
+    HistoryConfig,
+    preset,
+)
 
 
 @pytest.mark.parametrize(

@@ -7,11 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgewise.data.interactions import Histories
+from edgewise.data.dataset import Histories
 from edgewise.models.graph_gpt.batch import assemble
 from edgewise.models.graph_gpt.config import AttentionConfig
-from edgewise.models.graph_gpt.graph import build_distances
-from edgewise.models.graph_gpt.history_paths import OtherTakers, history_lengths
+from edgewise.models.graph_gpt.distances import CoInteractions, build_distances, history_lengths
 
 # Users 0, 1, 2 of items 0..4, which are nodes 3..7; item 4 has no train row.
 TRAIN = ((0, 1, 2), (1, 2, 2), (3,))
@@ -98,7 +97,7 @@ class TestOthersEdges:
         rows = data.draw(st.lists(st.lists(st.integers(0, 5), max_size=5), min_size=1, max_size=5))
         first, second = np.meshgrid(np.arange(6), np.arange(6), indexing="ij")
         reader = data.draw(st.integers(-1, len(rows) - 1))
-        others = OtherTakers.of(histories(rows), 6)
+        others = CoInteractions.of(histories(rows), 6)
         found = others.join(first.ravel(), second.ravel(), np.full(36, reader)).reshape(6, 6)
         wanted = [
             [any({i, j} <= set(row) for u, row in enumerate(rows) if u != reader) for j in range(6)]

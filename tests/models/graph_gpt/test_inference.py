@@ -10,9 +10,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgewise.models.graph_gpt import inference
-from edgewise.models.graph_gpt.inference import Inference, bounded_parts
-from edgewise.models.graph_gpt.stages.writing import explanation_prompt
+from edgewise.models.graph_gpt import recommender as inference
+from edgewise.models.graph_gpt.prompts import explanation_prompt
+from edgewise.models.graph_gpt.recommender import Inference, bounded_parts
 
 READERS = np.arange(12)
 

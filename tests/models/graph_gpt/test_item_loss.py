@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from edgewise.models.graph_gpt import item_loss
-from edgewise.models.graph_gpt.item_loss import item_cross_entropy
+from edgewise.models import item_head as item_loss
+from edgewise.models.item_head import item_cross_entropy
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ from torch.nn import functional as F
 
 from edgewise.models.graph_gpt.batch import IGNORED
 from edgewise.models.graph_gpt.config import AttentionConfig
-from edgewise.models.graph_gpt.modeling import GraphGPTModel
+from edgewise.models.graph_gpt.model import GraphGPTModel
 
 NONE = AttentionConfig(kind="none")
 GRAPH = AttentionConfig()

@@ -5,11 +5,16 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from edgewise.configuration import with_overrides
+from edgewise.config import with_overrides
 from edgewise.errors import ConfigError
 from edgewise.models.graph_gpt.config import GraphGPTConfig
-from edgewise.models.graph_gpt.prompting import NOBODY, HistoryWriter, distinct, recommending_stage
-from edgewise.models.graph_gpt.stages.writing import predictive_prompt
+from edgewise.models.graph_gpt.prompts import (
+    NOBODY,
+    HistoryWriter,
+    distinct,
+    predictive_prompt,
+    recommending_stage,
+)
 
 HISTORY = np.array([3, 1, 4, 1, 5])
 

@@ -11,13 +11,12 @@ import pytest
 import torch
 from tests.models.graph_gpt.conftest import same_weights, small_graph_gpt
 
-from edgewise.data.candidates import CandidateLists
-from edgewise.data.interactions import Catalog, Histories
+from edgewise.data.dataset import Catalog, Histories
+from edgewise.data.item_lists import CandidateLists
 from edgewise.errors import ConfigError, DataError, ModelFolderError, UnknownIdError
 from edgewise.models.graph_gpt.backbone import build_tokens
-from edgewise.models.graph_gpt.recommender import GraphGPT
-from edgewise.models.graph_gpt.training import build_stages
-from edgewise.models.graph_gpt.wordings import WORDINGS
+from edgewise.models.graph_gpt.prompts import WORDINGS
+from edgewise.models.graph_gpt.recommender import GraphGPT, build_stages
 
 # The whole batch, and the rows of each of two processes.
 PARTS = slice(None), slice(0, None, 2), slice(1, None, 2)
@@ -172,7 +171,7 @@ class TestResuming:
             raise KeyboardInterrupt
 
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr("edgewise.models.graph_gpt.training.train", die)
+            patch.setattr("edgewise.models.graph_gpt.recommender.train", die)
             with pytest.raises(KeyboardInterrupt):
                 small_graph_gpt().fit(shop_split, folder=tmp_path)
 

@@ -11,13 +11,13 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgewise.configuration import with_overrides
-from edgewise.data.interactions import Interactions
+from edgewise.config import with_overrides
+from edgewise.data.dataset import Interactions
 from edgewise.models.graph_gpt.backbone import build_tokens
 from edgewise.models.graph_gpt.config import GraphGPTConfig
-from edgewise.models.graph_gpt.graph import build_distances
-from edgewise.models.graph_gpt.sequence_data import build_sequence, cut_evenly, windows_of
-from edgewise.models.graph_gpt.wordings import WORDINGS
+from edgewise.models.graph_gpt.distances import build_distances
+from edgewise.models.graph_gpt.prompts import WORDINGS
+from edgewise.models.graph_gpt.stages.sequence import build_sequence, cut_evenly, windows_of
 
 ALL = slice(None)
 SETTINGS = (

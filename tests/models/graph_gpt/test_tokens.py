@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from edgewise.errors import ConfigError
-from edgewise.models.graph_gpt.stages.texts import encode_texts
+from edgewise.models.graph_gpt.prompts import EVENTS, WORDINGS
+from edgewise.models.graph_gpt.stages.content import encode_texts
 from edgewise.models.graph_gpt.tokens import TokenSpace, corpus_of, train_text_tokenizer
-from edgewise.models.graph_gpt.wordings import EVENTS, WORDINGS
 
 
 @pytest.fixture(scope="module")

@@ -11,12 +11,7 @@ from edgewise.data.readers.bad_rows import BadRows
 from edgewise.data.readers.columns import map_columns
 from edgewise.data.readers.delimited import read_delimited
 from edgewise.data.readers.delimited_layout import Delimited, read_header
-from edgewise.data.readers.item_tables import (
-    Row,
-    delimited_rows,
-    item_records,
-    read_item_table,
-)
+from edgewise.data.readers.item_tables import Row, delimited_rows, item_records, read_item_table
 from edgewise.data.readers.raw import RawTable, ReadRequest, item_frame, join_rows, no_items
 from edgewise.errors import DataError
 

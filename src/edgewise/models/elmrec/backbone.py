@@ -11,12 +11,12 @@ from transformers.utils import logging as transformers_logging
 
 from edgewise.errors import ConfigError
 from edgewise.models.elmrec.config import BackboneConfig
-from edgewise.prompts.tokenizer import corpus_of, load_tokenizer, train_tokenizer
+from edgewise.models.tokenizers import corpus_of, load_tokenizer, train_tokenizer
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-    from edgewise.data.split import Split
+    from edgewise.data.splits import Split
 
 _SELF_SIMILARITY = 0.02
 _CROSS_SIMILARITY = (0.05, 0.1, 0.2, 0.1)

@@ -1,20 +1,39 @@
-"""ELMRec as a recommender and explainer."""
+"""What a training run is about to do, told before its first step.
+
+A fitted network reads prompts, and answers with items, scores or texts.
+
+ELMRec on disk: safetensors, JSON and the tokenizer's own files. Nothing is pickled.
+
+ELMRec as a recommender and explainer.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, NamedTuple, Self, TypeVar
 
 import numpy as np
 import torch
+from safetensors import SafetensorError
+from safetensors.numpy import load_file as load_arrays
+from safetensors.numpy import save_file as save_arrays
+from safetensors.torch import load_model, save_model
+from torch import nn
+from transformers import T5Config, T5ForConditionalGeneration
 
-from edgewise.configuration import check, with_overrides
-from edgewise.data.candidates import CandidateLists
-from edgewise.data.interactions import Histories
-from edgewise.data.recommendations import Recommendations
-from edgewise.data.split import Split
-from edgewise.errors import ConfigError, UnknownIdError
+from edgewise.config import check, to_dict, updated, with_overrides
+from edgewise.data.dataset import Histories
+from edgewise.data.item_lists import CandidateLists, Recommendations
+from edgewise.data.splits import Split
+from edgewise.decoding.constrained_beam import beam_search, rerank
+from edgewise.decoding.diverse_beam import diverse_beam_search
+from edgewise.decoding.exact_scores import score_candidates
+from edgewise.decoding.trie import TokenTable
+from edgewise.errors import ConfigError, ModelFolderError, UnknownIdError
+from edgewise.files import read_model, writing_model
 from edgewise.graph.bipartite import BipartiteGraph
 from edgewise.models.elmrec.backbone import (
     build_t5,
@@ -22,21 +41,292 @@ from edgewise.models.elmrec.backbone import (
     is_from_scratch,
     tell_pieces_apart,
 )
-from edgewise.models.elmrec.catalogue_pointer import build_catalogue_pointer
-from edgewise.models.elmrec.config import ELMRecConfig
-from edgewise.models.elmrec.examples import build_data, wordings
-from edgewise.models.elmrec.inference import Inference, check_known
-from edgewise.models.elmrec.knowledge import GraphKnowledge, build_graph
-from edgewise.models.elmrec.modeling import ELMRecModel, GraphTable
-from edgewise.models.elmrec.plan import FitPlan
-from edgewise.models.elmrec.presets import preset
-from edgewise.prompts.entity_tokens import PieceTable, build_piece_table
-from edgewise.prompts.templates import Task
-from edgewise.prompts.writing import PromptWriter
-from edgewise.training.loop import Progress, train
+from edgewise.models.elmrec.batch import assemble
+from edgewise.models.elmrec.config import DecodingConfig, ELMRecConfig, preset
+from edgewise.models.elmrec.data import ELMRecData, build_data, wordings
+from edgewise.models.elmrec.graph_embeddings import GraphFeatures, build_graph
+from edgewise.models.elmrec.model import ELMRecModel, GraphTable, build_catalogue_pointer
+from edgewise.models.elmrec.prompts import EntityTokenTable, PromptWriter, build_entity_token_table
+from edgewise.models.tokenizers import load_tokenizer
+from edgewise.recommender import Task
+from edgewise.training.trainer import Curves, train
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
+
+
+@dataclass(frozen=True)
+class FitPlan:
+    """The size of a training run.
+
+    Attributes:
+        examples: of each task that is trained: users, or explained pairs.
+        steps_per_epoch: batches of all tasks together.
+        epochs: passes at most.
+        num_parameters: numbers that are learned.
+    """
+
+    examples: Mapping[Task, int]
+    steps_per_epoch: int
+    epochs: int
+    num_parameters: int
+
+    @classmethod
+    def of(cls, model: nn.Module, data: ELMRecData, epochs: int) -> FitPlan:
+        """The plan of training a model on some data."""
+        examples: dict[Task, int] = {t: len(data.pool.examples[t]) for t in data.tasks}
+        learned = sum(p.numel() for p in model.parameters() if p.requires_grad)
+        return cls(examples, data.steps_per_epoch, epochs, learned)
+
+
+_TOKENS_AT_ONCE = 20_000
+_EXPLANATIONS_AT_ONCE = 16
+
+
+class Encoded(NamedTuple):
+    """Prompts ``rows`` as encoder states ``float[B, S, D]`` with their mask ``[B, S]``.
+
+    ``shift`` is added to every decoder input, ``float[B, D]``, and ``pointed`` to the candidates of
+    a direct prompt, ``float[B, C]``, or to all items for a sequential one, ``float[B, I]``, if
+    there is a pointer.
+    """
+
+    rows: range
+    states: torch.Tensor
+    mask: torch.Tensor
+    shift: torch.Tensor | None
+    pointed: torch.Tensor | None
+
+
+@dataclass(frozen=True, eq=False)
+class Inference:
+    """Answers prompts of any number; each is encoded once, a bounded number of tokens at a time.
+
+    Attributes:
+        model: in evaluation mode.
+        table: tokens of all pieces.
+    """
+
+    model: ELMRecModel
+    table: EntityTokenTable
+
+    @cached_property
+    def spellings(self) -> TokenTable:
+        """How the decoder spells every item."""
+        return TokenTable(*self.table.item_targets)
+
+    def rank(
+        self,
+        prompts: Sequence[np.ndarray],
+        k: int,
+        search: DecodingConfig,
+        histories: Sequence[np.ndarray],
+        user_vectors: np.ndarray | None = None,
+    ) -> tuple[list[np.ndarray], list[np.ndarray]]:
+        """Beam search over the catalogue for k + N items, then Section 4.2's reranking.
+
+        What the user has is banned inside the search, so that lists are full wherever k unseen
+        items exist, or filtered out after it, as :class:`DecodingConfig` says.
+
+        Returns:
+            Items and log-likelihoods of each prompt, best first.
+        """
+        wanted = k + (search.num_extra_candidates if search.rerank else 0)
+        during, after = (search.rerank and search.filtering == way for way in ("during", "after"))
+        items: list[np.ndarray] = []
+        scores: list[np.ndarray] = []
+        for rows, states, mask, shift, pointed in self.encoded("sequential", prompts, user_vectors):
+            seen = [np.unique(histories[row]) for row in rows]
+            found, likelihood = beam_search(
+                self.model.t5,
+                states,
+                mask,
+                self.spellings.trie,
+                num_beams=search.num_beams,
+                num_results=wanted,
+                banned=seen if during else None,
+                decoder_shift=shift,
+                pointed=pointed,
+                strength=self.model.spelling_strength("sequential"),
+            )
+            if after:
+                found, likelihood = rerank(found, likelihood, seen, k)
+            exists = found >= 0
+            items += [row[keep][:k] for row, keep in zip(found, exists, strict=True)]
+            scores += [row[keep][:k] for row, keep in zip(likelihood, exists, strict=True)]
+        return items, scores
+
+    def score(
+        self,
+        task: Task,
+        prompts: Sequence[np.ndarray],
+        lists: Sequence[np.ndarray],
+        user_vectors: np.ndarray | None = None,
+    ) -> np.ndarray:
+        """The exact log-likelihood of every item of each prompt's list, ``float32[total]``."""
+        among = self.model.prompts.direct_likelihood == "candidates"
+        scores: list[np.ndarray] = []
+        for rows, states, mask, shift, pointed in self.encoded(task, prompts, user_vectors):
+            part = [lists[row] for row in rows]
+            scores += score_candidates(
+                self.model.t5,
+                states,
+                mask,
+                self.spellings,
+                part,
+                decoder_shift=shift,
+                among_candidates=among and task == "direct",
+                pointed=pointed if task == "direct" else None,
+                pointed_items=pointed if task == "sequential" else None,
+                strength=self.model.spelling_strength(task),
+            )
+        return np.concatenate([*scores, np.empty(0)]).astype(np.float32)
+
+    def write(
+        self, prompts: Sequence[np.ndarray], search: DecodingConfig, max_tokens: int
+    ) -> list[list[int]]:
+        """The likeliest text of each explanation prompt, as tokens."""
+        texts: list[list[int]] = []
+        for _, states, mask, shift, _ in self.encoded(
+            "explanation", prompts, max_rows=_EXPLANATIONS_AT_ONCE
+        ):
+            tokens = diverse_beam_search(
+                self.model.t5,
+                states,
+                mask,
+                num_beams=search.explanation_beams,
+                num_groups=search.explanation_groups,
+                diversity_penalty=search.diversity_penalty,
+                min_new_tokens=search.min_explanation_tokens,
+                max_new_tokens=max_tokens,
+                eos=self.table.eos_id,
+                pad=self.table.pad_id,
+                decoder_shift=shift,
+            )
+            texts += tokens.tolist()
+        return texts
+
+    @torch.no_grad()
+    def encoded(
+        self,
+        task: Task,
+        prompts: Sequence[np.ndarray],
+        user_vectors: np.ndarray | None = None,
+        max_rows: int | None = None,
+    ) -> Iterator[Encoded]:
+        """Encode prompts a few at a time.
+
+        Args:
+            task: of all prompts.
+            prompts: one array of pieces each.
+            user_vectors: of :class:`~edgewise.models.elmrec.batch.Batch`, ``float32[B, D]``.
+            max_rows: prompts at a time at most.
+        """
+        device = next(self.model.t5.parameters()).device
+        lengths = [int(self.table.lengths[prompt].sum()) for prompt in prompts]
+        for rows in bounded_rows(lengths, _TOKENS_AT_ONCE, max_rows):
+            batch = assemble(self.table, task, [prompts[row] for row in rows])
+            if user_vectors is not None:
+                vectors = torch.from_numpy(user_vectors[rows.start : rows.stop])
+                batch = replace(batch, user_vectors=vectors)
+            batch = batch.to(device)
+            states, mask = self.model.encode(batch)
+            shift, pointed = self.model.decoder_shift(batch), self.model.point(batch, states)
+            yield Encoded(rows, states, mask, shift, pointed)
+
+
+def check_known(kind: str, indices: np.ndarray, size: int) -> None:
+    """Raise UnknownIdError unless all user or item indices lie in ``0..size - 1``."""
+    strange = indices[(indices < 0) | (indices >= size)]
+    if len(strange):
+        raise UnknownIdError(
+            f"{kind}_index {int(strange[0])}: this model knows {kind}s 0 to {size - 1}; look up "
+            "indices in the data set it was fitted on"
+        )
+
+
+def bounded_rows(lengths: Sequence[int], budget: int, max_rows: int | None) -> Iterator[range]:
+    """Split rows so that no part, padded to its longest row, exceeds a budget of tokens."""
+    start, longest = 0, 0
+    for row, length in enumerate(lengths):
+        count, longest = row - start, max(longest, length)
+        if count and ((count + 1) * longest > budget or count == max_rows):
+            yield range(start, row)
+            start, longest = row, length
+    if lengths:
+        yield range(start, len(lengths))
+
+
+T = TypeVar("T", bound="ELMRec")
+
+KIND = "elmrec"
+
+
+def save_elmrec(recommender: ELMRec, folder: str | Path) -> None:
+    """Write weights, graph features, known histories, tokenizer and configuration."""
+    table, knowledge = recommender.table, recommender.knowledge
+    settings = {
+        "config": to_dict(recommender.config),
+        "t5": recommender.model.t5.config.to_dict(),
+        "num_users": table.num_users,
+        "num_items": table.num_items,
+        "tasks": list(recommender.tasks),
+        "scale": knowledge.scale,
+    }
+    with writing_model(folder, KIND, settings) as partial:
+        save_model(recommender.model, str(partial / "model.safetensors"))
+        recommender.tokenizer.save_pretrained(partial / "tokenizer")
+        arrays = {
+            "features": knowledge.features,
+            "item_degrees": knowledge.item_degrees.astype(np.int64),
+            "singular_values": knowledge.singular_values,
+            "history_offsets": recommender.histories.offsets,
+            "history_items": recommender.histories.items,
+        }
+        contiguous = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
+        save_arrays(contiguous, partial / "graph.safetensors")
+
+
+def load_elmrec(cls: type[T], folder: str | Path) -> T:
+    """Rebuild the recommender from its folder."""
+    folder = Path(folder)
+    settings = read_model(folder, KIND)
+    try:
+        return _rebuilt(cls, folder, settings)
+    except (ConfigError, KeyError, TypeError, ValueError, RuntimeError, SafetensorError) as error:
+        raise ModelFolderError(
+            f"{folder} cannot be read by this version of edgewise: {error}. Fit and save it again."
+        ) from error
+
+
+def _rebuilt(cls: type[T], folder: Path, settings: Mapping[str, Any]) -> T:
+    config = updated(ELMRecConfig(), settings["config"])
+    recommender = cls(config)
+    tokenizer = load_tokenizer(folder / "tokenizer")
+    table = build_entity_token_table(tokenizer, settings["num_users"], settings["num_items"])
+    arrays = load_arrays(folder / "graph.safetensors")
+    knowledge = GraphFeatures(
+        arrays["features"],
+        arrays["item_degrees"],
+        arrays["singular_values"],
+        settings["scale"],
+        config.graph,
+    )
+    t5 = T5ForConditionalGeneration(T5Config.from_dict(settings["t5"]))
+    model = ELMRecModel(
+        t5,
+        config.prompts,
+        config.whole_words,
+        None,
+        table.num_nodes,
+        torch.Generator(),
+        config.graph.normalize,
+        build_catalogue_pointer(config.prompts, table, t5.config.d_model, torch.Generator()),
+    )
+    load_model(model, folder / "model.safetensors")
+    histories = Histories(arrays["history_offsets"], arrays["history_items"])
+    recommender._become(model, tokenizer, table, knowledge, histories, tuple(settings["tasks"]))
+    return recommender
 
 
 class ELMRec:
@@ -56,7 +346,7 @@ class ELMRec:
 
     def __init__(self, config: ELMRecConfig | None = None) -> None:
         self.config = config or ELMRecConfig()
-        self.curves: Progress | None = None
+        self.curves: Curves | None = None
         self._model: ELMRecModel | None = None
 
     @classmethod
@@ -64,7 +354,7 @@ class ELMRec:
         """A recommender with a named preset's settings.
 
         Args:
-            name: see :data:`edgewise.models.elmrec.presets.PRESETS`.
+            name: see :data:`edgewise.models.elmrec.config.PRESETS`.
             overrides: ``section.key=value`` strings.
         """
         return cls(with_overrides(preset(name), overrides))
@@ -96,7 +386,7 @@ class ELMRec:
         config, dataset = self.config, split.dataset
         generator = torch.Generator().manual_seed(config.seed)
         tokenizer = build_tokenizer(config.backbone, split)
-        table = build_piece_table(tokenizer, dataset.num_users, dataset.num_items)
+        table = build_entity_token_table(tokenizer, dataset.num_users, dataset.num_items)
         t5 = build_t5(config.backbone, tokenizer, generator, config.graph.rank)
         if config.backbone.similarity_start and is_from_scratch(config.backbone.name):
             tell_pieces_apart(t5, table.item_targets[0], config.graph.rank, generator)
@@ -139,8 +429,8 @@ class ELMRec:
         self,
         model: ELMRecModel,
         tokenizer: PreTrainedTokenizerBase,
-        table: PieceTable,
-        knowledge: GraphKnowledge,
+        table: EntityTokenTable,
+        knowledge: GraphFeatures,
         histories: Histories,
         tasks: tuple[Task, ...],
     ) -> None:
@@ -328,8 +618,6 @@ class ELMRec:
 
     def save(self, folder: str | Path) -> None:
         """Write the model folder (safetensors, JSON, tokenizer), whole or not at all."""
-        from edgewise.models.elmrec.storage import save_elmrec
-
         save_elmrec(self, folder)
 
     @classmethod
@@ -339,6 +627,4 @@ class ELMRec:
         Raises:
             ModelFolderError: it is missing, truncated, altered or another model's.
         """
-        from edgewise.models.elmrec.storage import load_elmrec
-
         return load_elmrec(cls, folder)

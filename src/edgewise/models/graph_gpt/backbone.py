@@ -12,14 +12,14 @@ from torch import nn
 from transformers import AutoConfig, GPT2Config, GPT2Model
 from transformers.utils import logging as transformers_logging
 
-from edgewise.configuration import check
+from edgewise.config import check
 from edgewise.errors import ConfigError
 from edgewise.models.graph_gpt.config import BackboneConfig
 from edgewise.models.graph_gpt.tokens import TokenSpace, corpus_of, train_text_tokenizer
-from edgewise.prompts.tokenizer import load_tokenizer
+from edgewise.models.tokenizers import load_tokenizer
 
 if TYPE_CHECKING:
-    from edgewise.data.split import Split
+    from edgewise.data.splits import Split
 
 FROM_SCRATCH: dict[str, dict[str, int]] = {
     "tiny": {"n_layer": 2, "n_embd": 64, "n_head": 2},

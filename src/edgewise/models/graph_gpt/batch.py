@@ -19,7 +19,7 @@ TargetSpace = Literal["text", "items"]
 
 
 class Distances(Protocol):
-    """Shortest paths between the nodes of a batch, see :mod:`edgewise.graph.distance`."""
+    """Shortest paths between the nodes of a batch, see :mod:`edgewise.graph.shortest_paths`."""
 
     def among(self, nodes: np.ndarray) -> np.ndarray:
         """Distances within each row of nodes ``int64[B, S]`` (-1 = none), ``uint8[B, S, S]``.

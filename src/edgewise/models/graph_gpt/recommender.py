@@ -1,41 +1,442 @@
-"""The graph-attentive GPT-2 as a recommender and explainer."""
+"""What a training run is about to do, told before its first step.
+
+A fitted network reads prompts, and answers with items, scores or texts.
+
+The stages of training, one after the other through the one loop.
+
+The graph-attentive GPT-2 on disk: safetensors, JSON and the tokenizer's own files.
+
+The graph-attentive GPT-2 as a recommender and explainer.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+import logging
+import os
+import shutil
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import Any, Self, TypeVar
 
 import numpy as np
 import torch
+from safetensors import SafetensorError
+from safetensors.numpy import load_file as load_arrays
+from safetensors.numpy import save_file as save_arrays
+from safetensors.torch import load_model, save_model
+from torch import nn
+from transformers import GPT2Config, GPT2Model
 
-from edgewise.configuration import check, with_overrides
-from edgewise.data.candidates import CandidateLists
-from edgewise.data.interactions import Histories
-from edgewise.data.recommendations import Recommendations
-from edgewise.data.split import Split
-from edgewise.errors import ConfigError, UnknownIdError
+from edgewise.config import check, to_dict, updated, with_overrides
+from edgewise.data.dataset import Histories
+from edgewise.data.item_lists import CandidateLists, Recommendations
+from edgewise.data.splits import Split
+from edgewise.data.texts import explanation_split
+from edgewise.errors import ConfigError, DataError, ModelFolderError, UnknownIdError
+from edgewise.files import read_model, writing_model
 from edgewise.graph.transitions import transition_features
-from edgewise.models.graph_gpt.backbone import build_gpt, build_tokens, start_items
-from edgewise.models.graph_gpt.batch import Distances
-from edgewise.models.graph_gpt.config import GraphGPTConfig, Stage
-from edgewise.models.graph_gpt.graph import build_distances
-from edgewise.models.graph_gpt.inference import Inference, check_known
-from edgewise.models.graph_gpt.modeling import GraphGPTModel
-from edgewise.models.graph_gpt.plan import FitPlan
-from edgewise.models.graph_gpt.presets import preset
-from edgewise.models.graph_gpt.prompting import NOBODY, HistoryWriter
-from edgewise.models.graph_gpt.stages.writing import explanation_prompt
-from edgewise.models.graph_gpt.tokens import TokenSpace
-from edgewise.models.graph_gpt.training import (
-    build_stages,
-    clear_stages,
-    learns_explanations,
-    train_stages,
+from edgewise.models.graph_gpt.attention_bias import attention_mask
+from edgewise.models.graph_gpt.backbone import (
+    attention_implementation,
+    build_gpt,
+    build_tokens,
+    start_items,
 )
-from edgewise.models.graph_gpt.wordings import WORDINGS
-from edgewise.prompts.templates import Task
-from edgewise.training.progress import Progress
+from edgewise.models.graph_gpt.batch import Distances, assemble
+from edgewise.models.graph_gpt.config import (
+    RECOMMENDING,
+    DecodingConfig,
+    GraphGPTConfig,
+    Stage,
+    StageTraining,
+    preset,
+)
+from edgewise.models.graph_gpt.distances import build_distances
+from edgewise.models.graph_gpt.model import GraphGPTModel
+from edgewise.models.graph_gpt.prompts import NOBODY, WORDINGS, HistoryWriter, explanation_prompt
+from edgewise.models.graph_gpt.stages import build_stage
+from edgewise.models.graph_gpt.stages.sequence import build_sequence
+from edgewise.models.graph_gpt.tokens import TokenSpace
+from edgewise.models.tokenizers import load_tokenizer
+from edgewise.recommender import Task
+from edgewise.training.curves import Curves
+from edgewise.training.trainer import TrainingData, train
+
+
+@dataclass(frozen=True)
+class StagePlan:
+    """The size of one stage.
+
+    Attributes:
+        name: of the stage.
+        examples: prompts of an epoch.
+        steps_per_epoch: batches.
+        epochs: passes at most.
+    """
+
+    name: Stage
+    examples: int
+    steps_per_epoch: int
+    epochs: int
+
+
+@dataclass(frozen=True)
+class FitPlan:
+    """The size of a training run.
+
+    Attributes:
+        stages: in the order in which they are trained; those without data are left out.
+        num_parameters: numbers that are learned.
+    """
+
+    stages: tuple[StagePlan, ...]
+    num_parameters: int
+
+    @classmethod
+    def of(
+        cls, model: nn.Module, stages: Mapping[Stage, TrainingData], training: StageTraining
+    ) -> FitPlan:
+        """The plan of training a model on the stages' data."""
+        learned = sum(p.numel() for p in model.parameters() if p.requires_grad)
+        plans = (
+            StagePlan(name, num_examples(data), data.steps_per_epoch, training.of(name).epochs)
+            for name, data in stages.items()
+        )
+        return cls(tuple(plans), learned)
+
+
+def num_examples(data: Any) -> int:
+    """Prompts in one epoch of a stage: its own count, or all rows of its schedule."""
+    if hasattr(data, "num_examples"):
+        return data.num_examples
+    return sum(len(group) for group in data.schedule.lengths)
+
+
+_PAIRS_AT_ONCE = 1_000_000
+_SCORES_AT_ONCE = 5_000_000
+_TEXTS_AT_ONCE = 64
+
+
+@dataclass(frozen=True, eq=False)
+class Inference:
+    """Answers prompts of any number; each is read once, a bounded number of tokens at a time.
+
+    Attributes:
+        model: in evaluation mode.
+        tokens: numbers of words, users and items.
+        distances: of the train graph; None where attention does without.
+    """
+
+    model: GraphGPTModel
+    tokens: TokenSpace
+    distances: Distances | None
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return self.model.gpt.wte.weight.device
+
+    def rank(
+        self,
+        prompts: Sequence[np.ndarray],
+        readers: np.ndarray,
+        seen: Sequence[np.ndarray],
+        k: int,
+    ) -> tuple[list[np.ndarray], list[np.ndarray]]:
+        """The k likeliest items that were not seen (Eq. 7): one pass scores all items.
+
+        Args:
+            prompts: tokens of each.
+            readers: whose history each tells, -1 for people who are not in the data, ``int64[n]``.
+            seen: items of each that are not to be found.
+            k: items each; fewer only where fewer are unseen.
+
+        Returns:
+            Items and log-likelihoods of each prompt, best first.
+        """
+        items: list[np.ndarray] = [np.empty(0, np.int64)] * len(prompts)
+        scores: list[np.ndarray] = [np.empty(0, np.float32)] * len(prompts)
+        for rows, likelihood in self.likelihoods(prompts, readers):
+            chunk = [np.asarray(seen[row], dtype=np.int64) for row in rows]
+            places = np.repeat(np.arange(len(chunk)), [len(row) for row in chunk])
+            likelihood[places, np.concatenate(chunk)] = -torch.inf
+            best, found = likelihood.topk(min(k, likelihood.shape[1]))
+            for row, values, numbers in zip(rows, best.cpu(), found.cpu(), strict=True):
+                exists = torch.isfinite(values)
+                items[row], scores[row] = numbers[exists].numpy(), values[exists].numpy()
+        return items, scores
+
+    def score(
+        self, prompts: Sequence[np.ndarray], readers: np.ndarray, lists: Sequence[np.ndarray]
+    ) -> np.ndarray:
+        """The log-likelihood of every item of each prompt's list, ``float32[total]``."""
+        scores: list[np.ndarray] = [np.empty(0, np.float32)] * len(prompts)
+        for rows, likelihood in self.likelihoods(prompts, readers):
+            for place, row in enumerate(rows):
+                wanted = torch.as_tensor(np.asarray(lists[row], dtype=np.int64))
+                scores[row] = likelihood[place, wanted.to(self.device)].cpu().numpy()
+        return np.concatenate([*scores, np.empty(0, np.float32)]).astype(np.float32)
+
+    @torch.no_grad()
+    def likelihoods(
+        self, prompts: Sequence[np.ndarray], readers: np.ndarray
+    ) -> Iterator[tuple[np.ndarray, torch.Tensor]]:
+        """Log-likelihoods of all items after each prompt, prompts of similar length together.
+
+        Yields:
+            Rows ``int64[b]``, and ``float[b, I]`` that the caller may write to.
+        """
+        lengths = np.array([len(prompt) for prompt in prompts], dtype=np.int64)
+        order = np.argsort(lengths, kind="stable")
+        most = max(1, _SCORES_AT_ONCE // max(1, self.tokens.num_items))
+        for part in bounded_parts(lengths[order], _PAIRS_AT_ONCE, most):
+            rows = order[part]
+            chosen = [prompts[row] for row in rows]
+            batch = assemble(self.tokens, chosen, distances=self.distances, readers=readers[rows])
+            states = self.model.last_hidden(batch.to(self.device))
+            yield rows, self.model.item_logits(states).float().log_softmax(-1)
+
+    def write(self, prompts: Sequence[np.ndarray], config: DecodingConfig) -> list[list[int]]:
+        """The text that follows each prompt, the likeliest token at every step.
+
+        Args:
+            prompts: all of one length.
+            config: the shortest and the longest text.
+        """
+        texts: list[list[int]] = []
+        for start in range(0, len(prompts), _TEXTS_AT_ONCE):
+            texts += self._written(prompts[start : start + _TEXTS_AT_ONCE], config)
+        return texts
+
+    @torch.no_grad()
+    def _written(self, prompts: Sequence[np.ndarray], config: DecodingConfig) -> list[list[int]]:
+        batch = assemble(self.tokens, prompts, space="text", distances=self.distances)
+        batch = batch.to(self.device)
+        states, past = self.model.read(batch.input_ids, self.model.mask(batch), keep=True)
+        present, written = batch.attention_mask, batch.input_ids[:, :0]
+        for length in range(config.explanation_tokens):
+            logits = self.model.text_logits(states[:, -1]).float()
+            logits[:, self._never(may_end=length >= config.min_explanation_tokens)] = -torch.inf
+            logits[self._blank_again(written)] = -torch.inf
+            token = logits.argmax(-1, keepdim=True)
+            written = torch.cat([written, token], 1)
+            if (written == self.tokens.end_token).any(1).all():
+                break
+            # A word has no place in the graph: it looks at all tokens before it with R = 0.
+            present = torch.cat([present, torch.ones_like(token)], 1)
+            states, past = self.model.read(
+                token, attention_mask(present, None)[:, :, -1:], past, keep=True
+            )
+        return [self._up_to_end(row) for row in written.tolist()]
+
+    def _never(self, may_end: bool) -> list[int]:
+        end, pad = self.tokens.end_token, self.tokens.pad_token
+        return [pad] * (pad != end) + [end] * (not may_end)
+
+    def _blank_again(self, written: torch.Tensor) -> torch.Tensor:
+        """White space after white space, which could go on for ever, ``bool[B, T]``."""
+        blank = torch.from_numpy(self.tokens.blank_tokens).to(written.device)
+        last = written[:, -1:]
+        return blank[last].any(1)[:, None] & blank
+
+    def _up_to_end(self, row: list[int]) -> list[int]:
+        end = self.tokens.end_token
+        return row[: row.index(end)] if end in row else row
+
+
+def check_known(kind: str, indices: np.ndarray, size: int) -> None:
+    """Raise UnknownIdError unless all user or item indices lie in ``0..size - 1``."""
+    strange = indices[(indices < 0) | (indices >= size)]
+    if len(strange):
+        raise UnknownIdError(
+            f"{kind}_index {int(strange[0])}: this model knows {kind}s 0 to {size - 1}; look up "
+            "indices in the data set it was fitted on"
+        )
+
+
+def bounded_parts(lengths: np.ndarray, budget: int, most: int) -> Iterator[slice]:
+    """Split rows of rising lengths so that no part has more than ``budget`` pairs of tokens.
+
+    Args:
+        lengths: tokens of each row, rising.
+        budget: rows times the longest one squared, at most; a single row may exceed it.
+        most: rows of a part at most.
+    """
+    start = 0
+    while start < len(lengths):
+        sizes = np.arange(1, min(most, len(lengths) - start) + 1)
+        fits = sizes * lengths[start : start + len(sizes)] ** 2 <= budget
+        stop = start + max(1, int(np.count_nonzero(fits)))
+        yield slice(start, stop)
+        start = stop
+
+
+_log = logging.getLogger("edgewise")
+
+
+def build_stages(
+    config: GraphGPTConfig, split: Split, tokens: TokenSpace, distances: Distances | None
+) -> dict[Stage, TrainingData]:
+    """What each stage learns from, in order; a stage without data is left out.
+
+    Raises:
+        DataError: none is left that learns to recommend.
+    """
+    stages: dict[Stage, TrainingData] = {}
+    for stage in config.stages:
+        if stage == "sequence":
+            data = build_sequence(config, split, tokens, distances)
+        else:
+            data = build_stage(stage, config, split, tokens, distances)
+        if data is not None:
+            stages[stage] = data
+    _say_what_is_missing(config, split, stages)
+    if not any(stage in RECOMMENDING for stage in stages):
+        raise DataError(
+            f"data set {split.dataset.name!r} has no train rows for the stages "
+            f"{', '.join(config.stages)}: nothing to learn recommending from"
+        )
+    return stages
+
+
+def _say_what_is_missing(
+    config: GraphGPTConfig, split: Split, stages: Mapping[Stage, TrainingData]
+) -> None:
+    name = split.dataset.name
+    in_time = config.history.order == "time" or "sequence" in stages
+    if stages and in_time and split.train.timestamp is None:
+        _log.warning("%s has no timestamps: the order of its rows is taken for time's", name)
+    if config.content_weight > 0 and "content" not in stages:
+        _log.warning(
+            "%s has no content: content_weight = %g is without effect", name, config.content_weight
+        )
+
+
+def train_stages(
+    model: GraphGPTModel,
+    stages: Mapping[Stage, TrainingData],
+    config: GraphGPTConfig,
+    folder: Path | None,
+    *,
+    resume: bool,
+    show_progress: bool,
+) -> dict[str, Curves]:
+    """Train every stage, each from the best weights of the one before.
+
+    A stage that a resumed run had finished puts its best weights back and trains no more.
+
+    Returns:
+        The learning curves of each stage.
+    """
+    curves: dict[str, Curves] = {}
+    for stage, data in stages.items():
+        curves[stage] = train(
+            model,
+            data,
+            config.training.of(stage),
+            seed=config.seed,
+            folder=None if folder is None else folder / stage,
+            resume=resume,
+            show_progress=show_progress,
+        )
+        if stage == "content":
+            model.hold_on_to_content()
+    return curves
+
+
+def clear_stages(folder: Path) -> None:
+    """Remove earlier checkpoints of all stages.
+
+    The loop clears a stage when it comes to it; by then a run that stopped before would resume from
+    a checkpoint that some older run left there.
+    """
+    if os.environ.get("RANK", "0") != "0":
+        return
+    for stage in ("content", *RECOMMENDING):
+        shutil.rmtree(folder / stage, ignore_errors=True)
+
+
+def learns_explanations(
+    config: GraphGPTConfig, split: Split, stages: Mapping[Stage, TrainingData]
+) -> bool:
+    """Whether the content stage read users' reasons for buying."""
+    read = "content" in stages and config.content.reviews
+    return read and len(explanation_split(split).train) > 0
+
+
+T = TypeVar("T", bound="GraphGPT")
+
+KIND = "graph-gpt"
+
+
+def save_graph_gpt(recommender: GraphGPT, folder: str | Path) -> None:
+    """Write weights, known histories, the graph's edges, tokenizer and configuration."""
+    model, tokens = recommender.model, recommender.tokens
+    settings = {
+        "config": to_dict(recommender.config),
+        "gpt": model.gpt.config.to_dict(),
+        "num_users": tokens.num_users,
+        "num_items": tokens.num_items,
+        "stages": list(recommender.stages),
+        "explains": "explanation" in recommender.tasks,
+    }
+    with writing_model(folder, KIND, settings) as partial:
+        save_model(model, str(partial / "model.safetensors"))
+        tokens.tokenizer.save_pretrained(partial / "tokenizer")
+        _save_histories(recommender.histories, partial / "histories.safetensors")
+        _save_histories(recommender.edges, partial / "edges.safetensors")
+
+
+def _save_histories(histories: Histories, file: Path) -> None:
+    arrays = {"offsets": histories.offsets, "items": histories.items}
+    save_arrays({name: np.ascontiguousarray(array) for name, array in arrays.items()}, file)
+
+
+def _load_histories(file: Path) -> Histories:
+    arrays = load_arrays(file)
+    return Histories(arrays["offsets"], arrays["items"])
+
+
+def load_graph_gpt(cls: type[T], folder: str | Path) -> T:
+    """Rebuild the recommender from its folder."""
+    folder = Path(folder)
+    settings = read_model(folder, KIND)
+    try:
+        return _rebuilt(cls, folder, settings)
+    except (ConfigError, KeyError, TypeError, ValueError, RuntimeError, SafetensorError) as error:
+        raise ModelFolderError(
+            f"{folder} cannot be read by this version of edgewise: {error}. Fit and save it again."
+        ) from error
+
+
+def _rebuilt(cls: type[T], folder: Path, settings: Mapping[str, Any]) -> T:
+    config = updated(GraphGPTConfig(), settings["config"])
+    recommender = cls(config)
+    tokenizer = load_tokenizer(folder / "tokenizer")
+    tokens = TokenSpace(tokenizer, settings["num_users"], settings["num_items"])
+    found = settings["gpt"]["vocab_size"]
+    if found != len(tokens):
+        raise ValueError(
+            f"the network has {found} tokens, but words, users and items make {len(tokens)}"
+        )
+    gpt_config = GPT2Config.from_dict(
+        settings["gpt"], attn_implementation=attention_implementation()
+    )
+    model = GraphGPTModel(
+        GPT2Model(gpt_config),
+        tokens.num_text,
+        tokens.num_users,
+        config.attention,
+        config.content_weight,
+    )
+    load_model(model, folder / "model.safetensors")
+    histories = _load_histories(folder / "histories.safetensors")
+    recommender.edges = _load_histories(folder / "edges.safetensors")
+    distances = build_distances(config.attention, recommender.edges, tokens.num_items)
+    stages = tuple(settings["stages"])
+    recommender._become(model, tokens, distances, histories, stages, settings["explains"])
+    return recommender
 
 
 class GraphGPT:
@@ -56,8 +457,8 @@ class GraphGPT:
 
     def __init__(self, config: GraphGPTConfig | None = None) -> None:
         self.config = config or GraphGPTConfig()
-        self.curves: Progress | None = None
-        self.stage_curves: dict[str, Progress] = {}
+        self.curves: Curves | None = None
+        self.stage_curves: dict[str, Curves] = {}
         self._model: GraphGPTModel | None = None
 
     @classmethod
@@ -65,7 +466,7 @@ class GraphGPT:
         """A recommender with a named preset's settings.
 
         Args:
-            name: see :data:`edgewise.models.graph_gpt.presets.PRESETS`.
+            name: see :data:`edgewise.models.graph_gpt.config.PRESETS`.
             overrides: ``section.key=value`` strings.
         """
         return cls(with_overrides(preset(name), overrides))
@@ -275,8 +676,6 @@ class GraphGPT:
 
     def save(self, folder: str | Path) -> None:
         """Write the model folder (safetensors, JSON, tokenizer), whole or not at all."""
-        from edgewise.models.graph_gpt.storage import save_graph_gpt
-
         save_graph_gpt(self, folder)
 
     @classmethod
@@ -286,6 +685,4 @@ class GraphGPT:
         Raises:
             ModelFolderError: it is missing, truncated, altered or another model's.
         """
-        from edgewise.models.graph_gpt.storage import load_graph_gpt
-
         return load_graph_gpt(cls, folder)

@@ -17,7 +17,7 @@ from edgewise.errors import ConfigError
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-    from edgewise.data.split import Split
+    from edgewise.data.splits import Split
 
 _WORDING_COUNT = 1000
 

@@ -10,18 +10,16 @@ import polars as pl
 import pytest
 import torch
 
-from edgewise.configuration import with_overrides
-from edgewise.data.interactions import Catalog, Dataset, Interactions
-from edgewise.data.split import Split
-from edgewise.data.splitting import leave_one_out, ratio_split
+from edgewise.config import with_overrides
+from edgewise.data.dataset import Catalog, Dataset, Interactions, Vocabulary
+from edgewise.data.splits import Split, leave_one_out, ratio_split
 from edgewise.data.synthetic import make_demo_shop
-from edgewise.data.vocabulary import Vocabulary
 from edgewise.models.graph_gpt.batch import PromptBatch
 from edgewise.models.graph_gpt.config import AttentionConfig, GraphGPTConfig
-from edgewise.models.graph_gpt.graph import TrainGraph, build_distances
+from edgewise.models.graph_gpt.distances import TrainGraph, build_distances
+from edgewise.models.graph_gpt.prompts import WORDINGS
 from edgewise.models.graph_gpt.stages import build_stage
 from edgewise.models.graph_gpt.tokens import TokenSpace, corpus_of, train_text_tokenizer
-from edgewise.models.graph_gpt.wordings import WORDINGS
 
 SMALL = (
     "history.unknown_user_rate=0.0",

@@ -19,13 +19,13 @@ from tests.models.graph_gpt.stages.conftest import (
     with_texts,
 )
 
+from edgewise.data.dataset import Catalog
 from edgewise.data.importing import ImportOptions, read_dataset
-from edgewise.data.interactions import Catalog
-from edgewise.data.splitting import ratio_split
+from edgewise.data.splits import ratio_split
 from edgewise.models.graph_gpt.batch import IGNORED, PromptBatch
+from edgewise.models.graph_gpt.prompts import explanation_prompt
 from edgewise.models.graph_gpt.stages import build_stage
 from edgewise.models.graph_gpt.stages.content import content_examples
-from edgewise.models.graph_gpt.stages.writing import explanation_prompt
 from edgewise.models.graph_gpt.tokens import TokenSpace
 
 CATALOG = Catalog(

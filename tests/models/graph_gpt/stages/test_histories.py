@@ -9,14 +9,14 @@ import pytest
 from tests.models.graph_gpt.stages.conftest import tiny_split
 
 from edgewise.models.graph_gpt.config import HistoryConfig
-from edgewise.models.graph_gpt.stages.histories import (
+from edgewise.models.graph_gpt.stages.schedule import (
     PromptHistories,
+    Stream,
     positive_pairs,
     prompt_histories,
     train_items,
     validation_positives,
 )
-from edgewise.models.graph_gpt.stages.schedule import Stream
 
 EVERYBODY = np.arange(3)
 

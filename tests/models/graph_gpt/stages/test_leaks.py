@@ -9,8 +9,8 @@ import polars as pl
 import pytest
 from tests.models.graph_gpt.stages.conftest import ALL, same, stage
 
-from edgewise.data.interactions import Interactions
-from edgewise.data.split import Split
+from edgewise.data.dataset import Interactions
+from edgewise.data.splits import Split
 
 STAGES = ("content", "events", "predictive")
 

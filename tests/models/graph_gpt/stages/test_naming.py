@@ -6,14 +6,13 @@ import numpy as np
 import pytest
 from tests.models.graph_gpt.stages.conftest import ALL, prompts_of, stage
 
-from edgewise.models.graph_gpt.stages.naming import Naming
-from edgewise.models.graph_gpt.stages.schedule import Stream
+from edgewise.models.graph_gpt.stages.schedule import Stream, UserTokenDropout
 
 EVERYBODY = np.arange(1000)
 
 
-def naming(rate: float = 0.3, *, with_user: bool = True, seed: int = 0) -> Naming:
-    return Naming(with_user, rate, seed, Stream.EVENTS)
+def naming(rate: float = 0.3, *, with_user: bool = True, seed: int = 0) -> UserTokenDropout:
+    return UserTokenDropout(with_user, rate, seed, Stream.EVENTS)
 
 
 def test_a_share_goes_unnamed():

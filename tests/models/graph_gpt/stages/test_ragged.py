@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgewise.models.graph_gpt.stages.ragged import Ragged
+from edgewise.data.ragged import Ragged
 
 tables = st.lists(st.lists(st.integers(0, 9), max_size=4), max_size=6)
 

@@ -6,9 +6,9 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgewise.data.interactions import Catalog
-from edgewise.models.graph_gpt.stages.ragged import Ragged
-from edgewise.models.graph_gpt.stages.shared import SharedLists, SharedName, shared_names
+from edgewise.data.dataset import Catalog
+from edgewise.data.ragged import Ragged
+from edgewise.models.graph_gpt.stages.content import SharedLists, SharedName, shared_names
 
 
 def lists_of(*sizes: int, window: int = 4, seed: int = 0) -> SharedLists:

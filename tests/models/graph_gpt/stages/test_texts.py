@@ -6,10 +6,10 @@ from dataclasses import replace
 
 from tests.models.graph_gpt.stages.conftest import tiny_split, with_texts
 
-from edgewise.data.interactions import Catalog
-from edgewise.data.split import Split
+from edgewise.data.dataset import Catalog
+from edgewise.data.splits import Split
 from edgewise.models.graph_gpt.config import ContentConfig
-from edgewise.models.graph_gpt.stages.texts import collect_texts, encode_texts, held_out_reasons
+from edgewise.models.graph_gpt.stages.content import collect_texts, encode_texts, held_out_reasons
 
 CATALOG = Catalog(
     title=("Horn", "", " Big\n drum "),

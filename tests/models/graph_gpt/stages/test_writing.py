@@ -7,13 +7,16 @@ import pytest
 from tests.models.graph_gpt.stages.conftest import read
 
 from edgewise.errors import ConfigError
-from edgewise.models.graph_gpt.stages.writing import (
-    Phrase,
+from edgewise.models.graph_gpt.prompts import (
+    CONTENT_WORDINGS,
+    EVENTS,
+    PREDICTIVE,
+    WORDINGS,
+    PromptTemplate,
     event_prompt,
     explanation_prompt,
     predictive_prompt,
 )
-from edgewise.models.graph_gpt.wordings import CONTENT_WORDINGS, EVENTS, PREDICTIVE, WORDINGS
 
 ITEMS = np.array([4, 1])
 
@@ -47,7 +50,7 @@ def test_users_and_items_are_single_tokens(tokens):
 
 def test_fixed_tokens_are_all_but_the_items(tokens):
     empty = predictive_prompt(0, ITEMS[:0], tokens)
-    phrase = Phrase.of(PREDICTIVE, tokens)
+    phrase = PromptTemplate.of(PREDICTIVE, tokens)
     assert phrase.num_fixed == len(empty)
     assert phrase.room(len(empty) + 5, needed=5) == 5
     with pytest.raises(ConfigError, match=f"backbone.max_tokens={len(empty) + 6} or more"):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from edgewise.data.split import Split
+from edgewise.data.splits import Split
 from edgewise.errors import ConfigError
 from edgewise.models.graph_gpt.batch import Distances
 from edgewise.models.graph_gpt.config import GraphGPTConfig
@@ -14,7 +14,7 @@ from edgewise.models.graph_gpt.stages.predictive import build_predictive
 from edgewise.models.graph_gpt.tokens import TokenSpace
 
 if TYPE_CHECKING:
-    from edgewise.training.loop import TrainingData
+    from edgewise.training.trainer import TrainingData
 
 _BUILDERS = {"content": build_content, "events": build_events, "predictive": build_predictive}
 

@@ -7,22 +7,22 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from edgewise.data.split import Split
+from edgewise.data.ragged import Ragged
+from edgewise.data.splits import Split
 from edgewise.models.graph_gpt.batch import IGNORED, Distances, PromptBatch, assemble
 from edgewise.models.graph_gpt.config import GraphGPTConfig
-from edgewise.models.graph_gpt.stages.histories import (
+from edgewise.models.graph_gpt.prompts import EVENTS, PromptTemplate, event_prompt
+from edgewise.models.graph_gpt.stages.schedule import (
     VALIDATION_EPOCH,
     PromptHistories,
+    Stream,
+    UserData,
+    UserTokenDropout,
     positive_pairs,
     prompt_histories,
+    user_data,
 )
-from edgewise.models.graph_gpt.stages.naming import Naming
-from edgewise.models.graph_gpt.stages.ragged import Ragged
-from edgewise.models.graph_gpt.stages.schedule import Stream
-from edgewise.models.graph_gpt.stages.user_data import UserData, user_data
-from edgewise.models.graph_gpt.stages.writing import Phrase, event_prompt
 from edgewise.models.graph_gpt.tokens import TokenSpace
-from edgewise.models.graph_gpt.wordings import EVENTS
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,7 +37,7 @@ class EventPrompts:
     """
 
     histories: PromptHistories
-    naming: Naming
+    naming: UserTokenDropout
     tokens: TokenSpace
     distances: Distances | None
 
@@ -51,9 +51,9 @@ class EventPrompts:
         stream: Stream = Stream.EVENTS,
     ) -> EventPrompts:
         """From train rows, as the configuration orders and cuts them."""
-        room = Phrase.of(EVENTS, tokens).room(config.backbone.max_tokens, needed=1)
+        room = PromptTemplate.of(EVENTS, tokens).room(config.backbone.max_tokens, needed=1)
         histories = prompt_histories(split, config.history, room, config.seed, stream)
-        return cls(histories, Naming.of(config, stream), tokens, distances)
+        return cls(histories, UserTokenDropout.of(config, stream), tokens, distances)
 
     @property
     def users(self) -> np.ndarray:

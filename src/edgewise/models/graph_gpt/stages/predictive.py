@@ -7,24 +7,28 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from edgewise.data.split import Split
+from edgewise.data.ragged import Ragged
+from edgewise.data.splits import Split
 from edgewise.models.graph_gpt.batch import Distances, PromptBatch, assemble
 from edgewise.models.graph_gpt.config import GraphGPTConfig
-from edgewise.models.graph_gpt.stages.histories import (
+from edgewise.models.graph_gpt.prompts import (
+    PREDICTIVE,
+    PromptTemplate,
+    predictive_prompt,
+)
+from edgewise.models.graph_gpt.stages.schedule import (
     VALIDATION_EPOCH,
     PromptHistories,
+    Stream,
+    UserData,
+    UserTokenDropout,
     draws,
     positive_pairs,
     prompt_histories,
     train_items,
+    user_data,
 )
-from edgewise.models.graph_gpt.stages.naming import Naming
-from edgewise.models.graph_gpt.stages.ragged import Ragged
-from edgewise.models.graph_gpt.stages.schedule import Stream
-from edgewise.models.graph_gpt.stages.user_data import UserData, user_data
-from edgewise.models.graph_gpt.stages.writing import Phrase, predictive_prompt
 from edgewise.models.graph_gpt.tokens import TokenSpace
-from edgewise.models.graph_gpt.wordings import PREDICTIVE
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,7 +47,7 @@ class PredictivePrompts:
     histories: PromptHistories
     all_items: Ragged | None
     mask_rate: float
-    naming: Naming
+    naming: UserTokenDropout
     tokens: TokenSpace
     distances: Distances | None
 
@@ -106,12 +110,12 @@ def build_predictive(
 ) -> UserData | None:
     """The predictive stage, or None where no user has a target."""
     history, seed = config.history, config.seed
-    room = Phrase.of(PREDICTIVE, tokens).room(config.backbone.max_tokens, needed=1)
+    room = PromptTemplate.of(PREDICTIVE, tokens).room(config.backbone.max_tokens, needed=1)
     prompts = PredictivePrompts(
         prompt_histories(split, history, room, seed, Stream.PREDICTIVE),
         train_items(split, distinct=True) if history.targets == "all" else None,
         history.mask_rate,
-        Naming.of(config, Stream.PREDICTIVE),
+        UserTokenDropout.of(config, Stream.PREDICTIVE),
         tokens,
         distances,
     )

@@ -1,14 +1,27 @@
-"""Which rows make up batch number n: a function of the seed and n alone."""
+"""Which rows make up batch number n: a function of the seed and n alone.
+
+Histories as prompts read them, and the validation items that follow them.
+
+Stages whose examples are users: their train histories, batch by numbered batch.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from enum import IntEnum
 from functools import cached_property
-from typing import Generic, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 import numpy as np
+
+from edgewise.data.dataset import Histories
+from edgewise.data.hashing import keyed_uniform
+from edgewise.data.ragged import Ragged
+from edgewise.data.splits import Split
+from edgewise.models.graph_gpt.batch import PromptBatch
+from edgewise.models.graph_gpt.config import GraphGPTConfig, HistoryConfig, Stage
 
 Made = TypeVar("Made")
 # Rows of about the same length share a batch, chosen among this many batches' worth of them.
@@ -105,3 +118,237 @@ def share_of(rows: np.ndarray, part: slice) -> np.ndarray:
     """The rows this process trains on; all of them if it would get none."""
     mine = rows[part]
     return mine if len(mine) else rows
+
+
+MAX_VALIDATION_USERS = 1000
+# No training run gets that far, so that validation has draws of its own.
+VALIDATION_EPOCH = 2**40
+_log = logging.getLogger("edgewise")
+
+
+@dataclass(frozen=True, eq=False)
+class PromptHistories:
+    """Each user's train items, in order of time or shuffled anew each epoch.
+
+    Attributes:
+        items: the newest items of every user that fit into a prompt, oldest first.
+        shuffled: whether the order is drawn.
+        seed, stream: of the order.
+    """
+
+    items: Ragged
+    shuffled: bool
+    seed: int
+    stream: Stream
+
+    @property
+    def lengths(self) -> np.ndarray:
+        """Items of every user, ``int64[U]``."""
+        return self.items.lengths
+
+    def read(self, users: np.ndarray, epoch: int) -> Ragged:
+        """The items of some users as they stand in this epoch's prompts.
+
+        An order depends on the seed, the epoch and the user, and on no other row of a batch.
+        """
+        chosen = self.items.take(users)
+        if not self.shuffled:
+            return chosen
+        draw = draws(self.seed, self.stream, epoch, users, chosen)
+        return replace(chosen, values=chosen.values[chosen.ranked(draw)])
+
+
+def draws(seed: int, stream: Stream, epoch: int, users: np.ndarray, chosen: Ragged) -> np.ndarray:
+    """A number in [0, 1) for each value of the users' rows, ``float64[values]``."""
+    row, place = chosen.row_of_value, chosen.place_of_value
+    return keyed_uniform(seed, int(stream), epoch, users[row], place)
+
+
+def train_items(split: Split, *, distinct: bool) -> Ragged:
+    """Items of every user's train rows, oldest first.
+
+    Args:
+        split: parts of the interactions; train rows alone are read.
+        distinct: keep the newest row of each item that a user took several times.
+    """
+    known: Histories = split.known_before("valid")
+    rows = Ragged(known.offsets, known.items)
+    if not distinct:
+        return rows
+    codes = _codes(rows.row_of_value, rows.values, split.dataset.num_items)
+    newest = np.zeros(len(codes), dtype=bool)
+    newest[len(codes) - 1 - np.unique(codes[::-1], return_index=True)[1]] = True
+    return rows.keep(newest)
+
+
+def prompt_histories(
+    split: Split, config: HistoryConfig, room: int, seed: int, stream: Stream
+) -> PromptHistories:
+    """Train histories cut to what a prompt holds; a log line says how many were cut.
+
+    Args:
+        split: parts of the interactions; train rows alone are read.
+        config: order and length.
+        room: items that fit into the longest input.
+        seed, stream: of the order of sets.
+    """
+    shuffled = config.order == "set"
+    items = train_items(split, distinct=shuffled)
+    limit = min(config.max_items, room)
+    if num_cut := int((items.lengths > limit).sum()):
+        # A limit that nobody set is worth a warning.
+        _log.log(
+            logging.WARNING if room < config.max_items else logging.INFO,
+            "%s: %d histories of %s are longer than %d items, the newest of which are read",
+            stream.label,
+            num_cut,
+            split.dataset.name,
+            limit,
+        )
+    from_end = items.lengths[items.row_of_value] - items.place_of_value
+    return PromptHistories(items.keep(from_end <= limit), shuffled, seed, stream)
+
+
+def validation_positives(split: Split, seed: int) -> tuple[np.ndarray, Ragged]:
+    """Users with a history, and each one's validation items that are new to the user.
+
+    Returns:
+        Up to 1,000 users drawn from the seed, ``int64[n]``, rising, and the items of each.
+    """
+    num_items = split.dataset.num_items
+    codes = np.unique(_codes(split.valid.user_index, split.valid.item_index, num_items))
+    known = np.unique(_codes(split.train.user_index, split.train.item_index, num_items))
+    has_history = np.isin(codes // num_items, split.train.user_index)
+    users, items = np.divmod(codes[has_history & ~np.isin(codes, known)], num_items)
+    held_out = Ragged.of_lengths(np.bincount(users, minlength=split.dataset.num_users), items)
+    rng = np.random.default_rng((seed, Stream.VALIDATION))
+    chosen = np.sort(rng.permutation(np.unique(users))[:MAX_VALIDATION_USERS])
+    return chosen, held_out.take(chosen)
+
+
+def positive_pairs(items: Ragged) -> np.ndarray:
+    """(row, item) of every item, ``int64[M, 2]``."""
+    return np.stack([items.row_of_value, items.values.astype(np.int64)], axis=1)
+
+
+def _codes(users: np.ndarray, items: np.ndarray, num_items: int) -> np.ndarray:
+    return users.astype(np.int64) * num_items + items
+
+
+_log_user_data = logging.getLogger("edgewise")
+
+
+class UserPrompts(Protocol):
+    """Writes prompts of some users."""
+
+    @property
+    def histories(self) -> PromptHistories:
+        """Train items as the prompts read them."""
+        ...
+
+    @property
+    def users(self) -> np.ndarray:
+        """Users that can be learned from, ``int64[n]``."""
+        ...
+
+    def targets_per_row(self, users: np.ndarray) -> float | None:
+        """Positions with a target in the users' training prompts, None where that is no matter."""
+        ...
+
+    def training(
+        self, users: np.ndarray, epoch: int, targets_per_row: float | None = None
+    ) -> PromptBatch:
+        """A batch to learn from, or a process's part of one with so many targets a row."""
+        ...
+
+    def validation(self, users: np.ndarray, held_out: Ragged) -> PromptBatch:
+        """A batch that reads whole histories and has the users' held-out items as targets."""
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class UserData:
+    """Training data of a stage (:class:`edgewise.training.trainer.TrainingData`).
+
+    Attributes:
+        prompts: writes batches.
+        users: those that are learned from.
+        schedule: of the users.
+        valid_batches: fixed batches by the stage's name; empty where no row is held out.
+    """
+
+    prompts: UserPrompts
+    users: np.ndarray
+    schedule: Schedule
+    valid_batches: Mapping[str, Sequence[PromptBatch]]
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Batches in which every user comes once."""
+        return self.schedule.steps_per_epoch
+
+    def batch(self, step: int, part: slice) -> PromptBatch:
+        """Batch ``step`` of the run; ``part`` selects this process's rows."""
+        epoch, _, rows = self.schedule.at(step)
+        per_row = self.prompts.targets_per_row(self.users[rows])
+        return self.prompts.training(self.users[share_of(rows, part)], epoch, per_row)
+
+    def validation(self) -> Mapping[str, Sequence[PromptBatch]]:
+        """Fixed batches of up to 1,000 users."""
+        return self.valid_batches
+
+
+def user_data(
+    stage: Stage, prompts: UserPrompts, split: Split, batch_size: int, seed: int, stream: Stream
+) -> UserData | None:
+    """Schedule the users and write the validation batches; None, and a log line, without users."""
+    users = prompts.users
+    if not len(users):
+        _log_user_data.warning(
+            "%s has no history to learn from: the %s stage is left out", split.dataset.name, stage
+        )
+        return None
+    schedule = Schedule((prompts.histories.lengths[users],), batch_size, seed, stream)
+    people, held_out = validation_positives(split, seed)
+    batches = [
+        prompts.validation(people[rows], held_out.take(rows))
+        for rows in chunks_of(np.arange(len(people)), batch_size)
+    ]
+    return UserData(prompts, users, schedule, {stage: batches} if batches else {})
+
+
+@dataclass(frozen=True)
+class UserTokenDropout:
+    """Names users, and leaves some of them out in training.
+
+    Attributes:
+        with_user: whether users are named at all.
+        unknown_user_rate: share of training prompts that do not name theirs.
+        seed, stream: of the draws.
+    """
+
+    with_user: bool
+    unknown_user_rate: float
+    seed: int
+    stream: Stream
+
+    @classmethod
+    def of(cls, config: GraphGPTConfig, stream: Stream) -> UserTokenDropout:
+        """Sets always come with their user, time-ordered histories by choice."""
+        history = config.history
+        with_user = history.order == "set" or history.user_token
+        return cls(with_user, history.unknown_user_rate, config.seed, stream)
+
+    def training(self, users: np.ndarray, epoch: int) -> list[int | None]:
+        """The users whom an epoch's prompts name, None in the places of those they do not.
+
+        A user's draw depends on the seed, the stage and the epoch, and on no other row of a batch.
+        """
+        key = self.seed, int(Stream.UNKNOWN_USERS), int(self.stream), epoch
+        unknown = keyed_uniform(*key, users) < self.unknown_user_rate
+        named = self.validation(users)
+        return [None if hide else user for user, hide in zip(named, unknown, strict=True)]
+
+    def validation(self, users: np.ndarray) -> list[int | None]:
+        """All users, or None for each."""
+        return [int(user) if self.with_user else None for user in users]

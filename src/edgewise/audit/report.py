@@ -1,0 +1,202 @@
+"""What a check says: a verdict, its figures, what they mean and how to repair it.
+
+What an audit looks at.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Literal, Self, get_args
+
+import numpy as np
+
+from edgewise.data.item_lists import CandidateLists, Recommendations
+from edgewise.data.negatives import uniform_candidates
+from edgewise.data.splits import Split
+from edgewise.evaluation.protocols import Protocol
+
+if TYPE_CHECKING:
+    from edgewise.audit.result_checks import Measured
+    from edgewise.audit.split_checks import Pairs
+    from edgewise.audit.training_log import TrainingLog
+
+
+Group = Literal["graph", "text", "ids", "probe", "candidates", "order", "results"]
+Verdict = Literal["ok", "leak", "warning", "not applicable"]
+GROUPS: tuple[Group, ...] = get_args(Group)
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """One measured number.
+
+    Attributes:
+        name: what was measured.
+        value: the number.
+        unit: ``share``, ``rows`` or the name of a metric.
+        of: how many were looked at, where rows were counted and that says more.
+    """
+
+    name: str
+    value: float
+    unit: str = "share"
+    of: float | None = None
+
+    def __str__(self) -> str:
+        if self.unit == "share":
+            return f"{self.name} {self.value:.1%}".replace("%", " %")
+        number = f"{self.value:,.0f}" if self.unit == "rows" else f"{self.value:.4f}"
+        return f"{self.name} {number}" + ("" if self.of is None else f" of {self.of:,.0f}")
+
+
+@dataclass(frozen=True)
+class Finding:
+    """The answer of one check.
+
+    Attributes:
+        check: the check's name.
+        group: the kind of leak it looks for.
+        verdict: ``leak``: the evaluation tells (a part of) the answer; ``warning``: something to
+            know that no split or list can be blamed for; ``not applicable``: nothing to look at.
+        figures: what was measured.
+        meaning: in words, for somebody who has read neither paper.
+        repair: what to do; empty where nothing is to be done.
+    """
+
+    check: str
+    group: Group
+    verdict: Verdict
+    meaning: str
+    figures: tuple[Measurement, ...] = ()
+    repair: str = ""
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON values."""
+        return asdict(self) | {"figures": [asdict(figure) for figure in self.figures]}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """The inverse of :meth:`to_dict`."""
+        figures = tuple(Measurement(**figure) for figure in values["figures"])
+        return cls(**{**values, "figures": figures})
+
+
+@dataclass(frozen=True)
+class FindingBuilder:
+    """Names a check, so that its code can say ``about.ok(...)`` and ``about.leak(...)``."""
+
+    check: str
+    group: Group
+
+    def ok(self, meaning: str, *figures: Measurement) -> Finding:
+        """Looked, and found nothing."""
+        return Finding(self.check, self.group, "ok", meaning, figures)
+
+    def leak(self, meaning: str, *figures: Measurement, repair: str) -> Finding:
+        """Found that the answer is told."""
+        return Finding(self.check, self.group, "leak", meaning, figures, repair)
+
+    def warning(self, meaning: str, *figures: Measurement, repair: str) -> Finding:
+        """Found something that readers of the results must know."""
+        return Finding(self.check, self.group, "warning", meaning, figures, repair)
+
+    def not_applicable(self, meaning: str) -> Finding:
+        """There is nothing to look at."""
+        return Finding(self.check, self.group, "not applicable", meaning)
+
+
+@dataclass(frozen=True)
+class Audit:
+    """All findings, and what they are about.
+
+    Attributes:
+        findings: one a check, in the order of the registry.
+        conditions: data set, checksum, protocol, split and which checks were made, as JSON values.
+    """
+
+    findings: tuple[Finding, ...]
+    conditions: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def leaks(self) -> list[Finding]:
+        """Findings that the answer is told."""
+        return [finding for finding in self.findings if finding.verdict == "leak"]
+
+    @property
+    def warnings(self) -> list[Finding]:
+        """Findings that readers must know."""
+        return [finding for finding in self.findings if finding.verdict == "warning"]
+
+    def headline(self) -> str:
+        """One line: what leaks and how much, or that nothing was found."""
+        made = sum(finding.verdict != "not applicable" for finding in self.findings)
+        if self.leaks:
+            told = "; ".join(_in_short(finding) for finding in self.leaks)
+            return f"LEAKS in {len(self.leaks)} of {made} checks: {told}"
+        warned = ", ".join(finding.check for finding in self.warnings)
+        return f"no leak in {made} checks" + (f"; warnings: {warned}" if warned else "")
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON values; the verdict stands first for quick reading."""
+        return {
+            "kind": "edgewise audit",
+            "version": 1,
+            "verdict": "leaks" if self.leaks else "no leak found",
+            "headline": self.headline(),
+            **self.conditions,
+            "findings": [finding.to_dict() for finding in self.findings],
+        }
+
+
+def _in_short(finding: Finding) -> str:
+    return f"{finding.check} ({finding.figures[0]})" if finding.figures else finding.check
+
+
+@dataclass(frozen=True, eq=False)
+class FittedRun:
+    """What a run adds to its data.
+
+    Attributes:
+        log: what its training was handed; None where it kept no log.
+        lists: of some users, as the model gives them; None where it was not asked.
+        measured: its saved figures.
+    """
+
+    log: TrainingLog | None = None
+    lists: Recommendations | None = None
+    measured: tuple[Measured, ...] = ()
+
+
+@dataclass(frozen=True, eq=False)
+class AuditInput:
+    """Everything that the checks read.
+
+    Attributes:
+        split: all parts, made under the protocol: its graph edges are those in use, and its data
+            set has the numbers in use.
+        protocol: how candidates are drawn and lists are counted.
+        texts: user and item of each text that is trained on; None where there are none.
+        run: a fitted run, where there is one.
+    """
+
+    split: Split
+    protocol: Protocol
+    texts: Pairs | None = None
+    run: FittedRun | None = None
+
+    @property
+    def edges(self) -> Pairs:
+        """What the graph in use is built from."""
+        return self.split.graph_edges()
+
+    @cached_property
+    def lists(self) -> CandidateLists:
+        """Candidates of every test row, as evaluation draws them; drawn when first read."""
+        return uniform_candidates(self.split, "test", self.protocol.num_negatives)
+
+    @property
+    def positives(self) -> np.ndarray:
+        """The item to be found in each list, ``int[Q]``."""
+        return self.split.test.item_index

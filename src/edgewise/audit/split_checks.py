@@ -1,0 +1,441 @@
+"""Pairs of a user and an item as single numbers, whatever table they stand in.
+
+Whether a data set is what the protocol asks for.
+
+Held-out interactions among the edges of the graph.
+
+Held-out interactions among the texts that are trained on.
+
+Item numbers that give the next item away.
+
+A file that numbers its items in order of first appearance, test rows included, gives a user's next
+item often the number after his last one. A rule without any learning then competes with models.
+
+Time: what is learned from later than it is asked about, ties, and rows that stand twice.
+
+The untrained probe: how much random features alone know of the held-out rows.
+
+Random features propagated over a graph and compared by their dot product know nothing but the
+graph. On the graph of train rows they are little better than chance; what they reach beyond that
+on the graph in use, they read off its edges.
+"""
+
+from __future__ import annotations
+
+import typing
+
+import numpy as np
+
+from edgewise.audit.report import Finding, FindingBuilder, Measurement
+from edgewise.data.dataset import Dataset, Histories, Interactions
+from edgewise.data.item_lists import CandidateLists, Recommendations
+from edgewise.data.splits import Split
+from edgewise.errors import DataError
+from edgewise.evaluation.metrics import hit_rate, hits_from_recommendations, ndcg, ranks_from_scores
+from edgewise.evaluation.protocols import Protocol, check_data
+from edgewise.graph.bipartite import BipartiteGraph
+from edgewise.graph.propagation import random_features
+
+
+class Pairs(typing.Protocol):
+    """Any table with a user and an item a row: interactions, explanations, lists."""
+
+    @property
+    def user_index(self) -> np.ndarray: ...
+
+    @property
+    def item_index(self) -> np.ndarray: ...
+
+
+def pair_keys(rows: Pairs, num_items: int) -> np.ndarray:
+    """``user * I + item`` of each row, ``int64[rows]``."""
+    return rows.user_index.astype(np.int64) * num_items + rows.item_index
+
+
+def visible_share(split: Split, part: str, shown: Pairs) -> float:
+    """Share of a held-out part's rows that are among the shown pairs and did not have to be.
+
+    A pair that stands in the train rows as well is known in any case, and does not count.
+    """
+    num_items = split.dataset.num_items
+    held_out = pair_keys(split.held_out(part), num_items)
+    told = np.isin(held_out, pair_keys(shown, num_items))
+    told &= ~np.isin(held_out, pair_keys(split.train, num_items))
+    return float(told.mean()) if len(told) else 0.0
+
+
+_ASKED = FindingBuilder("data-as-asked", "ids")
+
+
+def data_as_asked(dataset: Dataset, protocol: Protocol) -> Finding:
+    """Item numbers and filters of the data set, against those of the protocol.
+
+    ``fit`` refuses other data. An audit looks at them all the same: it is there to say what leaks,
+    and how much.
+    """
+    try:
+        check_data(protocol, dataset)
+    except DataError as error:
+        return _ASKED.warning(
+            str(error), repair="import the data set as the protocol asks, or name another protocol"
+        )
+    return _ASKED.ok(f"item numbers and filters are those of {protocol.title}")
+
+
+_EDGES = FindingBuilder("graph-edges", "graph")
+
+
+def held_out_edges(edges: Pairs, split: Split) -> Finding:
+    """Share of test and validation rows that a model meets as edges of its graph.
+
+    Args:
+        edges: what the graph is built from.
+        split: where the held-out rows are.
+    """
+    test, valid = (visible_share(split, part, edges) for part in ("test", "valid"))
+    figures = Measurement("test rows that are edges", test), Measurement("validation rows", valid)
+    if not test and not valid:
+        return _EDGES.ok("no held-out row is an edge of the graph", *figures)
+    return _EDGES.leak(
+        "the graph joins users with the very items that they are asked for; to be one step away "
+        "is the answer",
+        *figures,
+        repair="build the graph from train rows alone (protocol honest)",
+    )
+
+
+_PAIRS = FindingBuilder("text-pairs", "text")
+
+
+def held_out_texts(texts: Pairs | None, split: Split) -> Finding:
+    """Share of test and validation rows whose own words are trained on.
+
+    Args:
+        texts: user and item of each training text: explanations, reviews.
+        split: where the held-out rows are.
+    """
+    if texts is None or not len(texts.user_index):
+        return _PAIRS.not_applicable("no text of a user about an item is trained on")
+    test, valid = (visible_share(split, part, texts) for part in ("test", "valid"))
+    figures = (
+        Measurement("test rows with a training text", test),
+        Measurement("validation rows", valid),
+    )
+    if not test and not valid:
+        return _PAIRS.ok("every training text belongs to a train row", *figures)
+    return _PAIRS.leak(
+        "the text model reads what users wrote about the items they are asked for",
+        *figures,
+        repair="leave each text in its interaction's part (protocol honest, prompts.explanations "
+        "= interaction)",
+    )
+
+
+_NUMBERS = FindingBuilder("item-numbers", "ids")
+_K = 10
+# Fresh numberings by which chance is measured, on how many users, and how far beyond it a rule
+# must lead before it is called a leak.
+_SHUFFLES, _USERS, _SIGMAS = 20, 4000, 5.0
+
+
+def telling_numbers(held_out: Interactions, known: Histories, num_items: int) -> Finding:
+    """How often the rule of :func:`next_numbers` finds the held-out item, against chance.
+
+    Chance is the rule's own hit rate when the items are numbered anew at random, 20 times, on a
+    seeded sample of the users.
+
+    Args:
+        held_out: rows to be found.
+        known: what each user had before.
+        num_items: I.
+    """
+    if not len(held_out) or num_items < 2:
+        return _NUMBERS.not_applicable("no held-out row, nothing to guess")
+    numbers = np.arange(num_items)
+    found = _accuracy(held_out, known, numbers)
+    chance, spread = _by_chance(held_out, known, num_items)
+    figures = [Measurement(name, value, name) for name, value in found.items()]
+    figures.append(Measurement("HR@10 by chance", chance, "HR@10"))
+    if found["HR@10"] <= chance + _SIGMAS * spread:
+        return _NUMBERS.ok("an item's number says nothing about when it was taken", *figures)
+    return _NUMBERS.leak(
+        "guessing 'largest number so far + 1, then last number + 1, 2, ...' finds held-out items: "
+        "the items are numbered in the order in which they were taken, test rows included",
+        *figures,
+        repair="number the items by a shuffle: import with --item-numbers shuffled",
+    )
+
+
+def next_numbers(known: Histories, users: np.ndarray, k: int = _K) -> Recommendations:
+    """Largest number of the history + 1, then last number + 1, + 2, ...; seen items left out.
+
+    Args:
+        known: item numbers by user, in order of time.
+        users: distinct, each with a history.
+        k: places of a list. Numbers beyond the catalogue are listed as well, and are never right.
+    """
+    last = known.items[known.offsets[users + 1] - 1].astype(np.int64)
+    filled = np.flatnonzero(known.lengths)
+    largest = np.zeros(len(known), dtype=np.int64)
+    largest[filled] = np.maximum.reduceat(known.items, known.offsets[filled])
+    guesses = np.column_stack([largest[users] + 1, last[:, None] + np.arange(1, 3 * k)])
+    stride = int(guesses.max(initial=0)) + 1
+    asked = np.repeat(np.isin(np.arange(len(known)), users), known.lengths)
+    seen = (np.repeat(np.arange(len(known)), known.lengths) * stride + known.items)[asked]
+    usable = ~np.isin(users[:, None].astype(np.int64) * stride + guesses, seen)
+    usable[:, 1:] &= guesses[:, 1:] != guesses[:, :1]
+    usable &= usable.cumsum(axis=1) <= k
+    rank = usable.cumsum(axis=1)[usable]
+    owners = np.repeat(users, usable.sum(axis=1)).astype(np.int32)
+    return Recommendations(
+        owners, guesses[usable].astype(np.int32), rank.astype(np.int32), -rank.astype(np.float32)
+    )
+
+
+def _accuracy(held_out: Interactions, known: Histories, numbers: np.ndarray) -> dict[str, float]:
+    """The rule's metrics when item ``i`` bears ``numbers[i]``."""
+    users = np.unique(held_out.user_index)
+    renamed = Histories(known.offsets, numbers[known.items])
+    wanted = Interactions(held_out.user_index, numbers[held_out.item_index])
+    lists = next_numbers(renamed, users[known.lengths[users] > 0])
+    hits = hits_from_recommendations(lists, wanted)
+    # The longest list first: the headline quotes the first figure.
+    metrics = {"HR": hit_rate, "NDCG": ndcg}
+    return {
+        f"{name}@{k}": float(metrics[name](hits, k).mean()) for k in (10, 5) for name in metrics
+    }
+
+
+def _by_chance(held_out: Interactions, known: Histories, num_items: int) -> tuple[float, float]:
+    """HR@10 of the rule under random numbers, and its standard deviation."""
+    rng = np.random.default_rng(0)
+    rows = np.flatnonzero(np.isin(held_out.user_index, _some(held_out.user_index, rng)))
+    sample = held_out.take(rows)
+    rates = [
+        _accuracy(sample, known, rng.permutation(num_items))["HR@10"] for _ in range(_SHUFFLES)
+    ]
+    chance = float(np.mean(rates))
+    # Popular items beside each other hit for many users at once, few users hit in whole numbers:
+    # the spread between numberings knows the first, the binomial the second.
+    binomial = np.sqrt(max(chance, 1 / len(rows)) / len(rows))
+    return chance, float(max(np.std(rates), binomial))
+
+
+def _some(users: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    distinct = np.unique(users)
+    return rng.permutation(distinct)[:_USERS]
+
+
+_LATER = FindingBuilder("later-events", "order")
+_TIES = FindingBuilder("tie-order", "order")
+_TWICE = FindingBuilder("repeated-rows", "order")
+_NO_TIMES = "the data set has no times"
+_SIGMAS = 5.0
+
+
+def later_events(split: Split) -> Finding:
+    """Train rows that are newer than the test rows they help to predict.
+
+    A user's own later rows are a leak wherever a split follows time. Those of other users are a
+    leak under a split by time; under leave-one-out they come with the split, and a warning says
+    how many there are. A ratio split deals rows without regard to time.
+    """
+    train, test = split.train, split.test
+    if train.timestamp is None or test.timestamp is None:
+        return _LATER.not_applicable(_NO_TIMES)
+    if not len(train) or not len(test):
+        return _LATER.not_applicable("a part has no rows")
+    own = _own_later(train, test)
+    later = 1 - np.searchsorted(np.sort(train.timestamp), test.timestamp, "right") / len(train)
+    figures = (
+        Measurement("train rows newer than a test row, on average", float(later.mean())),
+        Measurement("test rows with newer train rows of their own user", own),
+    )
+    if not later.any():
+        return _LATER.ok("nothing is learned from later than it is asked about", *figures)
+    repair = "split by time (--split time, protocol temporal) to predict the future from the past"
+    meaning = "what others did later is known in training: trends and new items are no surprise"
+    if split.kind == "time" or (split.kind == "leave-one-out" and own):
+        return _LATER.leak(f"{meaning}, although the split says otherwise", *figures, repair=repair)
+    return _LATER.warning(f"{meaning}; this comes with {split.kind}", *figures, repair=repair)
+
+
+def tie_order(split: Split) -> Finding:
+    """Whether rows of equal time stand in the order of their ids or numbers.
+
+    Where they do, the order that a split by last row trusts is the order of the ids, and the
+    held-out item is often the largest of its day.
+    """
+    rows, ids = split.dataset.interactions, split.dataset.items.ids
+    if rows.timestamp is None:
+        return _TIES.not_applicable(_NO_TIMES)
+    tied = np.flatnonzero((np.diff(rows.user_index) == 0) & (np.diff(rows.timestamp) == 0))
+    places = np.empty(len(ids), dtype=np.int64)
+    places[sorted(range(len(ids)), key=ids.__getitem__)] = np.arange(len(ids))
+    by_number, number_steps = _ascending(rows.item_index, tied)
+    by_id, id_steps = _ascending(places[rows.item_index], tied)
+    if not id_steps:
+        return _TIES.not_applicable("no two rows of a user share a time")
+    figures = (
+        Measurement("ties in ascending order of the raw id", by_id),
+        Measurement("of the number in use", by_number),
+        Measurement(
+            "users whose last row shares its time with the one before", _last_tied(rows, tied)
+        ),
+        Measurement("such rows of all", float(len(tied)), "rows"),
+    )
+    repair = "use exact times, or shuffle rows of equal time before the import"
+    if _far_from_half(by_number, number_steps):
+        meaning = "rows of equal time follow the item numbers that a model reads: the last one, "
+        return _TIES.leak(meaning + "which is held out, has the largest", *figures, repair=repair)
+    if _far_from_half(by_id, id_steps):
+        meaning = "rows of equal time follow their raw ids; numbers in use do not show it, "
+        return _TIES.warning(
+            meaning + "but the order within a day is no order of events", *figures, repair=repair
+        )
+    return _TIES.ok("rows of equal time follow neither id nor number", *figures)
+
+
+def repeated_rows(split: Split) -> Finding:
+    """Held-out rows whose user and item occur in an earlier part.
+
+    The same row twice, time included, is a leak, and so is a repetition where there are no times
+    to tell the two apart; taking an item again at another time is a warning.
+    """
+    if not len(split.test) and not len(split.valid):
+        return _TWICE.not_applicable("no held-out row")
+    pairs = _repeated(split, with_time=False)
+    rows = _repeated(split, with_time=split.dataset.interactions.timestamp is not None)
+    figures = (
+        Measurement("held-out rows of a known pair", pairs),
+        Measurement("of the same time as well", rows),
+    )
+    repair = "keep one row of each user and item: import with --duplicates last"
+    if rows:
+        return _TWICE.leak(
+            "the same row is learned from and asked about: to remember is to win",
+            *figures,
+            repair=repair,
+        )
+    if pairs:
+        return _TWICE.warning(
+            "users took held-out items before: a recommender of unseen items must miss them, and "
+            "the graph knows the pair",
+            *figures,
+            repair=repair,
+        )
+    return _TWICE.ok("no held-out row repeats a user and item of an earlier part", *figures)
+
+
+def _own_later(train: Interactions, test: Interactions) -> float:
+    """Share of test rows with a newer train row of the same user."""
+    assert train.timestamp is not None and test.timestamp is not None
+    num_users = 1 + int(max(train.user_index.max(), test.user_index.max()))
+    newest = np.full(num_users, np.iinfo(np.int64).min)
+    np.maximum.at(newest, train.user_index, train.timestamp)
+    return float((newest[test.user_index] > test.timestamp).mean())
+
+
+def _ascending(values: np.ndarray, first: np.ndarray) -> tuple[float, int]:
+    """Share of steps up among the steps from each given row to the next, and their number."""
+    step = values[first + 1].astype(np.int64) - values[first]
+    moved = step[step != 0]
+    return (float((moved > 0).mean()) if len(moved) else 0.0), len(moved)
+
+
+def _last_tied(rows: Interactions, tied: np.ndarray) -> float:
+    """Share of users whose last row is the second of a tied pair of rows."""
+    last = np.append(np.flatnonzero(np.diff(rows.user_index)), len(rows) - 1)
+    return float(np.isin(last, tied + 1).mean())
+
+
+def _far_from_half(share: float, trials: int) -> bool:
+    return trials > 0 and abs(share - 0.5) > _SIGMAS * 0.5 / np.sqrt(trials)
+
+
+def _repeated(split: Split, *, with_time: bool) -> float:
+    """Share of held-out rows that occur in a part before theirs."""
+    parts = [_row_keys(split, part, with_time) for part in (split.train, split.valid, split.test)]
+    again = np.concatenate(
+        [np.isin(parts[1], parts[0]), np.isin(parts[2], np.concatenate(parts[:2]))]
+    )
+    return float(again.mean())
+
+
+def _row_keys(split: Split, rows: Interactions, with_time: bool) -> np.ndarray:
+    keys, times = pair_keys(rows, split.dataset.num_items), split.dataset.interactions.timestamp
+    if not with_time or times is None or rows.timestamp is None:
+        return keys
+    moments = np.unique(times)
+    return keys * len(moments) + np.searchsorted(moments, rows.timestamp)
+
+
+_PROBE = FindingBuilder("untrained-probe", "probe")
+_WIDTH, _LAYERS, _K = 512, 4, 10
+_ROWS_AT_ONCE = 256
+_SIGMAS_probe = 5.0
+
+
+def untrained_probe(
+    edges: Pairs, split: Split, lists: CandidateLists, positives: np.ndarray, seed: int = 0
+) -> Finding:
+    """HR@10 of raw propagated features (ELMRec eqs. 4-7, L = 4, D = 512) in the direct task.
+
+    Args:
+        edges: what the graph in use is built from.
+        split: its train rows make the graph to compare with.
+        lists: candidates of Q held-out rows.
+        positives: the item to be found in each list, ``int[Q]``.
+        seed: of the random features.
+    """
+    if not len(lists):
+        return _PROBE.not_applicable("no held-out row, nothing to find")
+    honest = probe_hits(split.train, split, lists, positives, seed)
+    in_use = honest if _same(edges, split) else probe_hits(edges, split, lists, positives, seed)
+    gain = in_use.astype(np.float64) - honest
+    figures = (
+        Measurement("HR@10 on the graph in use", float(in_use.mean()), "HR@10"),
+        Measurement("HR@10 on train rows", float(honest.mean()), "HR@10"),
+        Measurement("HR@10 by chance", _chance(lists), "HR@10"),
+    )
+    if gain.mean() <= _SIGMAS_probe * max(gain.std(), 1 / len(gain)) / np.sqrt(len(gain)):
+        return _PROBE.ok("the graph in use tells no more than train rows do", *figures)
+    return _PROBE.leak(
+        "random numbers that nobody trained find held-out items, because the graph in use knows "
+        "them: any model that reads it will look good",
+        *figures,
+        repair="build the graph from train rows alone (protocol honest)",
+    )
+
+
+def probe_hits(
+    edges: Pairs, split: Split, lists: CandidateLists, positives: np.ndarray, seed: int = 0
+) -> np.ndarray:
+    """Whether the probe finds each list's positive among the first 10, ``bool[Q]``."""
+    num_users, num_items = split.dataset.num_users, split.dataset.num_items
+    rows = Interactions(edges.user_index, edges.item_index)
+    graph = BipartiteGraph.from_interactions(rows, num_users, num_items)
+    features = random_features(graph, _WIDTH, _LAYERS, 1.0, seed)
+    return ranks_from_scores(lists, _scores(features, num_users, lists), positives) <= _K
+
+
+def _scores(features: np.ndarray, num_users: int, lists: CandidateLists) -> np.ndarray:
+    """Dot products of each list's user and items, ``float32[candidates]``."""
+    scores = np.empty(len(lists.items), dtype=np.float32)
+    owners = np.repeat(lists.user_index, np.diff(lists.offsets))
+    step = _ROWS_AT_ONCE * 100
+    for start in range(0, len(scores), step):
+        part = slice(start, start + step)
+        users, items = features[owners[part]], features[num_users + lists.items[part]]
+        np.einsum("nd,nd->n", users, items, out=scores[part])
+    return scores
+
+
+def _same(edges: Pairs, split: Split) -> bool:
+    num_items = split.dataset.num_items
+    mine, train = (np.unique(pair_keys(rows, num_items)) for rows in (edges, split.train))
+    return np.array_equal(mine, train)
+
+
+def _chance(lists: CandidateLists) -> float:
+    return float(np.minimum(1.0, _K / np.diff(lists.offsets)).mean())

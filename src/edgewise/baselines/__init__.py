@@ -1,1 +1,0 @@
-"""Recommenders to stand beside, on the same splits, protocol and metrics."""

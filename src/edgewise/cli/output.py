@@ -1,0 +1,229 @@
+"""Wording that all commands share.
+
+Tables and bars for the terminal.
+
+Errors as one clear line instead of a traceback.
+
+Where recommendations go: a table, JSON, csv or Parquet, written a few users at a time.
+"""
+
+from __future__ import annotations
+
+import json
+import shlex
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TextIO
+
+import typer
+from rich.console import Console
+from rich.table import Table
+from typer.core import TyperGroup
+
+from edgewise.config import nearest
+from edgewise.errors import ConfigError, EdgewiseError
+
+if TYPE_CHECKING:
+    import polars as pl
+
+
+def examples(*commands: str) -> str:
+    """The end of a ``--help`` text; each command stands on a line of its own."""
+    return "\n\n".join(["Examples:", *(f"  {command}" for command in commands)])
+
+
+_WIDTH_OF_FILES = 132
+
+
+def console(stderr: bool = False) -> Console:
+    """As wide as the terminal; wide enough for every table where the output goes into a file."""
+    found = Console(stderr=stderr, highlight=False)
+    return (
+        found
+        if found.is_terminal
+        else Console(stderr=stderr, highlight=False, width=_WIDTH_OF_FILES)
+    )
+
+
+def command_line() -> str:
+    """The command as it was typed, for the records."""
+    return shlex.join(["edgewise", *sys.argv[1:]])
+
+
+def list_table(title: str, rows: Sequence[Sequence[str]], columns: Sequence[str]) -> Table:
+    """A small table of texts; the first column is a number."""
+    table = Table(title=title, title_justify="left", min_width=40)
+    for number, column in enumerate(columns):
+        table.add_column(column, justify="right" if number == 0 else "left")
+    for row in rows:
+        table.add_row(*row)
+    return table
+
+
+@contextmanager
+def progress_bar(what: str, show: bool = True) -> Iterator[Callable[[int, int], None]]:
+    """Gives a function to be told (done, total); draws nothing where nobody looks."""
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+    from rich.progress import TimeRemainingColumn as TimeLeft
+
+    target = Console(stderr=True)
+    columns = (TextColumn(what), BarColumn(), MofNCompleteColumn(), TimeLeft())
+    hidden = not (show and target.is_terminal)
+    with Progress(*columns, console=target, disable=hidden, transient=True) as bar:
+        task = bar.add_task(what, total=None)
+
+        def told(done: int, total: int) -> None:
+            bar.update(task, completed=done, total=total)
+
+        yield told
+
+
+WRONG_USE = 2
+
+
+class ClearErrors(TyperGroup):
+    """Ends with exit code 2 and one line when edgewise or the file system refuses something.
+
+    ``--debug`` lets the traceback through.
+    """
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError:
+            raise
+        except (EdgewiseError, OSError) as error:
+            if ctx.params.get("debug"):
+                raise
+            typer.secho(f"error: {_line(error)}", fg="red", err=True)
+            raise typer.Exit(WRONG_USE) from None
+
+
+def warn(message: str) -> None:
+    """A line that does not stop the command."""
+    typer.secho(f"warning: {message}", fg="yellow", err=True)
+
+
+def _line(error: Exception) -> str:
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+    return " ".join(str(error).split())
+
+
+FORMATS = ("table", "json", "csv", "parquet")
+Add = Callable[[Sequence[str], "pl.DataFrame"], None]
+"""Takes some users and their rows ``user_id, item_id, rank, score, title``."""
+
+
+def choose_format(asked: str | None, out: Path | None) -> str:
+    """The format asked for, or the one that the file's name tells.
+
+    Raises:
+        ConfigError: there is no such format, or it does not go with ``--out``.
+    """
+    suffix = "" if out is None else out.suffix.lstrip(".")
+    chosen = asked or (suffix if suffix in FORMATS else "table")
+    if chosen not in FORMATS:
+        raise ConfigError(f"--format {chosen}: no such format.{nearest(chosen, FORMATS)}")
+    if chosen == "parquet" and out is None:
+        raise ConfigError("--format parquet writes a file: name it with --out FILE.parquet")
+    if chosen == "table" and out is not None:
+        raise ConfigError(f"--out {out}: choose what to write with --format json, csv or parquet")
+    return chosen
+
+
+@contextmanager
+def open_sink(form: str, out: Path | None) -> Iterator[Add]:
+    """A function that takes users' lists; a file appears whole or not at all."""
+    if out is None:
+        with _SINKS[form](typer.get_text_stream("stdout")) as add:
+            yield add
+        return
+    out.parent.mkdir(parents=True, exist_ok=True)
+    partial = out.with_name(f".{out.name}.partial")
+    try:
+        with _opened(form, partial) as add:
+            yield add
+        partial.replace(out)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+@contextmanager
+def _opened(form: str, path: Path) -> Iterator[Add]:
+    if form == "parquet":
+        with _parquet(path) as add:
+            yield add
+    else:
+        with path.open("w", encoding="utf-8") as file, _SINKS[form](file) as add:
+            yield add
+
+
+@contextmanager
+def _table(file: TextIO) -> Iterator[Add]:
+    def add(users: Sequence[str], frame: pl.DataFrame) -> None:
+        for user, rows in _by_user(users, frame):
+            lines = [(str(r["rank"]), r["title"], r["item_id"], f"{r['score']:.3f}") for r in rows]
+            console().print(list_table(user, lines, ("rank", "title", "item", "score")))
+
+    yield add
+
+
+@contextmanager
+def _json(file: TextIO) -> Iterator[Add]:
+    opening = "["
+
+    def add(users: Sequence[str], frame: pl.DataFrame) -> None:
+        nonlocal opening
+        for user, rows in _by_user(users, frame):
+            items = [{key: row[key] for key in row if key != "user_id"} for row in rows]
+            text = json.dumps({"user_id": user, "items": items}, ensure_ascii=False)
+            file.write(f"{opening}\n  {text}")
+            opening = ","
+
+    yield add
+    file.write("\n]\n" if opening == "," else "[]\n")
+
+
+@contextmanager
+def _csv(file: TextIO) -> Iterator[Add]:
+    header = True
+
+    def add(users: Sequence[str], frame: pl.DataFrame) -> None:
+        nonlocal header
+        file.write(frame.write_csv(include_header=header))
+        header = False
+
+    yield add
+
+
+@contextmanager
+def _parquet(path: Path) -> Iterator[Add]:
+    from pyarrow.parquet import ParquetWriter
+
+    writer: Any = None
+
+    def add(users: Sequence[str], frame: pl.DataFrame) -> None:
+        nonlocal writer
+        table = frame.to_arrow()
+        writer = writer or ParquetWriter(path, table.schema)
+        writer.write_table(table)
+
+    try:
+        yield add
+    finally:
+        if writer is not None:
+            writer.close()
+
+
+_SINKS = {"table": _table, "json": _json, "csv": _csv}
+
+
+def _by_user(users: Sequence[str], frame: pl.DataFrame) -> Iterator[tuple[str, list[dict]]]:
+    """Each user's rows, an empty list for users whose list is empty."""
+    rows: dict[str, list[dict]] = {user: [] for user in users}
+    for row in frame.iter_rows(named=True):
+        rows[row["user_id"]].append(row)
+    yield from rows.items()

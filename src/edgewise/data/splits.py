@@ -1,0 +1,191 @@
+"""Train, validation and test parts: the one place where held-out rows live.
+
+Three ways to hold rows out: leave-one-out, a share of each user's rows, and global time.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from difflib import get_close_matches
+
+import numpy as np
+
+from edgewise.data.dataset import Dataset, Histories, Interactions
+from edgewise.data.hashing import id_keys, keyed_uniform
+from edgewise.errors import ConfigError, DataError
+
+
+@dataclass(frozen=True)
+class TextRows:
+    """Rows whose texts are trained on, choose the epoch, and are tested."""
+
+    train: Interactions
+    valid: Interactions
+    test: Interactions
+
+
+@dataclass(frozen=True)
+class Split:
+    """Three parts of one data set's rows.
+
+    Models are fitted on ``train`` and choose their best epoch on ``valid``; ``test`` is read by
+    evaluation alone. What becomes an edge of the graph, and which texts are read, is the split's
+    to say, so that the same model can be fitted under other conditions than honest ones.
+
+    Attributes:
+        dataset: the data set that was split (vocabularies and catalogue).
+        train, valid, test: disjoint rows; each part keeps users' order of time.
+        kind: ``leave-one-out``, ``ratio`` or ``time``.
+        seed: of the random choices made, where the kind makes any.
+        edges: rows that become edges where they are not the train rows, see
+            :mod:`edgewise.evaluation.protocols`; None otherwise.
+        text_rows: rows whose texts are read where they do not part as the rows do; None otherwise.
+    """
+
+    dataset: Dataset
+    train: Interactions
+    valid: Interactions
+    test: Interactions
+    kind: str
+    seed: int = 0
+    edges: Interactions | None = None
+    text_rows: TextRows | None = None
+
+    def graph_edges(self) -> Interactions:
+        """The rows that become edges of the graph: train rows, unless the split says otherwise."""
+        return self.train if self.edges is None else self.edges
+
+    def graph_histories(self) -> Histories:
+        """The same edges, as each user's items."""
+        return Histories.of(self.dataset.num_users, self.graph_edges())
+
+    def held_out(self, part: str) -> Interactions:
+        """The rows to be predicted: ``valid`` or ``test``."""
+        return {"valid": self.valid, "test": self.test}[part]
+
+    def known_before(self, part: str) -> Histories:
+        """What may be known when a part is predicted: train, and validation before test."""
+        known = (self.train,) if part == "valid" else (self.train, self.valid)
+        return Histories.of(self.dataset.num_users, *known)
+
+
+SPLIT_KINDS = ("leave-one-out", "ratio", "time")
+Fractions = tuple[float, float, float]
+_TRAIN, _VALID, _TEST = 0, 1, 2
+# A user needs one row in each part; with fewer rows all of them train.
+_MIN_ROWS = 3
+# Keeps 0.1 * 30 rows at 3 although the product of floats may fall just beside it.
+_ROUNDING = 1e-9
+
+
+def split_by_name(dataset: Dataset, kind: str, seed: int = 0) -> Split:
+    """Split by the name a user typed: ``leave-one-out``, ``ratio`` or ``time``.
+
+    Raises:
+        ConfigError: there is no such split.
+        DataError: a split by time of a data set that cannot be split by time.
+    """
+    if kind == "leave-one-out":
+        return leave_one_out(dataset)
+    if kind == "ratio":
+        return ratio_split(dataset, seed)
+    if kind == "time":
+        return time_split(dataset)
+    close = get_close_matches(kind, SPLIT_KINDS, n=1, cutoff=0.4)
+    hint = f" Did you mean {close[0]!r}?" if close else ""
+    raise ConfigError(f"unknown split {kind!r}: choose one of {', '.join(SPLIT_KINDS)}.{hint}")
+
+
+def leave_one_out(dataset: Dataset) -> Split:
+    """Each user's last row is test, the one before it validation.
+
+    Users with fewer than three rows train only. Among rows of equal time the source's order
+    decides, as it does everywhere in :class:`~edgewise.data.dataset.Interactions`.
+    """
+    place, size = _place_and_size(dataset)
+    from_end = np.where(size >= _MIN_ROWS, size - 1 - place, -1)
+    return _assemble(dataset, np.select([from_end == 0, from_end == 1], [_TEST, _VALID], _TRAIN))
+
+
+def ratio_split(dataset: Dataset, seed: int = 0, fractions: Fractions = (0.8, 0.1, 0.1)) -> Split:
+    """A random share of each user's rows: validation and test get ``max(1, share)`` rows each.
+
+    Shares are rounded down, and a user of three or more rows keeps at least one in each part;
+    users with fewer train only. A user's draw depends on the seed, the spelling of the user's id
+    and the number of the user's rows, and on nothing else in the data set.
+
+    Args:
+        dataset: the data set.
+        seed: of the draw.
+        fractions: shares of train, validation and test, which sum to 1.
+    """
+    _check_fractions(fractions)
+    place, size = _place_and_size(dataset)
+    users = dataset.interactions.user_index
+    draw = keyed_uniform(seed, id_keys(dataset.users)[users], place)
+    shuffled_place = np.empty_like(place)
+    shuffled_place[np.lexsort((draw, users))] = place
+    num_test = np.minimum(_share(fractions[2], size), size - 2)
+    num_valid = np.minimum(_share(fractions[1], size), size - num_test - 1)
+    is_test = shuffled_place < num_test
+    is_valid = shuffled_place < num_test + num_valid
+    part = np.select([size < _MIN_ROWS, is_test, is_valid], [_TRAIN, _TEST, _VALID], _TRAIN)
+    return _assemble(dataset, part, kind="ratio", seed=seed)
+
+
+def time_split(dataset: Dataset, fractions: Fractions = (0.8, 0.1, 0.1)) -> Split:
+    """Earlier rows train, later ones are held out, with the same two moments for all users.
+
+    The moments are quantiles of all timestamps, and rows at a moment belong to the earlier part,
+    so no row that trains is newer than one held out. Held-out rows may have users and items
+    that never train.
+
+    Raises:
+        DataError: the data set has no times, or too many equal ones to fill all parts.
+    """
+    _check_fractions(fractions)
+    times = dataset.interactions.timestamp
+    if times is None:
+        raise DataError(
+            f"data set {dataset.name!r} has no timestamps and cannot be split by time: import a "
+            "source with a timestamp column, or split by 'leave-one-out' or 'ratio'"
+        )
+    last = np.ceil(np.cumsum(fractions[:2]) * len(times) - _ROUNDING).astype(np.int64) - 1
+    moments = np.sort(times)[last] if len(times) else np.empty(0, np.int64)
+    part = np.searchsorted(moments, times, side="left")
+    sizes = np.bincount(part, minlength=3)
+    if (sizes == 0).any():
+        raise DataError(
+            f"data set {dataset.name!r} cannot be split by time at {fractions}: the parts would "
+            f"have {sizes[0]}, {sizes[1]} and {sizes[2]} rows, because too many of the "
+            f"{len(times)} rows share a time; change the fractions or split by 'leave-one-out'"
+        )
+    return _assemble(dataset, part, kind="time")
+
+
+def _place_and_size(dataset: Dataset) -> tuple[np.ndarray, np.ndarray]:
+    """Of each row: its place among its user's rows, and the number of those, ``int64[rows]``."""
+    users = dataset.interactions.user_index
+    counts = np.bincount(users, minlength=dataset.num_users)
+    starts = np.cumsum(counts) - counts
+    return np.arange(len(users)) - starts[users], counts[users]
+
+
+def _share(fraction: float, size: np.ndarray) -> np.ndarray:
+    return np.maximum(1, np.floor(fraction * size + _ROUNDING).astype(np.int64))
+
+
+def _check_fractions(fractions: Fractions) -> None:
+    if len(fractions) != 3 or min(fractions) <= 0 or abs(sum(fractions) - 1) > 1e-6:
+        raise ConfigError(
+            f"fractions must be three positive numbers that sum to 1, as in (0.8, 0.1, 0.1); "
+            f"got {fractions}"
+        )
+
+
+def _assemble(
+    dataset: Dataset, part: np.ndarray, kind: str = "leave-one-out", seed: int = 0
+) -> Split:
+    rows = (np.flatnonzero(part == which) for which in (_TRAIN, _VALID, _TEST))
+    train, valid, test = (dataset.interactions.take(chosen) for chosen in rows)
+    return Split(dataset, train, valid, test, kind=kind, seed=seed)

@@ -1,0 +1,61 @@
+"""Log-probabilities of the steps from tree nodes to their children."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import torch
+from torch import Tensor
+
+from edgewise.decoding.t5_tree import TreeDecoder
+
+# So many logits stay in a processor's cache between product and sum; a GPU wants large products.
+_LOGITS_AT_ONCE = {"cpu": 1 << 19, "cuda": 1 << 26}
+
+
+def edge_log_probs(decoder: TreeDecoder, hidden: Tensor, parent: Tensor, token: Tensor) -> Tensor:
+    """``log p(token | parent)`` of every edge, without ever holding all logits.
+
+    Args:
+        decoder: whose output layer is asked.
+        hidden: ``[R, D]``, decoded nodes.
+        parent: ``int64[M]``, rows of ``hidden``, never decreasing.
+        token: ``int64[M]``.
+
+    Returns:
+        ``float32[M]``.
+    """
+    budget = _LOGITS_AT_ONCE.get(hidden.device.type, 1 << 26)
+    rows_at_once = max(1, budget // decoder.vocab_size)
+    starts = torch.arange(0, len(hidden) + rows_at_once, rows_at_once, device=hidden.device)
+    bounds = torch.searchsorted(parent, starts).tolist()
+    found = []
+    for index, (first, last) in enumerate(pairwise(bounds)):
+        start = index * rows_at_once
+        logits = decoder.logits(hidden[start : start + rows_at_once])
+        log_probs = logits.log_softmax(-1, dtype=torch.float32)
+        found.append(log_probs[parent[first:last] - start, token[first:last]])
+    return torch.cat(found)
+
+
+def sibling_log_probs(
+    decoder: TreeDecoder,
+    hidden: Tensor,
+    parent: Tensor,
+    token: Tensor,
+    bonus: Tensor | None = None,
+) -> Tensor:
+    """``log p(token | parent, the parent's children in the tree)``; arguments as above.
+
+    A bonus of each edge, ``float32[M]``, is added to its logit.
+
+    Only the children's own logits are computed: a dot product an edge instead of a product with
+    the vocabulary a node.
+    """
+    logits = (hidden[parent] * decoder.head.weight[token]).sum(-1, dtype=torch.float32)
+    logits = logits if bonus is None else logits + bonus
+    highest = torch.full((len(hidden),), float("-inf"), device=hidden.device)
+    highest.scatter_reduce_(0, parent, logits, "amax")
+    shifted = logits - highest[parent]
+    total = torch.zeros_like(highest).index_add_(0, parent, shifted.exp())
+    return shifted - total[parent].log()

@@ -1,0 +1,371 @@
+"""Accuracy of ranked lists, computed from the ranks of the held-out items alone.
+
+A *query* is one list to be ranked: a user's whole catalogue, or one list of candidates. Shapes:
+Q queries, H held-out items that were found in a list.
+
+What lists show of the catalogue: how much of it, and how popular.
+
+What the papers' released code does to lists before and while it counts.
+
+Both raise figures for no merit of the model. Protocols that ask for it say so in every report.
+Shapes: Q queries, U users.
+
+How close written explanations come to what users wrote.
+
+All scores are percentages, as in the papers' tables. N is the number of pairs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+
+import numpy as np
+import polars as pl
+
+from edgewise.data.dataset import Dataset, Interactions
+from edgewise.data.hashing import id_keys, keyed_uniform
+from edgewise.data.item_lists import CandidateLists, Recommendations
+from edgewise.errors import ConfigError, EdgewiseError
+from edgewise.evaluation.statistics import Bootstrap, Estimate, bootstrap_means
+
+
+@dataclass(frozen=True)
+class Hits:
+    """Where the held-out items of each query were found.
+
+    Attributes:
+        user_index: the user of each query, ``int32[Q]``; a user may have several queries.
+        num_positives: held-out items of each query, found or not, at least 1, ``int64[Q]``.
+        query: the query of each found item, ``int64[H]``.
+        rank: the place of each found item, 1 is best, ``int64[H]``.
+    """
+
+    user_index: np.ndarray
+    num_positives: np.ndarray
+    query: np.ndarray
+    rank: np.ndarray
+
+    @classmethod
+    def from_ranks(cls, users: np.ndarray, ranks: np.ndarray) -> Hits:
+        """One held-out item a query, always found: ranked candidate lists (both ``int[Q]``)."""
+        ones = np.ones(len(ranks), dtype=np.int64)
+        return cls(users, ones, np.arange(len(ranks)), ranks)
+
+
+def ranks_from_scores(
+    candidates: CandidateLists, scores: np.ndarray, positives: np.ndarray
+) -> np.ndarray:
+    """The place of each list's positive among its candidates, ``int64[Q]``.
+
+    Ties count against the model: every candidate that is not scored strictly below the positive
+    stands before it. NaN is below nothing and has nothing below it, so a model gains nothing by
+    returning it.
+
+    Args:
+        candidates: Q lists, each holding its positive exactly once.
+        scores: higher is better, aligned with ``candidates.items``.
+        positives: the item index to be found in each list, ``int[Q]``.
+    """
+    if scores.shape != candidates.items.shape:
+        raise EdgewiseError(
+            f"{len(candidates.items)} candidates were given but scores have shape {scores.shape}; "
+            "score_candidates must return one score a candidate, aligned with candidates.items"
+        )
+    lengths = np.diff(candidates.offsets)
+    is_positive = candidates.items == np.repeat(positives, lengths)
+    _require_one_positive_a_list(candidates, is_positive)
+    bar = np.repeat(scores[is_positive], lengths)
+    return np.add.reduceat(~(scores < bar), candidates.offsets[:-1], dtype=np.int64)
+
+
+def _require_one_positive_a_list(candidates: CandidateLists, is_positive: np.ndarray) -> None:
+    # reduceat would read a neighbour's candidates for an empty list; cumulative sums do not.
+    found = np.diff(np.concatenate([[0], np.cumsum(is_positive)])[candidates.offsets])
+    wrong = np.flatnonzero(found != 1)
+    if len(wrong):
+        raise EdgewiseError(
+            f"candidate list {wrong[0]} (user_index {candidates.user_index[wrong[0]]}) holds its "
+            f"held-out item {found[wrong[0]]} times; every list must hold it exactly once"
+        )
+
+
+def hits_from_recommendations(
+    recommendations: Recommendations, held_out: Interactions, *, every_entry: bool = False
+) -> Hits:
+    """Find each user's held-out items in the user's list; one query for each held-out user.
+
+    A repeated item counts once, at its best place, and the repeat keeps the place it occupies:
+    repeating an item neither earns twice nor moves later items up. Users without held-out rows
+    are left out; held-out users without a list are queries without a hit.
+
+    Args:
+        recommendations: lists of some or all of the held-out users.
+        held_out: the items to be found.
+        every_entry: find repeats too, as :mod:`edgewise.evaluation.metrics` counts them.
+    """
+    stride = 1 + max(recommendations.item_index.max(initial=0), held_out.item_index.max(initial=0))
+    wanted = np.unique(_pair_keys(held_out, stride))
+    users, num_positives = np.unique(wanted // stride, return_counts=True)
+    by_rank = np.argsort(recommendations.rank, kind="stable")
+    keys = _pair_keys(recommendations, stride)[by_rank]
+    listed = np.arange(len(keys)) if every_entry else np.unique(keys, return_index=True)[1]
+    found = listed[np.isin(keys[listed], wanted)]
+    query = np.searchsorted(users, keys[found] // stride)
+    rank = recommendations.rank[by_rank][found].astype(np.int64)
+    return Hits(users.astype(np.int32), num_positives.astype(np.int64), query, rank)
+
+
+def _pair_keys(rows: Interactions | Recommendations, stride: int) -> np.ndarray:
+    """One integer for each (user, item)."""
+    return rows.user_index.astype(np.int64) * int(stride) + rows.item_index
+
+
+def found_within(hits: Hits, k: int) -> np.ndarray:
+    """Found items among the first k, ``int64[Q]``."""
+    return np.bincount(hits.query[hits.rank <= k], minlength=len(hits.user_index))
+
+
+def hit_rate(hits: Hits, k: int) -> np.ndarray:
+    """1 where at least one held-out item is among the first k, ``float64[Q]``."""
+    return (found_within(hits, k) > 0).astype(np.float64)
+
+
+def recall(hits: Hits, k: int) -> np.ndarray:
+    """Hits among the first k over ``min(k, positives)``: a full list of hits is 1, ``float64[Q]``.
+
+    This is the Recall@k of the graph-attentive GPT-2 paper and of the autoencoder papers.
+    """
+    return found_within(hits, k) / np.minimum(k, hits.num_positives)
+
+
+def plain_recall(hits: Hits, k: int) -> np.ndarray:
+    """Share of all held-out items among the first k, ``float64[Q]``: below 1 if there are more."""
+    return found_within(hits, k) / hits.num_positives
+
+
+def ndcg(hits: Hits, k: int) -> np.ndarray:
+    """Discounted gain 1/log2(rank + 1) over the best attainable in k places, ``float64[Q]``."""
+    near = hits.rank <= k
+    gain = np.bincount(
+        hits.query[near], 1 / np.log2(hits.rank[near] + 1), minlength=len(hits.user_index)
+    )
+    attainable = np.cumsum(1 / np.log2(np.arange(2, k + 2)))
+    return gain / attainable[np.minimum(k, hits.num_positives) - 1]
+
+
+def mrr(hits: Hits, k: int) -> np.ndarray:
+    """1/rank of the first held-out item, 0 where none is among the first k, ``float64[Q]``."""
+    best = np.zeros(len(hits.user_index))
+    near = hits.rank <= k
+    np.maximum.at(best, hits.query[near], 1 / hits.rank[near])
+    return best
+
+
+Measure = Callable[[Hits, int], np.ndarray]
+
+METRICS: dict[str, Measure] = {
+    "HitRate": hit_rate,
+    "NDCG": ndcg,
+    "Recall": recall,
+    "PlainRecall": plain_recall,
+    "MRR": mrr,
+}
+
+
+def per_user_metrics(
+    hits: Hits, ks: Sequence[int], metrics: Sequence[str], measures: Mapping[str, Measure] = METRICS
+) -> pl.DataFrame:
+    """Columns ``user_index`` and ``Metric@k``, one row a user; a user's queries are averaged."""
+    check_cutoffs(ks)
+    check_metrics(metrics)
+    columns = {f"{name}@{k}": measures[name](hits, k) for name in metrics for k in ks}
+    frame = pl.DataFrame({"user_index": hits.user_index, **columns})
+    return frame.group_by("user_index", maintain_order=True).mean()
+
+
+def check_cutoffs(ks: Sequence[int]) -> None:
+    """Refuse list lengths that no list can have."""
+    if not ks or any(k < 1 for k in ks):
+        raise ConfigError(f"ks={tuple(ks)}: give at least one list length, each 1 or more")
+
+
+def check_metrics(metrics: Sequence[str]) -> None:
+    """Refuse names of metrics that do not exist, and no metric at all."""
+    if not metrics:
+        raise ConfigError(f"no metric to measure: name some of {', '.join(METRICS)}")
+    for name in metrics:
+        if name not in METRICS:
+            close = get_close_matches(name, METRICS, n=1, cutoff=0.0)
+            raise ConfigError(
+                f"unknown metric {name!r}: did you mean {close[0]!r}? Known: {', '.join(METRICS)}"
+            )
+
+
+def catalogue_coverage(recommendations: Recommendations, num_items: int, k: int) -> float:
+    """Share of the catalogue that stands in at least one list's first k places."""
+    shown = recommendations.item_index[recommendations.rank <= k]
+    return len(np.unique(shown)) / num_items
+
+
+def popular_items(train: Interactions, num_items: int, share: float = 0.2) -> np.ndarray:
+    """Marks the ``share`` of the catalogue with the most train rows, ``bool[I]``.
+
+    The number of items is rounded up; where equal counts straddle the border, lower indices are in.
+    """
+    counts = np.bincount(train.item_index, minlength=num_items)
+    is_popular = np.zeros(num_items, dtype=bool)
+    is_popular[np.argsort(-counts, kind="stable")[: int(np.ceil(share * num_items))]] = True
+    return is_popular
+
+
+def popular_share(
+    recommendations: Recommendations, is_popular: np.ndarray, users: np.ndarray, k: int
+) -> np.ndarray:
+    """Share of popular items among each user's first k, ``float64[len(users)]``; 0 without a list.
+
+    Args:
+        recommendations: lists of some or all of the users.
+        is_popular: from :func:`popular_items`, ``bool[I]``.
+        users: ascending user indices.
+        k: list length.
+    """
+    counted = (recommendations.rank <= k) & np.isin(recommendations.user_index, users)
+    row = np.searchsorted(users, recommendations.user_index[counted])
+    popular = is_popular[recommendations.item_index[counted]]
+    shown = np.bincount(row, minlength=len(users))
+    return np.bincount(row, popular, minlength=len(users)) / np.maximum(shown, 1)
+
+
+def padded_at_random(
+    lists: Recommendations, users: np.ndarray, dataset: Dataset, k: int, seed: int
+) -> Recommendations:
+    """Fill each list up to ``k`` with items drawn uniformly, seen and repeated ones included.
+
+    A user's draws depend on the seed, the spelling of the user's id and the place in the list.
+
+    Args:
+        lists: of some or all of the users, not longer than ``k``.
+        users: whose lists are filled, ``int[U]``.
+        dataset: gives ids and the number of items.
+        k: length of every list.
+        seed: of the draws.
+    """
+    listed = np.bincount(lists.user_index, minlength=dataset.num_users)[users]
+    missing = np.maximum(k - listed, 0)
+    user = np.repeat(users, missing)
+    rank = np.concatenate([np.arange(k - short, k) + 1 for short in missing] or [np.empty(0)])
+    draws = keyed_uniform(seed, id_keys(dataset.users)[user], rank.astype(np.int64))
+    columns = (
+        (lists.user_index, user),
+        (lists.item_index, (draws * dataset.num_items).astype(np.int32)),
+        (lists.rank, rank),
+        (lists.score, np.full(len(user), -np.inf)),
+    )
+    whole = [np.concatenate(parts).astype(parts[0].dtype) for parts in columns]
+    order = np.lexsort((whole[2], whole[0]))
+    return Recommendations(*(column[order] for column in whole))
+
+
+def entry_rate(hits: Hits, k: int) -> np.ndarray:
+    """List entries that hold a held-out item over held-out items, ``float64[Q]``; may exceed 1."""
+    return found_within(hits, k) / hits.num_positives
+
+
+def entry_ndcg(hits: Hits, k: int) -> np.ndarray:
+    """Gain of all entries over the gain of as many at the top, ``float64[Q]``.
+
+    The best attainable gain counts the entries that were found and not those to be found, so a
+    repeat at a lower place takes away from what the first one earned.
+    """
+    near = hits.rank <= k
+    gains = 1 / np.log2(hits.rank[near] + 1)
+    gain = np.bincount(hits.query[near], gains, minlength=len(hits.user_index))
+    best = np.concatenate([[1.0], np.cumsum(1 / np.log2(np.arange(2, k + 2)))])
+    entries = np.minimum(found_within(hits, k), k)
+    return gain / best[entries]
+
+
+ENTRY_METRICS: Mapping[str, Measure] = METRICS | {"HitRate": entry_rate, "NDCG": entry_ndcg}
+
+
+_MAX_ORDER = 4
+_ROUGE = {"ROUGE-1": "rouge1", "ROUGE-2": "rouge2", "ROUGE-L": "rougeL"}
+
+
+def text_metrics(
+    texts: Sequence[str], references: Sequence[str], bootstrap: Bootstrap | None = None
+) -> tuple[pl.DataFrame, dict[str, Estimate]]:
+    """BLEU-1, BLEU-4, ROUGE-1/2/L (F) and the share of distinct texts.
+
+    BLEU is sacrebleu's over the whole corpus (its own ``13a`` tokens, case kept, no smoothing), so
+    it has no value for a single pair. ROUGE is rouge-score's mean over pairs (no stemming); it
+    reads the letters a-z and digits only. ``Distinct`` unmasks a model that writes one sentence
+    for everybody, which the other scores may like.
+
+    Args:
+        texts: what a model wrote, N strings; an empty one scores 0.
+        references: what users wrote, N strings.
+        bootstrap: how intervals are made.
+
+    Returns:
+        A table with one row a pair (``text, reference, ROUGE-...``), and each metric's estimate.
+    """
+    if len(texts) != len(references) or not texts:
+        raise EdgewiseError(
+            f"{len(texts)} texts against {len(references)} references: give one text for each "
+            "reference, and at least one"
+        )
+    bootstrap = bootstrap or Bootstrap()
+    rouge = _rouge(texts, references)
+    table = pl.DataFrame({"text": list(texts), "reference": list(references), **rouge})
+    estimates = bootstrap_means(table.select(*_ROUGE).to_numpy(), bootstrap)
+    metrics = _bleu(texts, references, bootstrap) | dict(zip(_ROUGE, estimates, strict=True))
+    return table, metrics | {"Distinct": Estimate(100 * len(set(texts)) / len(texts))}
+
+
+def _rouge(texts: Sequence[str], references: Sequence[str]) -> dict[str, list[float]]:
+    from rouge_score.rouge_scorer import RougeScorer
+
+    scorer = RougeScorer(list(_ROUGE.values()))
+    scores = [scorer.score(*pair) for pair in zip(references, texts, strict=True)]
+    return {name: [100.0 * s[key].fmeasure for s in scores] for name, key in _ROUGE.items()}
+
+
+def _bleu(
+    texts: Sequence[str], references: Sequence[str], bootstrap: Bootstrap
+) -> dict[str, Estimate]:
+    counts = _ngram_counts(texts, references)
+    whole, resampled = counts.sum(axis=0), bootstrap.resampled_sums(counts)
+
+    def estimate(order: int) -> Estimate:
+        scores = np.array([_corpus_bleu(row, order) for row in resampled])
+        return bootstrap.estimate(_corpus_bleu(whole, order), scores)
+
+    return {"BLEU-1": estimate(1), "BLEU-4": estimate(_MAX_ORDER)}
+
+
+def _ngram_counts(texts: Sequence[str], references: Sequence[str]) -> np.ndarray:
+    """Matched and written n-grams of orders 1-4, and both lengths, ``int64[N, 10]``.
+
+    Corpus BLEU is a function of their sums, so a resample of pairs is a resample of these rows.
+    """
+    from sacrebleu.metrics.bleu import BLEU
+
+    # effective_order changes a sentence's score, not its counts; without it sacrebleu warns.
+    scorer = BLEU(max_ngram_order=_MAX_ORDER, effective_order=True)
+    pairs = zip(texts, references, strict=True)
+    scores = [scorer.sentence_score(text, [reference]) for text, reference in pairs]
+    return np.array([[*s.counts, *s.totals, s.sys_len, s.ref_len] for s in scores])
+
+
+def _corpus_bleu(counts: np.ndarray, order: int) -> float:
+    from sacrebleu.metrics.bleu import BLEU
+
+    numbers = [int(number) for number in counts]
+    matched, written = numbers[:order], numbers[_MAX_ORDER : _MAX_ORDER + order]
+    text_length, reference_length = numbers[-2:]
+    return BLEU.compute_bleu(
+        matched, written, text_length, reference_length, max_ngram_order=order
+    ).score

@@ -1,0 +1,178 @@
+"""What a paper prints in a table or figure: facts, typed into ``paper.csv`` beside the data sets.
+
+Lines that begin with ``#`` tell of the table, ``# key: value``; the rest is csv with the columns
+``dataset, task, method, label`` and one column a metric, empty where the paper prints nothing:
+
+.. code-block:: text
+
+    # title: Performance comparison on direct recommendation
+    # source: ELMRec (paper 000), Table 2
+    # reference: elmrec
+    # released: elmrec-released
+    dataset,task,method,label,HitRate@10,NDCG@10
+    beauty,direct,elmrec,ELMRec,0.6794,0.4973
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from edgewise.config import check, nearest
+from edgewise.errors import ConfigError
+
+FILE = "paper.csv"
+_FIRST = ("dataset", "task", "method", "label")
+_BETTER = ("high", "low", "none")
+ANY = "*"
+"""A row of this data set gives a method's label, and no figures."""
+
+
+@dataclass(frozen=True)
+class PaperRow:
+    """One row: a method's figures on a data set and task, by metric."""
+
+    dataset: str
+    task: str
+    method: str
+    label: str
+    figures: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One panel of a figure: figures over a setting.
+
+    Attributes:
+        methods: patterns of the configurations' names, such as ``alpha-*``, with spaces between.
+        setting: ``section.key`` of the value on the horizontal axis.
+        label: of that axis.
+    """
+
+    methods: str
+    setting: str
+    label: str
+
+
+@dataclass(frozen=True)
+class Paper:
+    """A table or figure of a paper.
+
+    Attributes:
+        title, source: what it is, and where it is printed.
+        reference: the method that the others are compared with.
+        released: the protocol of the code that the paper's authors released.
+        better: whether ``high`` figures are good, ``low`` ones, or none is (``none``).
+        digits: after the decimal point; None (``any``) for four that count.
+        by_dataset: whether rows are data sets instead of methods (``# rows: datasets``).
+        notes: what a reader should know.
+        panels: of a figure.
+        also: rows whose results another table has (``# also: paper/table-2 full``), as pairs of a
+            table and a method.
+        metrics: all columns, in order; those of a table without figures are named
+            (``# metrics: HitRate@10, NDCG@10``), or all that were measured.
+        rows: as printed.
+    """
+
+    title: str = ""
+    source: str = ""
+    reference: str | None = None
+    released: str | None = None
+    better: str = "high"
+    digits: int | None = 4
+    by_dataset: bool = False
+    notes: tuple[str, ...] = ()
+    panels: tuple[Panel, ...] = ()
+    also: tuple[tuple[str, str], ...] = ()
+    metrics: tuple[str, ...] = ()
+    rows: tuple[PaperRow, ...] = field(default=())
+
+    def label(self, method: str, task: str) -> str:
+        """What the paper calls a method, on whichever data set; its own name if nothing."""
+        rows = [row for row in self.rows if row.method == method]
+        own = [row.label for row in rows if row.task == task]
+        return next(iter(own or [row.label for row in rows]), method)
+
+    def printed(self, dataset: str, task: str) -> list[PaperRow]:
+        """The rows of a data set and task."""
+        return [row for row in self.rows if (row.dataset, row.task) == (dataset, task)]
+
+    def order(self, method: str, task: str) -> int:
+        """The place of a method among the paper's rows of a task; the last for others."""
+        methods = [row.method for row in self.rows if row.task == task]
+        return methods.index(method) if method in methods else len(methods)
+
+
+def read_paper(folder: Path) -> Paper:
+    """What stands beside a table's data sets; an empty one where nothing does.
+
+    Raises:
+        ConfigError: a line cannot be read.
+    """
+    file = folder / FILE
+    if not file.is_file():
+        return Paper(title=folder.name)
+    lines = list(enumerate(file.read_text(encoding="utf-8").splitlines(), start=1))
+    about = [(number, line) for number, line in lines if line.startswith("#")]
+    table = [(number, line) for number, line in lines if line and not line.startswith("#")]
+    paper = _about(file, about)
+    check(bool(table), f"{file}: no line of columns; begin it with {','.join(_FIRST)}")
+    names = table[0][1].split(",")
+    check(
+        tuple(names[:4]) == _FIRST,
+        f"{file} line {table[0][0]}: columns must begin with {','.join(_FIRST)}",
+    )
+    rows = tuple(_rows(file, names, table[1:]))
+    return replace(paper, metrics=tuple(names[4:]) or paper.metrics, rows=rows)
+
+
+def _about(file: Path, lines: list[tuple[int, str]]) -> Paper:
+    paper = Paper()
+    single = ("title", "source", "reference", "released", "better")
+    for number, line in lines:
+        key, _, value = (part.strip() for part in line.lstrip("#").partition(":"))
+        if key in single:
+            paper = replace(paper, **{key: value})
+        elif key == "digits":
+            paper = replace(paper, digits=None if value == "any" else int(value))
+        elif key == "rows":
+            paper = replace(paper, by_dataset=value == "datasets")
+        elif key == "metrics":
+            paper = replace(paper, metrics=tuple(name.strip() for name in value.split(",")))
+        elif key == "note":
+            paper = replace(paper, notes=(*paper.notes, value))
+        elif key == "also":
+            table, _, method = value.partition(" ")
+            paper = replace(paper, also=(*paper.also, (table, method.strip())))
+        elif key == "panel":
+            paper = replace(paper, panels=(*paper.panels, _panel(file, number, value)))
+        else:
+            known = (*single, "digits", "rows", "metrics", "note", "also", "panel")
+            raise ConfigError(f"{file} line {number}: unknown key {key!r}.{nearest(key, known)}")
+    check(paper.better in _BETTER, f"{file}: better: {paper.better}.{nearest('', _BETTER)}")
+    return paper
+
+
+def _panel(file: Path, number: int, value: str) -> Panel:
+    parts = [part.strip() for part in value.split("|")]
+    wanted = "names | section.key | label of the axis"
+    check(len(parts) == 3, f"{file} line {number}: a panel is {wanted}")
+    return Panel(*parts)
+
+
+def _rows(file: Path, names: list[str], lines: list[tuple[int, str]]) -> Iterator[PaperRow]:
+    cells = csv.reader(line for _, line in lines)
+    for (number, _), values in zip(lines, cells, strict=True):
+        check(
+            len(values) == len(names),
+            f"{file} line {number}: {len(values)} columns instead of {len(names)}",
+        )
+        try:
+            pairs = zip(names[4:], values[4:], strict=True)
+            figures = {name: float(value) for name, value in pairs if value}
+        except ValueError as error:
+            raise ConfigError(f"{file} line {number}: {error}") from None
+        dataset, task, method, label = values[:4]
+        yield PaperRow(dataset, task, method, label, figures)

@@ -1,0 +1,194 @@
+"""A stock GPT-2 over words, users and items whose attention mask carries the graph.
+
+Shapes: B batch, S tokens, D hidden, H heads, L layers, T text tokens, U users, I items.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+from transformers import Cache, GPT2Model
+
+from edgewise.models.graph_gpt.attention_bias import (
+    attention_mask,
+    bias_table,
+    gated,
+    graph_bias,
+    meaningless_bias,
+)
+from edgewise.models.graph_gpt.batch import IGNORED, PromptBatch
+from edgewise.models.graph_gpt.config import AttentionConfig
+from edgewise.models.item_head import item_cross_entropy
+
+
+class GraphGPTModel(nn.Module):
+    """The graph-attentive GPT-2 (Section 3.2).
+
+    Args:
+        gpt: stock, with T + U + I embeddings.
+        num_text: T.
+        num_users: U.
+        attention: R.
+        content_weight: lambda_V of the pull towards an anchor, see :meth:`hold_on_to_content`.
+    """
+
+    bias_table: torch.Tensor
+    anchor: torch.Tensor | None
+
+    def __init__(
+        self,
+        gpt: GPT2Model,
+        num_text: int,
+        num_users: int,
+        attention: AttentionConfig,
+        content_weight: float = 0.0,
+    ) -> None:
+        super().__init__()
+        self.gpt = gpt
+        self.num_text, self.first_item = num_text, num_text + num_users
+        self.attention, self.content_weight = attention, content_weight
+        self.register_buffer("bias_table", bias_table(attention), persistent=False)
+        self.register_buffer("anchor", None, persistent=False)
+        if attention.gates and attention.kind != "none":
+            self._add_gates()
+
+    def _add_gates(self) -> None:
+        """Let every layer multiply R by a strength of its own and of each head."""
+        shape = self.gpt.config.num_hidden_layers, self.gpt.config.num_attention_heads
+        self.gates = nn.Parameter(torch.ones(shape))
+        for layer, block in enumerate(self.gpt.h):
+            block.attn.register_forward_pre_hook(partial(self._gate, layer), with_kwargs=True)  # pyright: ignore[reportAttributeAccessIssue]
+
+    def _gate(self, layer: int, _: nn.Module, args: Any, kwargs: dict[str, Any]) -> Any:
+        mask = gated(kwargs["attention_mask"], self.gates[layer])
+        return args, {**kwargs, "attention_mask": mask}
+
+    def embedding_parameters(self) -> list[torch.Tensor]:
+        """For a learning rate of their own."""
+        return [self.gpt.wte.weight]
+
+    # Reading
+
+    def mask(self, batch: PromptBatch) -> torch.Tensor:
+        """Causality, padding and R in one additive mask, ``float[B, 1, S, S]``."""
+        bias = None
+        if self.attention.kind == "graph":
+            assert batch.distance is not None, "attention.kind=graph needs the batch's distances"
+            bias = graph_bias(batch.distance, self.bias_table)
+        elif self.attention.kind == "meaningless":
+            bias = meaningless_bias(batch.node)
+        return attention_mask(batch.attention_mask, bias)
+
+    def hidden(self, batch: PromptBatch) -> torch.Tensor:
+        """What the model makes of every token, ``float[B, S, D]``."""
+        return self.read(batch.input_ids, self.mask(batch))[0]
+
+    def read(
+        self,
+        input_ids: torch.Tensor,
+        mask: torch.Tensor,
+        past: Cache | None = None,
+        keep: bool = False,
+    ) -> tuple[torch.Tensor, Cache | None]:
+        """Go on reading after what a cache holds.
+
+        Args:
+            input_ids: the new tokens, ``int64[B, N]``.
+            mask: their rows of the mask, over all tokens so far, ``float[B, 1, N, S]``.
+            past: keys and values of the tokens before, or None.
+            keep: return a cache that holds the new tokens as well.
+
+        Returns:
+            ``float[B, N, D]``, and the cache or None.
+        """
+        output = self.gpt(input_ids, attention_mask=mask, past_key_values=past, use_cache=keep)
+        return output.last_hidden_state, output.past_key_values
+
+    def last_hidden(self, batch: PromptBatch) -> torch.Tensor:
+        """What the model makes of each prompt's last token, ``float[B, D]``."""
+        last = batch.attention_mask.sum(1) - 1
+        rows = torch.arange(len(last), device=last.device)
+        return self.hidden(batch)[rows, last]
+
+    # Predicting
+
+    def text_logits(self, hidden: torch.Tensor) -> torch.Tensor:
+        """Scores of every text token, ``float[..., T]``."""
+        return F.linear(hidden, self.gpt.wte.weight[: self.num_text])
+
+    def item_logits(self, hidden: torch.Tensor) -> torch.Tensor:
+        """Scores of every item (Eq. 7), ``float[..., I]``; no other token's row is multiplied."""
+        return F.linear(hidden, self.gpt.wte.weight[self.first_item :])
+
+    # Learning
+
+    def forward(self, batch: PromptBatch) -> torch.Tensor:
+        """The mean loss of a batch."""
+        if batch.ranked:
+            return self._missed_ndcg(batch)
+        if batch.positives is None:
+            loss = self._next_token_loss(batch)
+        else:
+            loss = self._multinomial_loss(batch, batch.positives)
+        if self.training and self.anchor is not None:
+            loss = loss + self.content_weight * self._distance_to_content(batch, self.anchor)
+        return loss
+
+    def _next_token_loss(self, batch: PromptBatch) -> torch.Tensor:
+        """Eq. 5, averaged over the positions that have a target."""
+        wanted = batch.targets != IGNORED
+        states = self.hidden(batch)[wanted]
+        if batch.space == "text":
+            loss = F.cross_entropy(self.text_logits(states), batch.targets[wanted])
+        else:
+            items = self.gpt.wte.weight[self.first_item :]
+            loss = item_cross_entropy(states, items, batch.targets[wanted])
+        if batch.targets_per_row is None:
+            return loss
+        # Parts of a batch are weighed by their rows, but may have more or fewer targets a row.
+        return loss * (len(states) / (len(batch) * batch.targets_per_row))
+
+    def _multinomial_loss(self, batch: PromptBatch, positives: torch.Tensor) -> torch.Tensor:
+        """Eq. 6: minus the log-likelihood of a row's positives, summed, averaged over rows."""
+        likelihood = self.item_logits(self.last_hidden(batch)).float().log_softmax(-1)
+        return -likelihood[positives[:, 0], positives[:, 1]].sum() / len(batch)
+
+    def _missed_ndcg(self, batch: PromptBatch) -> torch.Tensor:
+        """1 - NDCG@10 of each row's target among the items that its prompt does not tell.
+
+        Ties count against the target.
+        """
+        scores = self.item_logits(self.last_hidden(batch)).float()
+        last = batch.attention_mask.sum(1, keepdim=True) - 1
+        target = batch.targets.gather(1, last)
+        told = batch.input_ids - self.first_item
+        row, place = (told >= 0).nonzero(as_tuple=True)
+        own = scores.gather(1, target)
+        scores[row, told[row, place]] = float("-inf")
+        rank = (scores.scatter(1, target, own) >= own).sum(1)
+        gain = torch.where(rank <= 10, 1 / torch.log2(rank + 1.0), 0.0)
+        return 1 - gain.mean()
+
+    def hold_on_to_content(self) -> None:
+        """Keep the users' and items' embeddings as they are now as an anchor.
+
+        The release has one GPT-2 with two sets of user and item embeddings, one for texts and one
+        for interactions, which it trains in turn, adding lambda_V times the squared distance
+        between the two sets to either loss. Here there is one set, and the stages follow each
+        other: what the content stage made of it is kept, and the later stages are pulled towards
+        that.
+        """
+        if self.content_weight > 0:
+            self.anchor = self.gpt.wte.weight[self.num_text :].detach().clone()
+
+    def _distance_to_content(self, batch: PromptBatch, anchor: torch.Tensor) -> torch.Tensor:
+        """The squared distance from the anchor, averaged over the batch's users and items."""
+        nodes = batch.node[batch.node >= 0].unique()
+        if not len(nodes):
+            return anchor.new_zeros(())
+        moved = F.embedding(self.num_text + nodes, self.gpt.wte.weight) - anchor[nodes]
+        return moved.square().sum(-1).mean()

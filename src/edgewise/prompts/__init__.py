@@ -1,1 +1,0 @@
-"""From rows to tokens: wordings, spelled ids, and batches with known whole-word spans."""
