@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from edgewise.data.dataset import Histories
+from edgewise.data.ragged import Ragged
 from edgewise.models.popularity import Popularity
 from edgewise.models.registry import Method
 from edgewise.training.config import TrainingConfig
@@ -70,7 +70,7 @@ class Fake(Popularity):
 
     def recommend_new(self, histories, k=10):
         offsets = np.cumsum([0, *map(len, histories)])
-        known = Histories(offsets, np.concatenate(histories))
+        known = Ragged(offsets, np.concatenate(histories))
         return self.recommend(np.arange(len(histories)), k, histories=known)
 
     def score_candidates(self, candidates, *, histories=None, new_users=None, task=None):

@@ -8,8 +8,8 @@ from typing import Literal, Protocol, Self, get_args, runtime_checkable
 
 import numpy as np
 
-from edgewise.data.dataset import Histories
 from edgewise.data.item_lists import CandidateLists, Recommendations
+from edgewise.data.ragged import Ragged
 from edgewise.data.splits import Split
 
 Task = Literal["explanation", "sequential", "direct"]
@@ -28,7 +28,7 @@ class Recommender(Protocol):
         ...
 
     def recommend(
-        self, users: np.ndarray, k: int = 10, *, histories: Histories | None = None
+        self, users: np.ndarray, k: int = 10, *, histories: Ragged | None = None
     ) -> Recommendations:
         """The k best items of each user out of the whole catalogue, items in the history left out.
 
@@ -38,7 +38,7 @@ class Recommender(Protocol):
         ...
 
     def score_candidates(
-        self, candidates: CandidateLists, *, histories: Histories | None = None
+        self, candidates: CandidateLists, *, histories: Ragged | None = None
     ) -> np.ndarray:
         """A score for every candidate, aligned with ``candidates.items``; higher is better."""
         ...

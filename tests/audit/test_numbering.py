@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from edgewise.audit.split_checks import next_numbers, telling_numbers
-from edgewise.data.dataset import Dataset, Histories, Interactions
+from edgewise.data.dataset import Dataset, Interactions
 from edgewise.data.importing import ImportOptions, read_dataset
+from edgewise.data.ragged import Ragged
 from edgewise.data.splits import leave_one_out
 
 
@@ -15,9 +16,9 @@ def check(split):
     return telling_numbers(split.test, split.known_before("test"), split.dataset.num_items)
 
 
-def histories(*rows: list[int]) -> Histories:
+def histories(*rows: list[int]) -> Ragged:
     offsets = np.cumsum([0, *map(len, rows)])
-    return Histories(offsets, np.concatenate([np.array(row) for row in rows]).astype(np.int32))
+    return Ragged(offsets, np.concatenate([np.array(row) for row in rows]).astype(np.int32))
 
 
 def by_first_appearance(num_users: int, num_items: int, own: int) -> list[list[int]]:

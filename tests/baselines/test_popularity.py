@@ -7,8 +7,9 @@ import json
 import numpy as np
 import pytest
 
-from edgewise.data.dataset import Catalog, Dataset, Histories, Interactions, Vocabulary
+from edgewise.data.dataset import Catalog, Dataset, Interactions, Vocabulary
 from edgewise.data.item_lists import CandidateLists
+from edgewise.data.ragged import Ragged
 from edgewise.data.splits import Split
 from edgewise.errors import ConfigError, EdgewiseError, ModelFolderError, UnknownIdError
 from edgewise.models.popularity import Popularity
@@ -61,7 +62,7 @@ def test_given_histories_replace_the_known_ones(model, split):
     lists = recommended(model, [0, 3], histories=split.known_before("test"))
     assert 4 not in lists[0]
     assert len(lists[3]) == 6
-    nothing = Histories(np.zeros(5, np.int64), np.empty(0, np.int32))
+    nothing = Ragged(np.zeros(5, np.int64), np.empty(0, np.int32))
     assert len(recommended(model, [2], histories=nothing)[2]) == 6
 
 
@@ -74,13 +75,13 @@ def test_newer_histories_are_counted(model, split):
 
 
 def test_the_history_of_one_new_user_does_not_erase_the_counts(model):
-    newcomer = Histories(np.array([0, 1]), np.array([1], dtype=np.int32))
+    newcomer = Ragged(np.array([0, 1]), np.array([1], dtype=np.int32))
     (best,) = recommended(model, [0], k=2, histories=newcomer).values()
     assert set(best) == {0, 3}
 
 
 def test_repeated_history_rows_do_not_shorten_lists(model):
-    histories = Histories(np.array([0, 4]), np.array([1, 1, 1, 0], dtype=np.int32))
+    histories = Ragged(np.array([0, 4]), np.array([1, 1, 1, 0], dtype=np.int32))
     assert len(recommended(model, [0], k=4, histories=histories)[0]) == 4
 
 
@@ -171,7 +172,7 @@ def test_impossible_requests_are_refused(model):
     with pytest.raises(UnknownIdError, match="user_index -1"):
         model.recommend(np.array([-1]))
     with pytest.raises(UnknownIdError, match="item_index 8, but Popularity was fitted on 6"):
-        model.recommend(np.array([0]), histories=Histories(np.array([0, 1]), np.array([8])))
+        model.recommend(np.array([0]), histories=Ragged(np.array([0, 1]), np.array([8])))
     with pytest.raises(ConfigError, match="k=0"):
         model.recommend(np.array([0]), k=0)
     with pytest.raises(EdgewiseError, match="not fitted"):

@@ -11,7 +11,7 @@ import polars as pl
 import pytest
 
 from edgewise.cli.ids import read_candidates
-from edgewise.data.dataset import Histories
+from edgewise.data.dataset import histories_of
 from edgewise.errors import ConfigError
 from edgewise.runs import open_run
 
@@ -26,7 +26,7 @@ def test_a_table_of_titles(edgewise, run, opened):
     result = edgewise("recommend", run, "--users", user, "-k", 3)
     assert result.exit_code == 0, result.output
     best = opened.model.recommend(
-        np.array([0]), 3, histories=Histories.of(60, opened.dataset.interactions)
+        np.array([0]), 3, histories=histories_of(60, opened.dataset.interactions)
     )
     for item in best.item_index:
         assert opened.dataset.catalog.title[item] in result.output

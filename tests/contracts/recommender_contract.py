@@ -17,8 +17,8 @@ import numpy as np
 import pytest
 from tests.contracts.checkerboard import Checkerboard, checkerboard
 
-from edgewise.data.dataset import Histories
 from edgewise.data.item_lists import CandidateLists
+from edgewise.data.ragged import Ragged
 from edgewise.errors import EdgewiseError, ModelFolderError, UnknownIdError
 from edgewise.recommender import Recommender
 
@@ -158,7 +158,7 @@ class RecommenderContract:
 
     def test_an_empty_history_is_answered(self, model, world, everyone):
         num_users = world.split.dataset.num_users
-        nothing = Histories(np.zeros(num_users + 1, np.int64), np.empty(0, np.int32))
+        nothing = Ragged(np.zeros(num_users + 1, np.int64), np.empty(0, np.int32))
         found = model.recommend(everyone[:2], 4, histories=nothing)
         assert len(found) == 8 and np.isfinite(found.score).all()
 

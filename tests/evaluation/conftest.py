@@ -7,8 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from edgewise.data.dataset import Catalog, Dataset, Histories, Interactions, Vocabulary
+from edgewise.data.dataset import Catalog, Dataset, Interactions, Vocabulary
 from edgewise.data.item_lists import CandidateLists, Recommendations
+from edgewise.data.ragged import Ragged
 from edgewise.data.splits import Split, leave_one_out
 
 
@@ -29,13 +30,13 @@ class Scripted:
 
     def __init__(self, scores: np.ndarray) -> None:
         self.scores = scores  # float64[U, I]
-        self.asked: list[Histories | None] = []
+        self.asked: list[Ragged | None] = []
 
     def fit(self, split: Split) -> Scripted:
         return self
 
     def recommend(
-        self, users: np.ndarray, k: int = 10, *, histories: Histories | None = None
+        self, users: np.ndarray, k: int = 10, *, histories: Ragged | None = None
     ) -> Recommendations:
         assert histories is not None
         self.asked.append(histories)
@@ -49,7 +50,7 @@ class Scripted:
         return Recommendations.from_lists(users, items, scores)
 
     def score_candidates(
-        self, candidates: CandidateLists, *, histories: Histories | None = None
+        self, candidates: CandidateLists, *, histories: Ragged | None = None
     ) -> np.ndarray:
         assert histories is not None
         self.asked.append(histories)

@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from edgewise.data.dataset import Histories
 from edgewise.data.item_lists import Recommendations
+from edgewise.data.ragged import Ragged
 from edgewise.errors import EdgewiseError
 from edgewise.evaluation.evaluate import check_lists
 
 NUM_ITEMS = 10
-KNOWN = Histories(np.array([0, 2, 2, 3]), np.array([8, 9, 7], dtype=np.int32))
+KNOWN = Ragged(np.array([0, 2, 2, 3]), np.array([8, 9, 7], dtype=np.int32))
 
 
 def check(items: dict[int, list[int]], **columns) -> None:

@@ -50,7 +50,7 @@ def test_models_are_told_earlier_parts_only(evaluate, part, length, small_split,
     (histories,) = model.asked
     assert (histories.lengths == length).all()
     expected = small_split.dataset.interactions.item_index.reshape(40, 5)[:, :length]
-    assert np.array_equal(histories.items.reshape(40, length), expected)
+    assert np.array_equal(histories.values.reshape(40, length), expected)
 
 
 def test_random_scores_find_the_positive_as_often_as_chance(make_dataset, scripted):

@@ -3,18 +3,19 @@ from __future__ import annotations
 import numpy as np
 import scipy.sparse as sp
 
-from edgewise.data.dataset import Histories, Interactions
+from edgewise.data.dataset import Interactions, histories_of
+from edgewise.data.ragged import Ragged
 from edgewise.graph.transitions import item_transitions, transition_features
 
 
-def histories_of(*rows: list[int]) -> Histories:
+def paths(*rows: list[int]) -> Ragged:
     users = np.repeat(np.arange(len(rows), dtype=np.int32), [len(row) for row in rows])
     items = np.array([item for row in rows for item in row], dtype=np.int32)
-    return Histories.of(len(rows), Interactions(users, items))
+    return histories_of(len(rows), Interactions(users, items))
 
 
 def test_transitions_are_counted_by_hand():
-    counted = item_transitions(histories_of([0, 1, 2], [2, 1], [3]), num_items=5).toarray()
+    counted = item_transitions(paths([0, 1, 2], [2, 1], [3]), num_items=5).toarray()
     expected = np.zeros((5, 5))
     expected[0, 1] = expected[1, 0] = 1
     expected[1, 2] = expected[2, 1] = 2
@@ -23,16 +24,16 @@ def test_transitions_are_counted_by_hand():
 
 
 def test_pairs_beyond_the_window_and_repetitions_do_not_count():
-    history = histories_of([0, 0, 1, 2, 3])
+    history = paths([0, 0, 1, 2, 3])
     near = item_transitions(history, 4, window=1).toarray()
     assert near.nonzero()[0].tolist() == [0, 1, 1, 2, 2, 3]
     assert item_transitions(history, 4).diagonal().tolist() == [0, 0, 0, 0]
 
 
-def random_histories(num_items: int) -> Histories:
+def random_histories(num_items: int) -> Ragged:
     rng = np.random.default_rng(0)
     start = rng.integers(0, num_items - 6, 200)
-    return histories_of(*[(first + rng.permutation(6)[:4]).tolist() for first in start])
+    return paths(*[(first + rng.permutation(6)[:4]).tolist() for first in start])
 
 
 def test_vectors_are_the_leading_eigenvectors():
@@ -58,5 +59,5 @@ def test_items_of_one_path_are_closer_than_others():
 
 
 def test_no_rows_give_zeros():
-    assert not transition_features(histories_of([], [1]), 3, 4, seed=0).any()
-    assert sp.issparse(item_transitions(histories_of([]), 3))
+    assert not transition_features(paths([], [1]), 3, 4, seed=0).any()
+    assert sp.issparse(item_transitions(paths([]), 3))

@@ -48,7 +48,7 @@ def test_elmrec(split, monkeypatch):
 def test_graph_gpt(split, monkeypatch):
     def catch(config, histories, num_items):
         users = np.repeat(np.arange(len(histories)), histories.lengths)
-        raise StoppedError({*zip(users.tolist(), histories.items.tolist(), strict=True)})
+        raise StoppedError({*zip(users.tolist(), histories.values.tolist(), strict=True)})
 
     monkeypatch.setattr(graph_gpt, "build_distances", catch)
     with pytest.raises(StoppedError) as caught:

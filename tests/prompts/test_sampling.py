@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from edgewise.data.dataset import Histories, Interactions
+from edgewise.data.dataset import Interactions, histories_of
 from edgewise.data.texts import ExplanationPairs
 from edgewise.models.elmrec.batch import Batch
 from edgewise.models.elmrec.data import TrainingPool, Wordings, draw_candidates
@@ -41,7 +41,7 @@ def pool(trained_tokenizer) -> TrainingPool:
     pairs = ExplanationPairs(users, rows.item_index, [f"text {n}" for n in range(len(users))])
     return TrainingPool(
         writer=PromptWriter(table, max_history=4),
-        histories=Histories.of(NUM_USERS, rows),
+        histories=histories_of(NUM_USERS, rows),
         item_tokens=[row[:length] for row, length in zip(tokens, lengths, strict=True)],
         explanations=pairs,
         explanation_tokens=[np.array([3, 4 + n % 7, 1]) for n in range(len(users))],

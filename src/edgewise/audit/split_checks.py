@@ -27,8 +27,9 @@ import typing
 import numpy as np
 
 from edgewise.audit.report import Finding, FindingBuilder, Measurement
-from edgewise.data.dataset import Dataset, Histories, Interactions
+from edgewise.data.dataset import Dataset, Interactions
 from edgewise.data.item_lists import CandidateLists, Recommendations
+from edgewise.data.ragged import Ragged
 from edgewise.data.splits import Split
 from edgewise.errors import DataError
 from edgewise.evaluation.metrics import hit_rate, hits_from_recommendations, ndcg, ranks_from_scores
@@ -138,7 +139,7 @@ _K = 10
 _SHUFFLES, _USERS, _SIGMAS = 20, 4000, 5.0
 
 
-def telling_numbers(held_out: Interactions, known: Histories, num_items: int) -> Finding:
+def telling_numbers(held_out: Interactions, known: Ragged, num_items: int) -> Finding:
     """How often the rule of :func:`next_numbers` finds the held-out item, against chance.
 
     Chance is the rule's own hit rate when the items are numbered anew at random, 20 times, on a
@@ -166,7 +167,7 @@ def telling_numbers(held_out: Interactions, known: Histories, num_items: int) ->
     )
 
 
-def next_numbers(known: Histories, users: np.ndarray, k: int = _K) -> Recommendations:
+def next_numbers(known: Ragged, users: np.ndarray, k: int = _K) -> Recommendations:
     """Largest number of the history + 1, then last number + 1, + 2, ...; seen items left out.
 
     Args:
@@ -174,14 +175,14 @@ def next_numbers(known: Histories, users: np.ndarray, k: int = _K) -> Recommenda
         users: distinct, each with a history.
         k: places of a list. Numbers beyond the catalogue are listed as well, and are never right.
     """
-    last = known.items[known.offsets[users + 1] - 1].astype(np.int64)
+    last = known.values[known.offsets[users + 1] - 1].astype(np.int64)
     filled = np.flatnonzero(known.lengths)
     largest = np.zeros(len(known), dtype=np.int64)
-    largest[filled] = np.maximum.reduceat(known.items, known.offsets[filled])
+    largest[filled] = np.maximum.reduceat(known.values, known.offsets[filled])
     guesses = np.column_stack([largest[users] + 1, last[:, None] + np.arange(1, 3 * k)])
     stride = int(guesses.max(initial=0)) + 1
     asked = np.repeat(np.isin(np.arange(len(known)), users), known.lengths)
-    seen = (np.repeat(np.arange(len(known)), known.lengths) * stride + known.items)[asked]
+    seen = (np.repeat(np.arange(len(known)), known.lengths) * stride + known.values)[asked]
     usable = ~np.isin(users[:, None].astype(np.int64) * stride + guesses, seen)
     usable[:, 1:] &= guesses[:, 1:] != guesses[:, :1]
     usable &= usable.cumsum(axis=1) <= k
@@ -192,10 +193,10 @@ def next_numbers(known: Histories, users: np.ndarray, k: int = _K) -> Recommenda
     )
 
 
-def _accuracy(held_out: Interactions, known: Histories, numbers: np.ndarray) -> dict[str, float]:
+def _accuracy(held_out: Interactions, known: Ragged, numbers: np.ndarray) -> dict[str, float]:
     """The rule's metrics when item ``i`` bears ``numbers[i]``."""
     users = np.unique(held_out.user_index)
-    renamed = Histories(known.offsets, numbers[known.items])
+    renamed = Ragged(known.offsets, numbers[known.values])
     wanted = Interactions(held_out.user_index, numbers[held_out.item_index])
     lists = next_numbers(renamed, users[known.lengths[users] > 0])
     hits = hits_from_recommendations(lists, wanted)
@@ -206,7 +207,7 @@ def _accuracy(held_out: Interactions, known: Histories, numbers: np.ndarray) -> 
     }
 
 
-def _by_chance(held_out: Interactions, known: Histories, num_items: int) -> tuple[float, float]:
+def _by_chance(held_out: Interactions, known: Ragged, num_items: int) -> tuple[float, float]:
     """HR@10 of the rule under random numbers, and its standard deviation."""
     rng = np.random.default_rng(0)
     rows = np.flatnonzero(np.isin(held_out.user_index, _some(held_out.user_index, rng)))

@@ -12,7 +12,7 @@ import polars as pl
 
 from edgewise.cli.ids import RawCandidates, find_ids
 from edgewise.config import check
-from edgewise.data.dataset import Histories
+from edgewise.data.dataset import histories_of
 from edgewise.data.item_lists import CandidateLists, Recommendations
 from edgewise.recommender import Task
 from edgewise.runs.predict import SIZE
@@ -52,7 +52,7 @@ class Asking:
     def users(self, ids: list[str] | None) -> Iterator[Answer]:
         """Lists of the named users, or of all."""
         dataset, users = self.run.dataset, self._indices(ids)
-        histories = Histories.of(dataset.num_users, dataset.interactions)
+        histories = histories_of(dataset.num_users, dataset.interactions)
         for start in range(0, len(users), SIZE):
             piece = users[start : start + SIZE]
             if self.candidates is None:

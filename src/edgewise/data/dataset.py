@@ -30,6 +30,7 @@ import polars as pl
 from polars.exceptions import PolarsError
 
 import edgewise
+from edgewise.data.ragged import Ragged
 from edgewise.errors import DataError, UnknownIdError
 from edgewise.files import file_checksum, is_taken, whole_folder
 
@@ -137,38 +138,16 @@ class Interactions:
         )
 
 
-@dataclass(frozen=True)
-class Histories:
-    """Each user's items in order of time, as compressed rows.
+def histories_of(num_users: int, *parts: Interactions) -> Ragged:
+    """Each user's items in order of time, ``int32``, one row a user.
 
-    Attributes:
-        offsets: ``int64[U + 1]``; user ``u`` owns ``items[offsets[u]:offsets[u + 1]]``.
-        items: item indices, ``int32[rows]``.
+    Parts are joined in the order given (train before validation), rows in their order.
     """
-
-    offsets: np.ndarray
-    items: np.ndarray
-
-    @classmethod
-    def of(cls, num_users: int, *parts: Interactions) -> Histories:
-        """Join parts in the order given (train before validation), rows in their order."""
-        users = np.concatenate([part.user_index for part in parts])
-        items = np.concatenate([part.item_index for part in parts])
-        order = np.argsort(users, kind="stable")
-        offsets = np.zeros(num_users + 1, dtype=np.int64)
-        np.cumsum(np.bincount(users, minlength=num_users), out=offsets[1:])
-        return cls(offsets, items[order].astype(np.int32, copy=False))
-
-    def __len__(self) -> int:
-        return len(self.offsets) - 1
-
-    def __getitem__(self, user_index: int) -> np.ndarray:
-        return self.items[self.offsets[user_index] : self.offsets[user_index + 1]]
-
-    @property
-    def lengths(self) -> np.ndarray:
-        """Number of rows of each user, ``int64[U]``."""
-        return np.diff(self.offsets)
+    users = np.concatenate([part.user_index for part in parts])
+    items = np.concatenate([part.item_index for part in parts])
+    order = np.argsort(users, kind="stable")
+    lengths = np.bincount(users, minlength=num_users)
+    return Ragged.of_lengths(lengths, items[order].astype(np.int32, copy=False))
 
 
 @dataclass(frozen=True)

@@ -11,34 +11,46 @@ import numpy as np
 import polars as pl
 
 from edgewise.data.dataset import Dataset
+from edgewise.data.ragged import Ragged
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class CandidateLists:
-    """Candidates of several users as compressed rows.
+    """Candidates of several users, lists of any lengths.
 
     Attributes:
         user_index: ``int32[rows]``, one entry a list.
-        offsets: ``int64[rows + 1]``; list ``r`` is ``items[offsets[r]:offsets[r + 1]]``.
-        items: item indices, ``int32[total]``; no item twice in a list.
+        lists: item indices, ``int32``; no item twice in a list.
     """
 
     user_index: np.ndarray
-    offsets: np.ndarray
-    items: np.ndarray
+    lists: Ragged
 
     @classmethod
     def from_lists(cls, users: np.ndarray, lists: list[np.ndarray]) -> CandidateLists:
-        offsets = np.zeros(len(lists) + 1, dtype=np.int64)
-        np.cumsum([len(row) for row in lists], out=offsets[1:])
-        items = np.concatenate([*lists, np.empty(0)]).astype(np.int32)
-        return cls(np.asarray(users, dtype=np.int32), offsets, items)
+        """One array of items a user."""
+        items = Ragged.of_rows([np.asarray(row, dtype=np.int32) for row in lists])
+        return cls(np.asarray(users, dtype=np.int32), items)
+
+    @property
+    def offsets(self) -> np.ndarray:
+        """List ``r`` is ``items[offsets[r]:offsets[r + 1]]``, ``int64[rows + 1]``."""
+        return self.lists.offsets
+
+    @property
+    def items(self) -> np.ndarray:
+        """Of all lists, end to end, ``int32[total]``."""
+        return self.lists.values
 
     def __len__(self) -> int:
         return len(self.user_index)
 
     def __getitem__(self, row: int) -> np.ndarray:
-        return self.items[self.offsets[row] : self.offsets[row + 1]]
+        return self.lists[row]
+
+    def take(self, rows: np.ndarray) -> CandidateLists:
+        """Some lists, in the order given."""
+        return CandidateLists(self.user_index[rows], self.lists.take(rows))
 
 
 @dataclass(frozen=True)

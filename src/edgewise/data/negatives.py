@@ -8,6 +8,7 @@ import numpy as np
 
 from edgewise.data.hashing import id_keys, keyed_bits, keyed_uniform
 from edgewise.data.item_lists import CandidateLists
+from edgewise.data.ragged import Ragged
 from edgewise.data.splits import Split
 from edgewise.errors import ConfigError
 
@@ -45,7 +46,7 @@ def uniform_candidates(
         items[offsets[start] : offsets[min(start + _BLOCK, len(users))]] = _shuffled(
             positives[block], negatives, keys[block]
         )
-    return CandidateLists(users.astype(np.int32), offsets, items)
+    return CandidateLists(users.astype(np.int32), Ragged(offsets, items))
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,9 @@ from difflib import get_close_matches
 
 import numpy as np
 
-from edgewise.data.dataset import Dataset, Histories, Interactions
+from edgewise.data.dataset import Dataset, Interactions, histories_of
 from edgewise.data.hashing import id_keys, keyed_uniform
+from edgewise.data.ragged import Ragged
 from edgewise.errors import ConfigError, DataError
 
 
@@ -55,18 +56,18 @@ class Split:
         """The rows that become edges of the graph: train rows, unless the split says otherwise."""
         return self.train if self.edges is None else self.edges
 
-    def graph_histories(self) -> Histories:
+    def graph_histories(self) -> Ragged:
         """The same edges, as each user's items."""
-        return Histories.of(self.dataset.num_users, self.graph_edges())
+        return histories_of(self.dataset.num_users, self.graph_edges())
 
     def held_out(self, part: str) -> Interactions:
         """The rows to be predicted: ``valid`` or ``test``."""
         return {"valid": self.valid, "test": self.test}[part]
 
-    def known_before(self, part: str) -> Histories:
+    def known_before(self, part: str) -> Ragged:
         """What may be known when a part is predicted: train, and validation before test."""
         known = (self.train,) if part == "valid" else (self.train, self.valid)
-        return Histories.of(self.dataset.num_users, *known)
+        return histories_of(self.dataset.num_users, *known)
 
 
 SPLIT_KINDS = ("leave-one-out", "ratio", "time")

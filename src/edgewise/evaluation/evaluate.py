@@ -15,9 +15,10 @@ from dataclasses import asdict
 import numpy as np
 import polars as pl
 
-from edgewise.data.dataset import Histories, Interactions, content_checksum
-from edgewise.data.item_lists import CandidateLists, Recommendations
+from edgewise.data.dataset import Interactions, content_checksum
+from edgewise.data.item_lists import Recommendations
 from edgewise.data.negatives import uniform_candidates
+from edgewise.data.ragged import Ragged
 from edgewise.data.splits import Split
 from edgewise.data.texts import ExplanationPairs
 from edgewise.errors import ConfigError, EdgewiseError
@@ -84,7 +85,7 @@ def sample(rows: np.ndarray, limit: int | None, seed: int, option: str) -> np.nd
 def check_lists(
     recommendations: Recommendations,
     users: np.ndarray,
-    known: Histories,
+    known: Ragged,
     num_items: int,
     k: int,
     *,
@@ -156,10 +157,10 @@ def _check_ranks(recommendations: Recommendations, starts: np.ndarray, k: int) -
     _refuse(recommendations, ~(falls | starts) | np.isnan(score), "scores that are not descending")
 
 
-def _known_keys(known: Histories, users: np.ndarray, num_items: int) -> np.ndarray:
+def _known_keys(known: Ragged, users: np.ndarray, num_items: int) -> np.ndarray:
     owner = np.repeat(np.arange(len(known)), known.lengths)
     mine = np.isin(owner, users)
-    return owner[mine] * num_items + known.items[mine]
+    return owner[mine] * num_items + known.values[mine]
 
 
 _ONE_HELD_OUT = ("HitRate", "NDCG", "MRR")
@@ -214,7 +215,7 @@ def evaluate_direct(
     num_negatives = protocol.num_negatives if num_negatives is None else num_negatives
     chosen = choose_users(held_out, users, max_users, seed)
     rows = np.flatnonzero(np.isin(held_out.user_index, chosen))
-    lists = _take(uniform_candidates(split, part, num_negatives, seed), rows)
+    lists = uniform_candidates(split, part, num_negatives, seed).take(rows)
     known = known_under(protocol, split, part)
     scores = np.asarray(model.score_candidates(lists, histories=known))
     ranks = ranks_from_scores(lists, scores, held_out.item_index[rows])
@@ -346,11 +347,7 @@ def _masked(protocol: Protocol, part: str) -> str:
     return "train items" if part == "valid" else f"{protocol.history_rows} items"
 
 
-def _take(lists: CandidateLists, rows: np.ndarray) -> CandidateLists:
-    return CandidateLists.from_lists(lists.user_index[rows], [lists[row] for row in rows])
-
-
-def _num_already_seen(wanted: Interactions, known: Histories) -> int:
+def _num_already_seen(wanted: Interactions, known: Ragged) -> int:
     pairs = zip(wanted.user_index, wanted.item_index, strict=True)
     return sum(bool((known[user] == item).any()) for user, item in pairs)
 

@@ -23,8 +23,9 @@ from typing import Any, Literal
 import numpy as np
 
 from edgewise.config import check, nearest
-from edgewise.data.dataset import Dataset, Histories, Interactions
+from edgewise.data.dataset import Dataset, Interactions
 from edgewise.data.filters import Filters
+from edgewise.data.ragged import Ragged
 from edgewise.data.splits import Split, split_by_name
 from edgewise.data.texts import deal_texts
 from edgewise.errors import DataError
@@ -314,7 +315,7 @@ def warning_on(protocol: Protocol, dataset: Dataset) -> str | None:
     return protocol.warning_where(has_texts=has_texts)
 
 
-def known_under(protocol: Protocol, split: Split, part: str) -> Histories:
+def known_under(protocol: Protocol, split: Split, part: str) -> Ragged:
     """What a model is told of users when a part is predicted, and what lists leave out."""
     validation_counts = protocol.history_rows == "train and validation"
     return split.known_before(part if validation_counts else "valid")

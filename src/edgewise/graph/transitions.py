@@ -10,14 +10,14 @@ from __future__ import annotations
 import numpy as np
 import scipy.sparse as sp
 
-from edgewise.data.dataset import Histories
+from edgewise.data.ragged import Ragged
 from edgewise.graph.randomized_svd import leading_singular_vectors
 
 WINDOW = 5
 _ITERATIONS = 8
 
 
-def item_transitions(histories: Histories, num_items: int, window: int = WINDOW) -> sp.csr_array:
+def item_transitions(histories: Ragged, num_items: int, window: int = WINDOW) -> sp.csr_array:
     """How often, and how closely, items follow each other in either direction.
 
     Args:
@@ -29,7 +29,7 @@ def item_transitions(histories: Histories, num_items: int, window: int = WINDOW)
         Symmetric, ``float32[I, I]``, without the items themselves.
     """
     user = np.repeat(np.arange(len(histories)), histories.lengths)
-    items, total = histories.items, sp.csr_array((num_items, num_items), dtype=np.float32)
+    items, total = histories.values, sp.csr_array((num_items, num_items), dtype=np.float32)
     for steps in range(1, min(window, int(histories.lengths.max(initial=0)) - 1) + 1):
         near = (user[:-steps] == user[steps:]) & (items[:-steps] != items[steps:])
         first, second = items[:-steps][near], items[steps:][near]
@@ -39,7 +39,7 @@ def item_transitions(histories: Histories, num_items: int, window: int = WINDOW)
 
 
 def transition_features(
-    histories: Histories, num_items: int, width: int, seed: int, *, power: float = 0.5
+    histories: Ragged, num_items: int, width: int, seed: int, *, power: float = 0.5
 ) -> np.ndarray:
     """Leading eigenvectors of the normalised transitions, each item's vector of equal length.
 

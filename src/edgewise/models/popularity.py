@@ -9,8 +9,8 @@ import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
-from edgewise.data.dataset import Histories
 from edgewise.data.item_lists import CandidateLists, Recommendations
+from edgewise.data.ragged import Ragged
 from edgewise.data.splits import Split
 from edgewise.errors import ConfigError, EdgewiseError, ModelFolderError, UnknownIdError
 from edgewise.files import read_model, writing_model
@@ -22,7 +22,7 @@ _ARRAYS = "arrays.safetensors"
 class Popularity:
     """Ranks items by how many rows took them: train rows, or those of newer histories.
 
-    Histories given later (train plus validation rows, when test is predicted) are counted too, so
+    Ragged given later (train plus validation rows, when test is predicted) are counted too, so
     that the baseline is as strong as what it may know allows; histories of a few users leave the
     counts of the train rows as they are.
 
@@ -37,7 +37,7 @@ class Popularity:
         self.seed = seed
         self._counts = np.empty(0, dtype=np.int64)
         self._tie_break = np.empty(0)
-        self._histories: Histories | None = None
+        self._histories: Ragged | None = None
 
     def __repr__(self) -> str:
         fitted = "not fitted" if self._histories is None else f"{len(self._counts)} items"
@@ -52,7 +52,7 @@ class Popularity:
         return self
 
     def recommend(
-        self, users: np.ndarray, k: int = 10, *, histories: Histories | None = None
+        self, users: np.ndarray, k: int = 10, *, histories: Ragged | None = None
     ) -> Recommendations:
         """The k most popular items outside each user's history (by default the train rows).
 
@@ -68,7 +68,7 @@ class Popularity:
         return Recommendations.from_lists(users, lists, [scores[items] for items in lists])
 
     def score_candidates(
-        self, candidates: CandidateLists, *, histories: Histories | None = None
+        self, candidates: CandidateLists, *, histories: Ragged | None = None
     ) -> np.ndarray:
         """Every candidate's score, ``float64[total]``."""
         return self._scores(self._known(histories))[candidates.items]
@@ -77,7 +77,7 @@ class Popularity:
         """Write the model folder, whole or not at all."""
         known = self._known(None)
         learned = {"counts": self._counts, "tie_break": self._tie_break}
-        arrays = learned | {"offsets": known.offsets, "items": known.items}
+        arrays = learned | {"offsets": known.offsets, "items": known.values}
         with writing_model(folder, _KIND, {"seed": self.seed}) as partial:
             save_file(arrays, partial / _ARRAYS)
 
@@ -93,21 +93,21 @@ class Popularity:
             arrays = load_file(Path(folder) / _ARRAYS)
             model = cls(settings["seed"])
             model._counts, model._tie_break = arrays["counts"], arrays["tie_break"]
-            model._histories = Histories(arrays["offsets"], arrays["items"])
+            model._histories = Ragged(arrays["offsets"], arrays["items"])
         except (OSError, KeyError, SafetensorError) as error:
             raise ModelFolderError(
                 f"{folder} cannot be read ({error}): fit the model and save it again."
             ) from error
         return model
 
-    def _known(self, histories: Histories | None) -> Histories:
+    def _known(self, histories: Ragged | None) -> Ragged:
         if self._histories is None:
             raise EdgewiseError("Popularity is not fitted: call fit(split) or load(folder) first")
         return self._histories if histories is None else histories
 
-    def _scores(self, known: Histories) -> np.ndarray:
+    def _scores(self, known: Ragged) -> np.ndarray:
         """Counts, plus fractions below 1 that order equal counts, ``float64[I]``."""
-        newer = np.bincount(known.items, minlength=len(self._counts))
+        newer = np.bincount(known.values, minlength=len(self._counts))
         if len(newer) > len(self._counts):
             raise UnknownIdError(
                 f"histories hold item_index {len(newer) - 1}, but Popularity was fitted on "
@@ -116,7 +116,7 @@ class Popularity:
         return np.maximum(self._counts, newer) + self._tie_break
 
 
-def _history(histories: Histories, user: int) -> np.ndarray:
+def _history(histories: Ragged, user: int) -> np.ndarray:
     if not 0 <= user < len(histories):
         raise UnknownIdError(
             f"user_index {user}: histories cover users 0 to {len(histories) - 1}; pass histories "

@@ -8,8 +8,8 @@ from typing import Any, Protocol, Self
 
 import numpy as np
 
-from edgewise.data.dataset import Histories
 from edgewise.data.item_lists import CandidateLists, Recommendations
+from edgewise.data.ragged import Ragged
 from edgewise.data.splits import Split
 from edgewise.recommender import Task
 from edgewise.training.curves import Curves
@@ -54,7 +54,7 @@ class Model(Protocol):
         ...
 
     def recommend(
-        self, users: np.ndarray, k: int = 10, *, histories: Histories | None = None
+        self, users: np.ndarray, k: int = 10, *, histories: Ragged | None = None
     ) -> Recommendations:
         """The k best items of each user out of the whole catalogue."""
         ...
@@ -67,7 +67,7 @@ class Model(Protocol):
         self,
         candidates: CandidateLists,
         *,
-        histories: Histories | None = None,
+        histories: Ragged | None = None,
         new_users: Sequence[np.ndarray] | None = None,
         task: Task | None = None,
     ) -> np.ndarray:

@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
-from edgewise.data.dataset import Histories
 from edgewise.data.item_lists import CandidateLists, Recommendations
+from edgewise.data.ragged import Ragged
 from edgewise.recommender import Task
 from edgewise.runs.contract import Model
 
@@ -25,7 +25,7 @@ class BatchedRecommender:
         self._model, self._on_progress, self._size = model, on_progress, size
 
     def recommend(
-        self, users: np.ndarray, k: int = 10, *, histories: Histories | None = None
+        self, users: np.ndarray, k: int = 10, *, histories: Ragged | None = None
     ) -> Recommendations:
         parts = [
             self._model.recommend(users[piece], k, histories=histories)
@@ -37,11 +37,13 @@ class BatchedRecommender:
         self,
         candidates: CandidateLists,
         *,
-        histories: Histories | None = None,
+        histories: Ragged | None = None,
         task: Task | None = None,
     ) -> np.ndarray:
         parts = [
-            self._model.score_candidates(_part(candidates, piece), histories=histories, task=task)
+            self._model.score_candidates(
+                candidates.take(np.arange(piece.start, piece.stop)), histories=histories, task=task
+            )
             for piece in self._pieces(len(candidates))
         ]
         return np.concatenate([*parts, np.empty(0, dtype=np.float32)])
@@ -65,9 +67,3 @@ def joined(parts: Sequence[Recommendations]) -> Recommendations:
     names = ("user_index", "item_index", "rank", "score")
     columns = (np.concatenate([getattr(part, name) for part in parts]) for name in names)
     return Recommendations(*columns)
-
-
-def _part(candidates: CandidateLists, piece: slice) -> CandidateLists:
-    offsets = candidates.offsets[piece.start : piece.stop + 1]
-    items = candidates.items[offsets[0] : offsets[-1]]
-    return CandidateLists(candidates.user_index[piece], offsets - offsets[0], items)

@@ -12,8 +12,8 @@ from safetensors.torch import load_file
 from tests.models.elmrec.conftest import same_weights, small_elmrec
 from transformers.modeling_outputs import BaseModelOutput
 
-from edgewise.data.dataset import Histories
 from edgewise.data.item_lists import CandidateLists
+from edgewise.data.ragged import Ragged
 from edgewise.errors import ConfigError, UnknownIdError
 from edgewise.models.elmrec.data import wordings
 from edgewise.models.elmrec.prompts import SHORT_WORDING, WORDINGS
@@ -234,7 +234,7 @@ def test_nonsense_is_refused(fitted):
         fitted.score_candidates(CandidateLists.from_lists(np.array([0]), [np.array([-1])]))
     with pytest.raises(UnknownIdError, match="user_index 99"):
         fitted.explain([(99, 0)])
-    short = Histories(np.array([0, 1]), np.array([1], dtype=np.int32))
+    short = Ragged(np.array([0, 1]), np.array([1], dtype=np.int32))
     with pytest.raises(UnknownIdError, match="histories cover 1 users"):
         fitted.recommend(np.array([2]), histories=short)
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgewise.data.dataset import Histories
+from edgewise.data.ragged import Ragged
 from edgewise.models.graph_gpt.batch import assemble
 from edgewise.models.graph_gpt.config import AttentionConfig
 from edgewise.models.graph_gpt.distances import CoInteractions, build_distances, history_lengths
@@ -16,9 +16,9 @@ from edgewise.models.graph_gpt.distances import CoInteractions, build_distances,
 TRAIN = ((0, 1, 2), (1, 2, 2), (3,))
 
 
-def histories(rows) -> Histories:
+def histories(rows) -> Ragged:
     offsets = np.cumsum([0, *(len(row) for row in rows)])
-    return Histories(offsets, np.array([i for row in rows for i in row], dtype=np.int32))
+    return Ragged(offsets, np.array([i for row in rows for i in row], dtype=np.int32))
 
 
 def graph_of(**settings):

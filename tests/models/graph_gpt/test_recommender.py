@@ -11,8 +11,9 @@ import pytest
 import torch
 from tests.models.graph_gpt.conftest import same_weights, small_graph_gpt
 
-from edgewise.data.dataset import Catalog, Histories
+from edgewise.data.dataset import Catalog
 from edgewise.data.item_lists import CandidateLists
+from edgewise.data.ragged import Ragged
 from edgewise.errors import ConfigError, DataError, ModelFolderError, UnknownIdError
 from edgewise.models.graph_gpt.backbone import build_tokens
 from edgewise.models.graph_gpt.prompts import WORDINGS
@@ -225,9 +226,9 @@ class TestRecommending:
         new[-1] = np.setdiff1d(np.arange(48), fitted.histories[3])[0]
         offsets = np.array([0, 0, 0, 0, 4])
         for items in (known, new):
-            fitted.recommend(np.array([3]), 2, histories=Histories(offsets, items))
+            fitted.recommend(np.array([3]), 2, histories=Ragged(offsets, items))
             lists = CandidateLists.from_lists(np.array([3]), [np.arange(5)])
-            fitted.score_candidates(lists, histories=Histories(offsets, items))
+            fitted.score_candidates(lists, histories=Ragged(offsets, items))
             fitted.recommend_new([items], 2)
             fitted.score_candidates(lists, new_users=[items])
         for mine, theirs in zip(masks[:4], masks[4:], strict=True):
@@ -252,7 +253,7 @@ class TestRecommending:
             fitted.recommend_new([np.array([48])])
         with pytest.raises(UnknownIdError, match="user_index 40"):
             fitted.explain([(40, 0)])
-        few = type(fitted.histories)(fitted.histories.offsets[:3], fitted.histories.items)
+        few = type(fitted.histories)(fitted.histories.offsets[:3], fitted.histories.values)
         with pytest.raises(UnknownIdError, match="cover 2 users"):
             fitted.recommend(np.array([5]), histories=few)
         with pytest.raises(ConfigError, match="k = 0"):

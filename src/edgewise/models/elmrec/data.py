@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Literal, Protocol
 
 import numpy as np
 
-from edgewise.data.dataset import Histories
+from edgewise.data.ragged import Ragged
 from edgewise.data.splits import Split
 from edgewise.data.texts import ExplanationPairs, explanation_split
 from edgewise.errors import DataError
@@ -76,7 +76,7 @@ class TrainingPool:
     """
 
     writer: PromptWriter
-    histories: Histories
+    histories: Ragged
     item_tokens: list[np.ndarray]
     explanations: ExplanationPairs | None
     explanation_tokens: list[np.ndarray]
@@ -302,7 +302,7 @@ class _Validation:
             return assemble(writer.table, task, prompts, targets)
         users, items = self.split.valid.user_index[rows], self.split.valid.item_index[rows]
         targets = [self.pool.item_tokens[item] for item in items]
-        histories: Histories = self.pool.histories
+        histories: Ragged = self.pool.histories
         if task == "sequential":
             prompts = writer.sequential(users, [histories[user] for user in users], wording)
         else:

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from transformers import T5ForConditionalGeneration
 from transformers.modeling_outputs import BaseModelOutput
 
-from edgewise.data.dataset import Histories
+from edgewise.data.ragged import Ragged
 from edgewise.decoding.constrained_beam import continuation_bonus, node_bonus
 from edgewise.decoding.trie import PrefixTrie, TokenTable
 from edgewise.models.elmrec.batch import Batch
@@ -112,7 +112,7 @@ def build_catalogue_pointer(
     table: EntityTokenTable,
     width: int,
     generator: torch.Generator,
-    histories: Histories | None = None,
+    histories: Ragged | None = None,
 ) -> CataloguePointer | None:
     """The pointer, where the settings ask for it and the sequential task is among the tasks.
 
@@ -130,7 +130,7 @@ def build_catalogue_pointer(
     return CataloguePointer(trie, table.num_users, width, prompts.item_dropout, generator, lessons)
 
 
-def _usual_lessons(histories: Histories, max_history: int) -> float:
+def _usual_lessons(histories: Ragged, max_history: int) -> float:
     """How many items follow another one in a prompt, over the users that have a target besides."""
     lengths = histories.lengths[histories.lengths >= 2]
     lessons = np.minimum(lengths - 1, max_history) - 1

@@ -25,8 +25,8 @@ from torch import nn
 from transformers import T5Config, T5ForConditionalGeneration
 
 from edgewise.config import check, to_dict, updated, with_overrides
-from edgewise.data.dataset import Histories
 from edgewise.data.item_lists import CandidateLists, Recommendations
+from edgewise.data.ragged import Ragged
 from edgewise.data.splits import Split
 from edgewise.decoding.constrained_beam import beam_search, rerank
 from edgewise.decoding.diverse_beam import diverse_beam_search
@@ -281,7 +281,7 @@ def save_elmrec(recommender: ELMRec, folder: str | Path) -> None:
             "item_degrees": knowledge.item_degrees.astype(np.int64),
             "singular_values": knowledge.singular_values,
             "history_offsets": recommender.histories.offsets,
-            "history_items": recommender.histories.items,
+            "history_items": recommender.histories.values,
         }
         contiguous = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
         save_arrays(contiguous, partial / "graph.safetensors")
@@ -324,7 +324,7 @@ def _rebuilt(cls: type[T], folder: Path, settings: Mapping[str, Any]) -> T:
         build_catalogue_pointer(config.prompts, table, t5.config.d_model, torch.Generator()),
     )
     load_model(model, folder / "model.safetensors")
-    histories = Histories(arrays["history_offsets"], arrays["history_items"])
+    histories = Ragged(arrays["history_offsets"], arrays["history_items"])
     recommender._become(model, tokenizer, table, knowledge, histories, tuple(settings["tasks"]))
     return recommender
 
@@ -431,7 +431,7 @@ class ELMRec:
         tokenizer: PreTrainedTokenizerBase,
         table: EntityTokenTable,
         knowledge: GraphFeatures,
-        histories: Histories,
+        histories: Ragged,
         tasks: tuple[Task, ...],
     ) -> None:
         """Take on what was learned; from here on the whole train graph is read."""
@@ -456,7 +456,7 @@ class ELMRec:
     # Recommending
 
     def recommend(
-        self, users: np.ndarray, k: int = 10, *, histories: Histories | None = None
+        self, users: np.ndarray, k: int = 10, *, histories: Ragged | None = None
     ) -> Recommendations:
         """The next k items of each user out of the whole catalogue (sequential task).
 
@@ -491,7 +491,7 @@ class ELMRec:
         self,
         candidates: CandidateLists,
         *,
-        histories: Histories | None = None,
+        histories: Ragged | None = None,
         new_users: Sequence[np.ndarray] | None = None,
         task: Task | None = None,
     ) -> np.ndarray:
@@ -568,7 +568,7 @@ class ELMRec:
         items, scores = self._inference.rank(prompts, k, search, histories, user_vectors)
         return Recommendations.from_lists(names, items, scores)
 
-    def _histories_of(self, users: np.ndarray, histories: Histories | None) -> list[np.ndarray]:
+    def _histories_of(self, users: np.ndarray, histories: Ragged | None) -> list[np.ndarray]:
         known = self.histories if histories is None else histories
         self._check_users(users)
         if len(users) and int(users.max()) >= len(known):
@@ -576,7 +576,7 @@ class ELMRec:
                 f"user_index {int(users.max())}: the given histories cover {len(known)} users; "
                 "pass those of all users, or use recommend_new for people not in the data"
             )
-        self._check_items(known.items)
+        self._check_items(known.values)
         return [known[user] for user in users]
 
     def _moved(

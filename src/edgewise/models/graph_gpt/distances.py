@@ -18,7 +18,8 @@ from functools import cached_property
 import numpy as np
 import scipy.sparse as sp
 
-from edgewise.data.dataset import Histories, Interactions
+from edgewise.data.dataset import Interactions
+from edgewise.data.ragged import Ragged
 from edgewise.graph.bipartite import BipartiteGraph
 from edgewise.graph.shortest_paths import DistanceIndex
 from edgewise.models.graph_gpt.config import AttentionConfig
@@ -63,11 +64,11 @@ class CoInteractions:
     takers_of_both: sp.csr_array
 
     @classmethod
-    def of(cls, train: Histories, num_items: int) -> CoInteractions:
+    def of(cls, train: Ragged, num_items: int) -> CoInteractions:
         """Count the train rows."""
         users = np.repeat(np.arange(len(train)), train.lengths)
         ones = np.ones(len(users), dtype=np.int32)
-        took = sp.csr_array((ones, (users, train.items)), shape=(len(train), num_items))
+        took = sp.csr_array((ones, (users, train.values)), shape=(len(train), num_items))
         took.data[:] = 1  # a repeated row is one edge
         both = sp.csr_array(took.T @ took)
         both.data = np.minimum(both.data, 2).astype(np.uint8)
@@ -156,7 +157,7 @@ class TrainGraph:
         return lengths
 
 
-def build_distances(config: AttentionConfig, train: Histories, num_items: int) -> TrainGraph | None:
+def build_distances(config: AttentionConfig, train: Ragged, num_items: int) -> TrainGraph | None:
     """Index the shortest paths between users and items; None where attention does without.
 
     Args:
@@ -168,7 +169,7 @@ def build_distances(config: AttentionConfig, train: Histories, num_items: int) -
         return None
     users = np.repeat(np.arange(len(train), dtype=np.int32), train.lengths)
     graph = BipartiteGraph.from_interactions(
-        Interactions(users, train.items), len(train), num_items
+        Interactions(users, train.values), len(train), num_items
     )
     others = None if config.own_edges else CoInteractions.of(train, num_items)
     return TrainGraph(graph, config.max_path, len(train), others)

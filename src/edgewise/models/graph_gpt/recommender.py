@@ -29,8 +29,8 @@ from torch import nn
 from transformers import GPT2Config, GPT2Model
 
 from edgewise.config import check, to_dict, updated, with_overrides
-from edgewise.data.dataset import Histories
 from edgewise.data.item_lists import CandidateLists, Recommendations
+from edgewise.data.ragged import Ragged
 from edgewise.data.splits import Split
 from edgewise.data.texts import explanation_split
 from edgewise.errors import ConfigError, DataError, ModelFolderError, UnknownIdError
@@ -388,14 +388,14 @@ def save_graph_gpt(recommender: GraphGPT, folder: str | Path) -> None:
         _save_histories(recommender.edges, partial / "edges.safetensors")
 
 
-def _save_histories(histories: Histories, file: Path) -> None:
-    arrays = {"offsets": histories.offsets, "items": histories.items}
+def _save_histories(histories: Ragged, file: Path) -> None:
+    arrays = {"offsets": histories.offsets, "items": histories.values}
     save_arrays({name: np.ascontiguousarray(array) for name, array in arrays.items()}, file)
 
 
-def _load_histories(file: Path) -> Histories:
+def _load_histories(file: Path) -> Ragged:
     arrays = load_arrays(file)
-    return Histories(arrays["offsets"], arrays["items"])
+    return Ragged(arrays["offsets"], arrays["items"])
 
 
 def load_graph_gpt(cls: type[T], folder: str | Path) -> T:
@@ -530,7 +530,7 @@ class GraphGPT:
         model: GraphGPTModel,
         tokens: TokenSpace,
         distances: Distances | None,
-        histories: Histories,
+        histories: Ragged,
         stages: tuple[Stage, ...],
         explained: bool,
     ) -> None:
@@ -554,7 +554,7 @@ class GraphGPT:
     # Recommending
 
     def recommend(
-        self, users: np.ndarray, k: int = 10, *, histories: Histories | None = None
+        self, users: np.ndarray, k: int = 10, *, histories: Ragged | None = None
     ) -> Recommendations:
         """The k likeliest items of each user out of the whole catalogue (Section 3.5, Eq. 7).
 
@@ -587,7 +587,7 @@ class GraphGPT:
         self,
         candidates: CandidateLists,
         *,
-        histories: Histories | None = None,
+        histories: Ragged | None = None,
         new_users: Sequence[np.ndarray] | None = None,
         task: Task | None = None,
     ) -> np.ndarray:
@@ -650,7 +650,7 @@ class GraphGPT:
         found = self._inference.rank(prompts, users, histories, k)
         return Recommendations.from_lists(names, *found)
 
-    def _histories_of(self, users: np.ndarray, histories: Histories | None) -> list[np.ndarray]:
+    def _histories_of(self, users: np.ndarray, histories: Ragged | None) -> list[np.ndarray]:
         known = self.histories if histories is None else histories
         self._check_users(users)
         if len(users) and int(users.max()) >= len(known):
@@ -658,7 +658,7 @@ class GraphGPT:
                 f"user_index {int(users.max())}: the given histories cover {len(known)} users; "
                 "pass those of all users, or use recommend_new for people not in the data"
             )
-        self._check_items(known.items)
+        self._check_items(known.values)
         return [known[user] for user in users]
 
     def _histories_of_new(self, histories: Sequence[np.ndarray]) -> list[np.ndarray]:

@@ -1,4 +1,4 @@
-"""Histories with a part left out, and what is to be told from them."""
+"""Ragged with a part left out, and what is to be told from them."""
 
 from __future__ import annotations
 

@@ -62,7 +62,7 @@ class PredictivePrompts:
     def training(
         self, users: np.ndarray, epoch: int, targets_per_row: float | None = None
     ) -> PromptBatch:
-        """Histories with a part left out; the targets are all items, or that part."""
+        """Ragged with a part left out; the targets are all items, or that part."""
         items = self.histories.read(users, epoch)
         left_out = self._left_out(users, items, epoch)
         hidden = items.keep(left_out)

@@ -1,6 +1,6 @@
 """Which rows make up batch number n: a function of the seed and n alone.
 
-Histories as prompts read them, and the validation items that follow them.
+Ragged as prompts read them, and the validation items that follow them.
 
 Stages whose examples are users: their train histories, batch by numbered batch.
 """
@@ -16,7 +16,6 @@ from typing import Generic, Protocol, TypeVar
 
 import numpy as np
 
-from edgewise.data.dataset import Histories
 from edgewise.data.hashing import keyed_uniform
 from edgewise.data.ragged import Ragged
 from edgewise.data.splits import Split
@@ -171,8 +170,8 @@ def train_items(split: Split, *, distinct: bool) -> Ragged:
         split: parts of the interactions; train rows alone are read.
         distinct: keep the newest row of each item that a user took several times.
     """
-    known: Histories = split.known_before("valid")
-    rows = Ragged(known.offsets, known.items)
+    known: Ragged = split.known_before("valid")
+    rows = known
     if not distinct:
         return rows
     codes = _codes(rows.row_of_value, rows.values, split.dataset.num_items)

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from edgewise.data.dataset import Histories
+from edgewise.data.ragged import Ragged
 from edgewise.data.splits import Split
 from edgewise.models.graph_gpt.batch import IGNORED, Distances, PromptBatch, assemble
 from edgewise.models.graph_gpt.config import GraphGPTConfig
@@ -20,7 +20,7 @@ from edgewise.models.graph_gpt.tokens import TokenSpace
 MAX_VALIDATION_ROWS = 1000
 # A hit or miss tells less of a row than its likelihood does.
 MAX_RANKED_ROWS = 5000
-# Histories of similar length share a batch; this many batches' worth are sorted together.
+# Ragged of similar length share a batch; this many batches' worth are sorted together.
 _BATCHES_SORTED_TOGETHER = 16
 _STREAM = 100
 _log = logging.getLogger("edgewise")
@@ -69,7 +69,7 @@ def cut_evenly(weights: np.ndarray, num_parts: int) -> np.ndarray:
 
 @dataclass(frozen=True, eq=False)
 class SequenceData:
-    """Histories in order of time; batches of about equal numbers of targets.
+    """Ragged in order of time; batches of about equal numbers of targets.
 
     Windows of similar length share a batch, which saves padding: a batch of short ones has more
     rows than ``batch_size`` and one of long ones fewer, so that every target weighs the same.
@@ -85,7 +85,7 @@ class SequenceData:
         ranked: whether validation measures NDCG@10 in place of the likelihood.
     """
 
-    histories: Histories
+    histories: Ragged
     writer: HistoryWriter
     distances: Distances | None
     held_out: np.ndarray
