@@ -29,7 +29,7 @@ class TestTable:
         assert table() == [0, 2, 0.5, 0.25, 0.125, 0.0625, 0]
 
     def test_damping(self):
-        assert table(path_damping=0.1) == pytest.approx([0, 2, 0.1, 0.01, 1e-3, 1e-4, 0])
+        assert table(delta=0.1) == pytest.approx([0, 2, 0.1, 0.01, 1e-3, 1e-4, 0])
 
     def test_connection_off(self):
         assert table(connection=False) == [0, 1, 0.5, 0.25, 0.125, 0.0625, 0]

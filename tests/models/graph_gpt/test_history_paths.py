@@ -70,7 +70,7 @@ class TestOthersEdges:
     def test_the_readers_own_rows_do_not_count(self):
         """Items 1 and 2 were taken by users 0 and 1; items 0 and 1 by user 0 alone."""
         nodes = np.array([[0, 3, 4, 5]])
-        lengths = graph_of(own_edges=False).in_histories(nodes, np.array([0]))
+        lengths = graph_of(include_own_edges=False).in_histories(nodes, np.array([0]))
         assert lengths[0, 0].tolist() == [0, 1, 1, 1]
         assert items_between(lengths) == [[0, 4, 4], [4, 0, 2], [4, 2, 0]]
 
@@ -78,18 +78,18 @@ class TestOthersEdges:
         """To user 2, and to somebody new, user 0's rows are another's."""
         nodes = np.array([[-1, 3, 4, 7]])
         for reader in (2, -1):
-            lengths = graph_of(own_edges=False).in_histories(nodes, np.array([reader]))
+            lengths = graph_of(include_own_edges=False).in_histories(nodes, np.array([reader]))
             assert items_between(lengths) == [[0, 2, 4], [2, 0, 4], [4, 4, 0]]
 
     def test_held_out_items_of_the_reader(self):
         """User 1 has train rows of items 1 and 2, not of 0: user 0 has both 0 and 1."""
         nodes = np.array([[1, 3, 4, 5]])
-        lengths = graph_of(own_edges=False).in_histories(nodes, np.array([1]))
+        lengths = graph_of(include_own_edges=False).in_histories(nodes, np.array([1]))
         assert items_between(lengths) == [[0, 2, 2], [2, 0, 2], [2, 2, 0]]
 
     def test_a_short_cutoff(self):
         nodes = np.array([[0, 3, 4, 5]])
-        lengths = graph_of(own_edges=False, max_path=2).in_histories(nodes, np.array([0]))
+        lengths = graph_of(include_own_edges=False, max_path=2).in_histories(nodes, np.array([0]))
         assert items_between(lengths) == [[0, 3, 3], [3, 0, 2], [3, 2, 0]]
 
     @given(st.data())
@@ -106,7 +106,7 @@ class TestOthersEdges:
         assert found.tolist() == wanted
 
     def test_no_prompt_no_pair(self):
-        assert graph_of(own_edges=False).in_histories(
+        assert graph_of(include_own_edges=False).in_histories(
             np.empty((0, 1), np.int64), np.empty(0, np.int64)
         ).shape == (0, 1, 1)
 

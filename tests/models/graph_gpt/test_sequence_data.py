@@ -43,7 +43,7 @@ def data_of(split, *overrides):
 
 @pytest.fixture(scope="module")
 def data(shop_split):
-    return data_of(shop_split, "history.unknown_user_rate=0.0")
+    return data_of(shop_split, "history.user_dropout=0.0")
 
 
 def epoch(data, number=0):
@@ -118,14 +118,14 @@ class TestTraining:
         assert any(begins) and not all(begins), "later windows begin with an item that was a target"
 
     def test_a_batch_depends_on_its_number_alone(self, data, shop_split):
-        again = data_of(shop_split, "history.unknown_user_rate=0.0")
+        again = data_of(shop_split, "history.user_dropout=0.0")
         for step in (7, 0, 3):
             ours, theirs = data.batch(step, ALL), again.batch(step, ALL)
             assert torch.equal(ours.input_ids, theirs.input_ids)
             assert torch.equal(ours.targets, theirs.targets)
 
     def test_epochs_and_seeds_differ(self, data, shop_split):
-        other = data_of(shop_split, "history.unknown_user_rate=0.0", "seed=1")
+        other = data_of(shop_split, "history.user_dropout=0.0", "seed=1")
         users = [[tuple(b.node[:, 0].tolist()) for b in epoch(*which)] for which in
                  ((data, 0), (data, 1), (other, 0))]  # fmt: skip
         assert users[0] != users[1] and users[0] != users[2]
@@ -159,7 +159,7 @@ class TestTraining:
 
 class TestUsers:
     def test_some_are_left_out(self, shop_split):
-        data = data_of(shop_split, "history.unknown_user_rate=0.5")
+        data = data_of(shop_split, "history.user_dropout=0.5")
         first = [node[0] for node, _ in rows_of(epoch(data))]
         share = np.mean([node < 0 for node in first])
         assert 0.25 < share < 0.75
@@ -197,7 +197,7 @@ def test_training_does_not_depend_on_held_out_rows(data, shop_split):
         return replace(rows, item_index=(rows.item_index + 7) % num_items)
 
     other = replace(shop_split, valid=moved(shop_split.valid), test=moved(shop_split.test))
-    ours, theirs = epoch(data), epoch(data_of(other, "history.unknown_user_rate=0.0"))
+    ours, theirs = epoch(data), epoch(data_of(other, "history.user_dropout=0.0"))
     for mine, yours in zip(ours, theirs, strict=True):
         assert torch.equal(mine.input_ids, yours.input_ids)
         assert torch.equal(mine.distance, yours.distance)

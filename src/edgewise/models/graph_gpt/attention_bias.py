@@ -29,7 +29,7 @@ FORBIDDEN = torch.finfo(torch.bfloat16).min
 
 def bias_table(config: AttentionConfig) -> torch.Tensor:
     """R for every distance from 0 to ``max_path`` and, last, beyond it: ``float[max_path + 2]``."""
-    longest, damping = config.max_path, config.path_damping
+    longest, damping = config.max_path, config.delta
     lengths = torch.arange(longest + 2, dtype=torch.float64)
     if config.path == "proximity":
         table = damping ** (lengths - 1)

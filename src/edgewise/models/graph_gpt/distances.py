@@ -4,7 +4,7 @@ Whoever is asked about took the items of the prompt, so they are that reader's e
 the train graph has them: rows held out from training, and the items of people who are not in the
 data, are read as train items are. Any two items are then two edges apart.
 
-Without the reader's own edges (``attention.own_edges = false``) there is more to tell: two items
+Without the reader's own edges (``attention.include_own_edges = false``) there is more to tell: two items
 that somebody else took both are two edges apart, and others farther.
 
 Distances of the train graph, from the histories that a recommender keeps anyway.
@@ -171,5 +171,5 @@ def build_distances(config: AttentionConfig, train: Ragged, num_items: int) -> T
     graph = BipartiteGraph.from_interactions(
         Interactions(users, train.values), len(train), num_items
     )
-    others = None if config.own_edges else CoInteractions.of(train, num_items)
+    others = None if config.include_own_edges else CoInteractions.of(train, num_items)
     return TrainGraph(graph, config.max_path, len(train), others)

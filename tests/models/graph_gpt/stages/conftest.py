@@ -22,7 +22,7 @@ from edgewise.models.graph_gpt.stages import build_stage
 from edgewise.models.graph_gpt.tokens import TokenSpace, corpus_of, train_text_tokenizer
 
 SMALL = (
-    "history.unknown_user_rate=0.0",
+    "history.user_dropout=0.0",
     "training.content.batch_size=16",
     "training.events.batch_size=16",
     "training.predictive.batch_size=16",

@@ -80,7 +80,7 @@ class SequenceData:
         distances: of the train graph, or None.
         held_out: validation rows as (user, item), ``int64[V, 2]``.
         batch_size: windows of a batch on average.
-        unknown_user_rate: share of windows without the user's token.
+        user_dropout: share of windows without the user's token.
         seed: of all draws.
         ranked: whether validation measures NDCG@10 in place of the likelihood.
     """
@@ -90,7 +90,7 @@ class SequenceData:
     distances: Distances | None
     held_out: np.ndarray
     batch_size: int
-    unknown_user_rate: float
+    user_dropout: float
     seed: int
     ranked: bool = False
 
@@ -140,7 +140,7 @@ class SequenceData:
         passed, place = divmod(step, self.steps_per_epoch)
         rows = self._order(passed)[place]
         rng = np.random.default_rng((self.seed, _STREAM, step, 1))
-        unknown = rng.random(len(rows)) < self.unknown_user_rate
+        unknown = rng.random(len(rows)) < self.user_dropout
         mine = part if len(rows[part]) else slice(None)
         targets_per_row = float(self.windows.num_targets[rows].mean())
         return self._training_batch(rows[mine], unknown[mine], targets_per_row)
@@ -214,7 +214,7 @@ def build_sequence(
         distances=distances,
         held_out=held_out.astype(np.int64),
         batch_size=config.training.sequence.batch_size,
-        unknown_user_rate=config.history.unknown_user_rate if writer.with_user else 0.0,
+        user_dropout=config.history.user_dropout if writer.with_user else 0.0,
         seed=config.seed,
-        ranked=config.history.selection == "ndcg",
+        ranked=config.training.sequence.validation_metric == "ndcg",
     )
