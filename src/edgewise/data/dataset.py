@@ -202,6 +202,11 @@ class Dataset:
     def num_items(self) -> int:
         return len(self.items)
 
+    @cached_property
+    def checksum(self) -> str:
+        """Of the content, computed once."""
+        return content_checksum(self)
+
     def item_label(self, item_index: int) -> str:
         """The item's title, or its raw id where it has none."""
         return self.catalog.title[item_index] or self.items.ids[item_index]

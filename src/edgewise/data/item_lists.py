@@ -5,12 +5,13 @@ Ranked lists, the one type that models produce and metrics consume.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import polars as pl
 
-from edgewise.data.dataset import Dataset
+from edgewise.data.dataset import Dataset, Vocabulary
 from edgewise.data.ragged import Ragged
 
 
@@ -67,6 +68,10 @@ class Recommendations:
     item_index: np.ndarray
     rank: np.ndarray
     score: np.ndarray
+    users: Vocabulary | None = None
+    items: Vocabulary | None = None
+    titles: Sequence[str] | None = None
+    cold: np.ndarray | None = None
 
     @classmethod
     def from_lists(

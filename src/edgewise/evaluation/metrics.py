@@ -369,3 +369,11 @@ def _corpus_bleu(counts: np.ndarray, order: int) -> float:
     return BLEU.compute_bleu(
         matched, written, text_length, reference_length, max_ngram_order=order
     ).score
+
+
+def ranking_metric(name: str, ranks: np.ndarray) -> float:
+    """The mean over rows of one metric such as ``NDCG@10``, from the rank of each row's one item."""
+    metric, _, k = name.partition("@")
+    check_metrics([metric])
+    hits = Hits.from_ranks(np.arange(len(ranks)), np.asarray(ranks))
+    return float(METRICS[metric](hits, int(k)).mean())

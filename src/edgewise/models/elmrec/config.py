@@ -133,7 +133,9 @@ class WholeWordConfig(Settings):
         1.0, "Strength of the direct task's whole-word embeddings.", symbol="alpha, Section 3.1"
     )
     sequential_alpha: float = setting(1.0, "Of the sequential task's.", symbol="alpha, Section 3.1")
-    explanation_alpha: float = setting(1.0, "Of the explanation task's.", symbol="alpha, Section 3.1")
+    explanation_alpha: float = setting(
+        1.0, "Of the explanation task's.", symbol="alpha, Section 3.1"
+    )
     decoder_alpha: float = setting(
         0.0,
         "Add the user's graph embedding, times this, to every input of the decoder where the "

@@ -234,7 +234,11 @@ class ELMRecModel(nn.Module):
         max_words = max(prompts.max_history + 2, prompts.num_negatives + 3)
         self.order_vectors = normal(max_words, width)
         self.no_entity = nn.Parameter(torch.zeros(width))
-        self.candidate_head = CandidateHead(width, graph_match=prompts.graph_match) if prompts.candidate_head else None
+        self.candidate_head = (
+            CandidateHead(width, graph_match=prompts.graph_match)
+            if prompts.candidate_head
+            else None
+        )
 
     def embedding_parameters(self) -> list[torch.Tensor]:
         """Vectors that are read as inputs, for a learning rate of their own."""

@@ -308,9 +308,7 @@ def _say_what_is_missing(
     if stages and in_time and split.train.timestamp is None:
         _log.warning("%s has no timestamps: the order of its rows is taken for time's", name)
     if config.lambda_v > 0 and "content" not in stages:
-        _log.warning(
-            "%s has no content: lambda_v = %g is without effect", name, config.lambda_v
-        )
+        _log.warning("%s has no content: lambda_v = %g is without effect", name, config.lambda_v)
 
 
 def train_stages(
