@@ -17,7 +17,7 @@ from edgewise.data.synthetic import make_demo_shop
 from edgewise.models.graph_gpt.batch import PromptBatch
 from edgewise.models.graph_gpt.config import AttentionConfig, GraphGPTConfig
 from edgewise.models.graph_gpt.distances import TrainGraph, build_distances
-from edgewise.models.graph_gpt.prompts import WORDINGS
+from edgewise.models.graph_gpt.prompts import TEMPLATES
 from edgewise.models.graph_gpt.stages import build_stage
 from edgewise.models.graph_gpt.tokens import TokenSpace, corpus_of, train_text_tokenizer
 
@@ -35,7 +35,7 @@ def config_of(*overrides: str) -> GraphGPTConfig:
 
 
 def token_space(split: Split) -> TokenSpace:
-    tokenizer = train_text_tokenizer(corpus_of(split, WORDINGS), 300)
+    tokenizer = train_text_tokenizer(corpus_of(split, TEMPLATES), 300)
     return TokenSpace(tokenizer, split.dataset.num_users, split.dataset.num_items)
 
 
