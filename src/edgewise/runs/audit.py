@@ -17,7 +17,7 @@ from edgewise import __version__
 from edgewise.audit.registry import audit
 from edgewise.audit.report import Audit, AuditInput, FittedRun
 from edgewise.audit.result_checks import Measured
-from edgewise.data.dataset import Dataset, content_checksum
+from edgewise.data.dataset import Dataset
 from edgewise.data.item_lists import Recommendations
 from edgewise.data.splits import Split
 from edgewise.data.texts import explanation_split
@@ -108,7 +108,7 @@ def audit_dataset(
     """
     split = parts_under(protocol, dataset, kind, seed)
     material = AuditInput(split, protocol, explanation_split(split, seed=seed).train)
-    return _made(material, content_checksum(dataset), depth or Depth())
+    return _made(material, dataset.checksum, depth or Depth())
 
 
 def audit_run(

@@ -31,7 +31,7 @@ class BatchedRecommender:
             self._model.recommend(users[piece], k, histories=histories)
             for piece in self._pieces(len(users))
         ]
-        return joined(parts)
+        return Recommendations.concat(parts)
 
     def score_candidates(
         self,
@@ -58,12 +58,3 @@ class BatchedRecommender:
             stop = min(start + self._size, total)
             yield slice(start, stop)
             self._on_progress(stop, total)
-
-
-def joined(parts: Sequence[Recommendations]) -> Recommendations:
-    """Lists of different users, one after the other."""
-    if not parts:
-        return Recommendations.from_lists(np.empty(0, np.int32), [], [])
-    names = ("user_index", "item_index", "rank", "score")
-    columns = (np.concatenate([getattr(part, name) for part in parts]) for name in names)
-    return Recommendations(*columns)

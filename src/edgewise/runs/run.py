@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from edgewise.config import check, to_dict, updated, with_overrides
-from edgewise.data.dataset import Dataset, content_checksum, load_dataset
+from edgewise.data.dataset import Dataset
 from edgewise.data.splits import Split
 from edgewise.errors import ConfigError, DataError, ModelFolderError
 from edgewise.evaluation.protocols import HONEST, Protocol, recorded_protocol, split_under
@@ -43,7 +43,7 @@ class DataInfo:
 
     @classmethod
     def of(cls, dataset: Dataset, folder: str | Path) -> DataInfo:
-        return cls(str(folder), dataset.name, content_checksum(dataset))
+        return cls(str(folder), dataset.name, dataset.checksum)
 
     def check(self, dataset: Dataset, folder: str | Path) -> None:
         """Refuse a data set whose content is not the one the run was fitted on.
@@ -51,7 +51,7 @@ class DataInfo:
         Raises:
             DataError: it differs.
         """
-        if content_checksum(dataset) != self.checksum:
+        if dataset.checksum != self.checksum:
             raise DataError(
                 f"{folder}: not the data the run was fitted on ({self.name!r}, checksum "
                 f"{self.checksum[:12]}): it was altered or is another data set. Give the original "
@@ -66,7 +66,7 @@ def load_run_data(info: DataInfo, data: str | Path | None = None) -> Dataset:
         raise DataError(
             f"{place}: the data set of the run is not there; say where it is with --data"
         )
-    dataset = load_dataset(place)
+    dataset = Dataset.load(place)
     info.check(dataset, place)
     return dataset
 
