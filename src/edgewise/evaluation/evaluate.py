@@ -15,7 +15,7 @@ from dataclasses import asdict
 import numpy as np
 import polars as pl
 
-from edgewise.data.dataset import Interactions, content_checksum
+from edgewise.data.dataset import Interactions
 from edgewise.data.item_lists import Recommendations
 from edgewise.data.negatives import uniform_candidates
 from edgewise.data.ragged import Ragged
@@ -363,7 +363,7 @@ def _settings(
     return {
         "task": task,
         "data": split.dataset.name,
-        "data_checksum": content_checksum(split.dataset),
+        "data_checksum": split.dataset.checksum,
         "num_items": split.dataset.num_items,
         "num_train_rows": len(split.train),
         "split": split.kind,
