@@ -11,9 +11,9 @@ import torch
 
 from edgewise.config import with_overrides
 from edgewise.data.dataset import Interactions
+from edgewise.models.graph_gpt.attention_bias import build_distances
 from edgewise.models.graph_gpt.backbone import build_tokens
 from edgewise.models.graph_gpt.config import GraphGPTConfig
-from edgewise.models.graph_gpt.distances import build_distances
 from edgewise.models.graph_gpt.prompts import WORDINGS
 from edgewise.models.graph_gpt.stages.sequence import build_sequence
 

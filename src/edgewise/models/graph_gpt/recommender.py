@@ -36,7 +36,7 @@ from edgewise.data.texts import explanation_split
 from edgewise.errors import ConfigError, DataError, ModelFolderError, UnknownIdError
 from edgewise.files import read_model, writing_model
 from edgewise.graph.transitions import transition_features
-from edgewise.models.graph_gpt.attention_bias import attention_mask
+from edgewise.models.graph_gpt.attention_bias import attention_mask, build_distances
 from edgewise.models.graph_gpt.backbone import (
     attention_implementation,
     build_gpt,
@@ -52,7 +52,6 @@ from edgewise.models.graph_gpt.config import (
     StageTraining,
     preset,
 )
-from edgewise.models.graph_gpt.distances import build_distances
 from edgewise.models.graph_gpt.model import GraphGPTModel
 from edgewise.models.graph_gpt.prompts import NOBODY, WORDINGS, HistoryWriter, explanation_prompt
 from edgewise.models.graph_gpt.stages import build_stage
