@@ -178,7 +178,7 @@ def test_an_item_had_before_cannot_be_found_and_is_reported(make_dataset, script
 
 def test_dishonest_lists_are_refused(small_split, scripted):
     class SeesNoHistory(scripted):
-        def recommend(self, users, k=10, *, histories=None):
+        def recommend(self, users, k=10, *, histories=None, exclude_seen=True):
             best = np.argsort(-self.scores[users], axis=1)[:, :k]
             falling = -np.arange(k, dtype=float)
             return Recommendations.from_lists(users, list(best), [falling] * len(users))
@@ -234,7 +234,8 @@ def test_seen_items_may_be_allowed_and_keep_their_place(make_dataset, scripted):
     split = leave_one_out(make_dataset([[0, 1, 2, 0], [1, 2, 3, 4]], 6))
 
     class Raw(scripted):
-        def recommend(self, users, k=10, *, histories=None):
+        def recommend(self, users, k=10, *, histories=None, exclude_seen=True):
+            assert not exclude_seen
             lists = {0: [0, 3], 1: [1, 4]}
             return Recommendations.from_lists(
                 users,
@@ -336,7 +337,7 @@ def test_the_protocol_decides_how_lists_count(make_dataset, scripted):
     released = find_protocol("elmrec-released")
 
     class Repeats(scripted):
-        def recommend(self, users, k=10, *, histories=None):
+        def recommend(self, users, k=10, *, histories=None, exclude_seen=True):
             rows = [np.array([3, 5, 3])] * len(users)
             return Recommendations.from_lists(users, rows, [np.array([3.0, 2.0, 1.0])] * len(users))
 

@@ -93,7 +93,7 @@ def test_a_repeated_held_out_row_is_one_positive():
 
 def test_the_rank_column_decides_not_the_row_order():
     whole = lists({0: [3, 4, 5, 4]})
-    shuffled = Recommendations(*(column[[3, 2, 0, 1]] for column in vars(whole).values()))
+    shuffled = whole.take(np.array([3, 2, 0, 1]))
     hits = hits_from_recommendations(shuffled, rows([(0, 4)]))
     assert hits.rank.tolist() == [2], "of a repeated item the best place counts"
 
@@ -285,6 +285,9 @@ def test_without_repeats_it_is_the_usual_count(rows, wanted):
         assert found[name] == pytest.approx(usual[name].to_list())
 
 
+COLUMNS = ("user_index", "item_index", "rank", "score")
+
+
 class TestPadding:
     @pytest.fixture
     def dataset(self, make_dataset):
@@ -297,14 +300,13 @@ class TestPadding:
         assert whole.rank.tolist() == [1, 2, 3] * 3
         assert whole.item_index[[0, 1, 3, 4, 5]].tolist() == [4, 5, 6, 7, 8]
         assert ((whole.item_index >= 0) & (whole.item_index < 30)).all()
-        assert [column.dtype for column in vars(whole).values()] == [
-            column.dtype for column in vars(lists).values()
-        ]
+        for name in COLUMNS:
+            assert getattr(whole, name).dtype == getattr(lists, name).dtype
 
     def test_full_lists_stay_as_they_are(self, dataset):
         lists = lists_of([4, 5], [6, 7])
         whole = padded_at_random(lists, np.array([0, 1]), dataset, 2, seed=0)
-        assert all((vars(whole)[name] == column).all() for name, column in vars(lists).items())
+        assert all((getattr(whole, name) == getattr(lists, name)).all() for name in COLUMNS)
 
     def test_draws_hang_on_seed_user_and_place_alone(self, dataset):
         nothing = Recommendations.from_lists(np.empty(0, np.int32), [], [])
@@ -442,10 +444,10 @@ def test_many_hopeless_texts_before_a_good_one():
 
 def test_the_mean_of_one_held_out_item_a_user():
     users, ranks = np.array([3, 1, 2]), np.array([1, 30, 3])
-    assert ranking_metric("NDCG@10", users, ranks) == pytest.approx((1 + 1 / 2) / 3)
-    assert ranking_metric("HitRate@2", users, ranks) == pytest.approx(1 / 3)
-    assert ranking_metric("MRR@5", users, ranks) == pytest.approx((1 + 1 / 3) / 3)
-    assert ranking_metric("Recall@40", users, ranks) == 1
+    assert ranking_metric("NDCG@10", ranks, users) == pytest.approx((1 + 1 / 2) / 3)
+    assert ranking_metric("HitRate@2", ranks) == pytest.approx(1 / 3)
+    assert ranking_metric("MRR@5", ranks, users) == pytest.approx((1 + 1 / 3) / 3)
+    assert ranking_metric("Recall@40", ranks) == 1
 
 
 @pytest.mark.parametrize("name", ALL)
@@ -458,7 +460,7 @@ def test_several_held_out_items_share_one_list(name):
     ranks = np.array([recommended[user].index(item) + 1 for user, item in held_out])
     whole = measured(recommended, held_out, (5,), (name,))
     expected = np.mean([row[f"{name}@5"] for row in whole.values()])
-    assert ranking_metric(f"{name}@5", users, ranks) == pytest.approx(expected)
+    assert ranking_metric(f"{name}@5", ranks, users) == pytest.approx(expected)
 
 
 def test_names_of_metrics_are_read():

@@ -11,12 +11,13 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import polars as pl
 
 from edgewise.config import check
-from edgewise.data.dataset import Interactions, content_checksum
+from edgewise.data.dataset import Interactions
 from edgewise.data.item_lists import Recommendations
 from edgewise.data.negatives import uniform_candidates
 from edgewise.data.ragged import Ragged
@@ -39,7 +40,9 @@ from edgewise.evaluation.metrics import (
 from edgewise.evaluation.protocols import HONEST, Protocol, check_split, known_under
 from edgewise.evaluation.report import RankingReport, TextReport
 from edgewise.evaluation.statistics import Bootstrap, Estimate, bootstrap_means
-from edgewise.recommender import Explainer, Recommender
+
+if TYPE_CHECKING:
+    from edgewise.recommender import Explainer, Recommender
 
 RANKING_TASKS = ("direct", "sequential")
 _ONE_HELD_OUT = ("HitRate", "NDCG", "MRR")
@@ -63,8 +66,7 @@ def evaluate(
     Args:
         model: fitted on the split.
         split: where the held-out rows are.
-        tasks: ``direct``, ``sequential`` or both; None for those in ``model.tasks``, and for both
-            where a model does not say what it was trained for.
+        tasks: ``direct``, ``sequential`` or both; None for those in ``model.tasks``.
         part: ``valid`` or ``test``.
         ks: list lengths; the protocol's where it is None.
         metrics: see :func:`usual_metrics` for what is measured where it is None.
@@ -75,11 +77,10 @@ def evaluate(
         ConfigError: no ranking task, or an impossible option.
         EdgewiseError: the model returned lists that break its contract.
     """
-    trained = getattr(model, "tasks", RANKING_TASKS)
-    chosen = [task for task in RANKING_TASKS if task in trained] if tasks is None else [*tasks]
+    chosen = [t for t in RANKING_TASKS if t in model.tasks] if tasks is None else [*tasks]
     check(
         len(chosen) > 0 and set(chosen) <= {*RANKING_TASKS},
-        f"tasks={tuple(trained if tasks is None else tasks)}: give some of "
+        f"tasks={tuple(model.tasks if tasks is None else tasks)}: give some of "
         f"{', '.join(RANKING_TASKS)}; texts are measured by evaluate_explanations",
     )
     functions = {"direct": evaluate_direct, "sequential": evaluate_sequential}
@@ -319,7 +320,7 @@ def _asked(
 def _conditions(split: Split, part: str) -> dict[str, object]:
     return {
         "data": split.dataset.name,
-        "data_checksum": content_checksum(split.dataset),
+        "data_checksum": split.dataset.checksum,
         "num_items": split.dataset.num_items,
         "num_train_rows": len(split.train),
         "split": split.kind,
@@ -331,7 +332,7 @@ def _conditions(split: Split, part: str) -> dict[str, object]:
 def _checked_lists(model: Recommender, asked: _Asked, allow_seen: bool) -> Recommendations:
     """The model's lists of the longest length, once they are known to keep its contract."""
     k, num_items = max(asked.ks), asked.split.dataset.num_items
-    lists = model.recommend(asked.users, k=k, histories=asked.known)
+    lists = model.recommend(asked.users, k=k, histories=asked.known, exclude_seen=not allow_seen)
     repeats = asked.protocol.count_repeats
     allowed = {"allow_seen": allow_seen, "allow_repeats": repeats}
     check_lists(lists, asked.users, asked.known, num_items, k, **allowed)

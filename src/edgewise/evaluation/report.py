@@ -22,7 +22,7 @@ import polars as pl
 import polars.selectors as cs
 from polars.exceptions import PolarsError
 
-from edgewise.data.dataset import Dataset, content_checksum
+from edgewise.data.dataset import Dataset
 from edgewise.errors import EdgewiseError
 from edgewise.evaluation.protocols import HONEST, Protocol, recorded_protocol
 from edgewise.evaluation.statistics import Bootstrap, Estimate, bootstrap_difference
@@ -377,10 +377,10 @@ def _check_data(report: StoredReport, data: Dataset | str | Path) -> None:
 
 def _checksum(data: Dataset | str | Path) -> tuple[str, str]:
     if isinstance(data, Dataset):
-        return content_checksum(data), repr(data.name)
+        return data.checksum, repr(data.name)
     if re.fullmatch("[0-9a-f]{64}", str(data)):
         return str(data), "the one asked for"
-    return content_checksum(Dataset.load(data)), str(data)
+    return Dataset.load(data).checksum, str(data)
 
 
 def _check_means(rows: pl.DataFrame, report: ReportValues, path: str | Path) -> None:

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from edgewise.errors import ConfigError
-from edgewise.graph.bipartite import BipartiteGraph, propagate_new_user
+from edgewise.graph.bipartite import BipartiteGraph
+from edgewise.graph.propagation import propagate_new_user
 from edgewise.graph.randomized_svd import leading_singular_vectors
 
 

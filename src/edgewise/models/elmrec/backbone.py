@@ -117,7 +117,7 @@ def _random_t5(
                 **FROM_SCRATCH[config.name],
             )
         )
-        if config.similarity_start:
+        if config.mimetic_init:
             _prefer_similar(t5)
         with torch.no_grad():
             t5.shared.weight[:, :free_columns] = 0

@@ -66,10 +66,10 @@ class TrainingPool:
         explanations: train pairs with their texts' tokens.
         wordings: rate of full wordings.
         num_negatives: candidates beside the positive in a direct prompt.
-        segments: ``random`` ends and starts a sequential example anywhere (the paper), ``prefix``
+        history_sampling: ``random`` ends and starts a sequential example anywhere (the paper), ``prefix``
             ends it anywhere and starts ``max_history`` items before the target, ``whole`` ends it
             with the user's last train item.
-        unknown_user_rate: share of examples whose user is spelled as unknown, so that the model
+        user_dropout: share of examples whose user is spelled as unknown, so that the model
             can serve people it never saw.
         folds: finds the fold of a target edge where the graph is cross-fitted.
         seed: of all draws.
@@ -82,8 +82,8 @@ class TrainingPool:
     explanation_tokens: list[np.ndarray]
     wordings: Wordings
     num_negatives: int = 99
-    segments: Literal["random", "prefix", "whole"] = "random"
-    unknown_user_rate: float = 0.0
+    history_sampling: Literal["random", "prefix", "whole"] = "random"
+    user_dropout: float = 0.0
     folds: FoldLookup | None = None
     seed: int = 0
     examples: dict[Task, np.ndarray] = field(init=False)
@@ -119,7 +119,7 @@ class TrainingPool:
             "direct": self._direct,
         }[task]
         prompts, targets, fold = draw(chosen, rng)
-        unknown = rng.random(len(chosen)) < self.unknown_user_rate
+        unknown = rng.random(len(chosen)) < self.user_dropout
         mine = part if len(chosen[part]) else slice(None)
         table = self.writer.table
         return assemble(table, task, prompts[mine], targets[mine], fold[mine], unknown[mine])
@@ -138,9 +138,9 @@ class TrainingPool:
 
     def _sequential(self, users: np.ndarray, rng: np.random.Generator):
         lengths = self.histories.lengths[users]
-        ends = lengths - 1 if self.segments == "whole" else rng.integers(1, lengths)
+        ends = lengths - 1 if self.history_sampling == "whole" else rng.integers(1, lengths)
         starts = np.maximum(ends - self.writer.max_history, 0)
-        if self.segments == "random":
+        if self.history_sampling == "random":
             starts = rng.integers(starts, ends)
         rows = [self.histories[user] for user in users]
         segments = [row[s:e] for row, s, e in zip(rows, starts, ends, strict=True)]
@@ -181,7 +181,7 @@ MAX_VALIDATION_EXAMPLES = 1000
 
 def wordings(prompts: PromptConfig) -> Wordings:
     """Full wordings at the configured rate, or always where no prompt vectors replace them."""
-    return Wordings(prompts.wording_rate if prompts.num_prompt_vectors else 1.0)
+    return Wordings(prompts.template_rate if prompts.num_prompt_embeddings else 1.0)
 
 
 def item_target_rows(table: EntityTokenTable) -> list[np.ndarray]:
@@ -258,8 +258,8 @@ def build_data(
         explanation_tokens=text_targets(tokenizer, texts.train.text, prompts.explanation_tokens),
         wordings=wordings(prompts),
         num_negatives=prompts.num_negatives,
-        segments=prompts.segments,
-        unknown_user_rate=prompts.unknown_user_rate,
+        history_sampling=prompts.history_sampling,
+        user_dropout=prompts.user_dropout,
         folds=folds if config.graph.folds else None,
         seed=config.seed,
     )

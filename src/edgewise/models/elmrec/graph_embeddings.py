@@ -134,7 +134,7 @@ def _spectral_features(
 
 def _random(graph: BipartiteGraph, config: GraphConfig, width: int, seed: int) -> np.ndarray:
     return random_features(
-        graph, width, config.num_propagation_layers, config.init_std, seed, config.variant
+        graph, width, config.num_propagation_layers, config.sigma, seed, config.variant
     )
 
 
@@ -142,6 +142,6 @@ def _trained(
     graph: BipartiteGraph, config: GraphConfig, width: int, seed: int
 ) -> TrainedGraphTable:
     propagation = TrainedPropagation(
-        graph, width, config.num_propagation_layers, config.init_std, seed, config.variant
+        graph, width, config.num_propagation_layers, config.sigma, seed, config.variant
     )
     return TrainedGraphTable(propagation)

@@ -13,7 +13,7 @@ from transformers import T5ForConditionalGeneration
 from transformers.modeling_outputs import BaseModelOutput
 
 from edgewise.data.ragged import Ragged
-from edgewise.decoding.constrained_beam import continuation_bonus, node_bonus
+from edgewise.decoding.item_prior import continuation_bonus, node_bonus
 from edgewise.decoding.trie import PrefixTrie, TokenTable
 from edgewise.models.elmrec.batch import Batch
 from edgewise.models.elmrec.config import PromptConfig, WholeWordConfig
@@ -21,7 +21,7 @@ from edgewise.models.elmrec.prompts import EntityTokenTable
 from edgewise.recommender import TASKS, Task
 
 
-class CataloguePointer(nn.Module):
+class ItemHead(nn.Module):
     """One vector an item, read in sequential prompts and matched with the state of the history.
 
     Ids that are spelled in pieces leave thousands of items to be told apart by a few hundred
@@ -107,13 +107,13 @@ class CataloguePointer(nn.Module):
             return self.query(states) @ self.vectors.T
 
 
-def build_catalogue_pointer(
+def build_item_head(
     prompts: PromptConfig,
     table: EntityTokenTable,
     width: int,
     generator: torch.Generator,
     histories: Ragged | None = None,
-) -> CataloguePointer | None:
+) -> ItemHead | None:
     """The pointer, where the settings ask for it and the sequential task is among the tasks.
 
     Args:
@@ -123,11 +123,11 @@ def build_catalogue_pointer(
         generator: of the random start.
         histories: that it will be trained on.
     """
-    if not prompts.catalogue_pointer or "sequential" not in prompts.tasks:
+    if not prompts.item_head or "sequential" not in prompts.tasks:
         return None
     trie = TokenTable(*table.item_targets).trie
     lessons = 1.0 if histories is None else _usual_lessons(histories, prompts.max_history)
-    return CataloguePointer(trie, table.num_users, width, prompts.item_dropout, generator, lessons)
+    return ItemHead(trie, table.num_users, width, prompts.item_dropout, generator, lessons)
 
 
 def _usual_lessons(histories: Ragged, max_history: int) -> float:
@@ -162,7 +162,7 @@ class GraphTable(nn.Module):
         return F.embedding(rows, self.table.view(-1, width))
 
 
-class Pointer(nn.Module):
+class CandidateHead(nn.Module):
     """A bilinear match of two states, at the start a multiple of their dot product.
 
     Args:
@@ -205,7 +205,7 @@ class ELMRecModel(nn.Module):
         num_nodes: users and items; this number stands for somebody not in the data.
         generator: of the random start of prompt and order vectors.
         normalize: scale every graph vector to a mean square of 1.
-        catalogue: points from histories to items, in the sequential task; None = off.
+        item_head: points from histories to items, in the sequential task; None = off.
     """
 
     def __init__(
@@ -217,10 +217,10 @@ class ELMRecModel(nn.Module):
         num_nodes: int,
         generator: torch.Generator,
         normalize: bool = False,
-        catalogue: CataloguePointer | None = None,
+        item_head: ItemHead | None = None,
     ) -> None:
         super().__init__()
-        self.catalogue = catalogue
+        self.item_head = item_head
         self.t5, self.graph, self.num_nodes = t5, graph, num_nodes
         self.normalize = normalize
         self.prompts, self.whole_words = prompts, whole_words
@@ -230,16 +230,20 @@ class ELMRecModel(nn.Module):
         def normal(*shape: int) -> nn.Parameter:
             return nn.Parameter(torch.randn(*shape, generator=generator) * spread)
 
-        self.prompt_vectors = normal(len(TASKS), prompts.num_prompt_vectors, width)
+        self.prompt_vectors = normal(len(TASKS), prompts.num_prompt_embeddings, width)
         max_words = max(prompts.max_history + 2, prompts.num_negatives + 3)
         self.order_vectors = normal(max_words, width)
         self.no_entity = nn.Parameter(torch.zeros(width))
-        self.pointer = Pointer(width, graph_match=prompts.graph_match) if prompts.pointer else None
+        self.candidate_head = (
+            CandidateHead(width, graph_match=prompts.graph_match)
+            if prompts.candidate_head
+            else None
+        )
 
     def embedding_parameters(self) -> list[torch.Tensor]:
         """Vectors that are read as inputs, for a learning rate of their own."""
         tokens = self.t5.get_input_embeddings().weight
-        catalogue = [] if self.catalogue is None else [self.catalogue.vectors]
+        catalogue = [] if self.item_head is None else [self.item_head.vectors]
         return [tokens, self.prompt_vectors, self.order_vectors, self.no_entity, *catalogue]
 
     def whole_word_vectors(self, batch: Batch) -> torch.Tensor | None:
@@ -254,7 +258,7 @@ class ELMRecModel(nn.Module):
             if kind == "random":
                 order = self._disordered(order)
             vectors = F.embedding(order, self.order_vectors)
-        return self.whole_words.scale(batch.task) * vectors
+        return self.whole_words.alpha(batch.task) * vectors
 
     def _graph_vectors(self, node: torch.Tensor, batch: Batch) -> torch.Tensor:
         """What is read of nodes ``[B, S]``, ``[B, S, D]``; on words a vector of their own."""
@@ -274,7 +278,7 @@ class ELMRecModel(nn.Module):
 
     def decoder_shift(self, batch: Batch) -> torch.Tensor | None:
         """What is added to every decoder input: the user's graph vector, ``[B, D]``, or nothing."""
-        scale = self.whole_words.decoder_scale
+        scale = self.whole_words.decoder_alpha
         if not scale or self.whole_words.kind(batch.task) != "graph":
             return None
         return scale * self._graph_vectors(batch.user[:, None], batch)[:, 0]
@@ -305,8 +309,8 @@ class ELMRecModel(nn.Module):
         if not self.prompts.text_prompt:
             tokens = torch.zeros_like(tokens)
         if self.points_at_catalogue(batch):
-            assert self.catalogue is not None
-            tokens = tokens + self.catalogue.read(batch)
+            assert self.item_head is not None
+            tokens = tokens + self.item_head.read(batch)
         vectors = self.whole_word_vectors(batch)
         parts, masks = [tokens], [mask]
         if vectors is not None and self.whole_words.injection == "addition":
@@ -341,8 +345,8 @@ class ELMRecModel(nn.Module):
         targets = batch.labels != -100
         loss = (losses.sum(dim=1) / targets.sum(dim=1)).mean()
         if self.training and self.points_at_catalogue(batch):
-            assert self.catalogue is not None
-            loss = loss + self.catalogue.history_loss(self._of_prompt(states, batch), batch)
+            assert self.item_head is not None
+            loss = loss + self.item_head.history_loss(self._of_prompt(states, batch), batch)
         return loss
 
     def _among_competitors(
@@ -352,24 +356,24 @@ class ELMRecModel(nn.Module):
         assert batch.labels is not None
         pointed = self.point(batch, states)
         if self.points_at_catalogue(batch):
-            assert self.catalogue is not None and pointed is not None
-            trie = self.catalogue.trie
+            assert self.item_head is not None and pointed is not None
+            trie = self.item_head.trie
             bonus = node_bonus(trie, pointed)
             steps = continuation_bonus(trie, batch.labels, bonus, logits.shape[2])
-            return self.catalogue.strength * logits + steps
+            return self.item_head.strength * logits + steps
         if batch.continuations is None or self.prompts.direct_likelihood == "vocabulary":
             return logits
         return _among_candidates(logits, batch.continuations, pointed)
 
     def points_at_catalogue(self, batch: Batch) -> bool:
         """Whether a batch's answers are matched with all items."""
-        return batch.task == "sequential" and self.catalogue is not None
+        return batch.task == "sequential" and self.item_head is not None
 
     def spelling_strength(self, task: Task) -> float:
         """What the language model's logits of an item's spelling are multiplied by."""
-        if task != "sequential" or self.catalogue is None:
+        if task != "sequential" or self.item_head is None:
             return 1.0
-        return float(self.catalogue.strength.detach())
+        return float(self.item_head.strength.detach())
 
     def _of_prompt(self, states: torch.Tensor, batch: Batch) -> torch.Tensor:
         """The states of the prompt's own tokens, ``[B, S, D]``."""
@@ -378,9 +382,9 @@ class ELMRecModel(nn.Module):
     def point(self, batch: Batch, states: torch.Tensor) -> torch.Tensor | None:
         """What a pointer says of each candidate, or of each item, ``float32[B, C]``; or None."""
         if self.points_at_catalogue(batch):
-            assert self.catalogue is not None
-            return self.catalogue(self._of_prompt(states, batch), batch)
-        if batch.task == "direct" and self.pointer is not None:
+            assert self.item_head is not None
+            return self.item_head(self._of_prompt(states, batch), batch)
+        if batch.task == "direct" and self.candidate_head is not None:
             return self._point_at_candidates(batch, states)
         return None
 
@@ -390,7 +394,7 @@ class ELMRecModel(nn.Module):
         A pointer (Vinyals et al., arXiv 1506.03134) from the user's encoder state to the states of
         the candidates' first pieces, in prompt order; minus infinity where a list is shorter.
         """
-        assert self.pointer is not None
+        assert self.candidate_head is not None
         starts = _first_token_of_each_word(batch.order).bool()
         is_user = batch.node == batch.user[:, None]
         own = self._of_prompt(states, batch).float()
@@ -399,11 +403,11 @@ class ELMRecModel(nn.Module):
         counts = torch.bincount(row, minlength=len(own))
         place = torch.arange(len(row), device=own.device) - (counts.cumsum(0) - counts)[row]
         scores = own.new_full((len(own), int(counts.max())), float("-inf"))
-        pointed = self.pointer(users[row], own[row, column])
-        if self.pointer.match_strength is not None:
+        pointed = self.candidate_head(users[row], own[row, column])
+        if self.candidate_head.match_strength is not None:
             user = self._graph_features(batch.user[:, None], batch)[row, 0]
             item = self._graph_features(batch.node, batch)[row, column]
-            pointed = pointed + self.pointer.match(user, item)
+            pointed = pointed + self.candidate_head.match(user, item)
         return scores.index_put((row, place), pointed)
 
     def _target_logits(

@@ -45,7 +45,7 @@ from edgewise.models.elmrec.batch import assemble
 from edgewise.models.elmrec.config import DecodingConfig, ELMRecConfig, preset
 from edgewise.models.elmrec.data import ELMRecData, build_data, wordings
 from edgewise.models.elmrec.graph_embeddings import GraphFeatures, build_graph
-from edgewise.models.elmrec.model import ELMRecModel, GraphTable, build_catalogue_pointer
+from edgewise.models.elmrec.model import ELMRecModel, GraphTable, build_item_head
 from edgewise.models.elmrec.prompts import EntityTokenTable, PromptWriter, build_entity_token_table
 from edgewise.models.tokenizers import load_tokenizer
 from edgewise.recommender import Task
@@ -131,7 +131,7 @@ class Inference:
         Returns:
             Items and log-likelihoods of each prompt, best first.
         """
-        wanted = k + (search.num_extra_candidates if search.rerank else 0)
+        wanted = k + (search.rerank_extra if search.rerank else 0)
         during, after = (search.rerank and search.filtering == way for way in ("during", "after"))
         items: list[np.ndarray] = []
         scores: list[np.ndarray] = []
@@ -321,7 +321,7 @@ def _rebuilt(cls: type[T], folder: Path, settings: Mapping[str, Any]) -> T:
         table.num_nodes,
         torch.Generator(),
         config.graph.normalize,
-        build_catalogue_pointer(config.prompts, table, t5.config.d_model, torch.Generator()),
+        build_item_head(config.prompts, table, t5.config.d_model, torch.Generator()),
     )
     load_model(model, folder / "model.safetensors")
     histories = Ragged(arrays["history_offsets"], arrays["history_items"])
@@ -388,7 +388,7 @@ class ELMRec:
         tokenizer = build_tokenizer(config.backbone, split)
         table = build_entity_token_table(tokenizer, dataset.num_users, dataset.num_items)
         t5 = build_t5(config.backbone, tokenizer, generator, config.graph.rank)
-        if config.backbone.similarity_start and is_from_scratch(config.backbone.name):
+        if config.backbone.mimetic_init and is_from_scratch(config.backbone.name):
             tell_pieces_apart(t5, table.item_targets[0], config.graph.rank, generator)
         edges = split.graph_edges()
         graph = BipartiteGraph.from_interactions(edges, dataset.num_users, dataset.num_items)
@@ -402,7 +402,7 @@ class ELMRec:
             table.num_nodes,
             generator,
             config.graph.normalize,
-            build_catalogue_pointer(
+            build_item_head(
                 config.prompts,
                 table,
                 t5.config.d_model,

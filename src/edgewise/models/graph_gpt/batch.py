@@ -28,10 +28,10 @@ class Distances(Protocol):
         """
         ...
 
-    def in_histories(self, nodes: np.ndarray, readers: np.ndarray) -> np.ndarray:
-        """The same of prompts that tell one user's history each, whose items are that reader's.
+    def in_histories(self, nodes: np.ndarray, user_index: np.ndarray) -> np.ndarray:
+        """The same of prompts that tell one user's history each, whose items are that user's.
 
-        ``readers``, ``int64[B]``, holds -1 for people who are not in the data.
+        ``user_index``, ``int64[B]``, holds -1 for people who are not in the data.
         """
         ...
 

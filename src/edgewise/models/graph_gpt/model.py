@@ -33,7 +33,7 @@ class GraphGPTModel(nn.Module):
         num_text: T.
         num_users: U.
         attention: R.
-        content_weight: lambda_V of the pull towards an anchor, see :meth:`hold_on_to_content`.
+        lambda_v: lambda_V of the pull towards an anchor, see :meth:`hold_on_to_content`.
     """
 
     bias_table: torch.Tensor
@@ -45,12 +45,12 @@ class GraphGPTModel(nn.Module):
         num_text: int,
         num_users: int,
         attention: AttentionConfig,
-        content_weight: float = 0.0,
+        lambda_v: float = 0.0,
     ) -> None:
         super().__init__()
         self.gpt = gpt
         self.num_text, self.first_item = num_text, num_text + num_users
-        self.attention, self.content_weight = attention, content_weight
+        self.attention, self.lambda_v = attention, lambda_v
         self.register_buffer("bias_table", bias_table(attention), persistent=False)
         self.register_buffer("anchor", None, persistent=False)
         if attention.gates and attention.kind != "none":
@@ -135,7 +135,7 @@ class GraphGPTModel(nn.Module):
         else:
             loss = self._multinomial_loss(batch, batch.positives)
         if self.training and self.anchor is not None:
-            loss = loss + self.content_weight * self._distance_to_content(batch, self.anchor)
+            loss = loss + self.lambda_v * self._distance_to_content(batch, self.anchor)
         return loss
 
     def _next_token_loss(self, batch: PromptBatch) -> torch.Tensor:
@@ -182,7 +182,7 @@ class GraphGPTModel(nn.Module):
         other: what the content stage made of it is kept, and the later stages are pulled towards
         that.
         """
-        if self.content_weight > 0:
+        if self.lambda_v > 0:
             self.anchor = self.gpt.wte.weight[self.num_text :].detach().clone()
 
     def _distance_to_content(self, batch: PromptBatch, anchor: torch.Tensor) -> torch.Tensor:

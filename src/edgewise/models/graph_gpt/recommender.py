@@ -36,7 +36,7 @@ from edgewise.data.texts import explanation_split
 from edgewise.errors import ConfigError, DataError, ModelFolderError, UnknownIdError
 from edgewise.files import read_model, writing_model
 from edgewise.graph.transitions import transition_features
-from edgewise.models.graph_gpt.attention_bias import attention_mask
+from edgewise.models.graph_gpt.attention_bias import attention_mask, build_distances
 from edgewise.models.graph_gpt.backbone import (
     attention_implementation,
     build_gpt,
@@ -52,7 +52,6 @@ from edgewise.models.graph_gpt.config import (
     StageTraining,
     preset,
 )
-from edgewise.models.graph_gpt.distances import build_distances
 from edgewise.models.graph_gpt.model import GraphGPTModel
 from edgewise.models.graph_gpt.prompts import NOBODY, WORDINGS, HistoryWriter, explanation_prompt
 from edgewise.models.graph_gpt.stages import build_stage
@@ -307,10 +306,8 @@ def _say_what_is_missing(
     in_time = config.history.order == "time" or "sequence" in stages
     if stages and in_time and split.train.timestamp is None:
         _log.warning("%s has no timestamps: the order of its rows is taken for time's", name)
-    if config.content_weight > 0 and "content" not in stages:
-        _log.warning(
-            "%s has no content: content_weight = %g is without effect", name, config.content_weight
-        )
+    if config.lambda_v > 0 and "content" not in stages:
+        _log.warning("%s has no content: lambda_v = %g is without effect", name, config.lambda_v)
 
 
 def train_stages(
@@ -428,7 +425,7 @@ def _rebuilt(cls: type[T], folder: Path, settings: Mapping[str, Any]) -> T:
         tokens.num_text,
         tokens.num_users,
         config.attention,
-        config.content_weight,
+        config.lambda_v,
     )
     load_model(model, folder / "model.safetensors")
     histories = _load_histories(folder / "histories.safetensors")
@@ -501,7 +498,7 @@ class GraphGPT:
         tokens = build_tokens(config.backbone, split, WORDINGS)
         gpt = build_gpt(config.backbone, tokens, torch.Generator().manual_seed(config.seed))
         histories = split.known_before("valid")
-        if config.backbone.item_start == "transitions":
+        if config.backbone.item_init == "transitions":
             vectors = transition_features(
                 histories, dataset.num_items, gpt.config.hidden_size, config.seed
             )
@@ -510,7 +507,7 @@ class GraphGPT:
         distances = build_distances(config.attention, self.edges, dataset.num_items)
         stages = build_stages(config, split, tokens, distances)
         model = GraphGPTModel(
-            gpt, tokens.num_text, tokens.num_users, config.attention, config.content_weight
+            gpt, tokens.num_text, tokens.num_users, config.attention, config.lambda_v
         )
         if on_plan is not None:
             on_plan(FitPlan.of(model, stages, config.training))

@@ -322,12 +322,12 @@ class UserTokenDropout:
 
     Attributes:
         with_user: whether users are named at all.
-        unknown_user_rate: share of training prompts that do not name theirs.
+        user_dropout: share of training prompts that do not name theirs.
         seed, stream: of the draws.
     """
 
     with_user: bool
-    unknown_user_rate: float
+    user_dropout: float
     seed: int
     stream: Stream
 
@@ -336,7 +336,7 @@ class UserTokenDropout:
         """Sets always come with their user, time-ordered histories by choice."""
         history = config.history
         with_user = history.order == "set" or history.user_token
-        return cls(with_user, history.unknown_user_rate, config.seed, stream)
+        return cls(with_user, history.user_dropout, config.seed, stream)
 
     def training(self, users: np.ndarray, epoch: int) -> list[int | None]:
         """The users whom an epoch's prompts name, None in the places of those they do not.
@@ -344,7 +344,7 @@ class UserTokenDropout:
         A user's draw depends on the seed, the stage and the epoch, and on no other row of a batch.
         """
         key = self.seed, int(Stream.UNKNOWN_USERS), int(self.stream), epoch
-        unknown = keyed_uniform(*key, users) < self.unknown_user_rate
+        unknown = keyed_uniform(*key, users) < self.user_dropout
         named = self.validation(users)
         return [None if hide else user for user, hide in zip(named, unknown, strict=True)]
 

@@ -6,11 +6,11 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import NamedTuple
 
 import numpy as np
 
 from edgewise.data.ragged import Ragged
+from edgewise.data.sequences import Windows, cut_evenly, windows_of
 from edgewise.data.splits import Split
 from edgewise.models.graph_gpt.batch import IGNORED, Distances, PromptBatch, assemble
 from edgewise.models.graph_gpt.config import GraphGPTConfig
@@ -26,47 +26,6 @@ _STREAM = 100
 _log = logging.getLogger("edgewise")
 
 
-class Windows(NamedTuple):
-    """Stretches of histories: items ``first..last - 1`` of ``user`` are targets, ``int64[W]``."""
-
-    user: np.ndarray
-    first: np.ndarray
-    last: np.ndarray
-
-    @property
-    def num_targets(self) -> np.ndarray:
-        """Of each window, ``int64[W]``."""
-        return self.last - self.first
-
-
-def windows_of(lengths: np.ndarray, max_items: int) -> Windows:
-    """Cut histories from their newest item backwards, so that each item is a target once.
-
-    Args:
-        lengths: of every user's history, ``int64[U]``.
-        max_items: of a window at most.
-    """
-    counts = -(-lengths // max_items)
-    user = np.repeat(np.arange(len(lengths)), counts)
-    place = np.arange(len(user)) - np.repeat(np.cumsum(counts) - counts, counts)
-    last = lengths[user] - place * max_items
-    return Windows(user, np.maximum(last - max_items, 0), last)
-
-
-def cut_evenly(weights: np.ndarray, num_parts: int) -> np.ndarray:
-    """Boundaries of consecutive, non-empty parts of about equal weight, ``int64[num_parts + 1]``.
-
-    Args:
-        weights: above 0, at least ``num_parts`` of them.
-    """
-    done = np.cumsum(weights)
-    wanted = done[-1] * np.arange(1, num_parts) / num_parts
-    cuts = np.concatenate([[0], np.searchsorted(done, wanted) + 1, [len(weights)]])
-    earliest, latest = np.arange(num_parts + 1), len(weights) - np.arange(num_parts, -1, -1)
-    rising = np.maximum.accumulate(np.maximum(cuts - earliest, 0)) + earliest
-    return np.minimum(rising, latest)
-
-
 @dataclass(frozen=True, eq=False)
 class SequenceData:
     """Ragged in order of time; batches of about equal numbers of targets.
@@ -80,7 +39,7 @@ class SequenceData:
         distances: of the train graph, or None.
         held_out: validation rows as (user, item), ``int64[V, 2]``.
         batch_size: windows of a batch on average.
-        unknown_user_rate: share of windows without the user's token.
+        user_dropout: share of windows without the user's token.
         seed: of all draws.
         ranked: whether validation measures NDCG@10 in place of the likelihood.
     """
@@ -90,7 +49,7 @@ class SequenceData:
     distances: Distances | None
     held_out: np.ndarray
     batch_size: int
-    unknown_user_rate: float
+    user_dropout: float
     seed: int
     ranked: bool = False
 
@@ -140,7 +99,7 @@ class SequenceData:
         passed, place = divmod(step, self.steps_per_epoch)
         rows = self._order(passed)[place]
         rng = np.random.default_rng((self.seed, _STREAM, step, 1))
-        unknown = rng.random(len(rows)) < self.unknown_user_rate
+        unknown = rng.random(len(rows)) < self.user_dropout
         mine = part if len(rows[part]) else slice(None)
         targets_per_row = float(self.windows.num_targets[rows].mean())
         return self._training_batch(rows[mine], unknown[mine], targets_per_row)
@@ -214,7 +173,7 @@ def build_sequence(
         distances=distances,
         held_out=held_out.astype(np.int64),
         batch_size=config.training.sequence.batch_size,
-        unknown_user_rate=config.history.unknown_user_rate if writer.with_user else 0.0,
+        user_dropout=config.history.user_dropout if writer.with_user else 0.0,
         seed=config.seed,
-        ranked=config.history.selection == "ndcg",
+        ranked=config.training.sequence.validation_metric == "ndcg",
     )

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from edgewise.errors import DataError
-from edgewise.graph import hub_labels as distance_labels
+from edgewise.graph import hub_labels
 from edgewise.graph.hub_labels import HubLabels, build_labels
 
 
@@ -60,6 +60,6 @@ def test_no_label_is_in_vain(random_graph):
 
 
 def test_more_hubs_than_can_be_numbered_are_refused(chain, monkeypatch):
-    monkeypatch.setattr(distance_labels, "MAX_HUBS", 2)
+    monkeypatch.setattr(hub_labels, "MAX_HUBS", 2)
     with pytest.raises(DataError, match=r"3 nodes with edges .* up to 2: keep fewer"):
         build_labels(chain, 5)

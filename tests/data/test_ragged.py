@@ -46,3 +46,17 @@ def test_ranking_stays_within_rows(rows):
     table = ragged(rows)
     ranked = Ragged(table.offsets, table.values[table.ranked(table.values)])
     assert lists(ranked) == [sorted(row) for row in rows]
+
+
+@given(st.lists(st.integers(0, 4), max_size=6))
+def test_without_values_they_are_positions(lengths):
+    table = Ragged.of_lengths(np.array(lengths, dtype=np.int64))
+    assert table.lengths.tolist() == lengths
+    assert table.values.tolist() == list(range(sum(lengths)))
+
+
+@given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 9)), max_size=12))
+def test_grouping_keeps_the_order_within_rows(pairs):
+    row, values = np.array(pairs, dtype=np.int64).reshape(-1, 2).T
+    expected = [[value for own, value in pairs if own == n] for n in range(5)]
+    assert lists(Ragged.grouped(row, values, 5)) == expected

@@ -10,15 +10,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from edgewise.data.dataset import (
-    Catalog,
-    Dataset,
-    Interactions,
-    Vocabulary,
-    dataset_checksum,
-    load_dataset,
-    save_dataset,
-)
+from edgewise.data.dataset import Catalog, Dataset, Interactions, Vocabulary
 from edgewise.errors import DataError
 
 
@@ -52,23 +44,23 @@ def test_round_trip(tmp_path: Path, full: bool) -> None:
         elif ours is not None:
             assert ours.dtype == theirs.dtype
             np.testing.assert_array_equal(ours, theirs)
-    assert dataset_checksum(loaded) == dataset_checksum(dataset)
-    assert dataset_checksum(tmp_path / "new" / "set") == dataset_checksum(dataset)
+    assert loaded.checksum == dataset.checksum
+    assert replace(loaded).checksum == dataset.checksum, "computed anew from what was read"
     assert [path.name for path in (tmp_path / "new").iterdir()] == ["set"]
 
 
 def test_manifest(tmp_path: Path) -> None:
-    save_dataset(make_dataset(), tmp_path / "set")
+    make_dataset().save(tmp_path / "set")
     manifest = json.loads((tmp_path / "set" / "dataset.json").read_text())
     assert manifest["schema_version"] == 1
     assert manifest["counts"] == {"interactions": 3, "users": 2, "items": 2}
-    assert manifest["checksum"] == dataset_checksum(make_dataset())
+    assert manifest["checksum"] == make_dataset().checksum
     assert sorted(manifest["sha256"]) == ["interactions.parquet", "items.parquet", "users.parquet"]
 
 
 def test_equal_data_give_equal_files(tmp_path: Path) -> None:
     for name in ("one", "two"):
-        save_dataset(make_dataset(), tmp_path / name)
+        make_dataset().save(tmp_path / name)
     for path in (tmp_path / "one").iterdir():
         assert path.read_bytes() == (tmp_path / "two" / path.name).read_bytes()
 
@@ -91,7 +83,27 @@ def test_checksum_sees_every_part() -> None:
         replace(dataset, interactions=replace(rows, review=rows.summary)),
         replace(dataset, interactions=replace(rows, summary=None)),
     ]
-    assert len({dataset_checksum(other) for other in [dataset, *changed]}) == len(changed) + 1
+    assert len({other.checksum for other in [dataset, *changed]}) == len(changed) + 1
+
+
+def test_the_checksum_is_computed_once_and_never_inherited(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dataset = make_dataset()
+    before = dataset.checksum
+    dataset.save(tmp_path / "set")
+    without_ratings = replace(dataset.interactions, rating=None)
+    assert replace(dataset, interactions=without_ratings).checksum != before
+    loaded = Dataset.load(tmp_path / "set")
+    assert replace(loaded, interactions=without_ratings).checksum != before
+    monkeypatch.setattr("edgewise.data.dataset.hashlib.sha256", lambda: 1 / 0)
+    assert dataset.checksum == loaded.checksum == before
+
+
+def test_repr_fits_on_a_line() -> None:
+    dataset = make_dataset()
+    assert repr(dataset) == "Dataset(name='tiny', users=2, items=2, rows=3)"
+    assert repr(dataset.users) == "Vocabulary(2 users)"
 
 
 def test_checksum_is_about_content_alone() -> None:
@@ -104,23 +116,23 @@ def test_checksum_is_about_content_alone() -> None:
         source={},
         interactions=replace(dataset.interactions, rating=np.copysign(rating, [1, -1, 1])),
     )
-    assert dataset_checksum(other) == dataset_checksum(dataset)
+    assert other.checksum == dataset.checksum
 
 
 def test_checksum_is_stable() -> None:
     # A model run of an older version must recognise its data: this value may not change.
-    assert dataset_checksum(make_dataset()) == (
+    assert make_dataset().checksum == (
         "ffbfdf2ca17f8a2ce638c74317a52a2b0571217d124f552d2f0dd908329e3a2d"
     )
 
 
 def test_an_existing_data_set_is_replaced_only_by_force(tmp_path: Path) -> None:
-    save_dataset(make_dataset(), tmp_path / "set")
+    make_dataset().save(tmp_path / "set")
     with pytest.raises(DataError, match="a data set is there; replace it with --force"):
-        save_dataset(make_dataset(full=False), tmp_path / "set")
-    assert load_dataset(tmp_path / "set").interactions.rating is not None
-    save_dataset(make_dataset(full=False), tmp_path / "set", force=True)
-    assert load_dataset(tmp_path / "set").interactions.rating is None
+        make_dataset(full=False).save(tmp_path / "set")
+    assert Dataset.load(tmp_path / "set").interactions.rating is not None
+    make_dataset(full=False).save(tmp_path / "set", force=True)
+    assert Dataset.load(tmp_path / "set").interactions.rating is None
     assert [path.name for path in tmp_path.iterdir()] == ["set"]
 
 
@@ -131,14 +143,14 @@ def test_other_things_are_never_replaced(tmp_path: Path, content: str) -> None:
     (folder / "dataset.json").write_text(content)
     for target in (folder, folder / "dataset.json"):
         with pytest.raises(DataError, match="something else is there and stays"):
-            save_dataset(make_dataset(), target, force=True)
+            make_dataset().save(target, force=True)
     assert (folder / "dataset.json").read_text() == content
 
 
 def test_an_empty_folder_is_free(tmp_path: Path) -> None:
     (tmp_path / "set").mkdir()
-    save_dataset(make_dataset(), tmp_path / "set")
-    assert load_dataset(tmp_path / "set").num_users == 2
+    make_dataset().save(tmp_path / "set")
+    assert Dataset.load(tmp_path / "set").num_users == 2
 
 
 @pytest.mark.parametrize("force", [True, False])
@@ -146,35 +158,35 @@ def test_a_failed_save_leaves_things_as_they_were(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, force: bool
 ) -> None:
     if force:
-        save_dataset(make_dataset(), tmp_path / "set")
+        make_dataset().save(tmp_path / "set")
     monkeypatch.setattr("edgewise.data.dataset.file_checksum", lambda path: 1 / 0)
     with pytest.raises(ZeroDivisionError):
-        save_dataset(make_dataset(full=False), tmp_path / "set", force=force)
+        make_dataset(full=False).save(tmp_path / "set", force=force)
     monkeypatch.undo()
     assert [path.name for path in tmp_path.iterdir()] == (["set"] if force else [])
     if force:
-        assert load_dataset(tmp_path / "set").interactions.rating is not None
+        assert Dataset.load(tmp_path / "set").interactions.rating is not None
 
 
 def test_missing_and_foreign_folders(tmp_path: Path) -> None:
     for folder in (tmp_path / "nowhere", tmp_path):
         with pytest.raises(DataError, match=r"no data set folder .*edgewise data import"):
-            load_dataset(folder)
+            Dataset.load(folder)
 
 
 @pytest.mark.parametrize("name", ["interactions", "users", "items"])
 def test_missing_truncated_and_altered_tables(tmp_path: Path, name: str) -> None:
-    save_dataset(make_dataset(), tmp_path / "set")
+    make_dataset().save(tmp_path / "set")
     path = tmp_path / "set" / f"{name}.parquet"
     whole = path.read_bytes()
     middle = len(whole) // 2
     for damaged in (whole[:-9], b"", whole[:middle] + b"?" + whole[middle + 1 :]):
         path.write_bytes(damaged)
         with pytest.raises(DataError, match=rf"{name}\.parquet: truncated or altered"):
-            load_dataset(tmp_path / "set")
+            Dataset.load(tmp_path / "set")
     path.unlink()
     with pytest.raises(DataError, match=rf"{name}\.parquet: missing from the data set"):
-        load_dataset(tmp_path / "set")
+        Dataset.load(tmp_path / "set")
 
 
 @pytest.mark.parametrize(
@@ -188,8 +200,8 @@ def test_missing_truncated_and_altered_tables(tmp_path: Path, name: str) -> None
     ],
 )
 def test_damaged_manifest(tmp_path: Path, change, message: str) -> None:
-    save_dataset(make_dataset(), tmp_path / "set")
+    make_dataset().save(tmp_path / "set")
     path = tmp_path / "set" / "dataset.json"
     path.write_text(change(path.read_text()))
     with pytest.raises(DataError, match=message):
-        load_dataset(tmp_path / "set")
+        Dataset.load(tmp_path / "set")

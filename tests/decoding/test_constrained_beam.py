@@ -1,13 +1,19 @@
+"""Beam search over the catalogue, and the two ways to leave seen items out."""
+
 from __future__ import annotations
 
 import numpy as np
 import pytest
 from transformers.modeling_outputs import BaseModelOutput
 
-from edgewise.decoding import TokenTable, beam_search, score_candidates
+from edgewise.decoding import TokenTable, beam_search, rerank, score_candidates
 from edgewise.decoding.constrained_beam import emptied_nodes
 
 EOS = 1
+
+# Four and two items found, best first.
+ITEMS = np.array([[4, 9, 2, 7], [5, 1, -1, -1]])
+SCORES = np.array([[-1.0, -2.0, -3.0, -4.0], [-0.5, -0.6, -np.inf, -np.inf]], dtype=np.float32)
 
 
 @pytest.fixture
@@ -147,3 +153,45 @@ def test_emptied_subtrees_by_hand() -> None:
     # Nodes: root 0; 5, 7; 5-1, 5-9, 7-2, 7-3; 5-9-1, 7-2-1, 7-3-1.
     keys = emptied_nodes(trie, [np.array([0, 2]), np.array([1]), np.array([0, 1, 2, 3])])
     assert keys.tolist() == [2, 5, 6, 8, 9, 10 + 3, *range(20, 30)]
+
+
+def test_reranking_drops_seen_items_and_keeps_the_order() -> None:
+    items, scores = rerank(ITEMS, SCORES, [np.array([9, 4]), np.array([3])], k=2)
+    assert items.tolist() == [[2, 7], [5, 1]]
+    np.testing.assert_array_equal(scores, np.array([[-3, -4], [-0.5, -0.6]], dtype=np.float32))
+
+
+def test_a_reranked_list_is_short_when_too_many_were_seen() -> None:
+    items, scores = rerank(ITEMS, SCORES, [np.array([9, 4, 7]), np.array([5, 1])], k=3)
+    assert items.tolist() == [[2, -1, -1], [-1, -1, -1]]
+    assert scores.tolist() == [[-3, -np.inf, -np.inf], [-np.inf] * 3]
+
+
+def test_without_reranking_seen_items_stay() -> None:
+    items, scores = rerank(ITEMS, SCORES, None, k=2)
+    assert items.tolist() == [[4, 9], [5, 1]]
+    assert scores.dtype == np.float32
+
+
+def test_more_wanted_than_asked_for_is_padded() -> None:
+    items, scores = rerank(ITEMS, SCORES, None, k=6)
+    assert items.tolist() == [[4, 9, 2, 7, -1, -1], [5, 1, -1, -1, -1, -1]]
+    assert np.isneginf(scores[:, 4:]).all()
+
+
+def test_lists_that_are_out_of_order_are_sorted() -> None:
+    items, _ = rerank(ITEMS[:, ::-1], SCORES[:, ::-1], [np.array([4]), np.empty(0)], k=3)
+    assert items.tolist() == [[9, 2, 7], [5, 1, -1]]
+
+
+@pytest.mark.parametrize("num_extra", [6, 30])
+def test_banning_equals_filtering_when_the_beam_is_the_catalogue(
+    t5, prompts, table, num_extra
+) -> None:
+    rng = np.random.default_rng(5)
+    seen = [rng.choice(len(table), 6, replace=False) for _ in prompts.hidden]
+    wide = beam_search(t5, prompts.hidden, prompts.mask, table.trie, len(table), 10 + num_extra)
+    inside = beam_search(t5, prompts.hidden, prompts.mask, table.trie, len(table), 10, seen)
+    filtered = rerank(*wide, seen, 10)
+    np.testing.assert_array_equal(filtered[0], inside[0])
+    np.testing.assert_allclose(filtered[1], inside[1], atol=1e-4)

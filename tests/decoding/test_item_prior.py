@@ -1,4 +1,4 @@
-"""Item bonuses inside the prefix tree: scored, searched and trained on alike."""
+"""Priors of items inside the prefix tree: scored, searched and trained on alike."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from edgewise.decoding import beam_search, score_candidates
-from edgewise.decoding.constrained_beam import continuation_bonus, node_bonus
+from edgewise.decoding.item_prior import continuation_bonus, node_bonus
 
 
 @pytest.fixture
