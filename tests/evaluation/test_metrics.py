@@ -93,7 +93,9 @@ def test_a_repeated_held_out_row_is_one_positive():
 
 def test_the_rank_column_decides_not_the_row_order():
     whole = lists({0: [3, 4, 5, 4]})
-    shuffled = Recommendations(*(column[[3, 2, 0, 1]] for column in vars(whole).values()))
+    shuffled = Recommendations(
+        *(column[[3, 2, 0, 1]] for column in vars(whole).values() if column is not None)
+    )
     hits = hits_from_recommendations(shuffled, rows([(0, 4)]))
     assert hits.rank.tolist() == [2], "of a repeated item the best place counts"
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import polars as pl
 
-from edgewise.audit.training_log import TrainingLog
+from edgewise.audit.result_checks import TrainingLog
 from edgewise.data.dataset import Dataset, Interactions
 from edgewise.data.splits import Split
 from edgewise.errors import EdgewiseError, ModelFolderError
