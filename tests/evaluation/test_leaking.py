@@ -28,13 +28,6 @@ def split() -> Split:
     return leave_one_out(make_demo_shop(0, num_users=80))
 
 
-def test_an_honest_split_gives_train_rows(split):
-    assert split.graph_edges() is split.train
-    histories = split.graph_histories()
-    assert len(histories) == split.dataset.num_users
-    assert histories[7].tolist() == split.known_before("valid")[7].tolist()
-
-
 def test_edges_are_the_rows_whose_texts_are_trained_on(split):
     leaking = with_explained_edges(split, 0.5, seed=4)
     texts = explanation_split(leaking)
