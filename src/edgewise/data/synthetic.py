@@ -206,7 +206,7 @@ class _Shop:
 
 
 class _Purchases(NamedTuple):
-    """Rows in the order they were drawn: user by user, step by step, ``int64[rows]``."""
+    """Rows in the order they were drawn: step by step, all users at each, ``int64[rows]``."""
 
     user: np.ndarray
     item: np.ndarray
@@ -338,8 +338,8 @@ def _write(
     words = {"adjective": aspect.adjective, "kind": kind, "brand": brand}
     words |= {"activity": shelf.activity, "phrase": rng.choice(phrases)}
     parts = (_HEADLINES[verdict], phrases, _OPENINGS, _CLOSINGS[verdict])
-    headline, praise, opening, closing = (str(rng.choice(p)).format(**words) for p in parts)
-    return _capital(headline), f"{_capital(praise)}. {opening} {closing}"
+    headline, phrase, opening, closing = (str(rng.choice(p)).format(**words) for p in parts)
+    return _capital(headline), f"{_capital(phrase)}. {opening} {closing}"
 
 
 def _catalog(shop: _Shop, order: np.ndarray) -> Catalog:
