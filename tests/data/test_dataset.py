@@ -104,6 +104,10 @@ def test_repr_fits_on_a_line() -> None:
     dataset = make_dataset()
     assert repr(dataset) == "Dataset(name='tiny', users=2, items=2, rows=3)"
     assert repr(dataset.users) == "Vocabulary(2 users)"
+    assert repr(dataset.catalog) == "Catalog(items=2)"
+    assert repr(make_dataset(full=False).interactions) == (
+        "Interactions(rows=3, columns=user_index, item_index)"
+    )
 
 
 def test_checksum_is_about_content_alone() -> None:

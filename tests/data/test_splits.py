@@ -202,3 +202,13 @@ def test_held_out_rows_do_not_reach_train(kind: str, seed: int) -> None:
     assert pairs(changed.train) == pairs(split.train)
     assert times_of(changed.train).tolist() == times_of(split.train).tolist()
     assert held_out.any()
+
+
+def test_train_rows_become_the_edges_of_an_honest_split() -> None:
+    split = leave_one_out(dataset_of([4, 2, 3, 0, 1]))
+    assert split.graph_edges() is split.train
+    histories = split.graph_histories()
+    assert len(histories) == split.dataset.num_users
+    assert [row.tolist() for row in histories.rows()] == [
+        row.tolist() for row in split.known_before("valid").rows()
+    ]

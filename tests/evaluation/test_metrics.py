@@ -444,10 +444,10 @@ def test_many_hopeless_texts_before_a_good_one():
 
 def test_the_mean_of_one_held_out_item_a_user():
     users, ranks = np.array([3, 1, 2]), np.array([1, 30, 3])
-    assert ranking_metric("NDCG@10", ranks, users) == pytest.approx((1 + 1 / 2) / 3)
-    assert ranking_metric("HitRate@2", ranks) == pytest.approx(1 / 3)
-    assert ranking_metric("MRR@5", ranks, users) == pytest.approx((1 + 1 / 3) / 3)
-    assert ranking_metric("Recall@40", ranks) == 1
+    assert ranking_metric("NDCG@10", users, ranks) == pytest.approx((1 + 1 / 2) / 3)
+    assert ranking_metric("HitRate@2", users, ranks) == pytest.approx(1 / 3)
+    assert ranking_metric("MRR@5", users, ranks) == pytest.approx((1 + 1 / 3) / 3)
+    assert ranking_metric("Recall@40", users, ranks) == 1
 
 
 @pytest.mark.parametrize("name", ALL)
@@ -460,7 +460,7 @@ def test_several_held_out_items_share_one_list(name):
     ranks = np.array([recommended[user].index(item) + 1 for user, item in held_out])
     whole = measured(recommended, held_out, (5,), (name,))
     expected = np.mean([row[f"{name}@5"] for row in whole.values()])
-    assert ranking_metric(f"{name}@5", ranks, users) == pytest.approx(expected)
+    assert ranking_metric(f"{name}@5", users, ranks) == pytest.approx(expected)
 
 
 def test_names_of_metrics_are_read():

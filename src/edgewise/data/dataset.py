@@ -129,6 +129,10 @@ class Interactions:
     def __len__(self) -> int:
         return len(self.user_index)
 
+    def __repr__(self) -> str:
+        columns = [name for name in _COLUMNS if getattr(self, name) is not None]
+        return f"Interactions(rows={len(self)}, columns={', '.join(columns)})"
+
     def take(self, rows: np.ndarray) -> Interactions:
         """The rows at the given positions, in the given order."""
         return Interactions(*(_picked(getattr(self, name), rows) for name in _COLUMNS))
@@ -174,6 +178,9 @@ class Catalog:
 
     def __len__(self) -> int:
         return len(self.title)
+
+    def __repr__(self) -> str:
+        return f"Catalog(items={len(self)})"
 
 
 @dataclass(frozen=True)

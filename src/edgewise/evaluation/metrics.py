@@ -231,20 +231,18 @@ def per_user_metrics(
     return frame.group_by("user_index", maintain_order=True).mean()
 
 
-def ranking_metric(name: str, ranks: np.ndarray, users: np.ndarray | None = None) -> float:
+def ranking_metric(name: str, users: np.ndarray, ranks: np.ndarray) -> float:
     """Mean over users of one metric, for validation while a model trains.
 
     Args:
         name: such as ``NDCG@10``.
-        ranks: the place of each held-out item in its user's list, 1 is best, ties counted against
-            the model, ``int[H]``.
-        users: the user of each held-out item, ``int[H]``; None where each has a list of its own.
+        users: the user of each held-out item, ``int[H]``.
+        ranks: its place in the user's list, 1 is best, ties counted against the model, ``int[H]``.
 
     Raises:
         ConfigError: see :func:`parse_metric`.
     """
     metric, k = parse_metric(name)
-    users = np.arange(len(ranks)) if users is None else users
     return float(METRICS[metric](Hits.of_users(users, ranks), k).mean())
 
 

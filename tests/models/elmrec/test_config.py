@@ -45,7 +45,11 @@ def test_predecessors_know_no_graph():
     for name, kind in (("pod", "incremental"), ("p5", "incremental"), ("t5", "none")):
         words = preset(name).whole_words
         assert {words.direct, words.sequential, words.explanation} == {kind}
-    assert preset("p5").prompts.num_prompt_embeddings == preset("t5").prompts.num_prompt_embeddings == 0
+    assert (
+        preset("p5").prompts.num_prompt_embeddings
+        == preset("t5").prompts.num_prompt_embeddings
+        == 0
+    )
 
 
 def test_an_unknown_preset_is_named_with_its_nearest():
