@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import polars as pl
@@ -39,7 +40,9 @@ from edgewise.evaluation.metrics import (
 from edgewise.evaluation.protocols import HONEST, Protocol, check_split, known_under
 from edgewise.evaluation.report import RankingReport, TextReport
 from edgewise.evaluation.statistics import Bootstrap, Estimate, bootstrap_means
-from edgewise.recommender import Explainer, Recommender
+
+if TYPE_CHECKING:
+    from edgewise.recommender import Explainer, Recommender
 
 RANKING_TASKS = ("direct", "sequential")
 _ONE_HELD_OUT = ("HitRate", "NDCG", "MRR")
