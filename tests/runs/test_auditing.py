@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 import polars as pl
 import pytest
+from edgewise.runs.handing import handed_over
 from tests.fake_method import Fake, FakeConfig
 
 from edgewise.data.dataset import Interactions
@@ -19,7 +20,6 @@ from edgewise.evaluation.protocols import ELMREC_RELEASED, HONEST, parts_under
 from edgewise.evaluation.report import sealed
 from edgewise.runs.audit import Depth, audit_dataset, audit_run, saved_headline
 from edgewise.runs.evaluate import Conditions, evaluate_task, save_result
-from edgewise.runs.handing import handed_over
 from edgewise.runs.run import DataInfo, Run, RunInfo, prepare_folder
 from edgewise.runs.train import fit_run
 
