@@ -344,6 +344,16 @@ class ELMRec:
         curves: losses of the last :meth:`fit`.
     """
 
+    summary = (
+        "A small T5 language model reads users and items as text. Each name it reads also carries "
+        "a vector that has travelled along the graph of who bought what, so the model knows who is "
+        "near whom before it reads a word."
+    )
+    node_vectors_summary = (
+        "they have travelled along the graph: users who buy alike and items bought together lie "
+        "together, and the graph was never told about shelves, it saw purchases alone"
+    )
+
     def __init__(self, config: ELMRecConfig | None = None) -> None:
         self.config = config or ELMRecConfig()
         self.curves: Curves | None = None
@@ -452,6 +462,10 @@ class ELMRec:
                 "this ELMRec is not fitted yet: call fit(split) or load(folder) first"
             )
         return self._model
+
+    def node_vectors(self) -> np.ndarray:
+        """What whole words carry of users, then items (Eq. 7, or spectral), ``float32[N, D]``."""
+        return self.knowledge.features
 
     # Recommending
 

@@ -455,6 +455,15 @@ class GraphGPT:
         stage_curves: losses of each of its stages.
     """
 
+    summary = (
+        "A small GPT-2 language model reads every user and every item as one word of its own. "
+        "Where it decides which words to attend to, two of these words that are near each other in "
+        "the graph of who bought what are raised, so the model looks first at what is near."
+    )
+    node_vectors_summary = (
+        "they are the model's own words for users and items, learned from texts and purchases"
+    )
+
     def __init__(self, config: GraphGPTConfig | None = None) -> None:
         self.config = config or GraphGPTConfig()
         self.curves: Curves | None = None
@@ -550,6 +559,11 @@ class GraphGPT:
                 "this GraphGPT is not fitted yet: call fit(split) or load(folder) first"
             )
         return self._model
+
+    def node_vectors(self) -> np.ndarray:
+        """The embeddings of the tokens of users, then items, ``float32[N, D]``."""
+        table = self.model.gpt.get_input_embeddings().weight
+        return table[self.tokens.num_text :].detach().float().cpu().numpy()
 
     # Recommending
 
