@@ -143,5 +143,4 @@ def comparison(layout, write_result) -> Comparison:
             write_result(place, users, changes=changes, baseline={"HitRate@10": [0.0] * 60})
     write_result("p/figure-1/shop/n-0@elmrec-released-seed0", {"HitRate@10": [1.0] * 60})
     files = find_results(layout, "p/figure-1")
-    (found,) = compare([read_result(file, layout.results) for file in files], layout)
-    return found
+    return compare([read_result(file, layout.results) for file in files], layout)

@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 from itertools import pairwise
 
+import polars as pl
 import pytest
 
-from edgewise.experiments.compare import Column, Figure, Row
+from edgewise.experiments.compare import Comparison
 from edgewise.experiments.plots import (
     Panel,
     Series,
@@ -20,6 +21,7 @@ from edgewise.experiments.plots import (
 
 pytest.importorskip("matplotlib")
 
+NAME = "p/figure-1"
 NAMES = ["Without the history's own edges", "Learned strengths (beyond the paper)"]
 BARS = Panel(
     "musical_instruments, sequential recommendation",
@@ -67,12 +69,12 @@ def test_bars_have_names_and_room():
 
 
 def test_two_panels_in_a_file_and_each_alone(comparison):
-    other = replace(comparison.blocks[0], dataset="far")
-    two = replace(comparison, blocks=(*comparison.blocks, other))
-    panels = dict(drawn_panels(two))
+    other = comparison.figures.with_columns(dataset=pl.lit("far"))
+    two = replace(comparison, figures=pl.concat([comparison.figures, other]))
+    panels = dict(drawn_panels(two, NAME))
     assert list(panels) == ["shop, direct recommendation", "far, direct recommendation"]
     assert all(content.startswith(b"\x89PNG") for content in panels.values())
-    both = drawn(two)
+    both = drawn(two, NAME)
     assert both is not None and width(both) > 1.8 * width(next(iter(panels.values())))
 
 
@@ -83,14 +85,15 @@ def width(png: bytes) -> int:
 def test_files_are_equal_and_those_beside_results_are_copied(comparison, tmp_path):
     picture = tmp_path / "elmrec-users.png"
     picture.write_bytes(draw([LINES]))
-    beside = replace(comparison, pictures={"shop, users": str(picture)})
-    written = save_figures([beside], tmp_path / "figures")
+    about = replace(comparison.tables[NAME], pictures={"shop, users": str(picture)})
+    beside = replace(comparison, tables={NAME: about})
+    written = save_figures(beside, tmp_path / "figures")
     names = ["p-figure-1.png", "p-figure-1.svg", "p-figure-1-shop-users.png"]
     assert [path.name for path in written] == names
     assert written[2].read_bytes() == picture.read_bytes()
     assert sorted(path.name for path in (tmp_path / "figures").iterdir()) == sorted(names)
-    svg = drawn(comparison, "svg")
-    assert svg is not None and svg == drawn(comparison, "svg")
+    svg = drawn(comparison, NAME, "svg")
+    assert svg is not None and svg == drawn(comparison, NAME, "svg")
 
 
 def test_few_colours_are_the_same_picture(comparison):
@@ -100,11 +103,12 @@ def test_few_colours_are_the_same_picture(comparison):
 
 
 def test_a_table_has_no_picture_and_a_figure_without_a_setting_has_bars(comparison):
-    bare = replace(comparison, name="p/table-1", paper=replace(comparison.paper, panels=()))
-    assert drawn(bare) is None
-    bars = replace(bare, name="p/figure-1")
-    assert drawn(bars) is not None
-    column = Column("HitRate@10", "honest")
-    rows = tuple(Row(name, name * 9, {column: Figure(0.5)}) for name in ("a", "b"))
-    block = replace(bars.blocks[0], columns=(column,), rows=rows)
-    assert drawn(replace(bars, blocks=(block,))) is not None
+    about = comparison.tables[NAME]
+    bare = replace(about, paper=replace(about.paper, panels=()))
+    table = comparison.figures.with_columns(table=pl.lit("p/table-1"))
+    assert drawn(Comparison(table, {"p/table-1": bare}), "p/table-1") is None
+    bars = replace(comparison, tables={NAME: bare})
+    assert drawn(bars, NAME) is not None
+    one = comparison.figures.filter(origin="honest").drop_nulls("value")
+    longer = one.with_columns(deviation=None, label=pl.concat_str([pl.col("method")] * 9))
+    assert drawn(replace(bars, figures=longer), NAME) is not None
