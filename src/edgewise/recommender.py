@@ -368,7 +368,7 @@ class Recommender(ABC):
         """What :meth:`explain` answers, for index numbers ``int64[n]`` and ``int64[n]``."""
         raise NotImplementedError
 
-    def prepare(self, histories: Ragged) -> None:
+    def prepare(self, histories: Ragged) -> None:  # noqa: B027
         """Told the histories of all users before they are asked about; most methods need it not."""
 
     def rank_items(
@@ -393,7 +393,7 @@ class Recommender(ABC):
     def score_lists(
         self, users: np.ndarray, histories: Ragged, lists: Ragged, task: Task
     ) -> np.ndarray:
-        """A score for every item of every user's list, ``float32[total]``; see :meth:`rank_items`."""
+        """A score for every item of every user's list, ``float32[total]``."""
         parts = [np.empty(0, np.float32)]
         for rows in self._parts(len(users)):
             found = np.asarray(self.score_items(users[rows], histories.take(rows)))
@@ -625,8 +625,8 @@ class Recommender(ABC):
             f'model = {name}.from_pretrained("THIS FOLDER OR REPOSITORY")\n'
             f'print(model.recommend(["{self.data.users.ids[0]}"], k=5).to_frame())\n```',
             "## Licence",
-            "edgewise is Apache-2.0. The weights were learned from the data named above, and users' "
-            "and items' ids and titles are part of this folder: the data's own terms apply to it.",
+            "edgewise is Apache-2.0. The weights were learned from the data named above, and ids and "
+            "titles of users and items are part of this folder: the data's own terms apply to it.",
         ]
 
 

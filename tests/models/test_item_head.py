@@ -1,4 +1,4 @@
-"""The loss in pieces is cross-entropy, and so are its gradients."""
+"""Each loss is what plain torch makes of its definition, and so are its gradients."""
 
 from __future__ import annotations
 
@@ -6,8 +6,13 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from edgewise.models import item_head as item_loss
-from edgewise.models.item_head import item_cross_entropy
+from edgewise.models import item_head
+from edgewise.models.item_head import (
+    binary_cross_entropy,
+    bpr,
+    item_cross_entropy,
+    sampled_cross_entropy,
+)
 
 
 @pytest.fixture
@@ -29,7 +34,7 @@ def results(loss, hidden, items, targets):
 @pytest.mark.parametrize("numbers", [1, 40 * 7, 10_000])
 def test_value_and_gradients(inputs, numbers, monkeypatch):
     """One row at a time, seven, all."""
-    monkeypatch.setattr(item_loss, "_NUMBERS_AT_ONCE", {"cpu": numbers})
+    monkeypatch.setattr(item_head, "_NUMBERS_AT_ONCE", {"cpu": numbers})
     for ours, theirs in zip(
         results(item_cross_entropy, *inputs), results(plain, *inputs), strict=True
     ):
@@ -63,3 +68,65 @@ def test_no_gradient_is_kept_where_none_is_wanted(inputs):
         loss = item_cross_entropy(*inputs)
     assert not loss.requires_grad
     assert loss.item() == pytest.approx(plain(*inputs).item(), rel=1e-5)
+
+
+class TestSampledSoftmax:
+    NEGATIVES = torch.tensor([3, 8, 8, 21])
+
+    def test_each_target_is_told_among_itself_and_the_sample(self, inputs):
+        """One softmax a position, over logits less log Q, without the target among the sample."""
+        hidden, items, targets = inputs
+        targets[:2] = torch.tensor([8, 3])
+        log_q = torch.linspace(-6, -1, 40)
+
+        def plainly(hidden, items, targets):
+            logits = hidden @ items.T - log_q
+            losses = []
+            for row, target in zip(logits, targets.tolist(), strict=True):
+                others = [n for n in self.NEGATIVES.tolist() if n != target]
+                losses.append(-row[[target, *others]].log_softmax(0)[0])
+            return torch.stack(losses).mean()
+
+        def ours(hidden, items, targets):
+            return sampled_cross_entropy(hidden, items, targets, self.NEGATIVES, log_q)
+
+        for mine, right in zip(results(ours, *inputs), results(plainly, *inputs), strict=True):
+            assert torch.allclose(mine, right, atol=1e-5)
+
+    def test_with_every_item_sampled_alike_it_is_the_full_softmax(self, inputs):
+        everything, evenly = torch.arange(40), torch.full((40,), 0.025).log()
+        loss = sampled_cross_entropy(*inputs, everything, evenly)
+        assert loss.item() == pytest.approx(plain(*inputs).item(), rel=1e-5)
+
+    def test_frequent_items_are_not_pushed_down_for_being_sampled_often(self, inputs):
+        """An item twice in the sample at twice the rate counts as one at the simple rate."""
+        hidden, items, targets = inputs
+        targets[:] = 0
+        rate = torch.zeros(40)
+        once = sampled_cross_entropy(hidden, items, targets, torch.tensor([5]), rate)
+        rate[5] = torch.tensor(2.0).log()
+        twice = sampled_cross_entropy(hidden, items, targets, torch.tensor([5, 5]), rate)
+        assert once.item() == pytest.approx(twice.item(), rel=1e-5)
+
+
+def test_binary_cross_entropy_is_torchs(inputs):
+    negatives = torch.randint(40, (23, 3))
+
+    def plainly(hidden, items, targets):
+        logits = (hidden[:, None] * items[torch.cat([targets[:, None], negatives], 1)]).sum(-1)
+        wanted = torch.zeros_like(logits)
+        wanted[:, 0] = 1
+        return F.binary_cross_entropy_with_logits(logits, wanted, reduction="sum") / len(logits)
+
+    def ours(hidden, items, targets):
+        return binary_cross_entropy(hidden, items, targets, negatives)
+
+    for mine, right in zip(results(ours, *inputs), results(plainly, *inputs), strict=True):
+        assert torch.allclose(mine, right, atol=1e-5)
+
+
+def test_bpr_is_the_probability_of_the_right_order():
+    positive, negative = torch.tensor([2.0, 0.0, -1.0]), torch.tensor([1.0, 0.0, 3.0])
+    expected = -torch.sigmoid(positive - negative).log().mean()
+    assert bpr(positive, negative).item() == pytest.approx(expected.item(), rel=1e-6)
+    assert bpr(torch.tensor([-1e4]), torch.tensor([0.0])).item() == pytest.approx(1e4)

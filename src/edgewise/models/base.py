@@ -268,11 +268,11 @@ def mean_metric(metric: str, scores: torch.Tensor, targets: np.ndarray, seen: Ra
     Args:
         metric: such as ``NDCG@10``.
         scores: ``float[B, I]``; written to.
-        targets: item indices, ``int64[B]``; one that was seen is never found.
+        targets: item indices, ``int64[B]``.
         seen: items of each row that do not count.
     """
     wanted = torch.from_numpy(targets).to(scores.device)[:, None]
     own = scores.gather(1, wanted)
     hide(scores, ItemFilter(seen))
     rank = (scores.scatter(1, wanted, own) >= own).sum(1)
-    return ranking_metric(metric, rank.cpu().numpy())
+    return ranking_metric(metric, np.arange(len(targets)), rank.cpu().numpy())

@@ -29,7 +29,7 @@ class Distances(Protocol):
         """
         ...
 
-    def in_histories(self, nodes: np.ndarray, user_index: np.ndarray, /) -> np.ndarray:
+    def in_histories(self, nodes: np.ndarray, user_index: np.ndarray) -> np.ndarray:
         """The same of prompts that tell one user's history each, whose items are that user's.
 
         ``user_index``, ``int64[B]``, holds -1 for people who are not in the data.

@@ -20,7 +20,7 @@ from edgewise.data.ragged import Ragged
 from edgewise.data.splits import Split
 from edgewise.graph.transitions import transition_features
 from edgewise.models.base import TorchRecommender, best_items, hide
-from edgewise.models.graph_gpt.attention_bias import attention_mask
+from edgewise.models.graph_gpt.attention_bias import attention_mask, build_distances
 from edgewise.models.graph_gpt.backbone import (
     attention_implementation,
     build_gpt,
@@ -29,7 +29,6 @@ from edgewise.models.graph_gpt.backbone import (
 )
 from edgewise.models.graph_gpt.batch import Distances, assemble
 from edgewise.models.graph_gpt.config import PRESETS, DecodingConfig, GraphGPTConfig, StageName
-from edgewise.models.graph_gpt.distances import build_distances
 from edgewise.models.graph_gpt.model import GraphGPTModel
 from edgewise.models.graph_gpt.prompts import TEMPLATES, HistoryWriter, explanation_prompt
 from edgewise.models.graph_gpt.stages import build_stages

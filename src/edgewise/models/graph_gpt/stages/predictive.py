@@ -67,9 +67,8 @@ class PredictivePrompts:
         left_out = self._left_out(users, items, epoch)
         hidden = items.keep(left_out)
         wanted = hidden if self.all_items is None else self.all_items.take(users)
-        return self._batch(
-            users, self.user_tokens.training(users, epoch), items.keep(~left_out), wanted
-        )
+        named = self.user_tokens.training(users, epoch)
+        return self._batch(users, named, items.keep(~left_out), wanted)
 
     def validation(self, users: np.ndarray, held_out: Ragged) -> PromptBatch:
         """Whole histories, after which the held-out items are the targets."""

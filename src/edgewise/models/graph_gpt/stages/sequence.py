@@ -12,12 +12,12 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
-from typing import NamedTuple
 
 import numpy as np
 import torch
 
 from edgewise.data.ragged import Ragged
+from edgewise.data.sequences import Windows, cut_evenly, windows_of
 from edgewise.data.splits import Split
 from edgewise.models.base import mean_metric
 from edgewise.models.graph_gpt.batch import IGNORED, Distances, PromptBatch, assemble
@@ -39,47 +39,6 @@ MAX_VALIDATION_ROWS = 1000
 # A hit or miss tells less of a row than its likelihood does.
 MAX_RANKED_ROWS = 5000
 _log = logging.getLogger("edgewise")
-
-
-class Windows(NamedTuple):
-    """Stretches of histories: items ``first..last - 1`` of ``user`` are targets, ``int64[W]``."""
-
-    user: np.ndarray
-    first: np.ndarray
-    last: np.ndarray
-
-    @property
-    def num_targets(self) -> np.ndarray:
-        """Of each window, ``int64[W]``."""
-        return self.last - self.first
-
-
-def windows_of(lengths: np.ndarray, max_items: int) -> Windows:
-    """Cut histories from their newest item backwards, so that each item is a target once.
-
-    Args:
-        lengths: of every user's history, ``int64[U]``.
-        max_items: of a window at most.
-    """
-    counts = -(-lengths // max_items)
-    user = np.repeat(np.arange(len(lengths)), counts)
-    place = np.arange(len(user)) - np.repeat(np.cumsum(counts) - counts, counts)
-    last = lengths[user] - place * max_items
-    return Windows(user, np.maximum(last - max_items, 0), last)
-
-
-def cut_evenly(weights: np.ndarray, num_parts: int) -> np.ndarray:
-    """Boundaries of consecutive, non-empty parts of about equal weight, ``int64[num_parts + 1]``.
-
-    Args:
-        weights: above 0, at least ``num_parts`` of them.
-    """
-    done = np.cumsum(weights)
-    wanted = done[-1] * np.arange(1, num_parts) / num_parts
-    cuts = np.concatenate([[0], np.searchsorted(done, wanted) + 1, [len(weights)]])
-    earliest, latest = np.arange(num_parts + 1), len(weights) - np.arange(num_parts, -1, -1)
-    rising = np.maximum.accumulate(np.maximum(cuts - earliest, 0)) + earliest
-    return np.minimum(rising, latest)
 
 
 @dataclass(frozen=True, eq=False)
