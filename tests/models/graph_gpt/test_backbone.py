@@ -112,7 +112,8 @@ class TestCheckpoint:
             build_gpt(TINY.model_copy(update={"name": str(tmp_path)}), tokens, generator())
 
     def test_nothing_there(self, shop_split, tmp_path):
-        with pytest.raises(ConfigError, match="no tokenizer could be loaded"):
+        remedy = r"no tokenizer could be loaded.*--set backbone\.name=FOLDER.*random weights.*gpt2"
+        with pytest.raises(ConfigError, match=remedy):
             build_tokens(TINY.model_copy(update={"name": str(tmp_path)}), shop_split, TEMPLATES)
 
     @pytest.mark.parametrize("changes", [{"n_embd": 16}, {"n_positions": 128}])
@@ -144,7 +145,9 @@ class TestCheckpoint:
         broken = shutil.copytree(checkpoint, tmp_path / "broken")
         path = broken / "model.safetensors"
         path.write_bytes(path.read_bytes()[:1000])
-        with pytest.raises(ConfigError, match="no GPT-2 checkpoint could be loaded"):
+        with pytest.raises(
+            ConfigError, match=r"no GPT-2 checkpoint could be loaded.*backbone\.name=FOLDER"
+        ):
             build_gpt(TINY.model_copy(update={"name": str(broken)}), tokens, generator())
 
     def test_a_tokenizer_without_an_end(self, checkpoint, tokens, shop_split, tmp_path):

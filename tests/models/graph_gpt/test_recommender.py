@@ -244,7 +244,8 @@ class TestScoring:
     """Answers do not depend on how many prompts are read at a time."""
 
     @pytest.fixture(scope="class")
-    def histories(self, fitted) -> Ragged:
+    @classmethod
+    def histories(cls, fitted) -> Ragged:
         rows = [fitted.data.histories[user][: 1 + user % 5] for user in USERS]
         return Ragged.of_rows(rows)
 
@@ -313,7 +314,8 @@ class TestExplaining:
 
 class TestWriting:
     @pytest.fixture(scope="class")
-    def asked(self, fitted):
+    @classmethod
+    def asked(cls, fitted):
         return [explanation_prompt(user, 5, fitted.tokens) for user in range(5)]
 
     def test_the_cache_changes_nothing(self, fitted, asked):
