@@ -1,4 +1,4 @@
-"""``edgewise tune``, ``reproduce`` and ``compare``: searches, tables of papers, and their figures."""
+"""``edgewise tune``, ``reproduce`` and ``compare``: searches, and tables of papers."""
 
 from __future__ import annotations
 
@@ -55,6 +55,7 @@ def tune(
     to what is there, and a trial that fails ends nothing. The best settings are printed as TOML
     that 'edgewise fit --config' takes.
     """
+    from edgewise.config import to_toml
     from edgewise.data.dataset import load_dataset
     from edgewise.experiments.tune import (
         Search,
@@ -65,7 +66,7 @@ def tune(
     )
     from edgewise.files import write_text
     from edgewise.models.registry import find_method
-    from edgewise.runs.spec import DataInfo, to_toml
+    from edgewise.runs.spec import DataInfo
 
     find_method(method, "tune: ")
     wanted = read_space(space, method, set_ or [])
