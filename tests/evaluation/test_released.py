@@ -20,6 +20,7 @@ from edgewise.evaluation.metrics import (
 from edgewise.evaluation.protocols import find_protocol, split_under
 
 NAMES = ("HitRate", "NDCG")
+COLUMNS = ("user_index", "item_index", "rank", "score")
 
 
 def lists_of(*rows: list[int]) -> Recommendations:
@@ -83,14 +84,13 @@ class TestPadding:
         assert whole.rank.tolist() == [1, 2, 3] * 3
         assert whole.item_index[[0, 1, 3, 4, 5]].tolist() == [4, 5, 6, 7, 8]
         assert ((whole.item_index >= 0) & (whole.item_index < 30)).all()
-        assert [column.dtype for column in vars(whole).values()] == [
-            column.dtype for column in vars(lists).values()
-        ]
+        for name in COLUMNS:
+            assert getattr(whole, name).dtype == getattr(lists, name).dtype
 
     def test_full_lists_stay_as_they_are(self, dataset):
         lists = lists_of([4, 5], [6, 7])
         whole = padded_at_random(lists, np.array([0, 1]), dataset, 2, seed=0)
-        assert all((vars(whole)[name] == column).all() for name, column in vars(lists).items())
+        assert all((getattr(whole, name) == getattr(lists, name)).all() for name in COLUMNS)
 
     def test_draws_hang_on_seed_user_and_place_alone(self, dataset):
         nothing = Recommendations.from_lists(np.empty(0, np.int32), [], [])
