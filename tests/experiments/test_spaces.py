@@ -74,7 +74,7 @@ def test_the_loss_is_searched_downwards(read):
         ("log = true", "log = true\nstep = 1.0", "log and step exclude each other"),
         ("low = 1.0", "low = 0.0", "with log, low must be above 0"),
         ("direct/NDCG@10", "drect/NDCG@10", "Did you mean 'direct'"),
-        ("direct/NDCG@10", "direct/NDGC@10", "did you mean 'NDCG'"),
+        ("direct/NDCG@10", "direct/NDGC@10", "Did you mean 'NDCG'"),
         ("epochs = 1", "epoch = 1", "Did you mean 'epochs'"),
         ("choices = [16, 32]", 'choices = ["many"]', "graph.rank = 'many': int is wanted"),
         ("high = 20", "high = 20.5", "prompts.max_history = 20.5: int is wanted"),

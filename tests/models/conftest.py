@@ -1,4 +1,4 @@
-"""Two real tokenizers: one trained on a shop's texts, and one of the kind T5 is distributed with."""
+"""Two real tokenizers: one trained on a shop's texts, and one of T5's kind."""
 
 from __future__ import annotations
 

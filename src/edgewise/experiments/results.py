@@ -13,7 +13,7 @@ from typing import Any
 import polars as pl
 
 from edgewise.config import check, nearest
-from edgewise.data.dataset import MANIFEST, dataset_checksum, read_manifest
+from edgewise.data.dataset import MANIFEST, Dataset, read_manifest
 from edgewise.errors import EdgewiseError
 from edgewise.evaluation.protocols import check_version, recorded_protocol
 from edgewise.evaluation.report import OtherRowsError, load_report, load_rows
@@ -221,7 +221,7 @@ def check_data(results: Sequence[Result], layout: Layout, given: Path | None = N
         EdgewiseError: names the file; or nothing in ``given`` belongs to any result.
     """
     named = _named(results, given) if given is not None else {}
-    whole = {name: dataset_checksum(folder) for name, folder in named.items()}
+    whole = {name: Dataset.load(folder).checksum for name, folder in named.items()}
     for result in results:
         name = _name(result)
         folder = named.get(name, layout.runs / "data" / name)

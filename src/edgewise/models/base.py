@@ -9,7 +9,7 @@ A method in one file is a subclass of :class:`TorchRecommender` that says what i
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from pathlib import Path
@@ -171,11 +171,9 @@ class TorchRecommender(Recommender):
         for rows in self._parts(len(users)):
             found = self.scores(users[rows], histories.take(rows))
             hide(found, hidden.take(rows))
-            best = found.topk(min(k, found.shape[1]))
-            for values, numbers in zip(best.values.cpu(), best.indices.cpu(), strict=True):
-                listed = torch.isfinite(values)
-                items.append(numbers[listed].numpy())
-                scores.append(values[listed].numpy())
+            for best, values in best_items(found, k):
+                items.append(best)
+                scores.append(values)
         return items, scores
 
     def _save_learned(self, folder: Path) -> dict[str, Any]:
@@ -195,6 +193,14 @@ def hide(scores: torch.Tensor, hidden: ItemFilter) -> None:
         scores[torch.from_numpy(hidden.seen.row_of_value).to(scores.device), seen] = -torch.inf
     if hidden.hidden is not None:
         scores[:, torch.from_numpy(hidden.hidden).to(scores.device)] = -torch.inf
+
+
+def best_items(scores: torch.Tensor, k: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """The k best items of each row ``[B, I]`` and their scores, best first; hidden ones never."""
+    best = scores.topk(min(k, scores.shape[1]))
+    for values, numbers in zip(best.values.cpu(), best.indices.cpu(), strict=True):
+        listed = torch.isfinite(values)
+        yield numbers[listed].numpy(), values[listed].numpy()
 
 
 class Examples:
@@ -262,11 +268,11 @@ def mean_metric(metric: str, scores: torch.Tensor, targets: np.ndarray, seen: Ra
     Args:
         metric: such as ``NDCG@10``.
         scores: ``float[B, I]``; written to.
-        targets: item indices, ``int64[B]``; one that was seen is never found.
+        targets: item indices, ``int64[B]``.
         seen: items of each row that do not count.
     """
     wanted = torch.from_numpy(targets).to(scores.device)[:, None]
     own = scores.gather(1, wanted)
     hide(scores, ItemFilter(seen))
     rank = (scores.scatter(1, wanted, own) >= own).sum(1)
-    return ranking_metric(metric, rank.cpu().numpy())
+    return ranking_metric(metric, np.arange(len(targets)), rank.cpu().numpy())

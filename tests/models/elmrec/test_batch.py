@@ -7,8 +7,8 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.oracles.prompts import nodes_and_order, written
 from tests.models.elmrec.conftest import NUM_ITEMS, NUM_USERS
+from tests.oracles.prompts import nodes_and_order, written
 
 from edgewise.models.elmrec.batch import assemble, bounded_rows
 from edgewise.models.elmrec.prompts import SHORT_TEMPLATE, TEMPLATES, PromptWriter

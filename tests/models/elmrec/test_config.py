@@ -90,9 +90,7 @@ def test_folds_are_on_for_spectral_features_alone():
     assert GraphConfig(num_folds=3, features="random").folds == 3
 
 
-MATCH = (
-    "prompts.graph_match=true prompts.candidate_head=true prompts.direct_likelihood=candidates"
-)
+MATCH = "prompts.graph_match=true prompts.candidate_head=true prompts.direct_likelihood=candidates"
 
 
 @pytest.mark.parametrize(
@@ -113,7 +111,10 @@ MATCH = (
         ("decoding.explanation_groups=0", "multiple of decoding.explanation_groups"),
         ("decoding.min_explanation_tokens=21", "decoding.min_explanation_tokens"),
         ("graph.features=trained graph.num_folds=3", "graph.num_folds needs frozen features"),
-        ("prompts.candidate_head=true", "candidate_head needs prompts.direct_likelihood=candidates"),
+        (
+            "prompts.candidate_head=true",
+            "candidate_head needs prompts.direct_likelihood=candidates",
+        ),
         (f"{MATCH} whole_words.direct=none", "graph_match needs"),
     ],
 )

@@ -119,7 +119,9 @@ def test_graph_embeddings_are_looked_up_by_node_and_fold(tokenizer, batch):
 def test_users_take_the_embeddings_they_are_given(tokenizer, batch):
     own = torch.full((3, WIDTH), 7.0)
     model = network(tokenizer, direct="graph")
-    before, after = (model.whole_word_embeddings(b) for b in (batch, replace(batch, user_embeddings=own)))
+    before, after = (
+        model.whole_word_embeddings(b) for b in (batch, replace(batch, user_embeddings=own))
+    )
     assert before is not None and after is not None
     is_user = batch.node == batch.user[:, None]
     assert is_user.any(dim=1).all()
@@ -300,7 +302,11 @@ def test_candidates_far_below_the_best_keep_their_likelihood(shop_split):
         assert loss == pytest.approx(-scores[place], rel=1e-4, abs=1e-3)
 
 
-ITEM_HEAD = ("prompts.tasks=sequential", "prompts.item_head=true", "prompts.history_sampling=prefix")
+ITEM_HEAD = (
+    "prompts.tasks=sequential",
+    "prompts.item_head=true",
+    "prompts.history_sampling=prefix",
+)
 
 
 @pytest.fixture(scope="module")
@@ -375,7 +381,7 @@ def test_an_empty_history_is_answered(with_item_head) -> None:
     assert len(set(found.item_index)) == 4
 
 
-def test_item_embeddings_are_saved(on, tmp_path) -> None:
+def test_item_embeddings_are_saved(with_item_head, tmp_path) -> None:
     on = with_item_head
     on.save_pretrained(tmp_path / "model")
     loaded = ELMRec.from_pretrained(tmp_path / "model")

@@ -14,15 +14,15 @@ from safetensors.torch import load_file
 from tests.models.elmrec.conftest import same_weights, small_elmrec
 from transformers.modeling_outputs import BaseModelOutput
 
+from edgewise.config import updated
 from edgewise.data.item_lists import CandidateLists
 from edgewise.data.ragged import Ragged
-from edgewise.config import updated
 from edgewise.errors import ConfigError, ModelFolderError, UnknownIdError
 from edgewise.files import kind_of
 from edgewise.models.elmrec.prompts import SHORT_TEMPLATE
 from edgewise.models.elmrec.recommender import ELMRec
 from edgewise.models.popularity import Popularity
-from edgewise.recommender import Explainer, Recommender
+from edgewise.recommender import Recommender
 from edgewise.training.trainer import Trainer
 
 USERS = np.arange(6)
@@ -73,8 +73,8 @@ def test_disorder_at_inference_does_not_depend_on_the_batch(shop_split):
     assert together == pytest.approx(np.concatenate(alone), abs=1e-4)
 
 
-def test_it_is_a_recommender_and_an_explainer(fitted):
-    assert isinstance(fitted, Recommender) and isinstance(fitted, Explainer)
+def test_it_is_a_recommender(fitted):
+    assert isinstance(fitted, Recommender)
     assert repr(ELMRec()) == "ELMRec(not fitted)"
     assert "40 users, 48 items" in repr(fitted)
     assert fitted.tasks == ("explanation", "sequential", "direct")
@@ -374,7 +374,10 @@ def cut(name: str) -> object:
         (cut("model.json"), "model.json cannot be read"),
         (edited(lambda about: about.update(kind="other")), "holds a 'other' model"),
         (edited(lambda about: about.update(version=99)), "has version 99"),
-        (edited(lambda about: about["settings"]["learned"].pop("t5")), "cannot be read by this version"),
+        (
+            edited(lambda about: about["settings"]["learned"].pop("t5")),
+            "cannot be read by this version",
+        ),
         (
             edited(lambda about: about["settings"]["config"]["prompts"].update(mystery=1)),
             "unknown configuration key 'prompts.mystery'",

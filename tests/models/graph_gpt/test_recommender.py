@@ -238,7 +238,11 @@ class TestRecommending:
 
     def test_paths_without_own_edges(self, shop_split, tmp_path):
         """R differs within a history, and is kept in the folder."""
-        setting = ("stages=sequence", "attention.include_own_edges=false", "training.sequence.epochs=1")
+        setting = (
+            "stages=sequence",
+            "attention.include_own_edges=false",
+            "training.sequence.epochs=1",
+        )
         model = small_graph_gpt(*setting).fit(shop_split)
         everything = np.arange(40, 88)[None]
         found = model._inference.distances.in_histories(everything, np.array([-1]))

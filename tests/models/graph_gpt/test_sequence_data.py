@@ -8,16 +8,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
 
 from edgewise.config import with_overrides
 from edgewise.data.dataset import Interactions
+from edgewise.models.graph_gpt.attention_bias import build_distances
 from edgewise.models.graph_gpt.backbone import build_tokens
 from edgewise.models.graph_gpt.config import GraphGPTConfig
-from edgewise.models.graph_gpt.distances import build_distances
 from edgewise.models.graph_gpt.prompts import WORDINGS
-from edgewise.models.graph_gpt.stages.sequence import build_sequence, cut_evenly, windows_of
+from edgewise.models.graph_gpt.stages.sequence import build_sequence
 
 ALL = slice(None)
 SETTINGS = (
@@ -56,36 +54,6 @@ def rows_of(batches):
     for batch in batches:
         for node, target, mask in zip(batch.node, batch.targets, batch.attention_mask, strict=True):
             yield node[mask.bool()].numpy(), target[mask.bool()].numpy()
-
-
-class TestWindows:
-    def test_by_hand(self):
-        """Ten items in windows of four, none, and three."""
-        windows = windows_of(np.array([10, 0, 3]), 4)
-        assert list(zip(*(column.tolist() for column in windows), strict=True)) == [
-            (0, 6, 10),
-            (0, 2, 6),
-            (0, 0, 2),
-            (2, 0, 3),
-        ]
-
-    @given(st.lists(st.integers(0, 30), min_size=1), st.integers(1, 9))
-    def test_each_item_once(self, lengths, most):
-        user, first, last = windows_of(np.array(lengths), most)
-        found = [(u, n) for u, a, b in zip(user, first, last, strict=True) for n in range(a, b)]
-        assert sorted(found) == [(u, n) for u, length in enumerate(lengths) for n in range(length)]
-        assert (last - first <= most).all() and (last > first).all()
-
-    @given(st.lists(st.integers(1, 50), min_size=1, max_size=60), st.data())
-    def test_even_cuts(self, weights, data):
-        parts = data.draw(st.integers(1, len(weights)))
-        cuts = cut_evenly(np.array(weights), parts)
-        assert cuts[0] == 0 and cuts[-1] == len(weights) and len(cuts) == parts + 1
-        assert (np.diff(cuts) > 0).all()
-
-    def test_equal_weights_are_cut_equally(self):
-        assert cut_evenly(np.ones(12), 4).tolist() == [0, 3, 6, 9, 12]
-        assert cut_evenly(np.array([1, 1, 1, 1, 4]), 2).tolist() == [0, 4, 5]
 
 
 class TestTraining:

@@ -19,7 +19,7 @@ from transformers import T5ForConditionalGeneration
 from transformers.modeling_outputs import BaseModelOutput
 
 from edgewise.data.ragged import Ragged
-from edgewise.decoding.constrained_beam import continuation_bonus, node_bonus
+from edgewise.decoding.item_prior import continuation_bonus, node_bonus
 from edgewise.decoding.trie import PrefixTrie
 from edgewise.models.elmrec.batch import Batch
 from edgewise.models.elmrec.config import PromptConfig, WholeWordConfig

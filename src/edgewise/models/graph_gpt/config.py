@@ -8,8 +8,8 @@ from typing import Any, ClassVar, Literal
 from edgewise.config import MethodConfig, Settings, Stages, check, section, setting
 from edgewise.training.config import TrainingConfig
 
-Stage = Literal["content", "events", "predictive", "sequence"]
-RECOMMENDING: tuple[Stage, ...] = ("events", "predictive", "sequence")
+StageName = Literal["content", "events", "predictive", "sequence"]
+RECOMMENDING: tuple[StageName, ...] = ("events", "predictive", "sequence")
 
 
 class BackboneConfig(Settings):
@@ -154,7 +154,7 @@ class StageTraining(Stages):
     predictive: TrainingConfig = section(TrainingConfig, epochs=50)
     sequence: TrainingConfig = section(TrainingConfig, epochs=50)
 
-    def of(self, stage: Stage) -> TrainingConfig:
+    def of(self, stage: StageName) -> TrainingConfig:
         """The settings of a stage."""
         return getattr(self, stage)
 
@@ -173,7 +173,7 @@ class GraphGPTConfig(MethodConfig):
 
     RENAMED: ClassVar = {"content_weight": "lambda_v"}
 
-    stages: tuple[Stage, ...] = setting(
+    stages: tuple[StageName, ...] = setting(
         ("content", "events", "predictive"),
         "What is trained, in this order: the paper's are content, events, predictive; the sequence "
         "stage is the time-ordered next-item loss at every position.",
