@@ -199,20 +199,29 @@ class SettingRow(NamedTuple):
     symbol: str
 
 
-def describe_settings(kind: type[Settings], prefix: str = "") -> Iterator[SettingRow]:
-    """Every setting of a method by its path, sections after what stands outside of them."""
-    sections: list[tuple[str, type[Settings]]] = []
+def describe_settings(
+    kind: type[Settings], prefix: str = "", defaults: Settings | None = None
+) -> Iterator[SettingRow]:
+    """Every setting of a method by its path, sections after what stands outside of them.
+
+    Args:
+        kind: a method's settings, or a section of them.
+        prefix: of the paths.
+        defaults: what a section holds where it stands; its own defaults if it is None.
+    """
+    defaults = kind() if defaults is None else defaults
+    sections: list[tuple[str, Settings]] = []
     for name, field in kind.model_fields.items():
-        hint = field.annotation
-        if isinstance(hint, type) and issubclass(hint, Settings):
-            sections.append((name, hint))
+        value = getattr(defaults, name)
+        if isinstance(value, Settings):
+            sections.append((name, value))
             continue
         extra = field.json_schema_extra
         symbol = str(extra.get("symbol", "")) if isinstance(extra, dict) else ""
-        default = _spelled(field.get_default(call_default_factory=True))
-        yield SettingRow(prefix + name, _kind(hint), default, field.description or "", symbol)
-    for name, hint in sections:
-        yield from describe_settings(hint, f"{prefix}{name}.")
+        told = _kind(field.annotation), _spelled(value), field.description or "", symbol
+        yield SettingRow(prefix + name, *told)
+    for name, value in sections:
+        yield from describe_settings(type(value), f"{prefix}{name}.", value)
 
 
 def check(condition: bool, message: str) -> None:
