@@ -1,4 +1,4 @@
-"""Shows ``:class:`edgewise.data.splits.Split``` of a docstring as `Split` on the pages of mkdocs."""
+"""Shows references of docstrings, such as ``:class:`~module.Name```, as inline code in mkdocs."""
 
 from __future__ import annotations
 

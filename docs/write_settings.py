@@ -1,7 +1,7 @@
 """Write docs/settings.md, the reference of all settings, from the settings themselves.
 
-    python docs/write_settings.py            # write the page
-    python docs/write_settings.py --check    # fail if the page is not up to date
+python docs/write_settings.py            # write the page
+python docs/write_settings.py --check    # fail if the page is not up to date
 """
 
 from __future__ import annotations
@@ -17,10 +17,11 @@ from edgewise.models.registry import METHODS, Method
 PAGE = Path(__file__).with_name("settings.md")
 HEAD = """# Settings
 
-Every setting of every method, its default, and what the paper calls it. `docs/write_settings.py` writes this page from
-the classes that check the settings; `edgewise settings METHOD` prints the same. One is changed by `--set path=value`, by a
-TOML file whose sections are the part before the last dot, or in Python by `from_preset("cpu", ["path=value"])`. A preset
-is the defaults with the values that stand in its row.
+Every setting of every method, its default, and what the paper calls it. `docs/write_settings.py`
+writes this page from the classes that check the settings; `edgewise settings METHOD` prints the
+same. One is changed by `--set path=value`, by a TOML file whose sections are the part before the
+last dot, or in Python by `from_preset("cpu", ["path=value"])`. A preset is the defaults with the
+values that stand in its row.
 """
 
 

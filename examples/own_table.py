@@ -2,8 +2,8 @@
 
     python examples/own_table.py
 
-The frame is made up: readers of two tastes take books of theirs alone. Put your own in its place; it
-needs the columns ``user_id`` and ``item_id``, and a ``timestamp`` where the order matters.
+The frame is made up: readers of two tastes take books of theirs alone. Put your own in its place:
+it needs the columns ``user_id`` and ``item_id``, and a ``timestamp`` where the order matters.
 """
 
 from __future__ import annotations
