@@ -76,7 +76,7 @@ def measure() -> dict[str, dict[str, float]]:
     table = build_entity_token_table(tokenizer, NUM_USERS, NUM_ITEMS)
     built = time.perf_counter() - start
     return {
-        "table": {"pieces": len(table.lengths), "build_seconds": built},
+        "table": {"pieces": len(table.tokens), "build_seconds": built},
         "ids_alone": compare(tokenizer, table, SHORT_TEMPLATE["direct"]),
         "full_wording": compare(tokenizer, table, TEMPLATES["direct"][0]),
     }
