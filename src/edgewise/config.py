@@ -13,6 +13,7 @@ import json
 import tomllib
 import types
 from collections.abc import Iterable, Iterator, Mapping
+from contextvars import ContextVar
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, ClassVar, Literal, NamedTuple, TypeVar, Union, get_args, get_origin
@@ -24,6 +25,8 @@ from edgewise.errors import ConfigError
 
 S = TypeVar("S", bound="Settings")
 _ABSENT = "absent"
+# Where the values being checked come from, such as a file and a section; None in plain Python.
+_WHERE: ContextVar[str | None] = ContextVar("where", default=None)
 
 
 def setting(default: Any, meaning: str, *, symbol: str = "", **limits: Any) -> Any:
@@ -60,8 +63,11 @@ class Settings(BaseModel):
         try:
             super().__init__(**values)
         except ValidationError as error:
-            prefix = f"{self.SECTION}." if self.SECTION else ""
-            raise ConfigError(_message(type(self), error, prefix)) from None
+            own = f"{self.SECTION}." if self.SECTION else ""
+            where = _WHERE.get()
+            raise ConfigError(
+                _message(type(self), error, own if where is None else where)
+            ) from None
 
     @field_validator("*", mode="before")
     @classmethod
@@ -115,10 +121,11 @@ def updated(config: S, values: Mapping[str, Any], where: str = "") -> S:
             changes[key] = updated(current, value, f"{where}{key}.")
         else:
             changes[key] = value
+    token = _WHERE.set(where)
     try:
-        return kind.model_validate({**dict(config), **changes})
-    except ValidationError as error:
-        raise ConfigError(_message(kind, error, where)) from None
+        return kind(**{**dict(config), **changes})
+    finally:
+        _WHERE.reset(token)
 
 
 def with_overrides(config: S, assignments: Iterable[str]) -> S:
