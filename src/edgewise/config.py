@@ -57,11 +57,7 @@ class Settings(BaseModel):
     """Names of older versions: what a setting is called now, with its path if it moved."""
 
     def __init__(self, **values: Any) -> None:
-        try:
-            super().__init__(**values)
-        except ValidationError as error:
-            prefix = f"{self.SECTION}." if self.SECTION else ""
-            raise ConfigError(_message(type(self), error, prefix)) from None
+        _filled(self, values, f"{self.SECTION}." if self.SECTION else "")
 
     @field_validator("*", mode="before")
     @classmethod
@@ -115,10 +111,7 @@ def updated(config: S, values: Mapping[str, Any], where: str = "") -> S:
             changes[key] = updated(current, value, f"{where}{key}.")
         else:
             changes[key] = value
-    try:
-        return kind.model_validate({**dict(config), **changes})
-    except ValidationError as error:
-        raise ConfigError(_message(kind, error, where)) from None
+    return _filled(kind.__new__(kind), {**dict(config), **changes}, where)
 
 
 def with_overrides(config: S, assignments: Iterable[str]) -> S:
@@ -227,6 +220,16 @@ def nearest(name: str, names: Iterable[str]) -> str:
     close = get_close_matches(name, names, n=1, cutoff=0.5)
     hint = f" Did you mean {close[0]!r}?" if close else ""
     return f"{hint} Valid: {', '.join(names)}."
+
+
+def _filled(settings: S, values: Mapping[str, Any], where: str) -> S:
+    """New settings with their values, checked; what is wrong is told in words of our own."""
+    kind = type(settings)
+    try:
+        kind.__pydantic_validator__.validate_python(dict(values), self_instance=settings)
+    except ValidationError as error:
+        raise ConfigError(_message(kind, error, where)) from None
+    return settings
 
 
 def _in_all_stages(config: Settings, values: Mapping[str, Any]) -> dict[str, Any]:
