@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from edgewise.models.elmrec.prompts import TEMPLATES
+from edgewise.models.elmrec.prompts import all_templates
 
 
 def save_sentencepiece_tokenizer(folder: Path) -> Path:
@@ -16,7 +16,7 @@ def save_sentencepiece_tokenizer(folder: Path) -> Path:
     sentencepiece = pytest.importorskip("sentencepiece")
     numbers = [f"{n} {n * 37 % 1000}" for n in range(300)]
     ids = [f"user_{n * 7} item_{n * 13}" for n in range(300)]
-    lines = [*(w for task in TEMPLATES.values() for w in task), *numbers, *ids]
+    lines = [*all_templates(), *numbers, *ids]
     model = io.BytesIO()
     sentencepiece.SentencePieceTrainer.train(
         sentence_iterator=iter(lines),

@@ -1,4 +1,4 @@
-"""Model folders in general: written whole, described, checked."""
+"""Files that appear whole or not at all; model folders: described, checked, with a card."""
 
 from __future__ import annotations
 
@@ -8,12 +8,25 @@ from pathlib import Path
 import pytest
 
 from edgewise.errors import ModelFolderError
-from edgewise.files import kind_of, read_model, versions, writing_model
+from edgewise.files import (
+    add_to_card,
+    file_checksum,
+    is_taken,
+    kind_of,
+    read_model,
+    replacing,
+    versions,
+    whole_folder,
+    write_card,
+    write_text,
+    writing_model,
+)
 
 
 @pytest.fixture
 def folder(tmp_path) -> Path:
-    with writing_model(tmp_path / "runs" / "m", "toy", {"depth": 3}) as partial:
+    with writing_model(tmp_path / "runs" / "m", "toy") as (partial, settings):
+        settings["depth"] = 3
         (partial / "weights").write_bytes(b"12345")
         (partial / "deeper").mkdir()
         (partial / "deeper" / "words.txt").write_text("a b")
@@ -34,7 +47,8 @@ def test_it_says_what_made_it(folder):
 
 
 def test_a_failure_leaves_the_old_model(folder):
-    with pytest.raises(RuntimeError), writing_model(folder, "toy", {"depth": 4}) as partial:
+    with pytest.raises(RuntimeError), writing_model(folder, "toy") as (partial, settings):
+        settings["depth"] = 4
         (partial / "weights").write_bytes(b"6")
         raise RuntimeError
     assert read_model(folder, "toy") == {"depth": 3}
@@ -42,7 +56,8 @@ def test_a_failure_leaves_the_old_model(folder):
 
 
 def test_a_newer_model_replaces_the_older_one(folder):
-    with writing_model(folder, "toy", {"depth": 5}) as partial:
+    with writing_model(folder, "toy") as (partial, settings):
+        settings["depth"] = 5
         (partial / "other").write_bytes(b"6")
     assert read_model(folder, "toy") == {"depth": 5}
     assert not (folder / "weights").exists()
@@ -58,15 +73,15 @@ def test_what_is_no_model_is_not_replaced(tmp_path, name):
         place.write_text("a file")
     with (
         pytest.raises(ModelFolderError, match="choose another folder"),
-        writing_model(place, "toy", {}),
+        writing_model(place, "toy"),
     ):
         pass
     assert place.exists()
 
 
 def test_an_empty_folder_may_be_filled(tmp_path):
-    with writing_model(tmp_path, "toy", {"depth": 1}):
-        pass
+    with writing_model(tmp_path, "toy") as (_, settings):
+        settings["depth"] = 1
     assert read_model(tmp_path, "toy") == {"depth": 1}
 
 
@@ -106,7 +121,7 @@ def edit(**changes):
         (edit(settings=None), "does not describe a model"),
         (edit(sha256="abc"), "does not describe a model"),
         (edit(kind="elmrec"), "holds a 'elmrec' model, not 'toy': load it with its own class"),
-        (edit(version=2), "has version 2; this edgewise reads 1"),
+        (edit(version=1), "has version 1; this edgewise reads 2"),
     ],
 )
 def test_damage_is_explained(folder, damage, message):
@@ -119,3 +134,82 @@ def test_a_missing_folder_is_named(tmp_path):
     for ask in (lambda f: read_model(f, "toy"), kind_of):
         with pytest.raises(ModelFolderError, match=r"nowhere is not a model folder"):
             ask(tmp_path / "nowhere")
+
+
+def test_any_model_is_read_where_none_is_wanted(folder):
+    assert read_model(folder) == {"depth": 3}
+
+
+# Files.
+
+
+def test_a_file_is_written_whole_or_not_at_all(tmp_path):
+    path = tmp_path / "deep" / "note.txt"
+    write_text(path, "first")
+    with pytest.raises(RuntimeError), replacing(path) as partial:
+        partial.write_text("half")
+        raise RuntimeError
+    assert path.read_text() == "first"
+    write_text(path, "second")
+    assert path.read_text() == "second" and [p.name for p in path.parent.iterdir()] == ["note.txt"]
+
+
+def test_a_folder_is_replaced_whole_or_not_at_all(tmp_path):
+    place = tmp_path / "place"
+    for text in ("first", "second"):
+        with whole_folder(place) as partial:
+            (partial / text).write_text(text)
+    assert [path.name for path in place.iterdir()] == ["second"]
+    with pytest.raises(KeyboardInterrupt), whole_folder(place) as partial:
+        (partial / "third").write_text("half")
+        raise KeyboardInterrupt
+    assert [path.name for path in place.iterdir()] == ["second"]
+    assert [path.name for path in tmp_path.iterdir()] == ["place"]
+
+
+def test_a_swap_cut_short_puts_the_old_folder_back(tmp_path, monkeypatch):
+    place = tmp_path / "place"
+    with whole_folder(place) as partial:
+        (partial / "first").touch()
+
+    def fail(self, target):
+        raise OSError("no space left")
+
+    monkeypatch.setattr(Path, "replace", fail)
+    with pytest.raises(OSError, match="no space"), whole_folder(place):
+        pass
+    assert [path.name for path in place.iterdir()] == ["first"]
+    assert [path.name for path in tmp_path.iterdir()] == ["place"]
+
+
+def test_what_is_taken(tmp_path):
+    assert not is_taken(tmp_path / "nothing") and not is_taken(tmp_path)
+    (tmp_path / "file").touch()
+    assert is_taken(tmp_path) and is_taken(tmp_path / "file")
+    assert file_checksum(tmp_path / "file").startswith("e3b0c44298fc1c14"), "SHA-256 of nothing"
+
+
+# The card.
+
+
+def test_the_card_has_a_head_a_table_and_sections_that_can_be_replaced(tmp_path):
+    write_card(tmp_path, "Toy on shop", {"data": "a | b\nc"}, ["## Licence", "yours"])
+    text = (tmp_path / "README.md").read_text()
+    assert text.startswith("---\n") and "library_name: edgewise" in text
+    assert "# Toy on shop" in text and "| data | a \\| b c |" in text
+    add_to_card(tmp_path, "Metrics: a", ["old"])
+    add_to_card(tmp_path, "Metrics: b", ["other"])
+    add_to_card(tmp_path, "Metrics: a", ["new"])
+    text = (tmp_path / "README.md").read_text()
+    assert "old" not in text and text.count("## Metrics: a") == 1
+    for words in ("## Licence\n\nyours\n", "## Metrics: a\n\nnew\n", "## Metrics: b\n\nother\n"):
+        assert words in text
+
+
+def test_the_card_may_be_edited_and_lost(folder):
+    (folder / "README.md").write_text("my words")
+    read_model(folder, "toy")
+    (folder / "README.md").unlink()
+    add_to_card(folder, "Metrics", ["0.5"])
+    read_model(folder, "toy")
+    assert "## Metrics\n\n0.5" in (folder / "README.md").read_text()

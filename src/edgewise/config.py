@@ -192,20 +192,24 @@ class SettingRow(NamedTuple):
     symbol: str
 
 
-def describe_settings(kind: type[Settings], prefix: str = "") -> Iterator[SettingRow]:
+def describe_settings(kind: type[Settings]) -> Iterator[SettingRow]:
     """Every setting of a method by its path, sections after what stands outside of them."""
-    sections: list[tuple[str, type[Settings]]] = []
-    for name, field in kind.model_fields.items():
-        hint = field.annotation
-        if isinstance(hint, type) and issubclass(hint, Settings):
-            sections.append((name, hint))
+    return _described(kind(), "")
+
+
+def _described(values: Settings, prefix: str) -> Iterator[SettingRow]:
+    sections: list[tuple[str, Settings]] = []
+    for name, field in type(values).model_fields.items():
+        default = getattr(values, name)
+        if isinstance(default, Settings):
+            sections.append((name, default))
             continue
         extra = field.json_schema_extra
         symbol = str(extra.get("symbol", "")) if isinstance(extra, dict) else ""
-        default = _spelled(field.get_default(call_default_factory=True))
-        yield SettingRow(prefix + name, _kind(hint), default, field.description or "", symbol)
-    for name, hint in sections:
-        yield from describe_settings(hint, f"{prefix}{name}.")
+        told = _kind(field.annotation), _spelled(default), field.description or "", symbol
+        yield SettingRow(prefix + name, *told)
+    for name, inner in sections:
+        yield from _described(inner, f"{prefix}{name}.")
 
 
 def check(condition: bool, message: str) -> None:

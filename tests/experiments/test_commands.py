@@ -73,7 +73,7 @@ def test_a_released_protocol_has_data_of_its_own(layout, write_config):
     text = 'preset = "tiny"\nprotocols = ["elmrec-released"]\nedge_share = 0.489\n'
     (cell,) = cells(layout, write_config, text)
     assert data_folder(cell, layout).name == "gifts-item_numbers-source"
-    assert import_command(cell, layout)[3:5] == ["--item-numbers", "source"]
+    assert import_command(cell, layout)[3:5] == ["--id-order", "source"]
     words = fit_command(cell, layout, own_run(cell, layout))
     assert words[words.index("--protocol") + 1] == "elmrec-released"
 

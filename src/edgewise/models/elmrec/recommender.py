@@ -178,10 +178,8 @@ class ELMRec(TorchRecommender):
         search = self.config.decoding
         seen = hidden.seen if search.rerank else None
         after = None if seen is None or search.filtering == "during" else seen.rows()
-        nothing = Ragged.of_lengths(np.zeros(len(users), np.int64), np.empty(0, np.int64))
-        inside = nothing if seen is None or after is not None else seen
-        banned = replace(hidden, seen=inside).banned()
-        assert banned is not None
+        inside = replace(hidden, seen=None if after else seen)
+        banned = inside.banned(len(users))
         items: list[np.ndarray] = []
         scores: list[np.ndarray] = []
         for part in self.encoded("sequential", *self._sequential(users, histories)):
