@@ -13,7 +13,6 @@ import json
 import tomllib
 import types
 from collections.abc import Iterable, Iterator, Mapping
-from contextvars import ContextVar
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, ClassVar, Literal, NamedTuple, TypeVar, Union, get_args, get_origin
@@ -25,8 +24,6 @@ from edgewise.errors import ConfigError
 
 S = TypeVar("S", bound="Settings")
 _ABSENT = "absent"
-# Where the values being checked come from, such as a file and a section; None in plain Python.
-_WHERE: ContextVar[str | None] = ContextVar("where", default=None)
 
 
 def setting(default: Any, meaning: str, *, symbol: str = "", **limits: Any) -> Any:
@@ -60,14 +57,7 @@ class Settings(BaseModel):
     """Names of older versions: what a setting is called now, with its path if it moved."""
 
     def __init__(self, **values: Any) -> None:
-        try:
-            super().__init__(**values)
-        except ValidationError as error:
-            own = f"{self.SECTION}." if self.SECTION else ""
-            where = _WHERE.get()
-            raise ConfigError(
-                _message(type(self), error, own if where is None else where)
-            ) from None
+        _filled(self, values, f"{self.SECTION}." if self.SECTION else "")
 
     @field_validator("*", mode="before")
     @classmethod
@@ -121,11 +111,7 @@ def updated(config: S, values: Mapping[str, Any], where: str = "") -> S:
             changes[key] = updated(current, value, f"{where}{key}.")
         else:
             changes[key] = value
-    token = _WHERE.set(where)
-    try:
-        return kind(**{**dict(config), **changes})
-    finally:
-        _WHERE.reset(token)
+    return _filled(kind.__new__(kind), {**dict(config), **changes}, where)
 
 
 def with_overrides(config: S, assignments: Iterable[str]) -> S:
@@ -206,20 +192,24 @@ class SettingRow(NamedTuple):
     symbol: str
 
 
-def describe_settings(kind: type[Settings], prefix: str = "") -> Iterator[SettingRow]:
+def describe_settings(kind: type[Settings]) -> Iterator[SettingRow]:
     """Every setting of a method by its path, sections after what stands outside of them."""
-    sections: list[tuple[str, type[Settings]]] = []
-    for name, field in kind.model_fields.items():
-        hint = field.annotation
-        if isinstance(hint, type) and issubclass(hint, Settings):
-            sections.append((name, hint))
+    return _described(kind(), "")
+
+
+def _described(values: Settings, prefix: str) -> Iterator[SettingRow]:
+    sections: list[tuple[str, Settings]] = []
+    for name, field in type(values).model_fields.items():
+        default = getattr(values, name)
+        if isinstance(default, Settings):
+            sections.append((name, default))
             continue
         extra = field.json_schema_extra
         symbol = str(extra.get("symbol", "")) if isinstance(extra, dict) else ""
-        default = _spelled(field.get_default(call_default_factory=True))
-        yield SettingRow(prefix + name, _kind(hint), default, field.description or "", symbol)
-    for name, hint in sections:
-        yield from describe_settings(hint, f"{prefix}{name}.")
+        told = _kind(field.annotation), _spelled(default), field.description or "", symbol
+        yield SettingRow(prefix + name, *told)
+    for name, inner in sections:
+        yield from _described(inner, f"{prefix}{name}.")
 
 
 def check(condition: bool, message: str) -> None:
@@ -234,6 +224,16 @@ def nearest(name: str, names: Iterable[str]) -> str:
     close = get_close_matches(name, names, n=1, cutoff=0.5)
     hint = f" Did you mean {close[0]!r}?" if close else ""
     return f"{hint} Valid: {', '.join(names)}."
+
+
+def _filled(settings: S, values: Mapping[str, Any], where: str) -> S:
+    """New settings with their values, checked; what is wrong is told in words of our own."""
+    kind = type(settings)
+    try:
+        kind.__pydantic_validator__.validate_python(dict(values), self_instance=settings)
+    except ValidationError as error:
+        raise ConfigError(_message(kind, error, where)) from None
+    return settings
 
 
 def _in_all_stages(config: Settings, values: Mapping[str, Any]) -> dict[str, Any]:
