@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -29,7 +30,7 @@ Write = Callable[..., Path]
 
 @pytest.fixture
 def layout(tmp_path: Path) -> Layout:
-    return Layout(*(tmp_path / name for name in ("experiments", "results", "runs", "raw")))
+    return Layout(*(tmp_path / name for name in ("configs", "results", "runs", "raw")))
 
 
 def report_of(users: Users, **settings: Any) -> RankingReport:
@@ -108,15 +109,31 @@ def import_data(layout: Layout) -> Callable[..., str]:
 
 @pytest.fixture
 def write_config(layout: Layout) -> Write:
-    """Writes a configuration of a table."""
+    """Writes a row of a table on a data set, beside those that were written before."""
+    tables: dict[str, dict[str, dict[str, str]]] = {}
 
     def write(place: str, text: str = 'preset = "tiny"\n') -> Path:
-        file = layout.experiments / f"{place}.toml"
+        at = ResultKey.of(Path(f"{place}.toml"))
+        datasets = tables.setdefault(at.table, {})
+        datasets.setdefault(at.dataset, {})[at.method] = inline(tomllib.loads(text))
+        names = dict.fromkeys(name for rows in datasets.values() for name in rows)
+        lines = [f"[rows.{name}]" for name in names]
+        for dataset, rows in datasets.items():
+            lines += [f"[datasets.{dataset}]", f"only = {json.dumps([*rows])}"]
+            lines += [f"rows.{name} = {values}" for name, values in rows.items()]
+        file = layout.configs / f"{at.table}.toml"
         file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(text)
+        file.write_text("\n".join(lines) + "\n")
         return file
 
     return write
+
+
+def inline(value: Any) -> str:
+    """A value as TOML has it in one line."""
+    if not isinstance(value, dict):
+        return json.dumps(value)
+    return f"{{ {', '.join(f'{key} = {inline(each)}' for key, each in value.items())} }}"
 
 
 _LEAKING = """# title: Effect of N & more
@@ -134,8 +151,8 @@ shop,direct,lost,Lost <one>,0.31
 @pytest.fixture
 def comparison(layout, write_result) -> Comparison:
     """Two seeds of two settings, one of which was measured under a protocol that leaks, too."""
-    (layout.experiments / "p/figure-1").mkdir(parents=True)
-    (layout.experiments / "p/figure-1/paper.csv").write_text(_LEAKING)
+    (layout.configs / "p").mkdir(parents=True)
+    (layout.configs / "p/figure-1.csv").write_text(_LEAKING)
     for seed in (0, 1):
         for n, hits in ((0, 30), (5, 12)):
             users = {"HitRate@10": [1.0] * (hits + 3 * seed) + [0.0] * (60 - hits - 3 * seed)}

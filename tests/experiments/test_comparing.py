@@ -29,8 +29,8 @@ def users(hits: int, of: int = N):
 
 @pytest.fixture
 def table(layout):
-    (layout.experiments / "t").mkdir(parents=True)
-    (layout.experiments / "t" / "paper.csv").write_text(TEXT)
+    layout.configs.mkdir(parents=True)
+    (layout.configs / "t.csv").write_text(TEXT)
     return layout
 
 

@@ -15,7 +15,7 @@ dataset,task,method,label
 
 def test_rows_are_borrowed_for_data_sets_that_the_table_has(layout, write_config, write_result):
     write_config("p/figure-4/shop/short")
-    (layout.experiments / "p/figure-4/paper.csv").write_text(TEXT)
+    (layout.configs / "p/figure-4.csv").write_text(TEXT)
     for dataset in ("shop", "far"):
         write_result(f"p/table-2/{dataset}/full", {"HitRate@10": [1.0, 0.0]})
     found = results_of(layout, "p/figure-4")

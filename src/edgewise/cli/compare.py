@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from edgewise.cli.output import examples, warn
+from edgewise.cli.reproduce import Configs, Experiments, check_renamed
 from edgewise.config import check, nearest
 
 if TYPE_CHECKING:
@@ -50,9 +51,8 @@ def compare(
     allow_unsealed: Annotated[
         bool, typer.Option("--allow-unsealed", help="Accept results older than seals.")
     ] = False,
-    experiments: Annotated[Path, typer.Option(help="Where papers' figures are.")] = Path(
-        "experiments"
-    ),
+    configs: Configs = None,
+    experiments: Experiments = None,
     results_folder: Annotated[
         Path, typer.Option("--results", help="The folder that results are named in.")
     ] = Path("results"),
@@ -67,10 +67,11 @@ def compare(
     that were measured on other data than their neighbours or this machine's, are refused.
     """
     from edgewise.experiments.compare import compare as compared
-    from edgewise.experiments.grid import Layout
+    from edgewise.experiments.grid import CONFIGS, Layout
 
+    check_renamed(experiments)
     chosen = _format(form, out)
-    layout = Layout(experiments, results_folder, runs)
+    layout = Layout(configs or CONFIGS, results_folder, runs)
     found, tables = _read(results, layout, allow_unsealed)
     names = {each.place.dataset for each in found}
     found = [each for each in found if dataset in (None, each.place.dataset)]

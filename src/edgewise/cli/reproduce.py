@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,33 +14,39 @@ from edgewise.config import check
 
 if TYPE_CHECKING:
     from edgewise.experiments.grid import ExperimentCell, Layout
-    from edgewise.experiments.runner import OnStep, Outcome, Work
+    from edgewise.experiments.plan import Work
+    from edgewise.experiments.runner import OnStep, Outcome
 
 EXAMPLES = examples(
     "edgewise reproduce elmrec/table-4 --data RAW_DATA --jobs 2",
     "edgewise reproduce elmrec/table-2 --dataset beauty --protocol honest --data RAW_DATA",
     "edgewise reproduce elmrec/table-4 elmrec/table-7 --seeds 10 --data RAW_DATA",
     "edgewise reproduce elmrec/table-4 --dry-run",
+    "edgewise reproduce mine --configs my-tables --data RAW_DATA",
 )
+Configs = Annotated[
+    Path | None, typer.Option(help="A folder of tables instead of the papers', which are at hand.")
+]
+Experiments = Annotated[Path | None, typer.Option(hidden=True)]
 
 
 def reproduce(
     table: Annotated[
         list[str],
-        typer.Argument(help="Folders or files below --experiments, such as elmrec/table-4."),
+        typer.Argument(
+            help="Tables such as elmrec/table-4, folders of them such as elmrec, or their rows."
+        ),
     ],
     data: Annotated[Path, typer.Option(help="The folder of downloaded data sets, by name.")] = Path(
         "data"
     ),
     dataset: Annotated[str | None, typer.Option(help="Only this data set.")] = None,
-    method: Annotated[
-        str | None, typer.Option(help="Only this row: a configuration's name without .toml.")
-    ] = None,
+    method: Annotated[str | None, typer.Option(help="Only this row of the tables.")] = None,
     seeds: Annotated[
-        int | None, typer.Option(min=1, help="Seeds 0 to N - 1 instead of the configurations'.")
+        int | None, typer.Option(min=1, help="Seeds 0 to N - 1 instead of the tables'.")
     ] = None,
     protocol: Annotated[
-        str | None, typer.Option(help="Instead of the configurations' own; 'honest' for one.")
+        str | None, typer.Option(help="Instead of the tables' own; 'honest' for one.")
     ] = None,
     max_users: Annotated[
         int | None, typer.Option(min=1, help="Measure a seeded sample of the users.")
@@ -58,9 +63,8 @@ def reproduce(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Print the commands that are left, run none.")
     ] = False,
-    experiments: Annotated[Path, typer.Option(help="Where configurations are.")] = Path(
-        "experiments"
-    ),
+    configs: Configs = None,
+    experiments: Experiments = None,
     results: Annotated[Path, typer.Option(help="Where figures go, one JSON a cell.")] = Path(
         "results"
     ),
@@ -75,15 +79,16 @@ def reproduce(
     end, and the exit code is 1.
     """
     from edgewise.evaluation.protocols import find_protocol
-    from edgewise.experiments.grid import Layout, Selection, find_cells
-    from edgewise.experiments.runner import commands_of, plan_work
+    from edgewise.experiments.grid import CONFIGS, Layout, Selection, find_cells
+    from edgewise.experiments.plan import commands_of, plan_work
     from edgewise.experiments.runner import reproduce as make
 
     if protocol is not None:
         find_protocol(protocol, "--protocol: ")
-    layout = Layout(experiments, results, runs, data)
-    choice = Selection(dataset, method, seeds, protocol, max_users, no_rerank)
-    work = plan_work(find_cells(layout, table, choice), layout)
+    check_renamed(experiments)
+    layout = Layout(configs or CONFIGS, results, runs, data)
+    selection = Selection(dataset, method, seeds, protocol, max_users, no_rerank)
+    work = plan_work(find_cells(layout, table, selection), layout)
     if dry_run:
         left = commands_of(work, layout, force=force)
         typer.echo("\n".join(left) if work.reasons else "nothing is left to do")
@@ -91,7 +96,7 @@ def reproduce(
     _check_raw_data(work, layout)
     _announce(work)
     try:
-        with _ended_by_term(), _progress(work) as told:
+        with _progress(work) as told:
             outcome = make(work, layout, jobs=jobs, force=force, on_step=told)
     except KeyboardInterrupt:
         typer.echo("stopped; the same command goes on", err=True)
@@ -99,11 +104,16 @@ def reproduce(
     _report(outcome)
 
 
-def _check_raw_data(work: Work, layout: Layout) -> None:
-    from edgewise.experiments.describing import data_folder
+def check_renamed(experiments: Path | None) -> None:
+    """Refuse the option's old name."""
+    old = (
+        f"--experiments {experiments}: the option is called --configs now, and a table is one file"
+    )
+    check(experiments is None, f"{old}, see docs/reproduce.md")
 
-    cells = [cells[0] for cells in work.groups.values()]
-    lacking = any(not data_folder(cell, layout).exists() for cell in cells)
+
+def _check_raw_data(work: Work, layout: Layout) -> None:
+    lacking = any(not layout.data_folder(cells[0]).exists() for cells in work.groups.values())
     check(
         not lacking or layout.raw.is_dir(),
         f"--data {layout.raw}: no such folder; name the one that holds the downloaded data sets, "
@@ -119,21 +129,7 @@ def _announce(work: Work) -> None:
     )
     for cell, reason in work.reasons.items():
         if reason != "not measured yet":
-            typer.echo(f"  {cell.place.path}: {reason}; done again")
-
-
-@contextmanager
-def _ended_by_term() -> Iterator[None]:
-    """SIGTERM ends the cells as Ctrl-C does, so that they can be resumed."""
-
-    def stop(number: int, frame: object) -> None:
-        raise KeyboardInterrupt
-
-    before = signal.signal(signal.SIGTERM, stop)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
+            typer.echo(f"  {cell.key.path}: {reason}; done again")
 
 
 @contextmanager
@@ -159,13 +155,13 @@ def _progress(work: Work) -> Iterator[OnStep]:
 
         def told(cell: ExperimentCell, step: str) -> None:
             if not screen.is_terminal:
-                typer.echo(f"{cell.place.path}: {step}")
+                typer.echo(f"{cell.key.path}: {step}")
             if cell in lines:
                 bar.remove_task(lines.pop(cell))  # type: ignore[arg-type]
             if step in ("finished", "failed"):
                 bar.advance(all_cells)
             else:
-                lines[cell] = bar.add_task(f"{cell.place.path}: {step}", total=None)
+                lines[cell] = bar.add_task(f"{cell.key.path}: {step}", total=None)
 
         yield told
 
@@ -174,9 +170,9 @@ def _report(outcome: Outcome) -> None:
     done, skipped, failed = len(outcome.done), len(outcome.skipped), len(outcome.failed)
     typer.echo(f"{done} made, {skipped} were there, {failed} failed")
     for cell, reason in outcome.failed.items():
-        typer.secho(f"failed: {cell.place.path}: {reason}", fg="red", err=True)
+        typer.secho(f"failed: {cell.key.path}: {reason}", fg="red", err=True)
     if outcome.failed:
         typer.echo("the same command tries the failed ones again")
         raise typer.Exit(1)
-    tables = dict.fromkeys(cell.place.table for cell in [*outcome.done, *outcome.skipped])
+    tables = dict.fromkeys(cell.key.table for cell in [*outcome.done, *outcome.skipped])
     typer.echo(f"next: edgewise compare {' '.join(tables)}")

@@ -35,10 +35,10 @@ from edgewise.evaluation.statistics import (
     paired_t_test,
 )
 from edgewise.experiments.describing import picture_of
-from edgewise.experiments.grid import HONEST, Layout
+from edgewise.experiments.grid import HONEST, Layout, read_table, table_file
 from edgewise.experiments.published import ANY, Paper, read_paper
 from edgewise.experiments.results import TIME, Result
-from edgewise.runs.spec import flat_settings, read_recipe
+from edgewise.runs.spec import flat_settings
 
 
 @dataclass(frozen=True)
@@ -54,14 +54,13 @@ class RequestedRow:
         return not self.tasks or task in (*self.tasks, TIME)
 
 
-def asked_cells(table: Path) -> Iterator[RequestedRow]:
-    """The rows that a table's configurations ask for."""
-    for file in sorted(table.glob("*/*.toml")):
-        recipe = read_recipe(file)
-        trained = recipe.settings.get("prompts", {}).get("tasks", ())
-        tasks = {"data": ("data",), "vectors": ("users", "items")}.get(recipe.kind)
-        tasks = tasks or recipe.evaluation.tasks or tuple(trained)
-        yield RequestedRow(file.parent.name, file.stem, tasks)
+def asked_cells(configs: Path, table: str) -> Iterator[RequestedRow]:
+    """The rows that a table asks for; none where it has figures of a paper alone."""
+    rows = read_table(configs, table) if table_file(configs, table).is_file() else []
+    for row in rows:
+        tasks = {"data": ("data",), "vectors": ("users", "items")}.get(row.options.kind)
+        tasks = tasks or row.options.evaluation.tasks or row.trained_tasks
+        yield RequestedRow(row.dataset, row.name, tasks)
 
 
 def by_dataset(blocks: Sequence[Block], paper: Paper) -> list[Block]:
@@ -556,7 +555,7 @@ def compare(
     Args:
         results: of any tables.
         tables: shown even without a result, beside those of the results.
-        layout: where ``paper.csv`` files and users' rows are.
+        layout: where the papers' figures and users' rows are.
         reference: the method that others are compared with, instead of the tables' own.
 
     Raises:
@@ -570,10 +569,10 @@ def compare(
 
 
 def _compared(name: str, results: Group, layout: Layout, reference: str | None) -> Comparison:
-    paper = read_paper(layout.experiments / name)
+    paper = read_paper(layout.configs, name)
     if reference is not None:
         paper = replace(paper, reference=reference)
-    asked = list(asked_cells(layout.experiments / name))
+    asked = list(asked_cells(layout.configs, name))
     told = [(row.dataset, row.task) for row in paper.rows if row.dataset != ANY]
     wanted = dict.fromkeys([*_measured(results, paper), *_asked(asked, paper), *told])
     blocks = [_block(place, results, paper, asked, layout.runs) for place in wanted]

@@ -8,7 +8,7 @@ Comparisons as one page that explains itself, pictures included.
 
 A comparison as Markdown; and the formats by name.
 
-Tables by their names: folders below ``experiments/`` that hold data sets or a ``paper.csv``.
+Tables by their names: those of which a paper prints figures.
 """
 
 from __future__ import annotations
@@ -33,9 +33,10 @@ from edgewise.experiments.compare import (
     Difference,
     Figure,
     Row,
+    asked_cells,
 )
 from edgewise.experiments.grid import HONEST, Layout
-from edgewise.experiments.published import FILE, read_paper
+from edgewise.experiments.published import printed_tables, read_paper
 from edgewise.experiments.results import Result, find_results, read_result
 from edgewise.reporting.page_parts import Head, PagePicture, PageTable, Section, TableCell
 from edgewise.reporting.tables_page import render_tables
@@ -466,11 +467,8 @@ FORMATS: dict[str, Callable[[Sequence[Comparison]], str]] = {
 
 def tables_below(layout: Layout, name: str) -> Iterator[str]:
     """Tables that bear the name or stand in a folder of the name, in the order of numbers."""
-    bare = name.removeprefix(f"{layout.experiments}/").removeprefix(f"{layout.results}/")
-    place = layout.experiments / bare.rstrip("/")
-    papers = sorted(place.rglob(FILE), key=_by_number) if place.is_dir() else []
-    for paper in papers:
-        yield paper.parent.relative_to(layout.experiments).as_posix()
+    bare = name.removeprefix(f"{layout.configs}/").removeprefix(f"{layout.results}/")
+    yield from printed_tables(layout.configs, bare.rstrip("/"))
 
 
 def results_of(layout: Layout, name: str, *, allow_unsealed: bool = False) -> list[Result]:
@@ -492,12 +490,9 @@ def results_of(layout: Layout, name: str, *, allow_unsealed: bool = False) -> li
 
 def _borrowed(layout: Layout, table: str, allow_unsealed: bool) -> Iterator[Result]:
     """Rows of other tables, for data sets of which this table has rows of its own."""
-    paper = read_paper(layout.experiments / table)
-    own = {row.dataset for row in paper.rows} | {
-        file.parent.name
-        for place, suffix in ((layout.experiments, "toml"), (layout.results, "json"))
-        for file in (place / table).glob(f"*/*.{suffix}")
-    }
+    paper = read_paper(layout.configs, table)
+    own = {row.dataset for row in (*paper.rows, *asked_cells(layout.configs, table))}
+    own |= {file.parent.name for file in (layout.results / table).glob("*/*.json")}
     for source, method in paper.also:
         for file in sorted((layout.results / source).glob(f"*/{method}*.json")):
             if file.parent.name not in own:
@@ -505,10 +500,3 @@ def _borrowed(layout: Layout, table: str, allow_unsealed: bool) -> Iterator[Resu
             found = read_result(file, layout.results, allow_unsealed=allow_unsealed)
             if found.place.method == method and not found.place.raw_lists:
                 yield replace(found, place=replace(found.place, table=table), home=found.place)
-
-
-def _by_number(path: Path) -> tuple[str, str, int]:
-    """``table-2`` before ``table-10``, tables before figures."""
-    kind, _, number = path.parent.name.partition("-")
-    order = {"table": "0", "figure": "1"}.get(kind, kind)
-    return str(path.parent.parent), order, int(number) if number.isdigit() else 0
