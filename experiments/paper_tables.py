@@ -7,18 +7,19 @@ import re
 from measured import ROOT, Results
 
 from edgewise.experiments.compare import compare
-from edgewise.experiments.grid import Layout
+from edgewise.experiments.grid import CONFIGS, Layout
+from edgewise.experiments.published import paper_file
 from edgewise.experiments.tables import markdown_tables, results_of
 
 
 def is_paper_table(name: str) -> bool:
     """Whether a table of the documentation is one of a paper, such as ``elmrec/table-4``."""
-    return (ROOT / "experiments" / name / "paper.csv").is_file()
+    return paper_file(CONFIGS, name).is_file()
 
 
 def paper_table(name: str, results: Results) -> str:
     """Data sets and tasks of which we have figures, as Markdown."""
-    layout = Layout(ROOT / "experiments", results.folder, ROOT / "no-runs")
+    layout = Layout(results=results.folder, runs=ROOT / "no-runs")
     found = results_of(layout, name)
     results.asked.update(each.file.relative_to(results.folder).as_posix() for each in found)
     (comparison,) = compare(found, layout, [name])

@@ -1,10 +1,9 @@
-"""Scripts of the documentation's tables, and the runner under its old name."""
+"""Scripts of the documentation's tables."""
 
 from __future__ import annotations
 
 import importlib
 import json
-import subprocess
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -57,15 +56,6 @@ def test_rows_of_several_seeds_are_means_with_deviations(monkeypatch, tmp_path):
     assert results.unasked() == ["ablation/gifts/full-seedless.json"]
     nothing = tables.variants(measured.Results(tmp_path / "none"), names, ["Recall@20"])
     assert [row[1] for row in nothing[1:]] == ["not run"] * 4
-
-
-def test_the_runner_under_its_old_name() -> None:
-    command = [sys.executable, "experiments/run.py", "direct/nowhere", "--dry-run"]
-    done = subprocess.run(
-        command, cwd=EXPERIMENTS.parent, capture_output=True, text=True, timeout=60
-    )
-    assert done.returncode == 2
-    assert "no table 'direct/nowhere' under experiments/. Did you mean 'direct'?" in done.stderr
 
 
 def test_a_table_of_a_paper_shows_what_was_measured(monkeypatch, tmp_path):
