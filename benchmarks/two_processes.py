@@ -4,7 +4,7 @@ Without dropout both see the same batches and take the same steps, so that the c
 rounding and by what training makes of it. Figures go to ``results/two_processes.json``, the picture
 to ``docs/images/two-processes.png``.
 
-    python experiments/two_processes.py
+    python benchmarks/two_processes.py
 """
 
 from __future__ import annotations
