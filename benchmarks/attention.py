@@ -24,8 +24,8 @@ from measuring import report
 
 from edgewise.data.dataset import Catalog, Dataset, Interactions, Vocabulary
 from edgewise.data.splits import Split
+from edgewise.models.graph_gpt.attention_bias import build_distances
 from edgewise.models.graph_gpt.backbone import build_gpt, build_tokens
-from edgewise.models.graph_gpt.distances import build_distances
 from edgewise.models.graph_gpt.model import GraphGPTModel
 from edgewise.models.graph_gpt.prompts import WORDINGS
 from edgewise.models.graph_gpt.recommender import GraphGPT

@@ -12,18 +12,16 @@ from __future__ import annotations
 
 import resource
 import sys
-import time
-from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 
 import numpy as np
 import torch
-from measuring import report
+from measuring import best_time, best_times, report, seconds
 
 from edgewise.data.dataset import Interactions
 from edgewise.graph.bipartite import BipartiteGraph
-from edgewise.graph.shortest_paths import DistanceIndex
+from edgewise.graph.shortest_paths import ShortestPaths
 from edgewise.models.graph_gpt.attention_bias import attention_mask, bias_table, graph_bias
 from edgewise.models.graph_gpt.config import AttentionConfig
 
@@ -67,43 +65,32 @@ def prompts(graph: BipartiteGraph, width: int) -> np.ndarray:
     return np.column_stack([users, items.astype(np.int64) + graph.num_users])
 
 
-def best_times(*runs: Callable[[], object], repeats: int = 5) -> list[float]:
-    """Seconds of the fastest of several runs of each, in turn: the least disturbed by others."""
-    times = np.empty((repeats, len(runs)))
-    for row in times:
-        for n, run in enumerate(runs):
-            start = time.perf_counter()
-            run()
-            row[n] = time.perf_counter() - start
-    return times.min(0).tolist()
-
-
 def peak_bytes() -> int:
     """The most memory that the process has held so far."""
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else 1024 * peak
 
 
-def pairs_per_second(index: DistanceIndex, first: np.ndarray, second: np.ndarray) -> float:
-    return len(first) / best_times(lambda: index.lengths(first, second), repeats=3)[0]
+def pairs_per_second(paths: ShortestPaths, first: np.ndarray, second: np.ndarray) -> float:
+    return len(first) / best_time(lambda: paths.lengths(first, second), repeats=3)
 
 
-def built(graph: BipartiteGraph) -> tuple[DistanceIndex, dict[str, float]]:
-    """The index, and what it costs."""
-    before, start = peak_bytes(), time.perf_counter()
-    index = DistanceIndex.build(graph, CUTOFF)
-    return index, {
+def built(graph: BipartiteGraph) -> tuple[ShortestPaths, dict[str, float]]:
+    """The paths with their index, and what it costs."""
+    before, paths = peak_bytes(), ShortestPaths(graph, CUTOFF)
+    build_seconds = seconds(lambda: paths.labels)
+    return paths, {
         "nodes": graph.num_nodes,
         "edges": graph.num_edges,
-        "build_seconds": time.perf_counter() - start,
+        "build_seconds": build_seconds,
         "peak_bytes_before": before,
         "peak_bytes": peak_bytes(),
-        "index_bytes": index.nbytes,
+        "index_bytes": paths.nbytes,
         "matrix_bytes_float32": 4 * graph.num_nodes**2,
     }
 
 
-def pairs(graph: BipartiteGraph, index: DistanceIndex) -> dict[str, float]:
+def pairs(graph: BipartiteGraph, paths: ShortestPaths) -> dict[str, float]:
     """Pairs a second, any and those of prompts."""
     rng = np.random.default_rng(2)
     random_pairs = rng.integers(graph.num_nodes, size=(2, NUM_PAIRS))
@@ -111,8 +98,8 @@ def pairs(graph: BipartiteGraph, index: DistanceIndex) -> dict[str, float]:
     slots = rng.integers(rows.size, size=NUM_PAIRS), rng.integers(WIDTHS[0], size=NUM_PAIRS)
     own, other = rows.ravel()[slots[0]], rows[slots[0] // WIDTHS[0], slots[1]]
     return {
-        "random_pairs_per_second": pairs_per_second(index, *random_pairs),
-        "prompt_pairs_per_second": pairs_per_second(index, own, other),
+        "random_pairs_per_second": pairs_per_second(paths, *random_pairs),
+        "prompt_pairs_per_second": pairs_per_second(paths, own, other),
     }
 
 
@@ -157,19 +144,19 @@ def looped(matrix: np.ndarray, places: np.ndarray, nodes: np.ndarray) -> np.ndar
     return lengths
 
 
-def batch(graph: BipartiteGraph, index: DistanceIndex, width: int) -> dict[str, float]:
+def batch(graph: BipartiteGraph, paths: ShortestPaths, width: int) -> dict[str, float]:
     """Seconds to fill R of one batch, from the index and by the loop."""
     nodes, table = prompts(graph, width), bias_table(AttentionConfig(max_path=CUTOFF))
     sources, places = np.unique(nodes, return_inverse=True)
     matrix, places = matrix_rows(graph, sources), places.reshape(nodes.shape)
     present = torch.ones(nodes.shape, dtype=torch.int64)
-    np.testing.assert_array_equal(index.among(nodes), looped(matrix, places, nodes))
+    np.testing.assert_array_equal(paths.among(nodes), looped(matrix, places, nodes))
 
     def bias(lengths: np.ndarray) -> torch.Tensor:
         return attention_mask(present, graph_bias(torch.from_numpy(lengths), table))
 
     ours, loop = best_times(
-        lambda: bias(index.among(nodes)), lambda: bias(looped(matrix, places, nodes))
+        lambda: bias(paths.among(nodes)), lambda: bias(looped(matrix, places, nodes))
     )
     names = "batch_{}_seconds", "loop_{}_seconds", "loop_over_batch_{}", "loop_{}_matrix_bytes"
     values = ours, loop, loop / ours, matrix.nbytes
@@ -180,10 +167,10 @@ def measured(sizes: tuple[int, int, int]) -> dict[str, float]:
     """All figures of a shop of some size."""
     torch.set_num_threads(1)
     graph = shop(*sizes)
-    index, figures = built(graph)
-    figures |= pairs(graph, index)
+    paths, figures = built(graph)
+    figures |= pairs(graph, paths)
     for width in WIDTHS:
-        figures |= batch(graph, index, width)
+        figures |= batch(graph, paths, width)
     return figures
 
 

@@ -14,14 +14,22 @@ from edgewise.runs.provenance import describe_machine
 Figures = dict[str, dict[str, float]]
 
 
+def seconds(run: Callable[[], object]) -> float:
+    """How long one run takes."""
+    start = time.perf_counter()
+    run()
+    return time.perf_counter() - start
+
+
 def best_time(run: Callable[[], object], repeats: int = 5) -> float:
     """Seconds of the fastest of several runs: the least disturbed by other work."""
-    times = []
-    for _ in range(repeats):
-        start = time.perf_counter()
-        run()
-        times.append(time.perf_counter() - start)
-    return min(times)
+    return best_times(run, repeats=repeats)[0]
+
+
+def best_times(*runs: Callable[[], object], repeats: int = 5) -> list[float]:
+    """The same of several ways, which take turns."""
+    rounds = [[seconds(run) for run in runs] for _ in range(repeats)]
+    return [min(times) for times in zip(*rounds, strict=True)]
 
 
 def report(measure: Callable[[], Figures], description: str | None) -> None:

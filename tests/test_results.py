@@ -46,13 +46,16 @@ DESCRIPTIONS = [path for path in ALL_RESULTS if read(path).get("kind") in (STATI
 OTHERS = [path for path in ALL_RESULTS if path not in [*EVALUATIONS, *DESCRIPTIONS]]
 
 
+WRITE_TABLES = ROOT / "docs" / "write_tables.py"
+
+
 @pytest.fixture
 def tables(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    """``experiments/tables.py``, whose neighbours are imported from its folder."""
-    monkeypatch.syspath_prepend(EXPERIMENTS)
-    spec = importlib.util.spec_from_file_location("tables", EXPERIMENTS / "tables.py")
+    """``docs/write_tables.py``."""
+    spec = importlib.util.spec_from_file_location("write_tables", WRITE_TABLES)
     assert spec and spec.loader
     module = importlib.util.module_from_spec(spec)
+    monkeypatch.setitem(sys.modules, spec.name, module)
     spec.loader.exec_module(module)
     return module
 
@@ -120,7 +123,7 @@ def test_a_result_names_no_folder_of_one_machine(path: Path) -> None:
 
 
 def test_the_tables_are_up_to_date() -> None:
-    command = [sys.executable, EXPERIMENTS / "tables.py", "--check"]
+    command = [sys.executable, WRITE_TABLES, "--check"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stdout + done.stderr
 
@@ -181,3 +184,63 @@ def test_a_result_that_no_table_shows_is_noticed(tables: ModuleType, tmp_path: P
     for table in tables.TABLES.values():
         table(results)
     assert results.unasked() == ["direct/beauty/forgotten.json"]
+
+
+def write_seed(folder: Path, name: str, ours: float, seconds: float) -> None:
+    """A run of two stages, of which popularity finds 0.05."""
+
+    def recall(value: float) -> dict[str, Any]:
+        return {"num_users": 1234, "metrics": {"Recall@20": {"mean": value, "low": 0, "high": 1}}}
+
+    training = {stage: {"epochs": count} for stage, count in {"content": 3, "events": 10}.items()}
+    config = {"stages": ["content", "events"], "training": training}
+    systems = {"Graph-attentive GPT-2": recall(ours), "Popularity": recall(0.05)}
+    result = {
+        "run": {"training_seconds": seconds, "config": config},
+        "learning": {"content": {"epochs": 3}, "events": {"epochs": 7}},
+        "results": {"sequential": systems},
+    }
+    path = folder / f"{name}.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(result))
+
+
+def test_rows_of_several_seeds_are_means_with_deviations(
+    tables: ModuleType, tmp_path: Path
+) -> None:
+    for seed, (value, minutes) in {0: (0.1, 2), 1: (0.2, 3), 10: (0.3, 4)}.items():
+        write_seed(tmp_path, f"ablation/gifts/full-seed{seed}", value, 60 * minutes)
+    write_seed(tmp_path, "ablation/gifts/full-seedless", 0.9, 60)
+    write_seed(tmp_path, "ablation/gifts/single", 0.25, 60)
+    results = tables.Results(tmp_path)
+    names = {name: f"ablation/gifts/{name}" for name in ("full", "single", "missing")}
+    rows = tables.variants(results, names, ["Recall@20"])
+    assert rows == [
+        ["variant", "Recall@20", "seeds", "epochs", "training, minutes", "users"],
+        ["full", "0.2000 ± 0.1000", "3", "3 + 7", "3", "1,234"],
+        ["single", "0.2500", "1", "3 + 7", "1", "1,234"],
+        ["missing", "not run"],
+        ["popularity", "0.0500", "", "", "", "1,234"],
+    ]
+    assert results.unasked() == ["ablation/gifts/full-seedless.json"]
+    nothing = tables.variants(tables.Results(tmp_path / "none"), names, ["Recall@20"])
+    assert [row[1] for row in nothing[1:]] == ["not run"] * 4
+
+
+def test_a_table_of_a_paper_shows_what_was_measured(tables: ModuleType, tmp_path: Path) -> None:
+    assert tables.is_paper_table("elmrec/table-4") and not tables.is_paper_table("direct-beauty")
+    results = tables.Results(tmp_path)
+    assert tables.paper_table("elmrec/table-4", results) == "not run" and results.asked == set()
+
+
+def test_parts_of_a_benchmark_have_the_cells_that_they_know(
+    tables: ModuleType, tmp_path: Path
+) -> None:
+    parts = {"a 21": "{size} nodes|21", "b 21": "lost|21"}
+    columns = {"ms": "batch_{}_seconds:ms.1f", "speed": "slow:.1f fast:.2f", "none": "none:"}
+    (tmp_path / "x.json").write_text('{"a": {"size": 5, "batch_21_seconds": 0.0123, "fast": 2}}')
+    assert tables.Bench("x", "what|width", parts, columns)(tables.Results(tmp_path)) == [
+        ["what", "width", "ms", "speed", "none"],
+        ["5 nodes", "21", "12.3", "2.00", ""],
+        ["lost", "21", "not run"],
+    ]

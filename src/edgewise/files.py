@@ -1,8 +1,7 @@
-"""Folders that appear whole or not at all.
+"""Files and folders that appear whole or not at all, and the folder of a saved model.
 
-Small files that appear whole or not at all.
-
-Folders of saved models: any files, and a ``model.json`` that describes and checksums them.
+A model folder holds ``model.json`` (which model, its settings, checksums of the other files), what
+was learned as safetensors, the vocabularies with titles, and a card for people, ``README.md``.
 """
 
 from __future__ import annotations
@@ -11,7 +10,7 @@ import hashlib
 import json
 import platform
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -20,56 +19,57 @@ from uuid import uuid4
 
 from edgewise.errors import ModelFolderError
 
+ABOUT, CARD = "model.json", "README.md"
+_VERSION = 2
+_AGAIN = "Fit the model and save it again."
 
-def is_taken(folder: Path) -> bool:
+
+def is_taken(path: Path) -> bool:
     """Whether something is there that is not an empty folder."""
-    return folder.exists() and not (folder.is_dir() and next(folder.iterdir(), None) is None)
+    return path.exists() and not (path.is_dir() and next(path.iterdir(), None) is None)
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A place to write a file or a folder, which takes its name at the end or is removed.
+
+    What stood in its place is moved aside first and removed once the new one stands, so that nobody
+    ever meets half of it.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    tag = uuid4().hex[:8]
+    partial, old = (path.with_name(f".{path.name}.{tag}.{end}") for end in ("partial", "old"))
+    try:
+        yield partial
+        if path.is_dir():
+            path.rename(old)
+        partial.replace(path)
+    except BaseException:
+        if old.exists() and not path.exists():
+            old.rename(path)
+        _remove(partial)
+        raise
+    _remove(old)
 
 
 @contextmanager
 def whole_folder(folder: Path) -> Iterator[Path]:
-    """A folder to fill under a temporary name, renamed at the end and removed on an error.
-
-    What stood in its place is moved aside first and removed once the new folder stands.
-    """
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    tag = uuid4().hex[:8]
-    partial = folder.with_name(f".{folder.name}.{tag}.partial")
-    old = folder.with_name(f".{folder.name}.{tag}.old")
-    partial.mkdir()
-    try:
+    """:func:`replacing` with an empty folder to fill."""
+    with replacing(folder) as partial:
+        partial.mkdir()
         yield partial
-        if folder.exists():
-            folder.rename(old)
-        partial.rename(folder)
-    except BaseException:
-        if old.exists() and not folder.exists():
-            old.rename(folder)
-        shutil.rmtree(partial, ignore_errors=True)
-        raise
-    shutil.rmtree(old, ignore_errors=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a small file whole or not at all."""
+    with replacing(path) as partial:
+        partial.write_text(text, encoding="utf-8")
 
 
 def file_checksum(path: Path) -> str:
     """The SHA-256 of a file's bytes, in hexadecimal."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write beside the file and rename, so that a reader never meets half of it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.partial")
-    try:
-        partial.write_text(text, encoding="utf-8")
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
-
-
-_ABOUT = "model.json"
-_VERSION = 1
-_AGAIN = "Fit the model and save it again."
 
 
 def versions() -> dict[str, str]:
@@ -84,27 +84,33 @@ def versions() -> dict[str, str]:
 
 
 @contextmanager
-def writing_model(folder: str | Path, kind: str, settings: Mapping[str, Any]) -> Iterator[Path]:
-    """A folder to write files into; it takes its name, described and checksummed, at the end.
+def writing_model(folder: str | Path, kind: str) -> Iterator[tuple[Path, dict[str, Any]]]:
+    """A folder to write a model's files into, described and checksummed at the end.
 
     Args:
         folder: where the model is to stand; an older model there is replaced.
         kind: the model's name, which :func:`read_model` must be asked for.
-        settings: what the model was made with, as JSON values.
+
+    Yields:
+        The folder, and a dictionary to be filled with what :func:`read_model` gives back (JSON).
 
     Raises:
         ModelFolderError: the folder holds something else.
     """
     folder = Path(folder)
-    if is_taken(folder) and not (folder / _ABOUT).exists():
+    if is_taken(folder) and not (folder / ABOUT).exists():
         raise ModelFolderError(f"{folder} holds something that is no model; choose another folder.")
+    settings: dict[str, Any] = {}
     with whole_folder(folder) as partial:
-        yield partial
+        yield partial, settings
         describe(partial, kind, settings)
 
 
 def describe(folder: Path, kind: str, settings: Mapping[str, Any]) -> None:
-    """Write ``model.json`` beside the finished files of a folder, with their checksums."""
+    """Write ``model.json`` beside the finished files of a folder, with their checksums.
+
+    The card is for people, who may edit it: it has none.
+    """
     about = {
         "kind": kind,
         "version": _VERSION,
@@ -112,11 +118,18 @@ def describe(folder: Path, kind: str, settings: Mapping[str, Any]) -> None:
         "versions": versions(),
         "sha256": {name: file_checksum(folder / name) for name in _files(folder)},
     }
-    (folder / _ABOUT).write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")
+    (folder / ABOUT).write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")
 
 
-def read_model(folder: str | Path, kind: str) -> dict[str, Any]:
-    """The settings given to :func:`writing_model`, after checking every file.
+def read_model(folder: str | Path, kind: str | None = None) -> dict[str, Any]:
+    """What was said of a model when it was saved, after checking every file.
+
+    Args:
+        folder: written by :func:`writing_model`.
+        kind: the model that is wanted; None takes any.
+
+    Returns:
+        The settings given to :func:`writing_model`.
 
     Raises:
         ModelFolderError: the folder is missing, truncated, altered or another model's.
@@ -124,9 +137,10 @@ def read_model(folder: str | Path, kind: str) -> dict[str, Any]:
     folder = Path(folder)
     about = _read_about(folder)
     found, version_found = about.get("kind"), about.get("version")
-    if found != kind:
+    if kind is not None and found != kind:
         raise ModelFolderError(
-            f"{folder} holds a {found!r} model, not {kind!r}: load it with its own class."
+            f"{folder} holds a {found!r} model, not {kind!r}: load it with its own class, or with "
+            "edgewise.load_model."
         )
     if version_found != _VERSION:
         raise ModelFolderError(
@@ -145,18 +159,55 @@ def kind_of(folder: str | Path) -> str:
     return str(_read_about(Path(folder)).get("kind"))
 
 
+def write_card(folder: Path, title: str, facts: Mapping[str, str], text: Sequence[str]) -> None:
+    """Write the model card, ``README.md`` with the head that the hub reads.
+
+    Args:
+        folder: of the model.
+        title: of the page.
+        facts: rows of its table.
+        text: further paragraphs.
+    """
+    from huggingface_hub import ModelCardData
+
+    data = ModelCardData(library_name="edgewise", tags=["recommender-system"], license="other")
+    rows = [f"| {name} | {_cell(value)} |" for name, value in facts.items()]
+    parts = [
+        f"---\n{data.to_yaml()}\n---",
+        f"# {title}",
+        "\n".join(["| | |", "| --- | --- |", *rows]),
+        *text,
+    ]
+    write_text(folder / CARD, "\n\n".join(parts) + "\n")
+
+
+def add_to_card(folder: Path, heading: str, lines: Sequence[str]) -> None:
+    """Put a section into the card, in place of an older one of the same heading."""
+    path = folder / CARD
+    text = path.read_text(encoding="utf-8") if path.is_file() else ""
+    before, found, after = text.partition(f"\n## {heading}\n")
+    rest = after.partition("\n## ")
+    kept = f"\n## {rest[2]}" if found and rest[1] else ""
+    section = "\n".join([f"\n## {heading}", "", *lines, ""])
+    write_text(path, before.rstrip("\n") + "\n" + section + kept)
+
+
+def _cell(value: str) -> str:
+    return " ".join(str(value).split()).replace("|", "\\|")
+
+
 def _read_about(folder: Path) -> dict[str, Any]:
     try:
-        about = json.loads((folder / _ABOUT).read_text(encoding="utf-8"))
+        about = json.loads((folder / ABOUT).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise ModelFolderError(
-            f"{folder} is not a model folder of edgewise: {_ABOUT} cannot be read ({error})."
+            f"{folder} is not a model folder of edgewise: {ABOUT} cannot be read ({error})."
         ) from error
     is_ours = isinstance(about, dict) and all(
         isinstance(about.get(name), dict) for name in ("settings", "sha256")
     )
     if not is_ours:
-        raise ModelFolderError(f"{folder / _ABOUT} does not describe a model. {_AGAIN}")
+        raise ModelFolderError(f"{folder / ABOUT} does not describe a model. {_AGAIN}")
     return about
 
 
@@ -170,4 +221,12 @@ def _check_files(folder: Path, checksums: Mapping[str, str]) -> None:
 
 
 def _files(folder: Path) -> list[str]:
-    return sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file())
+    paths = (p for p in folder.rglob("*") if p.is_file() and p.name not in (ABOUT, CARD))
+    return sorted(p.relative_to(folder).as_posix() for p in paths)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)

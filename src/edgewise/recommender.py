@@ -1,66 +1,732 @@
-"""What every recommender and explainer of edgewise can do."""
+"""The one contract of everything that recommends.
+
+:class:`Recommender` owns what all methods have in common: ids and index numbers, what a user has
+seen, allowed and denied items, top-k, memory, people who are not in the data, people without a
+history, presets, saving and loading. A method says what it learns and how it scores; it never
+masks, sorts or looks up ids.
+
+Shapes: B users asked about, U users, I items, K items of a list.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal, Protocol, Self, get_args, runtime_checkable
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, Self, get_args
 
 import numpy as np
+import scipy.sparse as sp
 
+from edgewise.config import MethodConfig, check, preset_config, to_dict, updated, with_overrides
+from edgewise.data.dataset import Vocabulary
 from edgewise.data.item_lists import CandidateLists, Recommendations
 from edgewise.data.ragged import Ragged
 from edgewise.data.splits import Split
+from edgewise.errors import ConfigError, EdgewiseError, ModelFolderError, UnknownIdError
+from edgewise.files import read_model, write_card, writing_model
+
+if TYPE_CHECKING:
+    from edgewise.training.curves import Curves
 
 Task = Literal["explanation", "sequential", "direct"]
 TASKS: tuple[Task, ...] = get_args(Task)
 
+Users = Sequence[str] | Sequence[int] | np.ndarray
+"""Raw ids as texts, or index numbers."""
+Items = Sequence[str] | Sequence[int] | np.ndarray
 
-@runtime_checkable
-class Recommender(Protocol):
-    """Learns from a split's train and validation rows, then ranks items.
+DEFAULT_PRESET = "cpu"
+_SCORES_AT_ONCE = 8_000_000
 
-    A recommender never reads ``split.test``.
+
+@dataclass(frozen=True, eq=False)
+class FittedData:
+    """What a recommender keeps of the data it was fitted on, and saves with itself.
+
+    Attributes:
+        users, items: raw ids by index.
+        titles: of the items, empty strings where there are none.
+        histories: each user's train items, oldest first, ``int32``.
+        item_counts: train rows of every item, ``int64[I]``.
+        name, checksum: of the data set.
     """
 
-    def fit(self, split: Split) -> Self:
-        """Learn from ``split.train``, choosing the best epoch on ``split.valid``."""
-        ...
-
-    def recommend(
-        self, users: np.ndarray, k: int = 10, *, histories: Ragged | None = None
-    ) -> Recommendations:
-        """The k best items of each user out of the whole catalogue, items in the history left out.
-
-        ``histories`` (all users, by user index) replaces the histories known at fit time, for
-        example train plus validation rows when the test part is to be predicted.
-        """
-        ...
-
-    def score_candidates(
-        self, candidates: CandidateLists, *, histories: Ragged | None = None
-    ) -> np.ndarray:
-        """A score for every candidate, aligned with ``candidates.items``; higher is better."""
-        ...
-
-    def save(self, folder: str | Path) -> None:
-        """Write the model folder, whole or not at all."""
-        ...
+    users: Vocabulary
+    items: Vocabulary
+    titles: tuple[str, ...]
+    histories: Ragged
+    item_counts: np.ndarray
+    name: str
+    checksum: str
 
     @classmethod
-    def load(cls, folder: str | Path) -> Self:
-        """Read a model folder.
+    def of(cls, split: Split) -> FittedData:
+        """Of the train rows; validation and test rows are not kept."""
+        dataset = split.dataset
+        counts = np.bincount(split.train.item_index, minlength=dataset.num_items)
+        return cls(
+            dataset.users,
+            dataset.items,
+            tuple(dataset.catalog.title),
+            split.known_before("valid"),
+            counts,
+            dataset.name,
+            dataset.checksum,
+        )
 
-        Raises:
-            ModelFolderError: the folder is missing, truncated, altered or another model's.
-        """
-        ...
+
+@dataclass(frozen=True)
+class FitPlan:
+    """What a training is about to do, told before its first step.
+
+    Attributes:
+        rows: names and values, as a table shows them.
+        num_parameters: numbers that are learned.
+    """
+
+    rows: tuple[tuple[str, str], ...] = ()
+    num_parameters: int = 0
 
 
-@runtime_checkable
+@dataclass(frozen=True)
+class FitOptions:
+    """How a recommender is fitted, whatever it is.
+
+    Attributes:
+        folder: for checkpoints and trackers; None keeps nothing on disk.
+        resume: go on from the folder's checkpoints.
+        show_progress: print a progress bar.
+        on_plan: told what is about to be trained.
+    """
+
+    folder: Path | None = None
+    resume: bool = False
+    show_progress: bool = False
+    on_plan: Callable[[FitPlan], None] | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class ItemFilter:
+    """Items that lists must not hold.
+
+    Attributes:
+        seen: each asked user's own items; None where they may be listed.
+        hidden: items that nobody is shown, ``bool[I]``; None = none.
+    """
+
+    seen: Ragged | None = None
+    hidden: np.ndarray | None = None
+
+    def take(self, rows: np.ndarray) -> ItemFilter:
+        """For some of the users."""
+        return replace(self, seen=None if self.seen is None else self.seen.take(rows))
+
+    def banned(self) -> list[np.ndarray] | None:
+        """Every user's banned items, ``int64``, rising; None where nothing is."""
+        shared = np.empty(0, np.int64) if self.hidden is None else np.flatnonzero(self.hidden)
+        if self.seen is None:
+            return None
+        return [np.union1d(row, shared).astype(np.int64) for row in self.seen.rows()]
+
+    def apply(self, scores: np.ndarray) -> None:
+        """Set the scores ``[B, I]`` of items that must not be listed to minus infinity."""
+        if self.seen is not None:
+            scores[self.seen.row_of_value, self.seen.values] = -np.inf
+        if self.hidden is not None:
+            scores[:, self.hidden] = -np.inf
+
+
 class Explainer(Protocol):
     """Writes why a user may like an item."""
 
     def explain(self, pairs: Sequence[tuple[int, int]]) -> list[str]:
         """One text for each (user_index, item_index)."""
         ...
+
+
+class Recommender(ABC):
+    """Learns from a split's train and validation rows, then ranks items.
+
+    A method without gradients writes :meth:`fit_scores` and :meth:`score_items`; one with gradients
+    inherits :class:`edgewise.models.base.TorchRecommender`. ``split.test`` is never read.
+
+    Attributes:
+        config: all settings.
+        tasks: what it was trained for.
+        stage_curves: learning curves of the last :meth:`fit`, by stage; empty without gradients.
+    """
+
+    name: ClassVar[str]
+    """As it is typed and as saved folders say it."""
+    label: ClassVar[str]
+    """As tables call it."""
+    paper: ClassVar[str] = ""
+    Config: ClassVar[type[MethodConfig]] = MethodConfig
+    PRESETS: ClassVar[Mapping[str, Mapping[str, Any]]] = {"tiny": {}, "cpu": {}}
+    """Settings that differ from the defaults, by the names of presets."""
+    TASKS: ClassVar[tuple[Task, ...]] = ("sequential", "direct")
+    LEARNED: ClassVar[tuple[str, ...]] = ()
+    """Attributes that hold what was learned, arrays or sparse matrices; saved and loaded."""
+
+    def __init__(self, config: MethodConfig | None = None, **settings: Any) -> None:
+        """Not fitted yet; ``settings`` are changed in the configuration, by name."""
+        self.config: Any = updated(config or self.Config(), settings)
+        self.tasks: tuple[Task, ...] = self.TASKS
+        self.stage_curves: dict[str, Curves] = {}
+        self._data: FittedData | None = None
+
+    @classmethod
+    def from_preset(cls, name: str = DEFAULT_PRESET, overrides: Iterable[str] = ()) -> Self:
+        """A recommender with a preset's settings.
+
+        Args:
+            name: one of :attr:`PRESETS`.
+            overrides: ``section.key=value`` strings.
+
+        Raises:
+            ConfigError: an unknown preset, key or value; the nearest is named.
+        """
+        return cls(with_overrides(preset_config(cls.Config, cls.PRESETS, name), overrides))
+
+    def __repr__(self) -> str:
+        if self._data is None:
+            return f"{type(self).__name__}(not fitted)"
+        users, items = len(self._data.users), len(self._data.items)
+        return f"{type(self).__name__}({self._data.name}: {users:,} users, {items:,} items)"
+
+    @property
+    def data(self) -> FittedData:
+        """What it was fitted on.
+
+        Raises:
+            ConfigError: it is not fitted yet.
+        """
+        if self._data is None:
+            name = type(self).__name__
+            raise ConfigError(
+                f"this {name} is not fitted yet: call fit(split) or {name}.from_pretrained(folder) "
+                "first"
+            )
+        return self._data
+
+    # Learning
+
+    def fit(
+        self,
+        split: Split,
+        *,
+        folder: str | Path | None = None,
+        resume: bool = False,
+        show_progress: bool = False,
+        on_plan: Callable[[FitPlan], None] | None = None,
+    ) -> Self:
+        """Learn from ``split.train``, choosing the best epoch on ``split.valid``.
+
+        Args:
+            split: its test part is not touched.
+            folder: for checkpoints and trackers.
+            resume: go on from the folder's checkpoints.
+            show_progress: print a progress bar.
+            on_plan: told what is about to be trained, before the first step.
+        """
+        self._data = FittedData.of(split)
+        place = None if folder is None else Path(folder)
+        self._fit(split, FitOptions(place, resume, show_progress, on_plan))
+        return self
+
+    def _fit(self, split: Split, options: FitOptions) -> None:
+        if options.on_plan is not None:
+            options.on_plan(FitPlan((("training", "in closed form: no epochs"),)))
+        self.fit_scores(split)
+
+    def fit_scores(self, split: Split) -> None:
+        """Learn from the train rows of a split (without gradients)."""
+        raise NotImplementedError(f"{type(self).__name__} learns nothing")
+
+    @abstractmethod
+    def score_items(self, users: np.ndarray, histories: Ragged) -> np.ndarray:
+        """How well every item goes with every user, higher is better.
+
+        Args:
+            users: user indices, -1 for people who are not in the data, ``int64[B]``.
+            histories: each of these users' items, oldest first, none empty.
+
+        Returns:
+            ``float[B, I]``, a new array; seen items are scored like others.
+        """
+
+    def matrix(self, histories: Ragged) -> sp.csr_array:
+        """Who has what, ``float32[B, I]``, an item once however often it was taken."""
+        values = np.ones(len(histories.values), dtype=np.float32)
+        shape = (len(histories), len(self.data.items))
+        found = sp.csr_array((values, (histories.row_of_value, histories.values)), shape=shape)
+        found.data[:] = 1  # of repeated rows
+        return found
+
+    # Recommending
+
+    def recommend(
+        self,
+        users: Users,
+        k: int = 10,
+        *,
+        histories: Ragged | None = None,
+        exclude_seen: bool = True,
+        allow: Items | None = None,
+        deny: Items | None = None,
+    ) -> Recommendations:
+        """The k best items of each user out of the whole catalogue.
+
+        Users without any history get what is popular, flagged ``cold``.
+
+        Args:
+            users: raw ids or index numbers.
+            k: items each; fewer only where fewer may be listed.
+            histories: of all users by index, in place of those known at fit time, for example train
+                plus validation rows when the test part is to be predicted.
+            exclude_seen: leave out what is in the history.
+            allow: list these items only.
+            deny: never list these items.
+
+        Raises:
+            UnknownIdError: a user or an item is not in the data set.
+        """
+        asked = self.user_index(users)
+        rows = self._histories_of(asked, histories)
+        lists = self._ranked(asked, rows, k, exclude_seen, self._hidden(allow, deny))
+        found = Recommendations.from_lists(asked, *lists)
+        return self._with_ids(found, self.data.users, asked, rows)
+
+    def recommend_new(
+        self,
+        histories: Sequence[Items],
+        k: int = 10,
+        *,
+        exclude_seen: bool = True,
+        allow: Items | None = None,
+        deny: Items | None = None,
+    ) -> Recommendations:
+        """The k best items of people who are not in the data, from the items they have.
+
+        ``user_index`` counts the histories. Arguments as for :meth:`recommend`.
+        """
+        rows = Ragged.of_rows([self.item_index(row) for row in histories])
+        self._check_ready(None)
+        nobody = np.full(len(rows), -1, dtype=np.int64)
+        lists = self._ranked(nobody, rows, k, exclude_seen, self._hidden(allow, deny))
+        numbers = np.arange(len(rows))
+        names = tuple(f"new user {n + 1}" for n in numbers) if len(rows) > 1 else ("new user",)
+        found = Recommendations.from_lists(numbers, *lists)
+        return self._with_ids(found, Vocabulary(names, "user"), numbers, rows)
+
+    def score_candidates(
+        self,
+        candidates: CandidateLists,
+        *,
+        histories: Ragged | None = None,
+        new_users: Sequence[Items] | None = None,
+        task: Task | None = None,
+    ) -> np.ndarray:
+        """A score for every candidate, aligned with ``candidates.items``; higher is better.
+
+        Args:
+            candidates: lists of any lengths.
+            histories: of all users by index; those known at fit time if left out.
+            new_users: one history a list for people who are not in the data; ``user_index`` of the
+                lists is then not read.
+            task: how they are asked about, where a method has several ways; by default as in direct
+                recommendation, if it was trained for that.
+
+        Raises:
+            UnknownIdError: a user or an item is not in the data set.
+        """
+        _check_known("item", candidates.items, len(self.data.items))
+        task = task or ("direct" if "direct" in self.tasks else "sequential")
+        self.require(task)
+        if new_users is None:
+            users = self.user_index(candidates.user_index)
+            rows = self._histories_of(users, histories)
+        else:
+            users = np.full(len(candidates), -1, dtype=np.int64)
+            rows = Ragged.of_rows([self.item_index(row) for row in new_users])
+        return self._scored(users, rows, candidates.lists, task)
+
+    def explain(self, pairs: Sequence[tuple[Any, Any]]) -> list[str]:
+        """Why each user may like each item, one text for each (user, item).
+
+        Raises:
+            ConfigError: the method writes no texts, or was not trained to.
+        """
+        self.require("explanation")
+        users = self.user_index([user for user, _ in pairs])
+        items = self.item_index([item for _, item in pairs])
+        return self.write_explanations(users, items)
+
+    def write_explanations(self, users: np.ndarray, items: np.ndarray) -> list[str]:
+        """What :meth:`explain` answers, for index numbers ``int64[n]`` and ``int64[n]``."""
+        raise NotImplementedError
+
+    def prepare(self, histories: Ragged) -> None:  # noqa: B027
+        """Told the histories of all users before they are asked about; most methods need it not."""
+
+    def rank_items(
+        self, users: np.ndarray, histories: Ragged, hidden: ItemFilter, k: int
+    ) -> tuple[list[np.ndarray], list[np.ndarray]]:
+        """The k best items and their scores of every user, best first.
+
+        Arguments as for :meth:`score_items`; a method that searches instead of scoring all items
+        overrides it.
+        """
+        items: list[np.ndarray] = []
+        scores: list[np.ndarray] = []
+        for rows in self._parts(len(users)):
+            found = np.asarray(self.score_items(users[rows], histories.take(rows)))
+            hidden.take(rows).apply(found)
+            for row in found:
+                best = top_k(row, k)
+                items.append(best)
+                scores.append(row[best])
+        return items, scores
+
+    def score_lists(
+        self, users: np.ndarray, histories: Ragged, lists: Ragged, task: Task
+    ) -> np.ndarray:
+        """A score for every item of every user's list, ``float32[total]``."""
+        parts = [np.empty(0, np.float32)]
+        for rows in self._parts(len(users)):
+            found = np.asarray(self.score_items(users[rows], histories.take(rows)))
+            chosen = lists.take(rows)
+            parts.append(found[chosen.row_of_value, chosen.values])
+        return np.concatenate(parts)
+
+    def require(self, task: str) -> None:
+        """Refuse a task that it was not trained for.
+
+        Raises:
+            ConfigError: it was trained for others only, or not at all.
+        """
+        _ = self.data
+        if task not in self.tasks:
+            raise ConfigError(
+                f"this {type(self).__name__} was not trained for the {task} task, only for "
+                f"{', '.join(self.tasks)}"
+            )
+
+    def user_index(self, users: Users) -> np.ndarray:
+        """Index numbers of users given as raw ids or index numbers, ``int64[B]``."""
+        return _indices(users, self.data.users)
+
+    def item_index(self, items: Items) -> np.ndarray:
+        """Index numbers of items given as raw ids or index numbers, ``int64[n]``."""
+        return _indices(items, self.data.items)
+
+    def _ranked(
+        self,
+        users: np.ndarray,
+        histories: Ragged,
+        k: int,
+        exclude_seen: bool,
+        hidden: np.ndarray | None,
+    ) -> tuple[list[np.ndarray], list[np.ndarray]]:
+        """Lists of all, those without a history by popularity."""
+        check(k >= 1, f"k = {k}: must be 1 or more")
+        self.require("sequential")
+        items: list[np.ndarray] = [np.empty(0, np.int64)] * len(users)
+        scores: list[np.ndarray] = [np.empty(0)] * len(users)
+        warm = histories.lengths > 0
+        banned = ItemFilter(histories if exclude_seen else None, hidden)
+        for rows, ask in ((np.flatnonzero(warm), self.rank_items), (np.flatnonzero(~warm), None)):
+            if not len(rows):
+                continue
+            part = (users[rows], histories.take(rows), banned.take(rows), k)
+            found = self._popular(*part) if ask is None else ask(*part)
+            for row, best, values in zip(rows, *found, strict=True):
+                items[row], scores[row] = best, values
+        return items, scores
+
+    def _popular(
+        self, users: np.ndarray, histories: Ragged, hidden: ItemFilter, k: int
+    ) -> tuple[list[np.ndarray], list[np.ndarray]]:
+        scores = popularity_scores(self.data.item_counts, self.config.seed)[None]
+        replace(hidden, seen=None).apply(scores)
+        best = top_k(scores[0], k)
+        return [best] * len(users), [scores[0][best]] * len(users)
+
+    def _scored(
+        self, users: np.ndarray, histories: Ragged, lists: Ragged, task: Task
+    ) -> np.ndarray:
+        cold = histories.lengths == 0
+        if not cold.any():
+            return self.score_lists(users, histories, lists, task).astype(np.float32)
+        scores = popularity_scores(self.data.item_counts, self.config.seed)[lists.values]
+        warm = np.flatnonzero(~cold)
+        if len(warm):
+            asked = users[warm], histories.take(warm), lists.take(warm), task
+            scores[~cold[lists.row_of_value]] = self.score_lists(*asked)
+        return scores.astype(np.float32)
+
+    def _histories_of(self, users: np.ndarray, histories: Ragged | None) -> Ragged:
+        known = self.data.histories if histories is None else histories
+        if len(users) and int(users.max()) >= len(known):
+            raise UnknownIdError(
+                f"user_index {int(users.max())}: the given histories cover {len(known)} users; "
+                "pass those of all users, or use recommend_new for people not in the data"
+            )
+        self._check_ready(known)
+        return known.take(users)
+
+    def _check_ready(self, known: Ragged | None) -> None:
+        if known is not None and known is not self.data.histories:
+            _check_known("item", known.values, len(self.data.items))
+        self.prepare(self.data.histories if known is None else known)
+
+    def _hidden(self, allow: Items | None, deny: Items | None) -> np.ndarray | None:
+        if allow is None and deny is None:
+            return None
+        hidden = np.full(len(self.data.items), allow is not None)
+        if allow is not None:
+            hidden[self.item_index(allow)] = False
+        if deny is not None:
+            hidden[self.item_index(deny)] = True
+        return hidden
+
+    def _with_ids(
+        self, found: Recommendations, users: Vocabulary, asked: np.ndarray, histories: Ragged
+    ) -> Recommendations:
+        cold = np.isin(found.user_index, asked[histories.lengths == 0])
+        data = self.data
+        return replace(found, users=users, items=data.items, titles=data.titles, cold=cold)
+
+    def _parts(self, total: int) -> Iterator[np.ndarray]:
+        """Rows a few at a time, so that their scores of all items stay within bounds."""
+        size = max(1, _SCORES_AT_ONCE // max(1, len(self.data.items)))
+        for start in range(0, total, size):
+            yield np.arange(start, min(start + size, total))
+
+    # Keeping
+
+    def save_pretrained(self, folder: str | Path, *, card: Mapping[str, str] | None = None) -> None:
+        """Write the model folder, complete in itself, whole or not at all.
+
+        Args:
+            folder: an older model there is replaced.
+            card: more rows of the model card's table, such as the protocol.
+        """
+        data = self.data
+        with writing_model(folder, self.name) as (partial, settings):
+            settings |= {"config": to_dict(self.config), "tasks": list(self.tasks)}
+            settings["data"] = {"name": data.name, "checksum": data.checksum}
+            _save_data(partial, data)
+            settings["learned"] = self._save_learned(partial)
+            write_card(partial, f"{self.label} on {data.name}", self._facts(card), self._words())
+
+    def push_to_hub(
+        self, repo_id: str, *, private: bool = False, token: str | None = None, **upload: Any
+    ) -> str:
+        """Save into a repository of the Hugging Face hub, made where it does not exist.
+
+        Args:
+            repo_id: ``name`` or ``organisation/name``.
+            private: of a new repository.
+            token: of the hub; the one of ``hf auth login`` if left out.
+            upload: further arguments of ``huggingface_hub.HfApi.upload_folder``.
+
+        Returns:
+            The address of the commit.
+        """
+        from tempfile import TemporaryDirectory
+
+        from huggingface_hub import HfApi
+
+        api = HfApi(token=token)
+        api.create_repo(repo_id, private=private, exist_ok=True)
+        with TemporaryDirectory() as place:
+            self.save_pretrained(Path(place) / "model")
+            done = api.upload_folder(repo_id=repo_id, folder_path=Path(place) / "model", **upload)
+        return str(done.commit_url)
+
+    @classmethod
+    def from_pretrained(cls, name: str | Path, **download: Any) -> Self:
+        """Read a model folder, or a repository of the Hugging Face hub.
+
+        Args:
+            name: a folder written by :meth:`save_pretrained`, or ``organisation/name``.
+            download: arguments of ``huggingface_hub.snapshot_download``: ``revision``, ``token``,
+                ``cache_dir``, ``local_files_only``.
+
+        Raises:
+            ModelFolderError: the folder is missing, truncated, altered or another model's.
+        """
+        folder = local_folder(name, **download)
+        settings = read_model(folder, cls.name)
+        try:
+            model = cls(updated(cls.Config(), settings["config"]))
+            model.tasks = tuple(settings["tasks"])
+            model._data = _load_data(folder, settings["data"])
+            model._load_learned(folder, settings["learned"])
+        except (EdgewiseError, KeyError, TypeError, ValueError, RuntimeError, OSError) as error:
+            raise ModelFolderError(
+                f"{folder} cannot be read by this version of edgewise: {error}. Fit and save it "
+                "again."
+            ) from error
+        return model
+
+    def _save_learned(self, folder: Path) -> dict[str, Any]:
+        """Write what was learned; returns what :meth:`_load_learned` is to be told."""
+        from safetensors.numpy import save_file
+
+        arrays: dict[str, np.ndarray] = {}
+        shapes: dict[str, list[int]] = {}
+        for name in self.LEARNED:
+            value = getattr(self, name)
+            if sp.issparse(value):
+                shapes[name] = list(value.shape)
+                parts = {part: getattr(value, part) for part in ("data", "indices", "indptr")}
+                arrays |= {f"{name}/{part}": array for part, array in parts.items()}
+            else:
+                arrays[name] = np.asarray(value)
+        save_file(
+            {name: np.ascontiguousarray(array) for name, array in arrays.items()},
+            folder / "model.safetensors",
+        )
+        return {"shapes": shapes}
+
+    def _load_learned(self, folder: Path, told: Mapping[str, Any]) -> None:
+        """Read what :meth:`_save_learned` wrote."""
+        from safetensors.numpy import load_file
+
+        arrays = load_file(folder / "model.safetensors")
+        for name in self.LEARNED:
+            if name in told["shapes"]:
+                parts = tuple(arrays[f"{name}/{part}"] for part in ("data", "indices", "indptr"))
+                setattr(self, name, sp.csr_array(parts, shape=tuple(told["shapes"][name])))
+            else:
+                setattr(self, name, arrays[name])
+
+    def _facts(self, card: Mapping[str, str] | None) -> dict[str, str]:
+        data = self.data
+        facts = {
+            "method": f"{self.label}{f' ({self.paper})' if self.paper else ''}",
+            "data": f"{data.name}: {len(data.users):,} users, {len(data.items):,} items, "
+            f"{len(data.histories.values):,} train rows",
+            "data checksum": data.checksum,
+            "tasks": ", ".join(self.tasks),
+            "seed": str(self.config.seed),
+        }
+        return facts | dict(card or {})
+
+    def _words(self) -> list[str]:
+        name = type(self).__name__
+        return [
+            "## Use",
+            f"```python\nfrom edgewise import {name}\n\n"
+            f'model = {name}.from_pretrained("THIS FOLDER OR REPOSITORY")\n'
+            f'print(model.recommend(["{self.data.users.ids[0]}"], k=5).to_frame())\n```',
+            "## Licence",
+            "edgewise is Apache-2.0. The weights were learned from the data named above, and ids and "
+            "titles of users and items are part of this folder: the data's own terms apply to it.",
+        ]
+
+
+def popularity_scores(counts: np.ndarray, seed: int) -> np.ndarray:
+    """Counts of items, and fractions below 1 that order equal counts, ``float64[I]``.
+
+    Equal counts are ordered by a seeded shuffle: where item numbers follow the order of appearance,
+    "lower number first" would be a hidden hint.
+    """
+    return counts + np.random.default_rng(seed).permutation(len(counts)) / max(len(counts), 1)
+
+
+def top_k(scores: np.ndarray, k: int) -> np.ndarray:
+    """The places of the k highest finite scores ``[I]``, best first; ties by rising place."""
+    if k < len(scores):
+        bar = -np.partition(-scores, k - 1)[k - 1]
+        chosen = np.flatnonzero(scores >= bar)
+    else:
+        chosen = np.arange(len(scores))
+    chosen = chosen[np.argsort(-scores[chosen], kind="stable")][:k]
+    return chosen[np.isfinite(scores[chosen])]
+
+
+def local_folder(name: str | Path, **download: Any) -> Path:
+    """A folder as it is, or the local copy of a repository of the hub.
+
+    Raises:
+        ModelFolderError: there is no such folder, and the hub has no such repository or cannot be
+            reached.
+    """
+    folder = Path(name)
+    if folder.exists() or not _is_repository(str(name)):
+        return folder
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+
+    try:
+        return Path(snapshot_download(str(name), **download))
+    except (HfHubHTTPError, LocalEntryNotFoundError, OSError, ValueError) as error:
+        reason = " ".join(str(error).split())
+        raise ModelFolderError(
+            f"{name}: no such folder here, and it could not be fetched from the hub ({reason}). "
+            "Give the path of a saved model folder"
+        ) from error
+
+
+def _is_repository(name: str) -> bool:
+    parts = name.split("/")
+    return len(parts) == 2 and all(parts) and not name.startswith(".")
+
+
+def _indices(ids: Users | Items, vocabulary: Vocabulary) -> np.ndarray:
+    array = np.asarray(ids)
+    if array.dtype.kind in "US" or (array.dtype == object and len(array)):
+        return vocabulary.indices_of([str(raw_id) for raw_id in ids]).astype(np.int64)
+    indices = array.astype(np.int64).reshape(-1)
+    _check_known(vocabulary.kind, indices, len(vocabulary))
+    return indices
+
+
+def _check_known(kind: str, indices: np.ndarray, size: int) -> None:
+    strange = indices[(indices < 0) | (indices >= size)]
+    if len(strange):
+        raise UnknownIdError(
+            f"{kind}_index {int(strange[0])}: this model knows {kind}s 0 to {size - 1}; look up "
+            "indices in the data set it was fitted on"
+        )
+
+
+def _save_data(folder: Path, data: FittedData) -> None:
+    import polars as pl
+    from safetensors.numpy import save_file
+
+    pl.DataFrame({"user_id": data.users.ids}).write_parquet(folder / "users.parquet")
+    items = pl.DataFrame({"item_id": data.items.ids, "title": data.titles})
+    items.write_parquet(folder / "items.parquet")
+    arrays = {
+        "history_offsets": data.histories.offsets,
+        "history_items": data.histories.values,
+        "item_counts": data.item_counts.astype(np.int64),
+    }
+    save_file(
+        {name: np.ascontiguousarray(array) for name, array in arrays.items()},
+        folder / "histories.safetensors",
+    )
+
+
+def _load_data(folder: Path, about: Mapping[str, str]) -> FittedData:
+    import polars as pl
+    from safetensors.numpy import load_file
+
+    users = pl.read_parquet(folder / "users.parquet")["user_id"]
+    items = pl.read_parquet(folder / "items.parquet")
+    arrays = load_file(folder / "histories.safetensors")
+    return FittedData(
+        Vocabulary(tuple(users), "user"),
+        Vocabulary(tuple(items["item_id"]), "item"),
+        tuple(items["title"]),
+        Ragged(arrays["history_offsets"], arrays["history_items"]),
+        arrays["item_counts"],
+        about["name"],
+        about["checksum"],
+    )

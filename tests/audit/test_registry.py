@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
-
-import pytest
 
 from edgewise.audit.registry import CHECKS, audit
-from edgewise.audit.report import GROUPS, Audit, AuditInput, Finding, FindingBuilder, Measurement
-from edgewise.audit.split_checks import data_as_asked
+from edgewise.audit.report import GROUPS, Audit, AuditInput, Finding
 from edgewise.data.texts import explanation_split
 from edgewise.evaluation.protocols import ELMREC_RELEASED, HONEST, LLM4REC_RELEASED, parts_under
 
@@ -58,7 +54,7 @@ def test_a_graph_of_all_parts_is_a_whole_leak(shop):
     split = parts_under(LLM4REC_RELEASED, shop.dataset)
     found = audit(AuditInput(split, LLM4REC_RELEASED), fast=True)
     (edges,) = (finding for finding in found.findings if finding.check == "graph-edges")
-    assert [figure.value for figure in edges.figures] == [1, 1]
+    assert [each.value for each in edges.measurements] == [1, 1]
 
 
 def test_fast_leaves_out_candidates_and_probe(shop):
@@ -78,28 +74,3 @@ def test_json_keeps_everything(shop):
         "shop",
     )
     assert tuple(Finding.from_dict(each) for each in values["findings"]) == found.findings
-
-
-def test_data_as_asked(shop):
-    assert data_as_asked(shop.dataset, HONEST).verdict == "ok"
-    numbered = replace(shop.dataset, source={"item_numbers": "source"})
-    finding = data_as_asked(numbered, HONEST)
-    assert finding.verdict == "warning" and "--item-numbers source" in finding.meaning
-
-
-@pytest.mark.parametrize(
-    ("figure", "text"),
-    [
-        (Measurement("edges", 0.5349), "edges 53.5 %"),
-        (Measurement("HR@10", 0.05512, "HR@10"), "HR@10 0.0551"),
-        (Measurement("rows", 12345.0, "rows"), "rows 12,345"),
-        (Measurement("impossible rows", 5.0, "rows", of=1024), "impossible rows 5 of 1,024"),
-    ],
-)
-def test_figures_as_text(figure, text):
-    assert str(figure) == text
-
-
-def test_a_headline_without_figures():
-    leak = FindingBuilder("padded-lists", "results").leak("filled", repair="do not")
-    assert Audit((leak,)).headline() == "LEAKS in 1 of 1 checks: padded-lists"

@@ -11,7 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 from edgewise.cli.data import app, parse_columns
-from edgewise.data.dataset import dataset_checksum, load_dataset
+from edgewise.data.dataset import Dataset, load_dataset
 from edgewise.errors import ConfigError, DataError
 
 CSV = "reviewer,item,time,stars\n" + "".join(
@@ -81,7 +81,7 @@ def test_demo(tmp_path: Path) -> None:
     assert "same-day ties" in printed
     run("demo", "--out", tmp_path / "two", "--seed", "3")
     run("demo", "--out", tmp_path / "three", "--seed", "4")
-    sums = [dataset_checksum(tmp_path / name) for name in ("one", "two", "three")]
+    sums = [Dataset.load(tmp_path / name).checksum for name in ("one", "two", "three")]
     assert sums[0] == sums[1] != sums[2]
 
 

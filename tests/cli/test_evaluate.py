@@ -88,7 +88,7 @@ def test_the_papers_metrics_when_asked(edgewise, evaluated):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--metric", "Recal"], "did you mean 'Recall'"),
+        (["--metric", "Recal"], "Did you mean 'Recall'"),
         (["--task", "directt"], "Did you mean 'direct'?"),
         (["--split", "tests"], "Did you mean 'test'?"),
         (["-k", "0"], "0"),

@@ -177,9 +177,9 @@ def test_graph_gpt_refuses_what_it_cannot(edgewise, gpt_run, shop, tmp_path):
     folder, _ = gpt_run
     raw = edgewise("evaluate", folder, "--task", "sequential", "--no-rerank")
     assert raw.exit_code == 2 and "never ranks seen items" in raw.output
-    wrong = ("--set", "attention.path_damping=2")
+    wrong = ("--set", "attention.delta=2")
     result = edgewise("fit", "graph-gpt", "--data", shop, "--out", tmp_path / "r", *wrong)
-    assert result.exit_code == 2 and "path_damping" in result.output
+    assert result.exit_code == 2 and "delta" in result.output
     assert not (tmp_path / "r").exists()
 
 

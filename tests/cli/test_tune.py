@@ -20,7 +20,7 @@ num_negatives = 10
 [training]
 epochs = 1
 
-[space."whole_words.direct_scale"]
+[space."whole_words.direct_alpha"]
 low = 0.5
 high = 4.0
 log = true
@@ -51,7 +51,7 @@ def test_the_best_settings_can_be_fitted(edgewise, asked, shop, tmp_path):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (("direct_scale", "direct_scael"), "Did you mean 'whole_words.direct_scale'"),
+        (("direct_alpha", "direct_scael"), "Did you mean 'whole_words.direct_alpha'"),
         (("epochs = 1", "epochs = 0"), "training.epochs must be at least 1"),
     ],
 )
@@ -90,7 +90,7 @@ def test_a_failed_trial_is_told(edgewise, asked, monkeypatch):
     monkeypatch.setattr(tuning, "_judged", diverges_once)
     result = edgewise(*asked, "--trials", 2)
     assert result.exit_code == 0, result.output
-    assert "warning: trial 0 failed with whole_words.direct_scale = " in result.output
+    assert "warning: trial 0 failed with whole_words.direct_alpha = " in result.output
     assert "the training loss is nan at step 3" in result.output
     assert "warning: 1 of 2 trials have finished" in result.output and "best of 1" in result.output
 

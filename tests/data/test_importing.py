@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import polars as pl
+import pyarrow as pa
 import pytest
 
-from edgewise.data.dataset import Dataset, dataset_checksum, load_dataset
+from edgewise.data.dataset import Dataset
 from edgewise.data.filters import Filters
 from edgewise.data.importing import ImportOptions, import_dataset, read_dataset
 from edgewise.errors import ConfigError, DataError
@@ -59,7 +62,7 @@ def test_numbers_do_not_depend_on_row_order(tmp_path: Path) -> None:
     assert one.users == two.users
     assert one.items == two.items
     assert list(one.items.ids) != sorted(one.items.ids)
-    assert dataset_checksum(one) == dataset_checksum(two)
+    assert one.checksum == two.checksum
     three = read_dataset(tmp_path / "log.csv", ImportOptions(seed=1))
     assert three.items != one.items
     assert set(three.items.ids) == set(one.items.ids)
@@ -105,7 +108,7 @@ def test_source_says_how_it_came_about(tmp_path: Path) -> None:
     assert [step["name"] for step in steps] == ["duplicates", "k-core"]
     assert steps[1]["before"] == {"rows": 5, "users": 2, "items": 3}
     assert steps[1]["after"] == {"rows": 4, "users": 2, "items": 2}
-    assert load_dataset(tmp_path / "set").source == dataset.source
+    assert Dataset.load(tmp_path / "set").source == dataset.source
     assert str(tmp_path) not in (tmp_path / "set" / "dataset.json").read_text()
 
 
@@ -135,6 +138,90 @@ def test_no_rows(tmp_path: Path) -> None:
         read_dataset(write_csv(tmp_path, []))
     with pytest.raises(DataError, match=r"no usable rows \(1 left out as bad\)"):
         read_dataset(write_csv(tmp_path, ["x\n"]), ImportOptions(on_bad_rows="skip"))
+
+
+COLUMNS = {
+    "customer": [7, 7, 9, 9, 9],
+    "item_id": ["a", " b", "b", "c", "a"],
+    "timestamp": [30, 10, 10, 10, 20],
+    "rating": [5.0, float("nan"), 1.0, 2.5, 4.0],
+    "review": ["late", "", "first", None, "x"],
+    "clicks": [1, 2, 3, 4, 5],
+}
+ITEMS = {
+    "item_id": ["a", "b"],
+    "title": ["A", None],
+    "categories": [["Toys", "Dolls"], []],
+}
+CUSTOMER = {"user_id": "customer"}
+
+
+@pytest.mark.parametrize("make", [pl.DataFrame, pl.LazyFrame, pa.table, dict])
+def test_a_table_in_memory_is_numbered_as_its_file_is(tmp_path: Path, make) -> None:
+    pl.DataFrame(COLUMNS).with_columns(pl.col("rating").fill_nan(None)).write_csv(
+        tmp_path / "log.csv"
+    )
+    items = pl.DataFrame(ITEMS).with_columns(pl.col("categories").list.join("|"))
+    items.write_csv(tmp_path / "items.csv")
+    options = ImportOptions(columns=CUSTOMER, metadata=tmp_path / "items.csv", seed=4)
+    read = read_dataset(tmp_path / "log.csv", options)
+    made = Dataset.from_frame(make(COLUMNS), make(ITEMS), columns=CUSTOMER, name="mine", seed=4)
+    assert made.checksum == read.checksum
+    assert made.users == read.users and set(made.users.ids) == {"7", "9"}
+    assert set(made.items.ids) == {"a", "b", "c"}
+    assert made.name == "mine" and made.source["format"] == "frame"
+    assert rows_of(made, "9") == ["b", "c", "a"]
+
+
+def test_a_table_of_pandas() -> None:
+    pandas = pytest.importorskip("pandas")
+    table = pandas.DataFrame(COLUMNS)
+    table["timestamp"] = pandas.to_datetime(table["timestamp"], unit="s")
+    made = Dataset.from_frame(table, pandas.DataFrame(ITEMS), columns=CUSTOMER)
+    assert made.checksum == Dataset.from_frame(COLUMNS, ITEMS, columns=CUSTOMER).checksum
+
+
+def test_ids_in_floating_point_are_whole_numbers() -> None:
+    made = Dataset.from_frame({"user_id": [1.0, 2.0], "item_id": ["x", "y"]})
+    assert set(made.users.ids) == {"1", "2"}
+    assert made.interactions.timestamp is None
+    assert made.catalog.title == ("", "")
+
+
+def test_filters_of_a_table() -> None:
+    table = {"user_id": ["u", "u"], "item_id": ["a", "a"]}
+    assert len(Dataset.from_frame(table).interactions) == 1
+    kept = Dataset.from_frame(table, filters=Filters(duplicates="keep"))
+    assert len(kept.interactions) == 2
+
+
+@pytest.mark.parametrize(
+    ("table", "message"),
+    [
+        (
+            {"who": [1], "what": [2]},
+            r"no column 'user_id' and 'item_id'; the columns are who, what",
+        ),
+        ({"user_id": [None], "item_id": [2]}, "interactions, row 0 .* missing field: user_id=None"),
+        ({"user_id": [1, 1], "item_id": ["a", " "]}, "interactions, row 1 .* empty id"),
+        ({"user_id": [1], "item_id": [[2]]}, "'item_id' of type .* cannot serve as item_id"),
+        ({"user_id": [], "item_id": []}, "the table has no rows"),
+        ("log.csv", "'log.csv' is the name of a file, not a table"),
+        (3, "a int cannot be read as a table"),
+    ],
+)
+def test_impossible_tables(table, message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        Dataset.from_frame(table)
+
+
+def test_impossible_columns_of_a_table() -> None:
+    with pytest.raises(DataError, match=r"no column 'buyer'; the columns are customer, item_id"):
+        Dataset.from_frame(COLUMNS, columns={"user_id": "buyer"})
+    with pytest.raises(DataError, match=r"items: no column 'item_id'; the columns are title"):
+        Dataset.from_frame(COLUMNS, {"title": ["A"]}, columns=CUSTOMER)
+    with pytest.raises(ConfigError, match=r"unknown field 'user'\. Did you mean 'user_id'\?"):
+        Dataset.from_frame(COLUMNS, columns={"user": "customer"})
 
 
 def make_p5(folder: Path) -> Path:
@@ -192,7 +279,7 @@ def test_real_data(
     options = ImportOptions(filters=Filters(duplicates=duplicates))  # pyright: ignore
     dataset = import_dataset(real_data / name, tmp_path / name, options)
     assert (len(dataset.interactions), dataset.num_users, dataset.num_items) == (rows, users, items)
-    assert dataset_checksum(tmp_path / name) == dataset_checksum(dataset)
+    assert replace(Dataset.load(tmp_path / name)).checksum == dataset.checksum
     times = dataset.interactions.timestamp
     if times is not None:
         same_user = np.diff(dataset.interactions.user_index) == 0

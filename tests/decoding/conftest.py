@@ -80,6 +80,13 @@ def table() -> TokenTable:
 
 
 @pytest.fixture
+def lists(table) -> list[np.ndarray]:
+    """Candidates of every prompt, one of them without any."""
+    rng = np.random.default_rng(1)
+    return [rng.choice(len(table), size, replace=False) for size in (7, 3, 0, 20, 1)]
+
+
+@pytest.fixture
 def library_score() -> Callable[..., float]:
     """The log-likelihood of one target, by the library's own forward pass on one prompt."""
 

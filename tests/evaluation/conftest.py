@@ -28,17 +28,21 @@ def dataset_of(sequences: Sequence[Sequence[int]], num_items: int) -> Dataset:
 class Scripted:
     """A recommender that knows each item's score, and what it was asked."""
 
+    tasks: tuple[str, ...] = ("direct", "sequential")
+
     def __init__(self, scores: np.ndarray) -> None:
         self.scores = scores  # float64[U, I]
         self.asked: list[Ragged | None] = []
 
-    def fit(self, split: Split) -> Scripted:
-        return self
-
     def recommend(
-        self, users: np.ndarray, k: int = 10, *, histories: Ragged | None = None
+        self,
+        users: np.ndarray,
+        k: int = 10,
+        *,
+        histories: Ragged | None = None,
+        exclude_seen: bool = True,
     ) -> Recommendations:
-        assert histories is not None
+        assert histories is not None and exclude_seen
         self.asked.append(histories)
         items, scores = [], []
         for user in users:
@@ -56,13 +60,6 @@ class Scripted:
         self.asked.append(histories)
         owner = np.repeat(candidates.user_index, np.diff(candidates.offsets))
         return self.scores[owner, candidates.items]
-
-    def save(self, folder: object) -> None:
-        raise NotImplementedError
-
-    @classmethod
-    def load(cls, folder: object) -> Scripted:
-        raise NotImplementedError
 
 
 @pytest.fixture

@@ -13,7 +13,6 @@ import polars as pl
 import pytest
 
 from edgewise.config import to_dict
-from edgewise.data.dataset import dataset_checksum
 from edgewise.data.synthetic import make_demo_shop
 from edgewise.evaluation.protocols import find_protocol
 from edgewise.evaluation.report import RankingReport, sealed, stamp
@@ -102,7 +101,7 @@ def import_data(layout: Layout) -> Callable[..., str]:
     def save(name: str, seed: int = 0, below: Path | None = None) -> str:
         dataset = make_demo_shop(seed, num_users=20, num_items=96)
         dataset.save((below or layout.runs / "data") / name)
-        return dataset_checksum(dataset)
+        return dataset.checksum
 
     return save
 
@@ -161,5 +160,4 @@ def comparison(layout, write_result) -> Comparison:
             write_result(place, users, changes=changes, baseline={"HitRate@10": [0.0] * 60})
     write_result("p/figure-1/shop/n-0@elmrec-released-seed0", {"HitRate@10": [1.0] * 60})
     files = find_results(layout, "p/figure-1")
-    (found,) = compare([read_result(file, layout.results) for file in files], layout)
-    return found
+    return compare([read_result(file, layout.results) for file in files], layout)

@@ -69,8 +69,8 @@ def test_vectors_with_their_pictures(layout, described):
     assert all(path.read_bytes().startswith(b"\x89PNG") for path in pictures)
     assert why_unfinished(cell, layout) is None
     found = compare([read_result(f, layout.results) for f in find_results(layout, "t")], layout)
-    assert [*found[0].pictures.values()] == [str(path) for path in pictures]
-    assert [block.task for block in found[0].blocks] == ["users", "items"]
+    assert [*found.tables["t"].pictures.values()] == [str(path) for path in pictures]
+    assert [block["task"][0] for block in found.blocks("t")] == ["users", "items"]
 
 
 def test_other_rounds_are_described_again(layout, described, write_config):

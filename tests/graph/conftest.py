@@ -1,54 +1,34 @@
-"""Small graphs whose numbers can be worked by hand, and one real one."""
+"""Small graphs, and one real one."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pytest
+from tests import graphs
 
 from edgewise.data.dataset import Interactions
 from edgewise.graph.bipartite import BipartiteGraph
 
-Pairs = set[tuple[int, int]]
-
-# User 3 and item 3 stand alone; users 0, 1, 2 form a chain over items 1 and 2.
-CHAIN: Pairs = {(0, 0), (0, 1), (1, 1), (1, 2), (2, 2)}
-
-
-def graph_of(pairs: Iterable[tuple[int, int]], num_users: int, num_items: int) -> BipartiteGraph:
-    table = np.array(list(pairs), dtype=np.int32).reshape(-1, 2)
-    return BipartiteGraph.from_interactions(
-        Interactions(table[:, 0], table[:, 1]), num_users, num_items
-    )
-
-
-def pairs_of(graph: BipartiteGraph) -> Pairs:
-    return set(zip(graph.users.tolist(), graph.items.tolist(), strict=True))
-
 
 @pytest.fixture
 def chain() -> BipartiteGraph:
-    return graph_of(CHAIN, 4, 4)
+    return graphs.chain_graph()
 
 
 @pytest.fixture
 def build_graph() -> Callable[..., BipartiteGraph]:
-    return graph_of
+    """``build_graph(pairs, num_users, num_items)``."""
+    return graphs.graph_of
 
 
 @pytest.fixture
 def random_graph() -> Callable[..., BipartiteGraph]:
     """``random_graph(seed, num_users, num_items, num_rows)``; some nodes may stand alone."""
-
-    def build(seed: int, num_users: int = 9, num_items: int = 7, num_rows: int = 20):
-        rng = np.random.default_rng(seed)
-        rows = rng.integers([num_users, num_items], size=(num_rows, 2))
-        return graph_of(rows.tolist(), num_users, num_items)
-
-    return build
+    return graphs.random_graph
 
 
 @pytest.fixture
@@ -60,7 +40,7 @@ def taste_groups() -> BipartiteGraph:
         for _ in range(8):
             group = user % 4 if rng.random() < 0.9 else rng.integers(4)
             pairs.add((user, int(group + 4 * rng.integers(10))))
-    return graph_of(pairs, 60, 40)
+    return graphs.graph_of(pairs, 60, 40)
 
 
 @dataclass(frozen=True)

@@ -2,13 +2,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from tests.graph.conftest import pairs_of
+from tests.graphs import pairs_of
 from tests.oracles.propagation import dense_adjacency
 
 from edgewise.data.dataset import Catalog, Dataset, Interactions, Vocabulary
 from edgewise.data.splits import leave_one_out
 from edgewise.errors import DataError
-from edgewise.graph.bipartite import BipartiteGraph, propagate_new_user
+from edgewise.graph.bipartite import BipartiteGraph
 
 HALF, ROOT_HALF = 0.5, 0.5**0.5
 
@@ -66,20 +66,6 @@ def test_an_index_outside_the_graph_is_refused(kind, sizes):
     rows = Interactions(np.array([2], dtype=np.int32), np.array([2], dtype=np.int32))
     with pytest.raises(DataError, match=rf"{kind} indices run from 2 to 2.*num_{kind}s"):
         BipartiteGraph.from_interactions(rows, *sizes)
-
-
-def test_a_new_user_is_one_row_of_the_propagation(chain):
-    features = np.arange(12, dtype=np.float32).reshape(4, 3)
-    expected = (chain.normalized_biadjacency() @ features)[1]
-    np.testing.assert_allclose(
-        propagate_new_user(features[[1, 2]], np.array([2, 2])), expected, 1e-6
-    )
-
-
-def test_items_nobody_took_say_nothing_about_a_new_user():
-    features = np.array([[4.0, 8.0], [99.0, 99.0]])
-    assert propagate_new_user(features, np.array([4, 0])).tolist() == [2.0, 4.0]
-    assert propagate_new_user(np.zeros((0, 2)), np.zeros(0, dtype=int)).tolist() == [0.0, 0.0]
 
 
 def test_held_out_rows_leave_no_trace():

@@ -16,7 +16,7 @@ def spectral(graph: BipartiteGraph, dim: int = 8) -> np.ndarray:
     return spectral_features(graph, dim, num_iterations=3).features
 
 
-raw = partial(random_features, dim=4, num_layers=2, init_std=1.0, seed=0)
+raw = partial(random_features, dim=4, num_layers=2, sigma=1.0, seed=0)
 
 
 def test_folds_take_equal_shares_of_every_user(taste_groups):

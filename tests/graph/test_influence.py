@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from tests.graph.conftest import pairs_of
+from tests.graphs import pairs_of
 from tests.oracles.propagation import dense_adjacency, eq_6, path_weights
 
 from edgewise.graph.influence import influence, speaking_items

@@ -5,11 +5,30 @@ import sys
 
 import numpy as np
 import pytest
-from tests.graph.conftest import pairs_of
+from tests.graphs import pairs_of
 from tests.oracles.propagation import dense_adjacency, mean_of_powers
 
 from edgewise.errors import ConfigError
-from edgewise.graph.propagation import initial_features, new_user_features, random_features
+from edgewise.graph.propagation import (
+    initial_features,
+    new_user_features,
+    propagate,
+    propagate_new_user,
+    random_features,
+)
+
+
+def test_a_step_is_the_sum_of_eq_5(random_graph):
+    """Neighbours' features over the roots of both degrees, written as loops."""
+    graph = random_graph(6)
+    features = np.random.default_rng(0).standard_normal((graph.num_nodes, 3)).astype(np.float32)
+    expected = np.zeros_like(features)
+    for user, item in zip(graph.users, graph.items + graph.num_users, strict=True):
+        weight = (graph.degrees[user] * graph.degrees[item]) ** -0.5
+        expected[user] += weight * features[item]
+        expected[item] += weight * features[user]
+    found = propagate(graph.normalized_adjacency(), features)
+    np.testing.assert_allclose(found, expected, atol=1e-6)
 
 
 @pytest.mark.parametrize(("variant", "first"), [("mean", 0), ("shifted", 1)])
@@ -52,6 +71,20 @@ def test_a_seed_decides_everything(chain):
     assert np.abs(first - other).max() > 0.1
 
 
+def test_a_new_user_is_one_row_of_the_propagation(chain):
+    features = np.arange(12, dtype=np.float32).reshape(4, 3)
+    expected = (chain.normalized_biadjacency() @ features)[1]
+    np.testing.assert_allclose(
+        propagate_new_user(features[[1, 2]], np.array([2, 2])), expected, 1e-6
+    )
+
+
+def test_items_nobody_took_say_nothing_about_a_new_user():
+    features = np.array([[4.0, 8.0], [99.0, 99.0]])
+    assert propagate_new_user(features, np.array([4, 0])).tolist() == [2.0, 4.0]
+    assert propagate_new_user(np.zeros((0, 2)), np.zeros(0, dtype=int)).tolist() == [0.0, 0.0]
+
+
 def test_a_new_user_with_a_known_history_gets_the_shifted_vector(random_graph):
     graph = random_graph(5)
     mean = random_features(graph, 6, 3, 1.0, seed=0)
@@ -64,9 +97,9 @@ def test_a_new_user_with_a_known_history_gets_the_shifted_vector(random_graph):
 
 def test_a_new_user_may_bring_noise_of_his_own():
     items = np.zeros((2, 400), dtype=np.float32)
-    vector = new_user_features(items, np.array([1, 3]), num_layers=4, init_std=10.0, seed=3)
+    vector = new_user_features(items, np.array([1, 3]), num_layers=4, sigma=10.0, seed=3)
     assert vector.std() == pytest.approx(2, rel=0.1)
-    again = new_user_features(items, np.array([1, 3]), num_layers=4, init_std=10.0, seed=3)
+    again = new_user_features(items, np.array([1, 3]), num_layers=4, sigma=10.0, seed=3)
     np.testing.assert_array_equal(vector, again)
 
 
@@ -79,7 +112,7 @@ def test_a_new_user_may_bring_noise_of_his_own():
     ],
 )
 def test_impossible_options_are_named(chain, options, message):
-    good = {"dim": 2, "num_layers": 1, "init_std": 1.0, "seed": 0, "variant": "mean"}
+    good = {"dim": 2, "num_layers": 1, "sigma": 1.0, "seed": 0, "variant": "mean"}
     with pytest.raises(ConfigError, match=message):
         random_features(chain, **(good | options))
 

@@ -64,9 +64,13 @@ def test_no_model_knows_a_protocol():
         assert "-released" not in text, file
 
 
-@pytest.mark.parametrize("own_edges", ["true", "false"])
-def test_a_loaded_graph_gpt_reads_the_same_edges(split, tmp_path, own_edges):
-    settings = ["stages=events", "training.events.epochs=1", f"attention.own_edges={own_edges}"]
+@pytest.mark.parametrize("include_own_edges", ["true", "false"])
+def test_a_loaded_graph_gpt_reads_the_same_edges(split, tmp_path, include_own_edges):
+    settings = [
+        "stages=events",
+        "training.events.epochs=1",
+        f"attention.include_own_edges={include_own_edges}",
+    ]
     fitted = graph_gpt.GraphGPT.from_preset("tiny", settings).fit(split)
     fitted.save(tmp_path / "model")
     loaded = graph_gpt.GraphGPT.load(tmp_path / "model")

@@ -88,7 +88,7 @@ def test_a_batch_depends_on_seed_and_number_alone(pool, task):
 
 @pytest.mark.parametrize("task", TASKS)
 def test_parts_of_a_batch_are_its_rows(pool, task):
-    pool = replace(pool, unknown_user_rate=0.5, folds=EvenAndOdd())
+    pool = replace(pool, user_dropout=0.5, folds=EvenAndOdd())
     whole = pool.batch(task, 1, 8)
     parts = [pool.batch(task, 1, 8, slice(rank, None, 3)) for rank in range(3)]
     assert [len(part) for part in parts] == [3, 3, 2]
@@ -172,7 +172,7 @@ def test_the_fold_is_that_of_the_target_edge(pool):
 def test_unknown_users_are_spelled_at_the_given_rate(pool):
     table = pool.writer.table
     unknown = table.tokens_of(table.unknown_user).tolist()
-    hidden = replace(pool, unknown_user_rate=0.3)
+    hidden = replace(pool, user_dropout=0.3)
     rows = [row for n in range(40) for row in hidden.batch("direct", n, 8).input_ids.tolist()]
     share = np.mean([row[: len(unknown)] == unknown for row in rows])
     assert share == pytest.approx(0.3, abs=0.08)

@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 import polars as pl
 import pytest
+from edgewise.runs.handing import handed_over
 from tests.fake_method import Fake, FakeConfig
 
 from edgewise.data.dataset import Interactions
@@ -19,7 +20,6 @@ from edgewise.evaluation.protocols import ELMREC_RELEASED, HONEST, parts_under
 from edgewise.evaluation.report import sealed
 from edgewise.runs.audit import Depth, audit_dataset, audit_run, saved_headline
 from edgewise.runs.evaluate import Conditions, evaluate_task, save_result
-from edgewise.runs.handing import handed_over
 from edgewise.runs.run import DataInfo, Run, RunInfo, prepare_folder
 from edgewise.runs.train import fit_run
 
@@ -99,9 +99,9 @@ def test_a_run_is_clean(run):
         assert verdicts[check] == "ok"
     measured = finding_of(found, "metric-pairs")
     # Its own and popularity's.
-    assert list(map(str, measured.figures)) == ["impossible 0 of 2"]
+    assert list(map(str, measured.measurements)) == ["impossible 0 of 2"]
     sealed = finding_of(found, "sealed-figures")
-    assert (sealed.verdict, str(sealed.figures[0])) == ("ok", "changed files 0 of 2")
+    assert (sealed.verdict, str(sealed.measurements[0])) == ("ok", "changed files 0 of 2")
     assert found.conditions["method"] == "Fake" and found.conditions["checks"] == "all"
 
 
@@ -120,8 +120,8 @@ def test_lists_that_repeat_items_are_found(run, monkeypatch):
 
     monkeypatch.setattr(Fake, "recommend", twice)
     found = audit_run(run.folder)
-    assert finding_of(found, "repeated-items").figures[0].value == 0.5
-    assert finding_of(found, "padded-lists").figures[1].value == 0.5
+    assert finding_of(found, "repeated-items").measurements[0].value == 0.5
+    assert finding_of(found, "padded-lists").measurements[1].value == 0.5
     assert {finding.check for finding in found.leaks} == {"repeated-items", "padded-lists"}
 
 
@@ -155,7 +155,7 @@ def test_a_figure_that_a_ranking_could_have_is_found_by_its_seal(run, measured):
     measured.write_text(json.dumps(values))
     finding = sealed_of(run.folder)
     assert finding.verdict == "leak" and str(measured) in finding.meaning
-    assert str(finding.figures[0]) == "changed files 1 of 2"
+    assert str(finding.measurements[0]) == "changed files 1 of 2"
     bare = {name: value for name, value in values.items() if name != "seal"}
     measured.write_text(json.dumps(bare))
     assert "its seal was removed" in sealed_of(run.folder).meaning

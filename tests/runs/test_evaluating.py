@@ -63,7 +63,7 @@ def test_only_what_is_asked_for_is_measured(run):
         accuracy = {name for name in report.metrics if not name.startswith(("Cov", "Popular"))}
         assert accuracy == {"NDCG@100"}
     assert report.settings["masked"] == "train items"
-    with pytest.raises(ConfigError, match=r"'NDGC'.*did you mean 'NDCG'"):
+    with pytest.raises(ConfigError, match=r"'NDGC'.*Did you mean 'NDCG'"):
         evaluate_task(run, "direct", Conditions(metrics=("NDGC",)))
 
 

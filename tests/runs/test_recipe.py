@@ -85,7 +85,7 @@ def test_a_file_without_a_method_is_of_the_asked_one_or_of_elmrec(written):
 def test_settings_of_different_methods_differ(written):
     changed = differences(resolve_config("tiny", method="fake"), resolve_config("tiny"))
     assert 'taste ("popular", now "absent")' in changed
-    assert any(each.startswith('prompts.pointer ("absent", now') for each in changed)
+    assert any(each.startswith('prompts.candidate_head ("absent", now') for each in changed)
     assert not any(each.startswith("seed") for each in changed)
 
 

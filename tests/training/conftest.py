@@ -9,7 +9,10 @@ import pytest
 import torch
 from torch import nn
 
+from edgewise.config import updated
 from edgewise.training.config import TrainingConfig
+from edgewise.training.curves import Curves
+from edgewise.training.trainer import Average, Stage, train
 
 
 @dataclass(frozen=True)
@@ -45,7 +48,10 @@ class Data:
         part = part if len(whole.targets[part]) else slice(None)
         return Rows(whole.inputs[part], whole.targets[part])
 
-    def validation(self) -> Mapping[str, Sequence[Rows]]:
+    def validate(self, average: Average, metric: str) -> Mapping[str, float]:
+        return {task: average(batches) for task, batches in self.held_out().items()}
+
+    def held_out(self) -> Mapping[str, Sequence[Rows]]:
         return {"first": [make_rows(100, 6), make_rows(101, 2)], "second": [make_rows(102, 4)]}
 
 
@@ -77,3 +83,13 @@ def weights(model: nn.Module) -> dict[str, torch.Tensor]:
 def equal_weights(first: nn.Module, second: nn.Module) -> bool:
     pairs = zip(weights(first).values(), weights(second).values(), strict=True)
     return all(torch.equal(a, b) for a, b in pairs)
+
+
+def train_one(model, data, config, *, show_progress: bool = False, seed: int = 0, **more) -> Curves:
+    """Train in a single stage."""
+    stages = [Stage("only", data, config)]
+    return train(model, stages, seed=seed, show_progress=show_progress, **more)["only"]
+
+
+def changed(config: TrainingConfig, **values: object) -> TrainingConfig:
+    return updated(config, values)

@@ -20,10 +20,9 @@ from edgewise.data.synthetic import make_demo_shop
 from edgewise.models.elmrec.recommender import ELMRec
 from edgewise.training.config import TrainingConfig
 from edgewise.training.curves import Curves
-from edgewise.training.trainer import train
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
-from tests.training.conftest import Data, Regression
+from tests.training.conftest import Data, Regression, train_one
 
 CONFIG = TrainingConfig(
     epochs=3, patience=0, learning_rate=0.01, precision="fp32", gradient_accumulation=2
@@ -36,20 +35,20 @@ def regression(rank: int = 0) -> dict[str, Any]:
     with torch.no_grad():
         for weight in model.parameters():
             weight += rank
-    return _result(model, train(model, Data(), CONFIG, seed=0, show_progress=False))
+    return _result(model, train_one(model, Data(), CONFIG, seed=0, show_progress=False))
 
 
 def resumed(folder: Path) -> dict[str, Any]:
     """Stop in the second epoch, with dropout, and go on."""
     with contextlib.suppress(KeyboardInterrupt):
-        train(Regression(), Data(stop_before=10), CONFIG, seed=0, folder=folder)
+        train_one(Regression(), Data(stop_before=10), CONFIG, seed=0, folder=folder)
     model = Regression()
-    return _result(model, train(model, Data(), CONFIG, seed=0, folder=folder, resume=True))
+    return _result(model, train_one(model, Data(), CONFIG, seed=0, folder=folder, resume=True))
 
 
 def uninterrupted() -> dict[str, Any]:
     model = Regression()
-    return _result(model, train(model, Data(), CONFIG, seed=0, show_progress=False))
+    return _result(model, train_one(model, Data(), CONFIG, seed=0, show_progress=False))
 
 
 def elmrec() -> dict[str, Any]:
@@ -70,7 +69,7 @@ def elmrec() -> dict[str, Any]:
 
 def _result(model: nn.Module, progress: Curves) -> dict[str, Any]:
     sums = {name: p.detach().double().sum().item() for name, p in model.named_parameters()}
-    return {"train": progress.train_loss, "valid": progress.valid_loss, "weights": sums}
+    return {"train": progress.train_loss, "valid": progress.valid, "weights": sums}
 
 
 def main(folder: Path) -> None:

@@ -4,36 +4,42 @@ from __future__ import annotations
 
 import json
 import shutil
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import load_file
-from tests.training.conftest import Data, Regression, equal_weights, make_rows, weights
+from tests.training.conftest import (
+    Data,
+    Regression,
+    changed,
+    equal_weights,
+    make_rows,
+    train_one,
+    weights,
+)
 
 from edgewise.errors import ModelFolderError
 from edgewise.training.checkpoint import BestWeights, load_optimizer, save_optimizer
-from edgewise.training.trainer import train
 
 
 @pytest.fixture
 def folder(config, tmp_path) -> Path:
     """A run of two epochs of four, cut short."""
     with pytest.raises(KeyboardInterrupt):
-        train(Regression(), Data(stop_before=15), config, seed=0, folder=tmp_path)
+        train_one(Regression(), Data(stop_before=15), config, seed=0, folder=tmp_path)
     return tmp_path
 
 
 def resume(folder: Path, config, model=None):
     model = model or Regression()
-    train(model, Data(), config, seed=0, folder=folder, resume=True)
+    train_one(model, Data(), config, seed=0, folder=folder, resume=True)
     return model
 
 
 def test_it_holds_safetensors_and_json_alone(folder):
     files = [path for path in folder.rglob("*") if path.is_file()]
-    names = sorted(path.name for path in files if "tensorboard" not in path.parts)
+    names = sorted(path.name for path in files if "edgewise" not in path.parts)
     assert names == [
         "best.safetensors",
         "generators-0.safetensors",
@@ -41,22 +47,22 @@ def test_it_holds_safetensors_and_json_alone(folder):
         "model.safetensors",
         "optimizer.safetensors",
     ]
-    about = json.loads((folder / "checkpoint" / "model.json").read_text())
+    about = json.loads((folder / "only" / "checkpoint" / "model.json").read_text())
     assert about["settings"]["progress"]["step"] == 14
 
 
 def test_frozen_buffers_are_not_in_it(folder):
-    saved = load_file(folder / "checkpoint" / "model.safetensors")
+    saved = load_file(folder / "only" / "checkpoint" / "model.safetensors")
     assert set(saved) == set(weights(Regression()))
 
 
 def test_a_progress_without_a_validation_yet_is_valid_json(config, tmp_path):
-    early = replace(config, checkpoint_minutes=0)
+    early = changed(config, checkpoint_minutes=0)
     with pytest.raises(KeyboardInterrupt):
-        train(Regression(), Data(30, stop_before=25), early, seed=0, folder=tmp_path)
-    text = (tmp_path / "checkpoint" / "model.json").read_text()
+        train_one(Regression(), Data(30, stop_before=25), early, seed=0, folder=tmp_path)
+    text = (tmp_path / "only" / "checkpoint" / "model.json").read_text()
     assert "Infinity" not in text
-    assert json.loads(text)["settings"]["progress"]["best_loss"] is None
+    assert json.loads(text)["settings"]["progress"]["best"] is None
 
 
 def cut(path: Path) -> None:
@@ -81,7 +87,7 @@ def flip(path: Path) -> None:
     ],
 )
 def test_damage_is_noticed(folder, config, name, damage):
-    damage(folder / "checkpoint" / name)
+    damage(folder / "only" / "checkpoint" / name)
     with pytest.raises(ModelFolderError, match=r"cannot resume .*start anew without resuming"):
         resume(folder, config)
 
@@ -97,7 +103,7 @@ def test_another_models_checkpoint_is_refused(folder, config):
 
 
 def test_another_number_of_processes_is_refused(folder, config):
-    path = folder / "checkpoint" / "model.json"
+    path = folder / "only" / "checkpoint" / "model.json"
     about = json.loads(path.read_text())
     about["settings"]["num_processes"] = 2
     path.write_text(json.dumps(about))
@@ -107,18 +113,18 @@ def test_another_number_of_processes_is_refused(folder, config):
 
 def test_a_run_killed_between_the_renames_resumes_from_the_old_one(folder, config):
     whole = Regression()
-    train(whole, Data(), config, seed=0)
-    (folder / "checkpoint").rename(folder / "checkpoint.old")
+    train_one(whole, Data(), config, seed=0)
+    (folder / "only" / "checkpoint").rename(folder / "only" / "checkpoint.old")
     assert equal_weights(resume(folder, config), whole)
 
 
 def test_a_run_killed_while_writing_resumes_from_the_last_one(folder, config):
     whole = Regression()
-    train(whole, Data(), config, seed=0)
-    shutil.copytree(folder / "checkpoint", folder / "checkpoint.next")
-    cut(folder / "checkpoint.next" / "model.safetensors")
+    train_one(whole, Data(), config, seed=0)
+    shutil.copytree(folder / "only" / "checkpoint", folder / "only" / "checkpoint.next")
+    cut(folder / "only" / "checkpoint.next" / "model.safetensors")
     assert equal_weights(resume(folder, config), whole)
-    left = {path.name for path in folder.iterdir() if path.name != "tensorboard"}
+    left = {path.name for path in (folder / "only").iterdir() if path.name != "tensorboard"}
     assert left == {"checkpoint"}
 
 

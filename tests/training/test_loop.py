@@ -2,31 +2,36 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 import torch
-from tests.training.conftest import Data, Regression, equal_weights, make_rows, weights
+from tests.training.conftest import (
+    Data,
+    Regression,
+    changed,
+    equal_weights,
+    make_rows,
+    train_one,
+    weights,
+)
 
 from edgewise.errors import ConfigError, TrainingError
 from edgewise.training.config import TrainingConfig
-from edgewise.training.trainer import train
 
 
 def run(model, config, data=None, **kwargs):
-    return train(model, data or Data(), config, seed=0, show_progress=False, **kwargs)
+    return train_one(model, data or Data(), config, seed=0, show_progress=False, **kwargs)
 
 
 def test_it_learns(config):
-    progress = run(Regression(), replace(config, epochs=40))
-    assert progress.valid_loss[-1]["total"] < 0.2 * progress.valid_loss[0]["total"]
+    progress = run(Regression(), changed(config, epochs=40))
+    assert progress.valid[-1]["loss"] < 0.2 * progress.valid[0]["loss"]
     assert progress.step == 40 * 7
-    assert progress.best_loss == min(entry["total"] for entry in progress.valid_loss)
+    assert progress.best == min(entry["loss"] for entry in progress.valid)
 
 
 def test_one_step_is_adamw_on_the_batch(config):
     model, twin = Regression(dropout=0), Regression(dropout=0)
-    run(model, replace(config, epochs=1), Data(steps_per_epoch=1))
+    run(model, changed(config, epochs=1), Data(steps_per_epoch=1))
     optimizer = torch.optim.AdamW(twin.parameters(), lr=0.01, weight_decay=0.01)
     twin(make_rows(0, 3)).backward()
     torch.nn.utils.clip_grad_norm_(twin.parameters(), 1.0)
@@ -36,18 +41,18 @@ def test_one_step_is_adamw_on_the_batch(config):
 
 def test_validation_is_the_mean_over_rows_summed_over_tasks(config):
     model = Regression(dropout=0)
-    progress = run(model, replace(config, epochs=1))
+    progress = run(model, changed(config, epochs=1))
     first = (6 * model(make_rows(100, 6)) + 2 * model(make_rows(101, 2))) / 8
     second = model(make_rows(102, 4))
-    (entry,) = progress.valid_loss
+    (entry,) = progress.valid
     assert entry["first"] == pytest.approx(first.item(), rel=1e-5)
-    assert entry["total"] == pytest.approx((first + second).item(), rel=1e-5)
+    assert entry["loss"] == pytest.approx((first + second).item(), rel=1e-5)
     assert entry["step"] == 7
 
 
 def test_a_loss_that_is_no_number_ends_the_run_and_says_what_to_do(config):
     model = Regression()
-    wild = replace(config, epochs=30, patience=0, learning_rate=1e30, max_grad_norm=0)
+    wild = changed(config, epochs=30, patience=0, learning_rate=1e30, max_grad_norm=0)
     with pytest.raises(TrainingError, match=r"training loss is .* lower learning_rate"):
         run(model, wild)
 
@@ -55,14 +60,14 @@ def test_a_loss_that_is_no_number_ends_the_run_and_says_what_to_do(config):
 def test_the_best_epoch_is_kept_and_patience_ends_the_run(config):
     """A learning rate that blows up: the first epochs are the best ones."""
     model = Regression(dropout=0)
-    wild = replace(config, epochs=30, patience=3, learning_rate=0.3, max_grad_norm=0)
+    wild = changed(config, epochs=30, patience=3, learning_rate=0.3, max_grad_norm=0)
     progress = run(model, wild)
-    losses = [entry["total"] for entry in progress.valid_loss]
+    losses = [entry["loss"] for entry in progress.valid]
     best = losses.index(min(losses))
     assert len(losses) == best + 1 + 3 < 30
     kept = sum(
         sum(model(b).item() * len(b) for b in batches) / sum(map(len, batches))
-        for batches in Data().validation().values()
+        for batches in Data().held_out().values()
     )
     assert kept == pytest.approx(losses[best], rel=1e-5)
 
@@ -73,13 +78,13 @@ def test_accumulated_batches_are_one_large_batch(config):
             return make_rows(step // 2, 4)
 
     model, twin = Regression(dropout=0), Regression(dropout=0)
-    run(model, replace(config, epochs=2, gradient_accumulation=2), Doubled(steps_per_epoch=6))
+    run(model, changed(config, epochs=2, gradient_accumulation=2), Doubled(steps_per_epoch=6))
 
     class Single(Data):
         def batch(self, step, part):
             return make_rows(step, 4)
 
-    run(twin, replace(config, epochs=2), Single(steps_per_epoch=3))
+    run(twin, changed(config, epochs=2), Single(steps_per_epoch=3))
     for one, other in zip(weights(model).values(), weights(twin).values(), strict=True):
         assert torch.allclose(one, other, atol=1e-6)
 
@@ -92,14 +97,14 @@ def test_a_short_last_group_counts_in_full(config):
             return make_rows(0, 4)
 
     model, twin = Regression(dropout=0), Regression(dropout=0)
-    run(model, replace(config, epochs=1, gradient_accumulation=4), Same(steps_per_epoch=7))
-    run(twin, replace(config, epochs=1), Same(steps_per_epoch=2))
+    run(model, changed(config, epochs=1, gradient_accumulation=4), Same(steps_per_epoch=7))
+    run(twin, changed(config, epochs=1), Same(steps_per_epoch=2))
     for one, other in zip(weights(model).values(), weights(twin).values(), strict=True):
         assert torch.allclose(one, other, atol=1e-6)
 
 
 def test_the_reported_loss_is_the_mean_since_the_last_report(config):
-    progress = run(Regression(dropout=0), replace(config, epochs=1, learning_rate=1e-12))
+    progress = run(Regression(dropout=0), changed(config, epochs=1, learning_rate=1e-12))
     model = Regression(dropout=0)
     losses = [model(Data().batch(step, slice(None))).item() for step in range(7)]
     ((step, mean),) = progress.train_loss
@@ -108,33 +113,33 @@ def test_the_reported_loss_is_the_mean_since_the_last_report(config):
 
 def test_bf16_computes_differently_and_learns_all_the_same(config):
     full, half = Regression(dropout=0), Regression(dropout=0)
-    exact = run(full, replace(config, epochs=10))
-    rough = run(half, replace(config, epochs=10, precision="bf16"))
+    exact = run(full, changed(config, epochs=10))
+    rough = run(half, changed(config, epochs=10, precision="bf16"))
     assert not equal_weights(full, half)
     assert all(p.dtype == torch.float32 for p in half.parameters())
-    assert rough.valid_loss[-1]["total"] < 0.8 * exact.valid_loss[0]["total"]
+    assert rough.valid[-1]["loss"] < 0.8 * exact.valid[0]["loss"]
 
 
 def test_a_time_limit_ends_the_run_after_validating(config):
-    progress = run(Regression(), replace(config, epochs=1000, max_minutes=1e-9))
-    assert progress.step == 0 and progress.valid_loss == []
-    progress = run(Regression(), replace(config, epochs=100_000, max_minutes=0.3 / 60))
+    progress = run(Regression(), changed(config, epochs=1000, max_minutes=1e-9))
+    assert progress.step == 0 and progress.valid == []
+    progress = run(Regression(), changed(config, epochs=100_000, max_minutes=0.3 / 60))
     assert 0 < progress.step < 700_000
-    assert progress.valid_loss[-1]["step"] == progress.step
+    assert progress.valid[-1]["step"] == progress.step
 
 
 def test_equal_seeds_equal_weights(config):
     first, second, other = (Regression() for _ in range(3))
     run(first, config)
     run(second, config)
-    train(other, Data(), config, seed=1, show_progress=False)
+    train_one(other, Data(), config, seed=1, show_progress=False)
     assert equal_weights(first, second) and not equal_weights(first, other)
 
 
 @pytest.mark.parametrize("accumulation", [1, 3])
 @pytest.mark.parametrize("stop_before", [10, 16, 27])
 def test_a_resumed_run_ends_as_one_that_never_stopped(config, tmp_path, stop_before, accumulation):
-    config = replace(config, gradient_accumulation=accumulation, schedule="cosine")
+    config = changed(config, gradient_accumulation=accumulation, schedule="cosine")
     whole, stopped, resumed = (Regression() for _ in range(3))
     expected = run(whole, config)
     with pytest.raises(KeyboardInterrupt):
@@ -143,11 +148,11 @@ def test_a_resumed_run_ends_as_one_that_never_stopped(config, tmp_path, stop_bef
     found = run(resumed, config, folder=tmp_path, resume=True)
     assert equal_weights(resumed, whole) and not equal_weights(stopped, whole)
     assert found.train_loss == expected.train_loss
-    assert found.valid_loss == expected.valid_loss
+    assert found.valid == expected.valid
 
 
 def test_a_run_resumes_from_the_middle_of_an_epoch(config, tmp_path):
-    config = replace(config, epochs=1, checkpoint_minutes=0)
+    config = changed(config, epochs=1, checkpoint_minutes=0)
     whole, stopped, resumed = (Regression() for _ in range(3))
     expected = run(whole, config, Data(70))
     with pytest.raises(KeyboardInterrupt):
@@ -190,10 +195,10 @@ def test_a_new_run_forgets_the_old_checkpoint(config, tmp_path):
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"epochs": 0}, "training.epochs must be at least 1"),
-        ({"learning_rate": 0.0}, "training.learning_rate must be above 0"),
-        ({"patience": -1}, "training.patience must not be negative"),
-        ({"checkpoint_minutes": -1.0}, "training.checkpoint_minutes must not be negative"),
+        ({"epochs": 0}, "training.epochs = 0: must be at least 1"),
+        ({"learning_rate": 0.0}, "training.learning_rate = 0.0: must be above 0"),
+        ({"patience": -1}, "training.patience = -1: must be at least 0"),
+        ({"checkpoint_minutes": -1.0}, "training.checkpoint_minutes = -1.0: must be at least 0"),
     ],
 )
 def test_impossible_settings_are_refused(values, message):

@@ -13,7 +13,13 @@ from edgewise.audit.candidate_checks import (
     touched_negatives,
 )
 from edgewise.audit.report import Audit, AuditInput, Finding, FittedRun, Group
-from edgewise.audit.result_checks import metric_pairs, padded_lists, repeated_items, sealed_figures
+from edgewise.audit.result_checks import (
+    epoch_choice,
+    metric_pairs,
+    padded_lists,
+    repeated_items,
+    sealed_figures,
+)
 from edgewise.audit.split_checks import (
     data_as_asked,
     held_out_edges,
@@ -24,7 +30,6 @@ from edgewise.audit.split_checks import (
     tie_order,
     untrained_probe,
 )
-from edgewise.audit.training_log import epoch_choice
 
 
 @dataclass(frozen=True)
@@ -34,7 +39,7 @@ class Check:
     Attributes:
         name: as findings call it.
         group: as ``--fail-on`` calls it.
-        make: from the material to a finding.
+        make: from what is audited to a finding.
         fast: whether every ``fit`` makes it: seconds, not minutes, on a million rows.
     """
 
@@ -44,8 +49,8 @@ class Check:
     fast: bool = True
 
 
-def _run(material: AuditInput) -> FittedRun:
-    return material.run or FittedRun()
+def _run(audited: AuditInput) -> FittedRun:
+    return audited.run or FittedRun()
 
 
 CHECKS: tuple[Check, ...] = (
@@ -115,7 +120,7 @@ CHECKS: tuple[Check, ...] = (
 
 
 def audit(
-    material: AuditInput,
+    audited: AuditInput,
     *,
     fast: bool = False,
     conditions: Mapping[str, Any] | None = None,
@@ -124,15 +129,15 @@ def audit(
     """Make all checks, or the fast ones.
 
     Args:
-        material: what to look at.
+        audited: what to look at.
         fast: leave out those that draw candidates or propagate features.
-        conditions: what the audit should say about the material.
+        conditions: what the audit should say about it.
         on_check: told (done, total) after each check.
     """
     chosen = [check for check in CHECKS if check.fast or not fast]
     findings = []
     for done, check in enumerate(chosen, 1):
-        findings.append(check.make(material))
+        findings.append(check.make(audited))
         if on_check is not None:
             on_check(done, len(chosen))
     made = {"checks": "fast" if fast else "all"}

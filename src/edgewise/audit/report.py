@@ -1,6 +1,8 @@
-"""What a check says: a verdict, its figures, what they mean and how to repair it.
+"""What an audit looks at, and what its checks say.
 
-What an audit looks at.
+A :class:`Finding` is a verdict with its measurements, what they mean and how to repair it; an
+:class:`Audit` is all of them. Nothing here needs a table library, since a command line checks names
+of groups before anything heavy loads.
 """
 
 from __future__ import annotations
@@ -10,18 +12,14 @@ from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, Self, get_args
 
-import numpy as np
-
-from edgewise.data.item_lists import CandidateLists, Recommendations
-from edgewise.data.negatives import uniform_candidates
-from edgewise.data.splits import Split
-from edgewise.evaluation.protocols import Protocol
-
 if TYPE_CHECKING:
-    from edgewise.audit.result_checks import Measured
-    from edgewise.audit.split_checks import Pairs
-    from edgewise.audit.training_log import TrainingLog
+    import numpy as np
 
+    from edgewise.audit.result_checks import Measured, TrainingLog
+    from edgewise.audit.split_checks import Pairs
+    from edgewise.data.item_lists import CandidateLists, Recommendations
+    from edgewise.data.splits import Split
+    from edgewise.evaluation.protocols import Protocol
 
 Group = Literal["graph", "text", "ids", "probe", "candidates", "order", "results"]
 Verdict = Literal["ok", "leak", "warning", "not applicable"]
@@ -60,7 +58,7 @@ class Finding:
         group: the kind of leak it looks for.
         verdict: ``leak``: the evaluation tells (a part of) the answer; ``warning``: something to
             know that no split or list can be blamed for; ``not applicable``: nothing to look at.
-        figures: what was measured.
+        measurements: the numbers behind the verdict.
         meaning: in words, for somebody who has read neither paper.
         repair: what to do; empty where nothing is to be done.
     """
@@ -69,18 +67,18 @@ class Finding:
     group: Group
     verdict: Verdict
     meaning: str
-    figures: tuple[Measurement, ...] = ()
+    measurements: tuple[Measurement, ...] = ()
     repair: str = ""
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON values."""
-        return asdict(self) | {"figures": [asdict(figure) for figure in self.figures]}
+        return asdict(self) | {"measurements": [asdict(each) for each in self.measurements]}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
         """The inverse of :meth:`to_dict`."""
-        figures = tuple(Measurement(**figure) for figure in values["figures"])
-        return cls(**{**values, "figures": figures})
+        measurements = tuple(Measurement(**each) for each in values["measurements"])
+        return cls(**{**values, "measurements": measurements})
 
 
 @dataclass(frozen=True)
@@ -90,17 +88,17 @@ class FindingBuilder:
     check: str
     group: Group
 
-    def ok(self, meaning: str, *figures: Measurement) -> Finding:
+    def ok(self, meaning: str, *measurements: Measurement) -> Finding:
         """Looked, and found nothing."""
-        return Finding(self.check, self.group, "ok", meaning, figures)
+        return Finding(self.check, self.group, "ok", meaning, measurements)
 
-    def leak(self, meaning: str, *figures: Measurement, repair: str) -> Finding:
+    def leak(self, meaning: str, *measurements: Measurement, repair: str) -> Finding:
         """Found that the answer is told."""
-        return Finding(self.check, self.group, "leak", meaning, figures, repair)
+        return Finding(self.check, self.group, "leak", meaning, measurements, repair)
 
-    def warning(self, meaning: str, *figures: Measurement, repair: str) -> Finding:
+    def warning(self, meaning: str, *measurements: Measurement, repair: str) -> Finding:
         """Found something that readers of the results must know."""
-        return Finding(self.check, self.group, "warning", meaning, figures, repair)
+        return Finding(self.check, self.group, "warning", meaning, measurements, repair)
 
     def not_applicable(self, meaning: str) -> Finding:
         """There is nothing to look at."""
@@ -142,7 +140,7 @@ class Audit:
         """As JSON values; the verdict stands first for quick reading."""
         return {
             "kind": "edgewise audit",
-            "version": 1,
+            "version": 2,
             "verdict": "leaks" if self.leaks else "no leak found",
             "headline": self.headline(),
             **self.conditions,
@@ -151,7 +149,8 @@ class Audit:
 
 
 def _in_short(finding: Finding) -> str:
-    return f"{finding.check} ({finding.figures[0]})" if finding.figures else finding.check
+    first = finding.measurements[:1]
+    return f"{finding.check} ({first[0]})" if first else finding.check
 
 
 @dataclass(frozen=True, eq=False)
@@ -161,7 +160,7 @@ class FittedRun:
     Attributes:
         log: what its training was handed; None where it kept no log.
         lists: of some users, as the model gives them; None where it was not asked.
-        measured: its saved figures.
+        measured: the means in its saved reports.
     """
 
     log: TrainingLog | None = None
@@ -194,6 +193,8 @@ class AuditInput:
     @cached_property
     def lists(self) -> CandidateLists:
         """Candidates of every test row, as evaluation draws them; drawn when first read."""
+        from edgewise.data.negatives import uniform_candidates
+
         return uniform_candidates(self.split, "test", self.protocol.num_negatives)
 
     @property

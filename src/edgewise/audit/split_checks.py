@@ -1,23 +1,11 @@
-"""Pairs of a user and an item as single numbers, whatever table they stand in.
+"""Splits, their data and their graph: do they tell the rows that are to be found?
 
-Whether a data set is what the protocol asks for.
-
-Held-out interactions among the edges of the graph.
-
-Held-out interactions among the texts that are trained on.
-
-Item numbers that give the next item away.
-
-A file that numbers its items in order of first appearance, test rows included, gives a user's next
-item often the number after his last one. A rule without any learning then competes with models.
-
-Time: what is learned from later than it is asked about, ties, and rows that stand twice.
-
-The untrained probe: how much random features alone know of the held-out rows.
-
-Random features propagated over a graph and compared by their dot product know nothing but the
-graph. On the graph of train rows they are little better than chance; what they reach beyond that
-on the graph in use, they read off its edges.
+Held-out rows are looked for among the edges of the graph (``graph-edges``) and the texts that are
+trained on (``text-pairs``). Two checks guess them without learning anything: by the items' numbers
+(``item-numbers``), since a file that numbers its items in order of first appearance, test rows
+included, gives a user's next item often the number after his last one; and by random features
+propagated over the graph (``untrained-probe``), which know nothing but its edges. The others look
+at time, ties and rows that stand twice.
 """
 
 from __future__ import annotations
@@ -37,6 +25,23 @@ from edgewise.evaluation.protocols import Protocol, check_data
 from edgewise.graph.bipartite import BipartiteGraph
 from edgewise.graph.propagation import random_features
 
+_EDGES = FindingBuilder("graph-edges", "graph")
+_TEXTS = FindingBuilder("text-pairs", "text")
+_ASKED = FindingBuilder("data-as-asked", "ids")
+_NUMBERS = FindingBuilder("item-numbers", "ids")
+_PROBE = FindingBuilder("untrained-probe", "probe")
+_LATER = FindingBuilder("later-events", "order")
+_TIES = FindingBuilder("tie-order", "order")
+_TWICE = FindingBuilder("repeated-rows", "order")
+_NO_TIMES = "the data set has no times"
+# Places of a guess, and standard deviations beyond chance from which on it is called a leak.
+_K, _SIGMAS = 10, 5.0
+# Fresh numberings by which the numbering rule's chance is measured, and on how many users.
+_SHUFFLES, _USERS = 20, 4000
+# ELMRec's features: columns and layers (L, D of its equations 4 to 7).
+_WIDTH, _LAYERS = 512, 4
+_CANDIDATES_AT_ONCE = 25_600
+
 
 class Pairs(typing.Protocol):
     """Any table with a user and an item a row: interactions, explanations, lists."""
@@ -53,6 +58,52 @@ def pair_keys(rows: Pairs, num_items: int) -> np.ndarray:
     return rows.user_index.astype(np.int64) * num_items + rows.item_index
 
 
+def held_out_edges(edges: Pairs, split: Split) -> Finding:
+    """Share of test and validation rows that a model meets as edges of its graph.
+
+    Args:
+        edges: what the graph is built from.
+        split: where the held-out rows are.
+    """
+    test, valid = (visible_share(split, part, edges) for part in ("test", "valid"))
+    measurements = (
+        Measurement("test rows that are edges", test),
+        Measurement("validation rows", valid),
+    )
+    if not test and not valid:
+        return _EDGES.ok("no held-out row is an edge of the graph", *measurements)
+    return _EDGES.leak(
+        "the graph joins users with the very items that they are asked for; to be one step away "
+        "is the answer",
+        *measurements,
+        repair="build the graph from train rows alone (protocol honest)",
+    )
+
+
+def held_out_texts(texts: Pairs | None, split: Split) -> Finding:
+    """Share of test and validation rows whose own words are trained on.
+
+    Args:
+        texts: user and item of each training text: explanations, reviews.
+        split: where the held-out rows are.
+    """
+    if texts is None or not len(texts.user_index):
+        return _TEXTS.not_applicable("no text of a user about an item is trained on")
+    test, valid = (visible_share(split, part, texts) for part in ("test", "valid"))
+    measurements = (
+        Measurement("test rows with a training text", test),
+        Measurement("validation rows", valid),
+    )
+    if not test and not valid:
+        return _TEXTS.ok("every training text belongs to a train row", *measurements)
+    return _TEXTS.leak(
+        "the text model reads what users wrote about the items they are asked for",
+        *measurements,
+        repair="leave each text in its interaction's part (protocol honest, prompts.explanations "
+        "= interaction)",
+    )
+
+
 def visible_share(split: Split, part: str, shown: Pairs) -> float:
     """Share of a held-out part's rows that are among the shown pairs and did not have to be.
 
@@ -63,9 +114,6 @@ def visible_share(split: Split, part: str, shown: Pairs) -> float:
     told = np.isin(held_out, pair_keys(shown, num_items))
     told &= ~np.isin(held_out, pair_keys(split.train, num_items))
     return float(told.mean()) if len(told) else 0.0
-
-
-_ASKED = FindingBuilder("data-as-asked", "ids")
 
 
 def data_as_asked(dataset: Dataset, protocol: Protocol) -> Finding:
@@ -83,62 +131,6 @@ def data_as_asked(dataset: Dataset, protocol: Protocol) -> Finding:
     return _ASKED.ok(f"item numbers and filters are those of {protocol.title}")
 
 
-_EDGES = FindingBuilder("graph-edges", "graph")
-
-
-def held_out_edges(edges: Pairs, split: Split) -> Finding:
-    """Share of test and validation rows that a model meets as edges of its graph.
-
-    Args:
-        edges: what the graph is built from.
-        split: where the held-out rows are.
-    """
-    test, valid = (visible_share(split, part, edges) for part in ("test", "valid"))
-    figures = Measurement("test rows that are edges", test), Measurement("validation rows", valid)
-    if not test and not valid:
-        return _EDGES.ok("no held-out row is an edge of the graph", *figures)
-    return _EDGES.leak(
-        "the graph joins users with the very items that they are asked for; to be one step away "
-        "is the answer",
-        *figures,
-        repair="build the graph from train rows alone (protocol honest)",
-    )
-
-
-_PAIRS = FindingBuilder("text-pairs", "text")
-
-
-def held_out_texts(texts: Pairs | None, split: Split) -> Finding:
-    """Share of test and validation rows whose own words are trained on.
-
-    Args:
-        texts: user and item of each training text: explanations, reviews.
-        split: where the held-out rows are.
-    """
-    if texts is None or not len(texts.user_index):
-        return _PAIRS.not_applicable("no text of a user about an item is trained on")
-    test, valid = (visible_share(split, part, texts) for part in ("test", "valid"))
-    figures = (
-        Measurement("test rows with a training text", test),
-        Measurement("validation rows", valid),
-    )
-    if not test and not valid:
-        return _PAIRS.ok("every training text belongs to a train row", *figures)
-    return _PAIRS.leak(
-        "the text model reads what users wrote about the items they are asked for",
-        *figures,
-        repair="leave each text in its interaction's part (protocol honest, prompts.explanations "
-        "= interaction)",
-    )
-
-
-_NUMBERS = FindingBuilder("item-numbers", "ids")
-_K = 10
-# Fresh numberings by which chance is measured, on how many users, and how far beyond it a rule
-# must lead before it is called a leak.
-_SHUFFLES, _USERS, _SIGMAS = 20, 4000, 5.0
-
-
 def telling_numbers(held_out: Interactions, known: Ragged, num_items: int) -> Finding:
     """How often the rule of :func:`next_numbers` finds the held-out item, against chance.
 
@@ -153,16 +145,16 @@ def telling_numbers(held_out: Interactions, known: Ragged, num_items: int) -> Fi
     if not len(held_out) or num_items < 2:
         return _NUMBERS.not_applicable("no held-out row, nothing to guess")
     numbers = np.arange(num_items)
-    found = _accuracy(held_out, known, numbers)
-    chance, spread = _by_chance(held_out, known, num_items)
-    figures = [Measurement(name, value, name) for name, value in found.items()]
-    figures.append(Measurement("HR@10 by chance", chance, "HR@10"))
+    found = _rule_metrics(held_out, known, numbers)
+    chance, spread = _rule_by_chance(held_out, known, num_items)
+    measurements = [Measurement(name, value, name) for name, value in found.items()]
+    measurements.append(Measurement("HR@10 by chance", chance, "HR@10"))
     if found["HR@10"] <= chance + _SIGMAS * spread:
-        return _NUMBERS.ok("an item's number says nothing about when it was taken", *figures)
+        return _NUMBERS.ok("an item's number says nothing about when it was taken", *measurements)
     return _NUMBERS.leak(
         "guessing 'largest number so far + 1, then last number + 1, 2, ...' finds held-out items: "
         "the items are numbered in the order in which they were taken, test rows included",
-        *figures,
+        *measurements,
         repair="number the items by a shuffle: import with --item-numbers shuffled",
     )
 
@@ -181,8 +173,8 @@ def next_numbers(known: Ragged, users: np.ndarray, k: int = _K) -> Recommendatio
     largest[filled] = np.maximum.reduceat(known.values, known.offsets[filled])
     guesses = np.column_stack([largest[users] + 1, last[:, None] + np.arange(1, 3 * k)])
     stride = int(guesses.max(initial=0)) + 1
-    asked = np.repeat(np.isin(np.arange(len(known)), users), known.lengths)
-    seen = (np.repeat(np.arange(len(known)), known.lengths) * stride + known.values)[asked]
+    asked = np.isin(known.row_of_value, users)
+    seen = (known.row_of_value * stride + known.values)[asked]
     usable = ~np.isin(users[:, None].astype(np.int64) * stride + guesses, seen)
     usable[:, 1:] &= guesses[:, 1:] != guesses[:, :1]
     usable &= usable.cumsum(axis=1) <= k
@@ -193,27 +185,27 @@ def next_numbers(known: Ragged, users: np.ndarray, k: int = _K) -> Recommendatio
     )
 
 
-def _accuracy(held_out: Interactions, known: Ragged, numbers: np.ndarray) -> dict[str, float]:
+def _rule_metrics(held_out: Interactions, known: Ragged, numbers: np.ndarray) -> dict[str, float]:
     """The rule's metrics when item ``i`` bears ``numbers[i]``."""
     users = np.unique(held_out.user_index)
     renamed = Ragged(known.offsets, numbers[known.values])
     wanted = Interactions(held_out.user_index, numbers[held_out.item_index])
     lists = next_numbers(renamed, users[known.lengths[users] > 0])
     hits = hits_from_recommendations(lists, wanted)
-    # The longest list first: the headline quotes the first figure.
+    # The longest list first: the headline quotes the first measurement.
     metrics = {"HR": hit_rate, "NDCG": ndcg}
     return {
         f"{name}@{k}": float(metrics[name](hits, k).mean()) for k in (10, 5) for name in metrics
     }
 
 
-def _by_chance(held_out: Interactions, known: Ragged, num_items: int) -> tuple[float, float]:
+def _rule_by_chance(held_out: Interactions, known: Ragged, num_items: int) -> tuple[float, float]:
     """HR@10 of the rule under random numbers, and its standard deviation."""
     rng = np.random.default_rng(0)
-    rows = np.flatnonzero(np.isin(held_out.user_index, _some(held_out.user_index, rng)))
+    rows = np.flatnonzero(np.isin(held_out.user_index, _sample_of(held_out.user_index, rng)))
     sample = held_out.take(rows)
     rates = [
-        _accuracy(sample, known, rng.permutation(num_items))["HR@10"] for _ in range(_SHUFFLES)
+        _rule_metrics(sample, known, rng.permutation(num_items))["HR@10"] for _ in range(_SHUFFLES)
     ]
     chance = float(np.mean(rates))
     # Popular items beside each other hit for many users at once, few users hit in whole numbers:
@@ -222,16 +214,75 @@ def _by_chance(held_out: Interactions, known: Ragged, num_items: int) -> tuple[f
     return chance, float(max(np.std(rates), binomial))
 
 
-def _some(users: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def _sample_of(users: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     distinct = np.unique(users)
     return rng.permutation(distinct)[:_USERS]
 
 
-_LATER = FindingBuilder("later-events", "order")
-_TIES = FindingBuilder("tie-order", "order")
-_TWICE = FindingBuilder("repeated-rows", "order")
-_NO_TIMES = "the data set has no times"
-_SIGMAS = 5.0
+def untrained_probe(
+    edges: Pairs, split: Split, lists: CandidateLists, positives: np.ndarray, seed: int = 0
+) -> Finding:
+    """HR@10 of raw propagated features (ELMRec eqs. 4-7, L = 4, D = 512) in the direct task.
+
+    Args:
+        edges: what the graph in use is built from.
+        split: its train rows make the graph to compare with.
+        lists: candidates of Q held-out rows.
+        positives: the item to be found in each list, ``int[Q]``.
+        seed: of the random features.
+    """
+    if not len(lists):
+        return _PROBE.not_applicable("no held-out row, nothing to find")
+    honest = probe_hits(split.train, split, lists, positives, seed)
+    in_use = (
+        honest if _same_pairs(edges, split) else probe_hits(edges, split, lists, positives, seed)
+    )
+    gain = in_use.astype(np.float64) - honest
+    measurements = (
+        Measurement("HR@10 on the graph in use", float(in_use.mean()), "HR@10"),
+        Measurement("HR@10 on train rows", float(honest.mean()), "HR@10"),
+        Measurement("HR@10 by chance", _probe_by_chance(lists), "HR@10"),
+    )
+    if gain.mean() <= _SIGMAS * max(gain.std(), 1 / len(gain)) / np.sqrt(len(gain)):
+        return _PROBE.ok("the graph in use tells no more than train rows do", *measurements)
+    return _PROBE.leak(
+        "random numbers that nobody trained find held-out items, because the graph in use knows "
+        "them: any model that reads it will look good",
+        *measurements,
+        repair="build the graph from train rows alone (protocol honest)",
+    )
+
+
+def probe_hits(
+    edges: Pairs, split: Split, lists: CandidateLists, positives: np.ndarray, seed: int = 0
+) -> np.ndarray:
+    """Whether the probe finds each list's positive among the first 10, ``bool[Q]``."""
+    num_users, num_items = split.dataset.num_users, split.dataset.num_items
+    rows = Interactions(edges.user_index, edges.item_index)
+    graph = BipartiteGraph.from_interactions(rows, num_users, num_items)
+    features = random_features(graph, _WIDTH, _LAYERS, 1.0, seed)
+    return ranks_from_scores(lists, _dot_products(features, num_users, lists), positives) <= _K
+
+
+def _dot_products(features: np.ndarray, num_users: int, lists: CandidateLists) -> np.ndarray:
+    """Dot products of each list's user and items, ``float32[candidates]``."""
+    scores = np.empty(len(lists.items), dtype=np.float32)
+    owners = lists.user_index[lists.lists.row_of_value]
+    for start in range(0, len(scores), _CANDIDATES_AT_ONCE):
+        part = slice(start, start + _CANDIDATES_AT_ONCE)
+        users, items = features[owners[part]], features[num_users + lists.items[part]]
+        np.einsum("nd,nd->n", users, items, out=scores[part])
+    return scores
+
+
+def _same_pairs(edges: Pairs, split: Split) -> bool:
+    num_items = split.dataset.num_items
+    mine, train = (np.unique(pair_keys(rows, num_items)) for rows in (edges, split.train))
+    return np.array_equal(mine, train)
+
+
+def _probe_by_chance(lists: CandidateLists) -> float:
+    return float(np.minimum(1.0, _K / lists.lists.lengths).mean())
 
 
 def later_events(split: Split) -> Finding:
@@ -248,17 +299,28 @@ def later_events(split: Split) -> Finding:
         return _LATER.not_applicable("a part has no rows")
     own = _own_later(train, test)
     later = 1 - np.searchsorted(np.sort(train.timestamp), test.timestamp, "right") / len(train)
-    figures = (
+    measurements = (
         Measurement("train rows newer than a test row, on average", float(later.mean())),
         Measurement("test rows with newer train rows of their own user", own),
     )
     if not later.any():
-        return _LATER.ok("nothing is learned from later than it is asked about", *figures)
+        return _LATER.ok("nothing is learned from later than it is asked about", *measurements)
     repair = "split by time (--split time, protocol temporal) to predict the future from the past"
     meaning = "what others did later is known in training: trends and new items are no surprise"
     if split.kind == "time" or (split.kind == "leave-one-out" and own):
-        return _LATER.leak(f"{meaning}, although the split says otherwise", *figures, repair=repair)
-    return _LATER.warning(f"{meaning}; this comes with {split.kind}", *figures, repair=repair)
+        return _LATER.leak(
+            f"{meaning}, although the split says otherwise", *measurements, repair=repair
+        )
+    return _LATER.warning(f"{meaning}; this comes with {split.kind}", *measurements, repair=repair)
+
+
+def _own_later(train: Interactions, test: Interactions) -> float:
+    """Share of test rows with a newer train row of the same user."""
+    assert train.timestamp is not None and test.timestamp is not None
+    num_users = 1 + int(max(train.user_index.max(), test.user_index.max()))
+    newest = np.full(num_users, np.iinfo(np.int64).min)
+    np.maximum.at(newest, train.user_index, train.timestamp)
+    return float((newest[test.user_index] > test.timestamp).mean())
 
 
 def tie_order(split: Split) -> Finding:
@@ -277,7 +339,7 @@ def tie_order(split: Split) -> Finding:
     by_id, id_steps = _ascending(places[rows.item_index], tied)
     if not id_steps:
         return _TIES.not_applicable("no two rows of a user share a time")
-    figures = (
+    measurements = (
         Measurement("ties in ascending order of the raw id", by_id),
         Measurement("of the number in use", by_number),
         Measurement(
@@ -288,53 +350,17 @@ def tie_order(split: Split) -> Finding:
     repair = "use exact times, or shuffle rows of equal time before the import"
     if _far_from_half(by_number, number_steps):
         meaning = "rows of equal time follow the item numbers that a model reads: the last one, "
-        return _TIES.leak(meaning + "which is held out, has the largest", *figures, repair=repair)
+        return _TIES.leak(
+            meaning + "which is held out, has the largest", *measurements, repair=repair
+        )
     if _far_from_half(by_id, id_steps):
         meaning = "rows of equal time follow their raw ids; numbers in use do not show it, "
         return _TIES.warning(
-            meaning + "but the order within a day is no order of events", *figures, repair=repair
-        )
-    return _TIES.ok("rows of equal time follow neither id nor number", *figures)
-
-
-def repeated_rows(split: Split) -> Finding:
-    """Held-out rows whose user and item occur in an earlier part.
-
-    The same row twice, time included, is a leak, and so is a repetition where there are no times
-    to tell the two apart; taking an item again at another time is a warning.
-    """
-    if not len(split.test) and not len(split.valid):
-        return _TWICE.not_applicable("no held-out row")
-    pairs = _repeated(split, with_time=False)
-    rows = _repeated(split, with_time=split.dataset.interactions.timestamp is not None)
-    figures = (
-        Measurement("held-out rows of a known pair", pairs),
-        Measurement("of the same time as well", rows),
-    )
-    repair = "keep one row of each user and item: import with --duplicates last"
-    if rows:
-        return _TWICE.leak(
-            "the same row is learned from and asked about: to remember is to win",
-            *figures,
+            meaning + "but the order within a day is no order of events",
+            *measurements,
             repair=repair,
         )
-    if pairs:
-        return _TWICE.warning(
-            "users took held-out items before: a recommender of unseen items must miss them, and "
-            "the graph knows the pair",
-            *figures,
-            repair=repair,
-        )
-    return _TWICE.ok("no held-out row repeats a user and item of an earlier part", *figures)
-
-
-def _own_later(train: Interactions, test: Interactions) -> float:
-    """Share of test rows with a newer train row of the same user."""
-    assert train.timestamp is not None and test.timestamp is not None
-    num_users = 1 + int(max(train.user_index.max(), test.user_index.max()))
-    newest = np.full(num_users, np.iinfo(np.int64).min)
-    np.maximum.at(newest, train.user_index, train.timestamp)
-    return float((newest[test.user_index] > test.timestamp).mean())
+    return _TIES.ok("rows of equal time follow neither id nor number", *measurements)
 
 
 def _ascending(values: np.ndarray, first: np.ndarray) -> tuple[float, int]:
@@ -354,7 +380,38 @@ def _far_from_half(share: float, trials: int) -> bool:
     return trials > 0 and abs(share - 0.5) > _SIGMAS * 0.5 / np.sqrt(trials)
 
 
-def _repeated(split: Split, *, with_time: bool) -> float:
+def repeated_rows(split: Split) -> Finding:
+    """Held-out rows whose user and item occur in an earlier part.
+
+    The same row twice, time included, is a leak, and so is a repetition where there are no times
+    to tell the two apart; taking an item again at another time is a warning.
+    """
+    if not len(split.test) and not len(split.valid):
+        return _TWICE.not_applicable("no held-out row")
+    pairs = _repeated_share(split, with_time=False)
+    rows = _repeated_share(split, with_time=split.dataset.interactions.timestamp is not None)
+    measurements = (
+        Measurement("held-out rows of a known pair", pairs),
+        Measurement("of the same time as well", rows),
+    )
+    repair = "keep one row of each user and item: import with --duplicates last"
+    if rows:
+        return _TWICE.leak(
+            "the same row is learned from and asked about: to remember is to win",
+            *measurements,
+            repair=repair,
+        )
+    if pairs:
+        return _TWICE.warning(
+            "users took held-out items before: a recommender of unseen items must miss them, and "
+            "the graph knows the pair",
+            *measurements,
+            repair=repair,
+        )
+    return _TWICE.ok("no held-out row repeats a user and item of an earlier part", *measurements)
+
+
+def _repeated_share(split: Split, *, with_time: bool) -> float:
     """Share of held-out rows that occur in a part before theirs."""
     parts = [_row_keys(split, part, with_time) for part in (split.train, split.valid, split.test)]
     again = np.concatenate(
@@ -369,74 +426,3 @@ def _row_keys(split: Split, rows: Interactions, with_time: bool) -> np.ndarray:
         return keys
     moments = np.unique(times)
     return keys * len(moments) + np.searchsorted(moments, rows.timestamp)
-
-
-_PROBE = FindingBuilder("untrained-probe", "probe")
-_WIDTH, _LAYERS, _K = 512, 4, 10
-_ROWS_AT_ONCE = 256
-_SIGMAS_probe = 5.0
-
-
-def untrained_probe(
-    edges: Pairs, split: Split, lists: CandidateLists, positives: np.ndarray, seed: int = 0
-) -> Finding:
-    """HR@10 of raw propagated features (ELMRec eqs. 4-7, L = 4, D = 512) in the direct task.
-
-    Args:
-        edges: what the graph in use is built from.
-        split: its train rows make the graph to compare with.
-        lists: candidates of Q held-out rows.
-        positives: the item to be found in each list, ``int[Q]``.
-        seed: of the random features.
-    """
-    if not len(lists):
-        return _PROBE.not_applicable("no held-out row, nothing to find")
-    honest = probe_hits(split.train, split, lists, positives, seed)
-    in_use = honest if _same(edges, split) else probe_hits(edges, split, lists, positives, seed)
-    gain = in_use.astype(np.float64) - honest
-    figures = (
-        Measurement("HR@10 on the graph in use", float(in_use.mean()), "HR@10"),
-        Measurement("HR@10 on train rows", float(honest.mean()), "HR@10"),
-        Measurement("HR@10 by chance", _chance(lists), "HR@10"),
-    )
-    if gain.mean() <= _SIGMAS_probe * max(gain.std(), 1 / len(gain)) / np.sqrt(len(gain)):
-        return _PROBE.ok("the graph in use tells no more than train rows do", *figures)
-    return _PROBE.leak(
-        "random numbers that nobody trained find held-out items, because the graph in use knows "
-        "them: any model that reads it will look good",
-        *figures,
-        repair="build the graph from train rows alone (protocol honest)",
-    )
-
-
-def probe_hits(
-    edges: Pairs, split: Split, lists: CandidateLists, positives: np.ndarray, seed: int = 0
-) -> np.ndarray:
-    """Whether the probe finds each list's positive among the first 10, ``bool[Q]``."""
-    num_users, num_items = split.dataset.num_users, split.dataset.num_items
-    rows = Interactions(edges.user_index, edges.item_index)
-    graph = BipartiteGraph.from_interactions(rows, num_users, num_items)
-    features = random_features(graph, _WIDTH, _LAYERS, 1.0, seed)
-    return ranks_from_scores(lists, _scores(features, num_users, lists), positives) <= _K
-
-
-def _scores(features: np.ndarray, num_users: int, lists: CandidateLists) -> np.ndarray:
-    """Dot products of each list's user and items, ``float32[candidates]``."""
-    scores = np.empty(len(lists.items), dtype=np.float32)
-    owners = np.repeat(lists.user_index, np.diff(lists.offsets))
-    step = _ROWS_AT_ONCE * 100
-    for start in range(0, len(scores), step):
-        part = slice(start, start + step)
-        users, items = features[owners[part]], features[num_users + lists.items[part]]
-        np.einsum("nd,nd->n", users, items, out=scores[part])
-    return scores
-
-
-def _same(edges: Pairs, split: Split) -> bool:
-    num_items = split.dataset.num_items
-    mine, train = (np.unique(pair_keys(rows, num_items)) for rows in (edges, split.train))
-    return np.array_equal(mine, train)
-
-
-def _chance(lists: CandidateLists) -> float:
-    return float(np.minimum(1.0, _K / np.diff(lists.offsets)).mean())

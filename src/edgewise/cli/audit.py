@@ -34,7 +34,7 @@ def findings_table(found: Audit) -> Table:
             "" if groups[:number][-1:] == [finding.group] else finding.group,
             finding.check,
             f"[{_STYLES[finding.verdict]}]{finding.verdict}[/]",
-            "\n".join(map(str, finding.figures)),
+            "\n".join(map(str, finding.measurements)),
             finding.meaning,
             finding.repair,
             end_section=groups[number + 1 : number + 2] != [finding.group],

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 EXAMPLES = examples(
     "edgewise compare elmrec/table-2",
     "edgewise compare elmrec/table-2 --dataset beauty --format latex --out table-2.tex",
-    "edgewise compare elmrec graph-gpt --format html --out docs/results/report.html",
+    "edgewise compare elmrec graph-gpt --format html --out runs/report.html",
     "edgewise compare results/elmrec/table-2/beauty/elmrec.json --data runs/data/beauty",
 )
 _FORMATS = ("markdown", "csv", "latex", "html")
@@ -76,15 +76,17 @@ def compare(
     names = {each.place.dataset for each in found}
     found = [each for each in found if dataset in (None, each.place.dataset)]
     _check_data(found, layout, data)
-    comparisons = _only(compared(found, layout, tables, reference=reference), dataset, names)
-    check(bool(comparisons), "nothing to compare: no result file, and no table of a paper")
-    _check_reference(comparisons, reference)
+    comparison = compared(found, layout, tables, reference=reference)
+    if dataset is not None:
+        comparison = _only(comparison, dataset, names)
+    check(bool(comparison.tables), "nothing to compare: no result file, and no table of a paper")
+    _check_reference(comparison, reference)
     if figures is not None:
         from edgewise.experiments.plots import save_figures
 
-        for path in save_figures(comparisons, figures):
+        for path in save_figures(comparison, figures):
             typer.echo(f"wrote {path}", err=True)
-    _write(_text(comparisons, chosen), out)
+    _write(_text(comparison, chosen), out)
 
 
 def _format(asked: str | None, out: Path | None) -> str:
@@ -104,7 +106,7 @@ def _read(
     asked: Sequence[str], layout: Layout, allow_unsealed: bool
 ) -> tuple[list[Result], list[str]]:
     """The results, and the tables that were asked for by name."""
-    from edgewise.experiments.tables import results_of, tables_below
+    from edgewise.experiments.compare import results_of, tables_below
 
     tables: dict[str, None] = {}
     found: dict[object, Result] = {}
@@ -122,54 +124,40 @@ def _check_data(results: Sequence[Result], layout: Layout, data: Path | None) ->
     check_same_data(results)
 
 
-def _check_reference(comparisons: Sequence[Comparison], reference: str | None) -> None:
+def _check_reference(comparison: Comparison, reference: str | None) -> None:
     """Refuse a reference that is no row, or none of ours."""
     from edgewise.experiments.compare import PAPER
 
     if reference is None:
         return
-    rows = [row for each in comparisons for block in each.blocks for row in block.rows]
-    names = {row.method for row in rows if ":" not in row.method}
+    figures = comparison.figures
+    names = [name for name in figures["method"].unique() if ":" not in name]
     check(
         reference in names, f"--reference {reference}: no table has it.{nearest(reference, names)}"
     )
-    ours = {row.method for row in rows if any(c.origin != PAPER for c in row.figures)}
+    ours = figures.drop_nulls("value").filter(method=reference)["origin"].to_list()
     check(
-        reference in ours,
+        any(origin != PAPER for origin in ours),
         f"--reference {reference}: has not been measured; 'edgewise reproduce TABLE --method "
         f"{reference}' does",
     )
 
 
-def _only(
-    comparisons: Sequence[Comparison], dataset: str | None, measured: set[str]
-) -> list[Comparison]:
-    """The blocks of one data set, or all; ``measured`` are data sets of results."""
-    from dataclasses import replace
-
-    if dataset is None:
-        return list(comparisons)
-    shown = {block.dataset for each in comparisons for block in each.blocks}
+def _only(comparison: Comparison, dataset: str, measured: set[str]) -> Comparison:
+    """The blocks of one data set; ``measured`` are data sets of results."""
+    shown = set(comparison.figures["dataset"])
     valid = shown | measured - {dataset}
     check(dataset in shown, f"--dataset {dataset}: no table has it.{nearest(dataset, valid)}")
-    kept = (
-        replace(each, blocks=tuple(block for block in each.blocks if block.dataset == dataset))
-        for each in comparisons
-    )
-    return [each for each in kept if each.blocks]
+    return comparison.only(dataset)
 
 
-def _text(comparisons: Sequence[Comparison], form: str) -> str:
+def _text(comparison: Comparison, form: str) -> str:
     from edgewise.experiments.tables import FORMATS
 
-    if form != "html":
-        return FORMATS[form](comparisons)
-    from edgewise.experiments.tables import report_page
-
-    page = report_page(comparisons)
-    if len(page) > 2_000_000:
-        warn(f"the page has {len(page) / 1e6:.1f} MB; ask for fewer tables to make it lighter")
-    return page
+    text = FORMATS[form](comparison)
+    if form == "html" and len(text) > 2_000_000:
+        warn(f"the page has {len(text) / 1e6:.1f} MB; ask for fewer tables to make it lighter")
+    return text
 
 
 def _write(text: str, out: Path | None) -> None:

@@ -15,7 +15,7 @@ from edgewise.models.registry import DEFAULT_METHOD, find_method, training_secti
 
 if TYPE_CHECKING:
     from edgewise.data.dataset import Dataset
-    from edgewise.reporting.examples import ExplanationExample, UserExample
+    from edgewise.reporting.run_page import ExplanationExample, UserExample
     from edgewise.runs.contract import Plan
     from edgewise.runs.run import Run
 
@@ -42,8 +42,7 @@ def demo(
     find_method(method, "--method: ")
     from edgewise.data.synthetic import make_demo_shop
     from edgewise.files import write_text
-    from edgewise.reporting.examples import explanation_examples, user_examples
-    from edgewise.reporting.page import Story, render_page
+    from edgewise.reporting.run_page import explanation_examples, run_page, user_examples
     from edgewise.runs.evaluate import Conditions
 
     sizes = {"num_users": 80, "num_items": 144} if quick else {}
@@ -56,7 +55,7 @@ def demo(
     for text in texts:
         _print_explanation(text)
     report = out / "report.html"
-    write_text(report, render_page(Story(run, results, users, texts)))
+    write_text(report, run_page(run, results, users, texts))
     typer.echo(f"\nwrote {report}: open it in a browser")
 
 

@@ -1,16 +1,10 @@
-"""Raw ids and the contiguous indices that stand for them.
+"""A data set: who took what, what the items are, and the raw ids behind the index numbers.
 
-The two tables everything starts from: who took what, and what the items are.
-
-Checksums of files and of a data set's content.
-
-A data set as the three tables of its folder, and back.
-
-The data set folder: three Parquet tables and ``dataset.json``, written whole or not at all.
-
-``interactions.parquet`` holds indices, ``users.parquet`` and ``items.parquet`` the raw ids by index
-and what is known of the items. ``dataset.json`` holds the schema version, where the rows came
-from, counts, and the checksum of each table.
+Everything starts from two tables, :class:`Interactions` and :class:`Catalog`, numbered by two
+vocabularies. On disk a data set is a folder of three Parquet tables and ``dataset.json``, written
+whole or not at all: ``interactions.parquet`` holds index numbers, ``users.parquet`` and
+``items.parquet`` the raw ids by index and what is known of the items, ``dataset.json`` the schema
+version, where the rows came from, counts, and checksums of the content and of each table.
 """
 
 from __future__ import annotations
@@ -18,12 +12,12 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from difflib import get_close_matches
 from functools import cached_property
 from itertools import islice
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import polars as pl
@@ -33,6 +27,20 @@ import edgewise
 from edgewise.data.ragged import Ragged
 from edgewise.errors import DataError, UnknownIdError
 from edgewise.files import file_checksum, is_taken, whole_folder
+
+if TYPE_CHECKING:
+    from edgewise.data.filters import Filters
+
+MANIFEST = "dataset.json"
+_KIND = "edgewise data set"
+_SCHEMA_VERSION = 1
+_KEYS = ("name", "counts", "source", "checksum", "sha256")
+_TABLES = ("interactions", "users", "items")
+_WORDS = ("review", "summary")
+_COLUMNS = ("user_index", "item_index", "timestamp", "rating", *_WORDS)
+_TEXTS = ("title", "brand", "description")
+# Values hashed together: bounds the memory that a checksum takes.
+_SLICE = 100_000
 
 
 @dataclass(frozen=True)
@@ -64,6 +72,9 @@ class Vocabulary:
 
     def __len__(self) -> int:
         return len(self.ids)
+
+    def __repr__(self) -> str:
+        return f"Vocabulary({len(self)} {self.kind}s)"
 
     @cached_property
     def _index(self) -> dict[str, int]:
@@ -118,24 +129,23 @@ class Interactions:
     def __len__(self) -> int:
         return len(self.user_index)
 
+    def __repr__(self) -> str:
+        columns = [name for name in _COLUMNS if getattr(self, name) is not None]
+        return f"Interactions(rows={len(self)}, columns={', '.join(columns)})"
+
     def take(self, rows: np.ndarray) -> Interactions:
         """The rows at the given positions, in the given order."""
+        return Interactions(*(_picked(getattr(self, name), rows) for name in _COLUMNS))
 
-        def pick(column: np.ndarray | None) -> np.ndarray | None:
-            return None if column is None else column[rows]
+    def by_user(self, num_users: int) -> Ragged:
+        """The positions of each user's rows, ``int64``, one row a user."""
+        return Ragged.of_lengths(np.bincount(self.user_index, minlength=num_users))
 
-        def pick_text(column: pl.Series | None) -> pl.Series | None:
-            return None if column is None else column.gather(rows)
 
-        return replace(
-            self,
-            user_index=self.user_index[rows],
-            item_index=self.item_index[rows],
-            timestamp=pick(self.timestamp),
-            rating=pick(self.rating),
-            review=pick_text(self.review),
-            summary=pick_text(self.summary),
-        )
+def _picked(column: Any, rows: np.ndarray) -> Any:
+    if column is None:
+        return None
+    return column.gather(rows) if isinstance(column, pl.Series) else column[rows]
 
 
 def histories_of(num_users: int, *parts: Interactions) -> Ragged:
@@ -145,9 +155,7 @@ def histories_of(num_users: int, *parts: Interactions) -> Ragged:
     """
     users = np.concatenate([part.user_index for part in parts])
     items = np.concatenate([part.item_index for part in parts])
-    order = np.argsort(users, kind="stable")
-    lengths = np.bincount(users, minlength=num_users)
-    return Ragged.of_lengths(lengths, items[order].astype(np.int32, copy=False))
+    return Ragged.grouped(users, items.astype(np.int32, copy=False), num_users)
 
 
 @dataclass(frozen=True)
@@ -171,13 +179,13 @@ class Catalog:
     def __len__(self) -> int:
         return len(self.title)
 
+    def __repr__(self) -> str:
+        return f"Catalog(items={len(self)})"
+
 
 @dataclass(frozen=True)
 class Dataset:
     """Interactions, items and the vocabularies that number them.
-
-    ``Dataset.load(folder)`` and ``dataset.save(folder)`` read and write the on-disk form, see
-    :mod:`edgewise.data.dataset`.
 
     Attributes:
         name: a short name for tables and messages.
@@ -194,6 +202,77 @@ class Dataset:
     catalog: Catalog
     source: dict[str, object] = field(default_factory=dict)
 
+    @classmethod
+    def load(cls, folder: str | Path) -> Dataset:
+        """Read a data set folder written by :meth:`save` or ``edgewise data import``.
+
+        Raises:
+            DataError: the folder is missing, truncated, altered, too new, or no data set.
+        """
+        folder = Path(folder)
+        manifest = read_manifest(folder)
+        tables = {name: _read_table(folder, name, manifest) for name in _TABLES}
+        dataset = _from_tables(tables, manifest["name"], manifest["source"])
+        # The tables are those that were written with it: nothing needs to be hashed again.
+        vars(dataset)["checksum"] = manifest["checksum"]
+        return dataset
+
+    @classmethod
+    def from_frame(
+        cls,
+        interactions: Any,
+        items: Any = None,
+        *,
+        columns: Mapping[str, str] | None = None,
+        name: str = "frame",
+        filters: Filters | None = None,
+        seed: int = 0,
+    ) -> Dataset:
+        """A data set from tables in memory: polars, pandas, pyarrow, or a dictionary of columns.
+
+        Ids are read as text, rows ordered and numbered, as ``edgewise data import`` does it.
+
+        Args:
+            interactions: columns ``user_id`` and ``item_id``, and any of ``timestamp``,
+                ``rating``, ``review`` and ``summary``; others are not read.
+            items: columns ``item_id`` and any of ``title``, ``brand``, ``categories`` (lists, or
+                names joined by ``|``) and ``description``.
+            columns: our names to those of the tables, where they differ.
+            name: of the data set.
+            filters: rows to leave out; by default all but the last row of each user and item.
+            seed: of the shuffle by which users and items are numbered.
+
+        Raises:
+            ConfigError: ``columns`` names a field that there is not.
+            DataError: a column is missing, a row cannot be used, or no row is left.
+        """
+        # Importing is built on this file, so it can only be asked for here.
+        from edgewise.data.importing import dataset_from_frames
+
+        return dataset_from_frames(
+            interactions, items, columns=columns or {}, name=name, filters=filters, seed=seed
+        )
+
+    def save(self, folder: str | Path, *, force: bool = False) -> None:
+        """Write the data set folder under a temporary name beside it, then rename it.
+
+        Raises:
+            DataError: the folder holds something; ``force`` replaces a data set, and nothing else.
+        """
+        folder = Path(folder)
+        check_target(folder, force=force)
+        with whole_folder(folder) as partial:
+            for name, table in _to_tables(self).items():
+                table.write_parquet(partial / f"{name}.parquet")
+            text = json.dumps(_manifest(self, partial), indent=2, ensure_ascii=False)
+            (partial / MANIFEST).write_text(text + "\n", encoding="utf-8")
+
+    def __repr__(self) -> str:
+        return (
+            f"Dataset(name={self.name!r}, users={self.num_users}, items={self.num_items}, "
+            f"rows={len(self.interactions)})"
+        )
+
     @property
     def num_users(self) -> int:
         return len(self.users)
@@ -206,50 +285,35 @@ class Dataset:
         """The item's title, or its raw id where it has none."""
         return self.catalog.title[item_index] or self.items.ids[item_index]
 
-    @classmethod
-    def load(cls, folder: str | Path) -> Dataset:
-        """Read a data set folder written by :meth:`save` or ``edgewise data import``."""
-        return load_dataset(folder)
+    @cached_property
+    def checksum(self) -> str:
+        """The SHA-256 of ids, rows and catalogue, in hexadecimal; computed once.
 
-    def save(self, folder: str | Path, *, force: bool = False) -> None:
-        """Write the data set folder (Parquet tables and ``dataset.json``), whole or not at all.
-
-        ``force`` replaces a data set that is already there.
+        The name and the description of the source do not count, nor does the machine or the way
+        the columns lie in memory.
         """
-        save_dataset(self, folder, force=force)
+        digest = hashlib.sha256()
+        for name, pieces in _hashed_columns(self):
+            digest.update(f"\0{name}\0".encode())
+            for piece in pieces:
+                digest.update(piece)
+        return digest.hexdigest()
 
 
-SLICE = 100_000
-
-
-def content_checksum(dataset: Dataset) -> str:
-    """The SHA-256 of a data set's ids, rows and catalogue, in hexadecimal.
-
-    The name and the description of the source do not count, nor does the machine or the way the
-    columns lie in memory.
-    """
-    digest = hashlib.sha256()
-    for name, pieces in _columns(dataset):
-        digest.update(f"\0{name}\0".encode())
-        for piece in pieces:
-            digest.update(piece)
-    return digest.hexdigest()
-
-
-def _columns(dataset: Dataset) -> Iterator[tuple[str, Iterable[bytes]]]:
+def _hashed_columns(dataset: Dataset) -> Iterator[tuple[str, Iterable[bytes]]]:
     rows, catalog = dataset.interactions, dataset.catalog
-    yield "users", _texts(dataset.users.ids)
-    yield "items", _texts(dataset.items.ids)
-    for name in ("title", "brand", "description"):
-        yield name, _texts(getattr(catalog, name))
+    yield "users", _text_bytes(dataset.users.ids)
+    yield "items", _text_bytes(dataset.items.ids)
+    for name in _TEXTS:
+        yield name, _text_bytes(getattr(catalog, name))
     yield "path lengths", [np.array([len(path) for path in catalog.categories], "<i8").tobytes()]
-    yield "categories", _texts(name for path in catalog.categories for name in path)
+    yield "categories", _text_bytes(name for path in catalog.categories for name in path)
     for name, kind in (("user_index", "<i4"), ("item_index", "<i4"), ("timestamp", "<i8")):
-        yield name, _numbers(getattr(rows, name), kind)
-    yield "rating", _numbers(_one_nan(rows.rating), "<f4")
-    for name in ("review", "summary"):
+        yield name, _number_bytes(getattr(rows, name), kind)
+    yield "rating", _number_bytes(_one_nan(rows.rating), "<f4")
+    for name in _WORDS:
         column = getattr(rows, name)
-        yield name, [] if column is None else _texts(column)
+        yield name, [] if column is None else _text_bytes(column)
 
 
 def _one_nan(values: np.ndarray | None) -> np.ndarray | None:
@@ -257,131 +321,61 @@ def _one_nan(values: np.ndarray | None) -> np.ndarray | None:
     return None if values is None else np.where(np.isnan(values), np.float32(np.nan), values)
 
 
-def _numbers(values: np.ndarray | None, kind: str) -> Iterator[bytes]:
+def _number_bytes(values: np.ndarray | None, kind: str) -> Iterator[bytes]:
     if values is not None:
-        for start in range(0, len(values), SLICE):
-            yield values[start : start + SLICE].astype(kind).tobytes()
+        for start in range(0, len(values), _SLICE):
+            yield values[start : start + _SLICE].astype(kind).tobytes()
 
 
-def _texts(values: Iterable[str]) -> Iterator[bytes]:
+def _text_bytes(values: Iterable[str]) -> Iterator[bytes]:
     """The lengths and bytes of each text, so that no two lists of texts look the same."""
     rest = iter(values)
-    while encoded := [text.encode() for text in islice(rest, SLICE)]:
+    while encoded := [text.encode() for text in islice(rest, _SLICE)]:
         yield np.array([len(text) for text in encoded], "<i8").tobytes()
         yield b"".join(encoded)
 
 
-TABLES = ("interactions", "users", "items")
-TEXTS = ("title", "brand", "description")
-
-
-def to_tables(dataset: Dataset) -> dict[str, pl.DataFrame]:
+def _to_tables(dataset: Dataset) -> dict[str, pl.DataFrame]:
     """``interactions`` by index, ``users`` and ``items`` with their raw ids in index order."""
+    rows, catalog = dataset.interactions, dataset.catalog
+    columns = {name: getattr(rows, name) for name in _COLUMNS}
+    texts = {name: pl.Series(getattr(catalog, name), dtype=pl.String) for name in _TEXTS}
+    paths = pl.Series([list(path) for path in catalog.categories], dtype=pl.List(pl.String))
+    item_ids = pl.Series(dataset.items.ids, dtype=pl.String)
     return {
-        "interactions": _interaction_table(dataset.interactions),
+        "interactions": pl.DataFrame({k: v for k, v in columns.items() if v is not None}),
         "users": pl.DataFrame({"user_id": pl.Series(dataset.users.ids, dtype=pl.String)}),
-        "items": _item_table(dataset.items, dataset.catalog),
+        "items": pl.DataFrame({"item_id": item_ids, **texts, "categories": paths}),
     }
 
 
-def from_tables(
+def _from_tables(
     tables: Mapping[str, pl.DataFrame], name: str, source: dict[str, object]
 ) -> Dataset:
-    """The data set that :func:`to_tables` was given."""
+    """The data set that :func:`_to_tables` was given."""
+    rows, items = tables["interactions"], tables["items"]
+    found = [rows[name] for name in _COLUMNS if name in rows.columns]
+    columns: dict[str, Any] = {c.name: c if c.name in _WORDS else c.to_numpy() for c in found}
+    title, brand, description = (tuple(items[name]) for name in _TEXTS)
+    paths = tuple(map(tuple, items["categories"].to_list()))
     return Dataset(
         name,
         Vocabulary(tuple(tables["users"]["user_id"]), "user"),
-        Vocabulary(tuple(tables["items"]["item_id"]), "item"),
-        _interactions(tables["interactions"]),
-        _catalog(tables["items"]),
+        Vocabulary(tuple(items["item_id"]), "item"),
+        Interactions(**columns),
+        Catalog(title, brand, paths, description),
         source,
     )
 
 
-def _interaction_table(rows: Interactions) -> pl.DataFrame:
-    columns = {
-        "user_index": rows.user_index,
-        "item_index": rows.item_index,
-        "timestamp": rows.timestamp,
-        "rating": rows.rating,
-        "review": rows.review,
-        "summary": rows.summary,
-    }
-    return pl.DataFrame({name: column for name, column in columns.items() if column is not None})
-
-
-def _item_table(items: Vocabulary, catalog: Catalog) -> pl.DataFrame:
-    paths = [list(path) for path in catalog.categories]
-    columns = {
-        "item_id": pl.Series(items.ids, dtype=pl.String),
-        **{name: pl.Series(getattr(catalog, name), dtype=pl.String) for name in TEXTS},
-        "categories": pl.Series(paths, dtype=pl.List(pl.String)),
-    }
-    return pl.DataFrame(columns)
-
-
-def _interactions(table: pl.DataFrame) -> Interactions:
-    def numbers(name: str) -> np.ndarray | None:
-        return table[name].to_numpy() if name in table.columns else None
-
-    def texts(name: str) -> pl.Series | None:
-        return table[name] if name in table.columns else None
-
-    return Interactions(
-        table["user_index"].to_numpy(),
-        table["item_index"].to_numpy(),
-        numbers("timestamp"),
-        numbers("rating"),
-        texts("review"),
-        texts("summary"),
-    )
-
-
-def _catalog(table: pl.DataFrame) -> Catalog:
-    title, brand, description = (tuple(table[name]) for name in TEXTS)
-    return Catalog(title, brand, tuple(map(tuple, table["categories"].to_list())), description)
-
-
-KIND = "edgewise data set"
-SCHEMA_VERSION = 1
-MANIFEST = "dataset.json"
-KEYS = ("name", "counts", "source", "checksum", "sha256")
+def load_dataset(folder: str | Path) -> Dataset:
+    """See :meth:`Dataset.load`."""
+    return Dataset.load(folder)
 
 
 def save_dataset(dataset: Dataset, folder: str | Path, *, force: bool = False) -> None:
-    """Write a data set folder under a temporary name beside it, then rename it.
-
-    Raises:
-        DataError: the folder holds something; ``force`` replaces a data set, and nothing else.
-    """
-    folder = Path(folder)
-    check_target(folder, force=force)
-    with whole_folder(folder) as partial:
-        for name, table in to_tables(dataset).items():
-            table.write_parquet(partial / f"{name}.parquet")
-        text = json.dumps(_manifest(dataset, partial), indent=2, ensure_ascii=False)
-        (partial / MANIFEST).write_text(text + "\n", encoding="utf-8")
-
-
-def load_dataset(folder: str | Path) -> Dataset:
-    """Read a data set folder.
-
-    Raises:
-        DataError: the folder is missing, truncated, altered, too new, or no data set.
-    """
-    folder = Path(folder)
-    manifest = read_manifest(folder)
-    tables = {name: _read_table(folder, name, manifest) for name in TABLES}
-    return from_tables(tables, manifest["name"], manifest["source"])
-
-
-def dataset_checksum(dataset: Dataset | str | Path) -> str:
-    """The checksum of a data set's content, in memory or in a folder; see
-    :func:`edgewise.data.dataset.content_checksum`.
-    """
-    if not isinstance(dataset, Dataset):
-        dataset = load_dataset(dataset)
-    return content_checksum(dataset)
+    """See :meth:`Dataset.save`."""
+    dataset.save(folder, force=force)
 
 
 def check_target(folder: str | Path, *, force: bool = False) -> None:
@@ -411,29 +405,29 @@ def read_manifest(folder: Path) -> dict:
         manifest = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise DataError(f"{path}: damaged ({error}); import the data set again") from None
-    if not isinstance(manifest, dict) or manifest.get("kind") != KIND:
+    if not isinstance(manifest, dict) or manifest.get("kind") != _KIND:
         raise DataError(f"{path}: not written by edgewise; make one with 'edgewise data import'")
-    if manifest.get("schema_version") != SCHEMA_VERSION:
+    if manifest.get("schema_version") != _SCHEMA_VERSION:
         raise DataError(
             f"{path}: schema version {manifest.get('schema_version')}, this edgewise "
-            f"({edgewise.__version__}) reads {SCHEMA_VERSION}; import the data set again"
+            f"({edgewise.__version__}) reads {_SCHEMA_VERSION}; import the data set again"
         )
-    if missing := [key for key in KEYS if key not in manifest]:
+    if missing := [key for key in _KEYS if key not in manifest]:
         raise DataError(f"{path}: {missing[0]!r} is missing; import the data set again")
     return manifest
 
 
 def _is_ours(folder: Path) -> bool:
     try:
-        return json.loads((folder / MANIFEST).read_text(encoding="utf-8")).get("kind") == KIND
+        return json.loads((folder / MANIFEST).read_text(encoding="utf-8")).get("kind") == _KIND
     except (OSError, ValueError, AttributeError):
         return False
 
 
 def _manifest(dataset: Dataset, folder: Path) -> dict[str, object]:
     return {
-        "kind": KIND,
-        "schema_version": SCHEMA_VERSION,
+        "kind": _KIND,
+        "schema_version": _SCHEMA_VERSION,
         "edgewise_version": edgewise.__version__,
         "name": dataset.name,
         "counts": {
@@ -442,8 +436,10 @@ def _manifest(dataset: Dataset, folder: Path) -> dict[str, object]:
             "items": dataset.num_items,
         },
         "source": dataset.source,
-        "checksum": content_checksum(dataset),
-        "sha256": {f"{name}.parquet": file_checksum(folder / f"{name}.parquet") for name in TABLES},
+        "checksum": dataset.checksum,
+        "sha256": {
+            f"{name}.parquet": file_checksum(folder / f"{name}.parquet") for name in _TABLES
+        },
     }
 
 

@@ -14,7 +14,6 @@ from edgewise.errors import ConfigError
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-
 DAY = 86_400
 COLD = 5
 QUANTILES = {"min": 0.0, "25%": 0.25, "median": 0.5, "75%": 0.75, "95%": 0.95, "max": 1.0}
@@ -133,8 +132,9 @@ def _history_lengths(lengths: np.ndarray) -> dict[str, float]:
 
 def _never_in_train(rows: Interactions, lengths: np.ndarray, popularity: np.ndarray) -> int:
     """Items with rows, all of them among the last two of users with at least three."""
-    rows_to_end = np.cumsum(lengths)[rows.user_index] - np.arange(len(rows))
-    in_train = (rows_to_end > 2) | (lengths[rows.user_index] < 3)
+    places = rows.by_user(len(lengths)).place_of_value
+    size = lengths[rows.user_index]
+    in_train = (size - places > 2) | (size < 3)
     train = np.bincount(rows.item_index[in_train], minlength=len(popularity))
     return int(((popularity > 0) & (train == 0)).sum())
 

@@ -91,6 +91,17 @@ def apply_filters(rows: pl.DataFrame, filters: Filters) -> tuple[pl.DataFrame, l
     return rows, steps
 
 
+def _plan(filters: Filters) -> Iterator[tuple[str, Setting, Filter]]:
+    if (lowest := filters.min_rating) is not None:
+        yield "min-rating", lowest, partial(keep_rated, lowest=lowest)
+    if (keep := filters.duplicates) != "keep":
+        yield "duplicates", keep, partial(drop_duplicates, keep=keep)
+    if (count := filters.max_users) is not None:
+        yield "max-users", count, partial(sample_users, count=count, seed=filters.seed)
+    if (k := filters.k_core) is not None:
+        yield "k-core", k, partial(k_core, k=k)
+
+
 def keep_rated(rows: pl.DataFrame, lowest: float) -> pl.DataFrame:
     """Rows rated ``lowest`` or better; "above 3" on a scale of whole stars is ``lowest = 4``."""
     if "rating" not in rows.columns:
@@ -139,14 +150,3 @@ def k_core(rows: pl.DataFrame, k: int) -> pl.DataFrame:
 
 def _codes(rows: pl.DataFrame) -> tuple[np.ndarray, np.ndarray]:
     return rows["user_id"].to_numpy(), rows["item_id"].to_numpy()
-
-
-def _plan(filters: Filters) -> Iterator[tuple[str, Setting, Filter]]:
-    if (lowest := filters.min_rating) is not None:
-        yield "min-rating", lowest, partial(keep_rated, lowest=lowest)
-    if (keep := filters.duplicates) != "keep":
-        yield "duplicates", keep, partial(drop_duplicates, keep=keep)
-    if (count := filters.max_users) is not None:
-        yield "max-users", count, partial(sample_users, count=count, seed=filters.seed)
-    if (k := filters.k_core) is not None:
-        yield "k-core", k, partial(k_core, k=k)

@@ -1,6 +1,7 @@
-"""From ids as they stand in a source to indices, without a loop over the rows.
+"""From a source to a data set: read, filter, number, sort.
 
-From a source to a data set: read, filter, number, sort.
+Ids are numbered without a loop over the rows: each is first replaced by its place among the sorted
+ids, which is what the filters work on, and these places by the numbers of a vocabulary.
 """
 
 from __future__ import annotations
@@ -8,96 +9,28 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import polars as pl
+from polars.exceptions import PolarsError
 
+from edgewise.config import nearest
 from edgewise.data import readers
-from edgewise.data.dataset import (
-    Catalog,
-    Dataset,
-    Interactions,
-    Vocabulary,
-    check_target,
-    save_dataset,
-)
+from edgewise.data.dataset import Catalog, Dataset, Interactions, Vocabulary, check_target
 from edgewise.data.filters import Filters, FilterStep, apply_filters
-from edgewise.data.readers.bad_rows import BadRows
-from edgewise.data.readers.raw import RawTable, ReadRequest
+from edgewise.data.readers.bad_rows import BadRows, Kind
+from edgewise.data.readers.cleaning import clean
+from edgewise.data.readers.item_tables import item_records
+from edgewise.data.readers.raw import (
+    ITEM_SCHEMA,
+    ROW_SCHEMA,
+    RawTable,
+    ReadRequest,
+    item_frame,
+    no_items,
+)
 from edgewise.errors import ConfigError, DataError
-
-
-def encode_ids(rows: pl.DataFrame) -> tuple[pl.DataFrame, pl.Series, pl.Series]:
-    """Rows in each user's order of time, ids replaced by places among the sorted ids."""
-    ids = {side: rows[side].unique().sort() for side in ("user_id", "item_id")}
-    codes = rows.with_columns(
-        rows[side].cast(pl.Enum(values)).to_physical() for side, values in ids.items()
-    )
-    if "rating" in rows.columns:
-        codes = codes.with_columns(pl.col("rating").fill_null(float("nan")))
-    keys = [codes[name].to_numpy() for name in ("timestamp", "user_id") if name in codes.columns]
-    return codes[np.lexsort(keys)], ids["user_id"], ids["item_id"]
-
-
-def left_vocabulary(
-    kind: Literal["user", "item"], rows: pl.DataFrame, ids: pl.Series, seed: int
-) -> Vocabulary:
-    left = ids.gather(rows[f"{kind}_id"].unique())
-    return Vocabulary.shuffled(left, kind=kind, seed=seed)
-
-
-def source_vocabularies(
-    raw: RawTable, steps: Sequence[FilterStep]
-) -> tuple[Vocabulary, Vocabulary]:
-    if raw.numbers is None:
-        raise ConfigError(
-            "--item-numbers source: only P5 folders numbered 1, 2, 3 and so on have numbers to "
-            f"keep; this source is {raw.layout}"
-        )
-    for step in steps:
-        if (step.before.users, step.before.items) != (step.after.users, step.after.items):
-            raise ConfigError(
-                f"--item-numbers source keeps every user and item, and --{step.name} "
-                f"{step.setting} leaves some out; use one of the two"
-            )
-    users, items = raw.numbers
-    return Vocabulary(users, "user"), Vocabulary(items, "item")
-
-
-def interactions_by_index(rows: pl.DataFrame, users: np.ndarray, items: np.ndarray) -> Interactions:
-    """Rows by user index; within a user they already stand in order of time.
-
-    Args:
-        rows: places among the sorted ids, and the other columns.
-        users, items: the index of each place, ``int32``.
-    """
-    user_index = users[rows["user_id"].to_numpy()]
-    order = np.argsort(user_index, kind="stable")
-
-    def numbers(name: str) -> np.ndarray | None:
-        return rows[name].to_numpy()[order] if name in rows.columns else None
-
-    def texts(name: str) -> pl.Series | None:
-        return rows[name].gather(order) if name in rows.columns else None
-
-    return Interactions(
-        user_index[order],
-        items[rows["item_id"].to_numpy()[order]],
-        timestamp=numbers("timestamp"),
-        rating=numbers("rating"),
-        review=texts("review"),
-        summary=texts("summary"),
-    )
-
-
-def index_of_sorted(ids: pl.Series, vocabulary: Vocabulary) -> np.ndarray:
-    """The vocabulary's index of each of the sorted ids, -1 for those it lacks, ``int32``."""
-    places = pl.Series(vocabulary.ids, dtype=pl.String).cast(pl.Enum(ids), strict=False)
-    known = places.is_not_null().to_numpy()
-    lookup = np.full(len(ids), -1, dtype=np.int32)
-    lookup[places.to_physical().drop_nulls().to_numpy()] = np.flatnonzero(known)
-    return lookup
 
 
 @dataclass(frozen=True)
@@ -148,7 +81,7 @@ def import_dataset(
     """
     check_target(folder, force=force)
     dataset = read_dataset(source, options)
-    save_dataset(dataset, folder, force=force)
+    dataset.save(folder, force=force)
     return dataset
 
 
@@ -163,30 +96,116 @@ def read_dataset(source: str | Path, options: ImportOptions | None = None) -> Da
     return build_dataset(raw, options, name=options.name or _short_name(path), bad=bad)
 
 
+def dataset_from_frames(
+    interactions: Any,
+    items: Any,
+    *,
+    columns: Mapping[str, str],
+    name: str,
+    filters: Filters | None,
+    seed: int,
+) -> Dataset:
+    """A data set from tables in memory, see :meth:`edgewise.data.dataset.Dataset.from_frame`."""
+    if unknown := [ours for ours in columns if ours not in {**ROW_SCHEMA, **ITEM_SCHEMA}]:
+        fields = {**ROW_SCHEMA, **ITEM_SCHEMA}
+        raise ConfigError(f"columns: unknown field {unknown[0]!r}.{nearest(unknown[0], fields)}")
+    rows = _row_frame(_fields(interactions, "interactions", columns))
+    known = no_items()
+    if items is not None:
+        known = _item_frame(_fields(items, "items", columns))
+    options = ImportOptions(filters=filters or Filters(), seed=seed)
+    return build_dataset(RawTable(rows, known, layout="frame", files=()), options, name=name)
+
+
 def build_dataset(
     raw: RawTable, options: ImportOptions, *, name: str, bad: BadRows | None = None
 ) -> Dataset:
     """Filter, number and sort the rows of a reader."""
-    rows, user_ids, item_ids = encode_ids(raw.rows)
+    rows, user_ids, item_ids = _encode_ids(raw.rows)
     rows, steps = apply_filters(rows, options.filters)
     if options.item_numbers == "source":
-        users, items = source_vocabularies(raw, steps)
+        users, items = _source_vocabularies(raw, steps)
     else:
-        users = left_vocabulary("user", rows, user_ids, options.seed)
-        items = left_vocabulary("item", rows, item_ids, options.seed)
+        users = _vocabulary_of("user", rows, user_ids, options.seed)
+        items = _vocabulary_of("item", rows, item_ids, options.seed)
+    numbers = _index_of_sorted(user_ids, users), _index_of_sorted(item_ids, items)
     return Dataset(
         name,
         users,
         items,
-        interactions_by_index(
-            rows, index_of_sorted(user_ids, users), index_of_sorted(item_ids, items)
-        ),
-        catalog_of(raw.items, items),
+        _interactions_by_index(rows, *numbers),
+        _catalog_of(raw.items, items),
         _source_description(raw, options, steps, bad or BadRows()),
     )
 
 
-def catalog_of(known: pl.DataFrame, items: Vocabulary) -> Catalog:
+def _encode_ids(rows: pl.DataFrame) -> tuple[pl.DataFrame, pl.Series, pl.Series]:
+    """Rows in each user's order of time, ids replaced by places among the sorted ids."""
+    ids = {side: rows[side].unique().sort() for side in ("user_id", "item_id")}
+    codes = rows.with_columns(
+        rows[side].cast(pl.Enum(values)).to_physical() for side, values in ids.items()
+    )
+    if "rating" in rows.columns:
+        codes = codes.with_columns(pl.col("rating").fill_null(float("nan")))
+    keys = [codes[name].to_numpy() for name in ("timestamp", "user_id") if name in codes.columns]
+    return codes[np.lexsort(keys)], ids["user_id"], ids["item_id"]
+
+
+def _vocabulary_of(
+    kind: Literal["user", "item"], rows: pl.DataFrame, ids: pl.Series, seed: int
+) -> Vocabulary:
+    """The ids that occur in the rows that are left, shuffled."""
+    left = ids.gather(rows[f"{kind}_id"].unique())
+    return Vocabulary.shuffled(left, kind=kind, seed=seed)
+
+
+def _source_vocabularies(
+    raw: RawTable, steps: Sequence[FilterStep]
+) -> tuple[Vocabulary, Vocabulary]:
+    """The source's own numbering, which bears no gaps."""
+    if raw.numbers is None:
+        raise ConfigError(
+            "--item-numbers source: only P5 folders numbered 1, 2, 3 and so on have numbers to "
+            f"keep; this source is {raw.layout}"
+        )
+    for step in steps:
+        if (step.before.users, step.before.items) != (step.after.users, step.after.items):
+            raise ConfigError(
+                f"--item-numbers source keeps every user and item, and --{step.name} "
+                f"{step.setting} leaves some out; use one of the two"
+            )
+    users, items = raw.numbers
+    return Vocabulary(users, "user"), Vocabulary(items, "item")
+
+
+def _index_of_sorted(ids: pl.Series, vocabulary: Vocabulary) -> np.ndarray:
+    """The vocabulary's index of each of the sorted ids, -1 for those it lacks, ``int32``."""
+    places = pl.Series(vocabulary.ids, dtype=pl.String).cast(pl.Enum(ids), strict=False)
+    known = places.is_not_null().to_numpy()
+    lookup = np.full(len(ids), -1, dtype=np.int32)
+    lookup[places.to_physical().drop_nulls().to_numpy()] = np.flatnonzero(known)
+    return lookup
+
+
+def _interactions_by_index(
+    rows: pl.DataFrame, users: np.ndarray, items: np.ndarray
+) -> Interactions:
+    """Rows by user index; within a user they already stand in order of time.
+
+    Args:
+        rows: places among the sorted ids, and the other columns.
+        users, items: the index of each place, ``int32``.
+    """
+    columns: dict[str, Any] = {
+        **{name: rows[name].to_numpy() for name in ("timestamp", "rating") if name in rows.columns},
+        **{name: rows[name] for name in ("review", "summary") if name in rows.columns},
+    }
+    user_index, item_index = users[rows["user_id"].to_numpy()], items[rows["item_id"].to_numpy()]
+    by_user = np.argsort(user_index, kind="stable")
+    return Interactions(user_index, item_index, **columns).take(by_user)
+
+
+def _catalog_of(known: pl.DataFrame, items: Vocabulary) -> Catalog:
     """What is known of each item in the vocabulary's order; empty texts where nothing is."""
     ids = pl.DataFrame({"item_id": items.ids}, schema={"item_id": pl.String})
     table = ids.join(known, on="item_id", how="left", maintain_order="left")
@@ -216,3 +235,92 @@ def _short_name(path: Path) -> str:
     path = path.resolve()
     general = path.name in ("sequential.txt", "ratings.csv", "ratings.dat", "u.data")
     return (path.parent if general else path).name.split(".")[0]
+
+
+class _FrameRows(BadRows):
+    """Stops at the first bad row of a table in memory."""
+
+    def report(self, kind: Kind, path: Path, line: Any, detail: str, count: int = 1) -> None:
+        number = line if isinstance(line, int) else line()
+        raise DataError(
+            f"{path}, row {number} (counted from 0): {kind}: {detail}. Mend such rows or leave "
+            "them out of the table."
+        )
+
+
+def _row_frame(table: pl.DataFrame) -> pl.DataFrame:
+    """Interactions with typed columns, from texts."""
+    rows = clean(table, Path("interactions"), int, _FrameRows())
+    if rows.is_empty():
+        raise DataError("interactions: the table has no rows")
+    return rows
+
+
+def _item_frame(table: pl.DataFrame) -> pl.DataFrame:
+    """Items with the columns of ``ITEM_SCHEMA``."""
+    rows = ((lambda n=n: n, row) for n, row in enumerate(table.iter_rows(named=True)))
+    return item_frame(item_records(rows, Path("items"), _FrameRows()))
+
+
+def _fields(table: Any, what: str, columns: Mapping[str, str]) -> pl.DataFrame:
+    """The table's fields under our names: lists of categories, and texts for all the rest.
+
+    Raises:
+        DataError: a column that must be there, or that ``columns`` names, is missing.
+    """
+    schema, required = {
+        "interactions": (ROW_SCHEMA, ("user_id", "item_id")),
+        "items": (ITEM_SCHEMA, ("item_id",)),
+    }[what]
+    frame = _as_polars(table, what)
+    names = {ours: columns.get(ours, ours) for ours in schema}
+    if what == "items" and names["item_id"] not in frame.columns:
+        names["item_id"] = "item_id"
+    needed = [theirs for ours, theirs in names.items() if ours in columns or ours in required]
+    if missing := [theirs for theirs in needed if theirs not in frame.columns]:
+        raise DataError(
+            f"{what}: no column {' and '.join(map(repr, missing))}; the columns are "
+            f"{', '.join(frame.columns)}. Name those that are called otherwise, as in "
+            "columns={'user_id': 'customer'}"
+        )
+    found = {ours: frame[theirs] for ours, theirs in names.items() if theirs in frame.columns}
+    return pl.DataFrame([_as_text(column, ours, what) for ours, column in found.items()])
+
+
+def _as_polars(table: Any, what: str) -> pl.DataFrame:
+    if isinstance(table, (str, Path)):
+        raise DataError(
+            f"{what}: {str(table)!r} is the name of a file, not a table; read the file first, or "
+            "make a data set of it with 'edgewise data import'"
+        )
+    try:
+        if isinstance(table, pl.LazyFrame):
+            return table.collect()
+        if type(table).__module__.partition(".")[0] == "pandas":
+            return pl.from_pandas(table)
+        if type(table).__module__.partition(".")[0] == "pyarrow":
+            return pl.DataFrame(pl.from_arrow(table))
+        return pl.DataFrame(table)
+    except (PolarsError, TypeError, ValueError) as error:
+        raise DataError(
+            f"{what}: a {type(table).__name__} cannot be read as a table ({error}); give a polars, "
+            "pandas or pyarrow table, or a dictionary of columns"
+        ) from None
+
+
+def _as_text(column: pl.Series, name: str, what: str) -> pl.Series:
+    """A column as the text it would be in a delimited file; lists of categories stay lists."""
+    if name == "categories" and isinstance(column.dtype, pl.List):
+        return column.alias(name)
+    if column.dtype.is_temporal():
+        column = column.cast(pl.Datetime("us")).dt.epoch("s")
+    if column.dtype.is_float():
+        column = column.fill_nan(None)
+        if (column.drop_nulls() % 1 == 0).all():
+            column = column.cast(pl.Int64, strict=False)
+    try:
+        return column.cast(pl.String).alias(name)
+    except PolarsError as error:
+        raise DataError(
+            f"{what}: column {column.name!r} of type {column.dtype} cannot serve as {name}: {error}"
+        ) from None

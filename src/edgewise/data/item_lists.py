@@ -1,17 +1,16 @@
-"""Lists of candidate items to choose from, one list a user, of any lengths.
-
-Ranked lists, the one type that models produce and metrics consume.
-"""
+"""Lists of items by user: candidates to choose from, and the ranked lists that models give."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import KW_ONLY, dataclass, replace
 
 import numpy as np
 import polars as pl
 
-from edgewise.data.dataset import Dataset
+from edgewise.data.dataset import Dataset, Vocabulary
 from edgewise.data.ragged import Ragged
+from edgewise.errors import DataError
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,56 +47,112 @@ class CandidateLists:
     def __getitem__(self, row: int) -> np.ndarray:
         return self.lists[row]
 
+    def __repr__(self) -> str:
+        return f"CandidateLists(lists={len(self)}, items={len(self.items)})"
+
     def take(self, rows: np.ndarray) -> CandidateLists:
         """Some lists, in the order given."""
         return CandidateLists(self.user_index[rows], self.lists.take(rows))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Recommendations:
-    """Ranked items of several users; a user's rows are contiguous, best first.
+    """Ranked items of several users, the one type that models produce and metrics consume.
+
+    A user's rows are contiguous, best first.
 
     Attributes:
         user_index, item_index: ``int32[rows]``.
         rank: 1 is best, ``int32[rows]``.
         score: higher is better, comparable within a user, ``float32[rows]``.
+        users, items: raw ids by index, where the model knows them.
+        titles: of all items, by index, where the model knows them.
+        cold: whether the row's user had no history and got popular items, ``bool[rows]``; None
+            where nobody asked.
     """
 
     user_index: np.ndarray
     item_index: np.ndarray
     rank: np.ndarray
     score: np.ndarray
+    _: KW_ONLY
+    users: Vocabulary | None = None
+    items: Vocabulary | None = None
+    titles: Sequence[str] | None = None
+    cold: np.ndarray | None = None
 
     @classmethod
     def from_lists(
         cls, users: np.ndarray, items: list[np.ndarray], scores: list[np.ndarray]
     ) -> Recommendations:
         """Build from one best-first array of items and scores a user (lengths may differ)."""
-        lengths = np.array([len(row) for row in items], dtype=np.int64)
-
-        def join(rows: list[np.ndarray], dtype: type) -> np.ndarray:
-            return np.concatenate([*rows, np.empty(0)]).astype(dtype)
-
-        ranks = [np.arange(1, length + 1) for length in lengths]
+        lists = Ragged.of_rows(items)
         return cls(
-            np.repeat(np.asarray(users), lengths).astype(np.int32),
-            join(items, np.int32),
-            join(ranks, np.int32),
-            join(scores, np.float32),
+            np.asarray(users)[lists.row_of_value].astype(np.int32),
+            lists.values.astype(np.int32),
+            (lists.place_of_value + 1).astype(np.int32),
+            np.concatenate([np.empty(0, np.float32), *scores]).astype(np.float32),
         )
+
+    @classmethod
+    def concat(cls, parts: Sequence[Recommendations]) -> Recommendations:
+        """Lists of different users, one after the other, with the ids of the first part."""
+        if not parts:
+            return cls.from_lists(np.empty(0, np.int32), [], [])
+        names = ("user_index", "item_index", "rank", "score")
+        columns = {name: np.concatenate([getattr(part, name) for part in parts]) for name in names}
+        cold = None
+        if any(part.cold is not None for part in parts):
+            marks = [np.zeros(len(p), bool) if p.cold is None else p.cold for p in parts]
+            cold = np.concatenate(marks)
+        return replace(parts[0], **columns, cold=cold)
 
     def __len__(self) -> int:
         return len(self.user_index)
 
-    def to_frame(self, dataset: Dataset) -> pl.DataFrame:
-        """Columns ``user_id, item_id, rank, score, title`` in the user's own ids."""
-        return pl.DataFrame(
-            {
-                "user_id": [dataset.users.ids[u] for u in self.user_index],
-                "item_id": [dataset.items.ids[i] for i in self.item_index],
-                "rank": self.rank,
-                "score": self.score,
-                "title": [dataset.catalog.title[i] for i in self.item_index],
-            },
-            schema_overrides={"user_id": pl.String, "item_id": pl.String, "title": pl.String},
+    def __repr__(self) -> str:
+        return f"Recommendations(users={len(np.unique(self.user_index))}, rows={len(self)})"
+
+    def take(self, rows: np.ndarray) -> Recommendations:
+        """The rows at the given positions, in the given order."""
+        return replace(
+            self,
+            user_index=self.user_index[rows],
+            item_index=self.item_index[rows],
+            rank=self.rank[rows],
+            score=self.score[rows],
+            cold=None if self.cold is None else self.cold[rows],
         )
+
+    def to_frame(self, dataset: Dataset | None = None) -> pl.DataFrame:
+        """Columns ``user_id, item_id, rank, score, title`` in the user's own ids.
+
+        A column ``cold`` is added where there are users without a history.
+
+        Args:
+            dataset: whose ids and titles are meant; those that the lists carry if it is None.
+
+        Raises:
+            DataError: neither knows the ids.
+        """
+        users, items, titles = self._names(dataset)
+        columns = {
+            "user_id": pl.Series([users.ids[u] for u in self.user_index], dtype=pl.String),
+            "item_id": pl.Series([items.ids[i] for i in self.item_index], dtype=pl.String),
+            "rank": self.rank,
+            "score": self.score,
+            "title": pl.Series([titles[i] for i in self.item_index], dtype=pl.String),
+        }
+        if self.cold is not None and self.cold.any():
+            columns["cold"] = self.cold
+        return pl.DataFrame(columns)
+
+    def _names(self, dataset: Dataset | None) -> tuple[Vocabulary, Vocabulary, Sequence[str]]:
+        if dataset is not None:
+            return dataset.users, dataset.items, dataset.catalog.title
+        if self.users is None or self.items is None:
+            raise DataError(
+                "these recommendations hold index numbers without ids: name the data set that "
+                "they are about, as in to_frame(dataset)"
+            )
+        return self.users, self.items, self.titles or [""] * len(self.items)

@@ -38,15 +38,12 @@ def uniform_candidates(
     touched = _Touched.of(split)
     keys = keyed_bits(seed, _PARTS.index(part), id_keys(split.dataset.users)[users], positives)
     lengths = 1 + np.minimum(num_negatives, touched.num_untouched[users])
-    offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
-    items = np.empty(offsets[-1], dtype=np.int32)
+    items = [np.empty(0, dtype=np.int32)]
     for start in range(0, len(users), _BLOCK):
         block = slice(start, start + _BLOCK)
         negatives = touched.draw(users[block], keys[block], num_negatives)
-        items[offsets[start] : offsets[min(start + _BLOCK, len(users))]] = _shuffled(
-            positives[block], negatives, keys[block]
-        )
-    return CandidateLists(users.astype(np.int32), Ragged(offsets, items))
+        items.append(_shuffled(positives[block], negatives, keys[block]).astype(np.int32))
+    return CandidateLists(users.astype(np.int32), Ragged.of_lengths(lengths, np.concatenate(items)))
 
 
 @dataclass(frozen=True)
@@ -71,10 +68,9 @@ class _Touched:
         parts = (split.train, split.valid, split.test)
         pairs = [part.user_index.astype(np.int64) * num_items + part.item_index for part in parts]
         users, items = np.divmod(np.unique(np.concatenate(pairs)), max(num_items, 1))
-        counts = np.bincount(users, minlength=num_users)
-        starts = np.cumsum(counts) - counts
-        below = items - (np.arange(len(items)) - starts[users])
-        return cls(num_items - counts, starts, users * (num_items + 1) + below, num_items)
+        touched = Ragged.of_lengths(np.bincount(users, minlength=num_users), items)
+        gaps = users * (num_items + 1) + items - touched.place_of_value
+        return cls(num_items - touched.lengths, touched.offsets[:-1], gaps, num_items)
 
     def draw(self, users: np.ndarray, keys: np.ndarray, num_negatives: int) -> np.ndarray:
         """Untouched items, ``int64[num_negatives, rows]``; -1 where the catalogue ran out."""

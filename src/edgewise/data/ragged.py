@@ -22,11 +22,11 @@ class Ragged:
     values: np.ndarray
 
     @classmethod
-    def of_lengths(cls, lengths: np.ndarray, values: np.ndarray) -> Ragged:
-        """Cut ``values`` into rows of the given lengths."""
+    def of_lengths(cls, lengths: np.ndarray, values: np.ndarray | None = None) -> Ragged:
+        """Cut ``values`` into rows of the given lengths; without values, 0, 1, 2 and so on."""
         offsets = np.zeros(len(lengths) + 1, dtype=np.int64)
         np.cumsum(lengths, out=offsets[1:])
-        return cls(offsets, values)
+        return cls(offsets, np.arange(offsets[-1]) if values is None else values)
 
     @classmethod
     def of_rows(cls, rows: Sequence[np.ndarray]) -> Ragged:
@@ -34,11 +34,20 @@ class Ragged:
         lengths = np.array([len(row) for row in rows], dtype=np.int64)
         return cls.of_lengths(lengths, np.concatenate([np.empty(0, np.int32), *rows]))
 
+    @classmethod
+    def grouped(cls, row: np.ndarray, values: np.ndarray, num_rows: int) -> Ragged:
+        """Values by the row each belongs to, ``int[values]``; within a row in the order given."""
+        lengths = np.bincount(row, minlength=num_rows)
+        return cls.of_lengths(lengths, values[np.argsort(row, kind="stable")])
+
     def __len__(self) -> int:
         return len(self.offsets) - 1
 
     def __getitem__(self, row: int) -> np.ndarray:
         return self.values[self.offsets[row] : self.offsets[row + 1]]
+
+    def __repr__(self) -> str:
+        return f"Ragged(rows={len(self)}, values={len(self.values)})"
 
     @cached_property
     def lengths(self) -> np.ndarray:
@@ -55,11 +64,15 @@ class Ragged:
         """How many values of its row stand before each value, ``int64[values]``."""
         return np.arange(len(self.values)) - self.offsets[self.row_of_value]
 
+    def rows(self) -> list[np.ndarray]:
+        """Each row as an array."""
+        return np.split(self.values, self.offsets[1:-1]) if len(self) else []
+
     def take(self, rows: np.ndarray) -> Ragged:
         """Some rows, in the order given."""
-        chosen = Ragged.of_lengths(self.lengths[rows], np.empty(0, np.int64))
+        chosen = Ragged.of_lengths(self.lengths[rows])
         starts = np.repeat(self.offsets[rows] - chosen.offsets[:-1], chosen.lengths)
-        return Ragged(chosen.offsets, self.values[np.arange(chosen.offsets[-1]) + starts])
+        return Ragged(chosen.offsets, self.values[chosen.values + starts])
 
     def keep(self, kept: np.ndarray) -> Ragged:
         """The values marked in ``bool[values]``; rows may become empty."""
@@ -69,7 +82,3 @@ class Ragged:
     def ranked(self, draw: np.ndarray) -> np.ndarray:
         """Positions of all values, each row's by rising ``draw``, ``int64[values]``."""
         return np.lexsort((draw, self.row_of_value))
-
-    def rows(self) -> list[np.ndarray]:
-        """Each row as an array."""
-        return np.split(self.values, self.offsets[1:-1]) if len(self) else []

@@ -1,6 +1,6 @@
 """Train, validation and test parts: the one place where held-out rows live.
 
-Three ways to hold rows out: leave-one-out, a share of each user's rows, and global time.
+Rows are held out in three ways: leave-one-out, a share of each user's rows, and global time.
 """
 
 from __future__ import annotations
@@ -14,6 +14,14 @@ from edgewise.data.dataset import Dataset, Interactions, histories_of
 from edgewise.data.hashing import id_keys, keyed_uniform
 from edgewise.data.ragged import Ragged
 from edgewise.errors import ConfigError, DataError
+
+SPLIT_KINDS = ("leave-one-out", "ratio", "time")
+Fractions = tuple[float, float, float]
+_TRAIN, _VALID, _TEST = 0, 1, 2
+# A user needs one row in each part; with fewer rows all of them train.
+_MIN_ROWS = 3
+# Keeps 0.1 * 30 rows at 3 although the product of floats may fall just beside it.
+_ROUNDING = 1e-9
 
 
 @dataclass(frozen=True)
@@ -70,15 +78,6 @@ class Split:
         return histories_of(self.dataset.num_users, *known)
 
 
-SPLIT_KINDS = ("leave-one-out", "ratio", "time")
-Fractions = tuple[float, float, float]
-_TRAIN, _VALID, _TEST = 0, 1, 2
-# A user needs one row in each part; with fewer rows all of them train.
-_MIN_ROWS = 3
-# Keeps 0.1 * 30 rows at 3 although the product of floats may fall just beside it.
-_ROUNDING = 1e-9
-
-
 def split_by_name(dataset: Dataset, kind: str, seed: int = 0) -> Split:
     """Split by the name a user typed: ``leave-one-out``, ``ratio`` or ``time``.
 
@@ -103,8 +102,9 @@ def leave_one_out(dataset: Dataset) -> Split:
     Users with fewer than three rows train only. Among rows of equal time the source's order
     decides, as it does everywhere in :class:`~edgewise.data.dataset.Interactions`.
     """
-    place, size = _place_and_size(dataset)
-    from_end = np.where(size >= _MIN_ROWS, size - 1 - place, -1)
+    rows = dataset.interactions.by_user(dataset.num_users)
+    size = rows.lengths[rows.row_of_value]
+    from_end = np.where(size >= _MIN_ROWS, size - 1 - rows.place_of_value, -1)
     return _assemble(dataset, np.select([from_end == 0, from_end == 1], [_TEST, _VALID], _TRAIN))
 
 
@@ -121,11 +121,12 @@ def ratio_split(dataset: Dataset, seed: int = 0, fractions: Fractions = (0.8, 0.
         fractions: shares of train, validation and test, which sum to 1.
     """
     _check_fractions(fractions)
-    place, size = _place_and_size(dataset)
-    users = dataset.interactions.user_index
+    rows = dataset.interactions.by_user(dataset.num_users)
+    users, place = rows.row_of_value, rows.place_of_value
+    size = rows.lengths[users]
     draw = keyed_uniform(seed, id_keys(dataset.users)[users], place)
     shuffled_place = np.empty_like(place)
-    shuffled_place[np.lexsort((draw, users))] = place
+    shuffled_place[rows.ranked(draw)] = place
     num_test = np.minimum(_share(fractions[2], size), size - 2)
     num_valid = np.minimum(_share(fractions[1], size), size - num_test - 1)
     is_test = shuffled_place < num_test
@@ -162,14 +163,6 @@ def time_split(dataset: Dataset, fractions: Fractions = (0.8, 0.1, 0.1)) -> Spli
             f"{len(times)} rows share a time; change the fractions or split by 'leave-one-out'"
         )
     return _assemble(dataset, part, kind="time")
-
-
-def _place_and_size(dataset: Dataset) -> tuple[np.ndarray, np.ndarray]:
-    """Of each row: its place among its user's rows, and the number of those, ``int64[rows]``."""
-    users = dataset.interactions.user_index
-    counts = np.bincount(users, minlength=dataset.num_users)
-    starts = np.cumsum(counts) - counts
-    return np.arange(len(users)) - starts[users], counts[users]
 
 
 def _share(fraction: float, size: np.ndarray) -> np.ndarray:

@@ -1,22 +1,20 @@
-"""The catalogue's prefix tree as a beam search walks it, less what is banned for each prompt.
+"""The likeliest items of the catalogue, less those that the user has: ELMRec's eq. 12.
 
-ELMRec's reranking: ask for a few items more than wanted, then drop those already seen.
+Section 4.2 of ELMRec (arXiv 2409.19979) finds that a sequential recommender likes to repeat the
+history. Two ways around that, of one search:
 
-Section 4.2 of the ELMRec paper (arXiv 2409.19979) finds that a sequential recommender likes to
-repeat the history, asks the beam for ``k + N`` items, filters the known ones and keeps the order of
-the probabilities. A list stays short if more than N of its items were seen.
+* :func:`rerank` is the paper's: ask for ``k + N`` items, then filter the known ones and keep the
+  order of the probabilities. A list stays short if more than N of its items were seen.
+* ``beam_search(..., banned=seen)`` filters inside the search: seen items cost no room in the beam,
+  so lists are full whenever enough unseen items exist: what a user of recommendations wants. With a
+  beam as wide as the catalogue and N at least the longest history, both give the same lists.
 
-``beam_search(..., banned=seen)`` does the filtering inside the search instead: seen items cost no
-room in the beam, so lists are full whenever enough unseen items exist. Filtering afterwards is what
-the paper measures; banning is what a user of recommendations wants. With a beam as wide as the
-catalogue and N at least the longest history, both give the same lists.
+The search walks the catalogue's prefix tree, so it finds only real items, none twice. A prompt's
+beams are nodes of one tree: they share the encoded prompt, its cross-attention keys and the
+self-attention keys of their common past, and nothing is copied from beam to beam.
 
-Beam search over the catalogue's prefix tree: only real items, none twice, none that is banned.
-
-A prompt's beams are nodes of one tree, so they share the encoded prompt, its cross-attention keys
-and the self-attention keys of their common past; nothing is copied from beam to beam.
-
-Legend: B prompts, W beams, E ways to go on (children of live beams) of all prompts.
+Legend: B prompts, S prompt tokens, K list length, W beams of a prompt, R live beams of all prompts,
+E ways to go on from them (children), D hidden, I items.
 """
 
 from __future__ import annotations
@@ -29,17 +27,117 @@ import torch
 from torch import Tensor
 from transformers import T5ForConditionalGeneration
 
-from edgewise.decoding.step_scores import edge_log_probs, sibling_log_probs
+from edgewise.decoding.item_prior import node_bonus
+from edgewise.decoding.step_scores import children, edge_log_probs, sibling_log_probs
 from edgewise.decoding.t5_tree import NodeBatch, NodeCache, TreeDecoder
 from edgewise.decoding.trie import PrefixTrie
 
-# Keeps an item whose bonus is hopeless from being impossible.
-_TINY = 1e-30
+_DEAD = float("-inf")
+
+
+def rerank(
+    items: np.ndarray, scores: np.ndarray, seen: Sequence[np.ndarray] | None, k: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """The k likeliest items of each list that the user has not interacted with (eq. 12).
+
+    ``p(:k)(y | Y_<t, X) <- rerank(p(:k+N)(y | Y_<t, X))``: items keep the order of their
+    probabilities, those seen are left out.
+
+    Args:
+        items: ``int64[B, k + N]``, -1 where a list is short.
+        scores: ``float[B, k + N]``, log-likelihoods.
+        seen: B arrays of item indices; none leaves seen items in, the paper's ablation "w/o
+            reranking".
+        k: the number of items wanted.
+
+    Returns:
+        Items ``int64[B, k]``, -1 where fewer are left, and their scores, minus infinity there.
+    """
+    keep = items >= 0
+    if seen is not None:
+        keep &= ~_contained(items, seen)
+    ranked = np.where(keep, scores, -np.inf)
+    order = np.argsort(-ranked, axis=1, kind="stable")[:, :k]
+    kept_items = np.take_along_axis(np.where(keep, items, -1), order, 1)
+    kept_scores = np.take_along_axis(ranked, order, 1).astype(scores.dtype)
+    missing = ((0, 0), (0, k - order.shape[1]))
+    return (
+        np.pad(kept_items, missing, constant_values=-1),
+        np.pad(kept_scores, missing, constant_values=-np.inf),
+    )
+
+
+def _contained(items: np.ndarray, sets: Sequence[np.ndarray]) -> np.ndarray:
+    """``bool[B, M]``: whether each item stands in its row's set."""
+    lengths = [len(row) for row in sets]
+    flat = np.concatenate([*sets, np.empty(0, dtype=np.int64)]).astype(np.int64)
+    size = 1 + max(items.max(initial=0), flat.max(initial=0))
+    rows = np.arange(len(items))
+    return np.isin(rows[:, None] * size + items, np.repeat(rows, lengths) * size + flat)
+
+
+@torch.no_grad()
+def beam_search(
+    t5: T5ForConditionalGeneration,
+    encoder_hidden: Tensor,
+    encoder_mask: Tensor,
+    trie: PrefixTrie,
+    num_beams: int = 20,
+    num_results: int = 20,
+    banned: Sequence[np.ndarray] | None = None,
+    decoder_shift: Tensor | None = None,
+    pointed: Tensor | None = None,
+    strength: float = 1.0,
+) -> tuple[np.ndarray, np.ndarray]:
+    """The items a beam search finds most likely, best first.
+
+    At every depth the beam keeps the likeliest unfinished prefixes; an item whose spelling is
+    complete leaves the beam and competes by its full log-likelihood, whatever its length. With a
+    beam as wide as the catalogue the result is the exhaustive ranking.
+
+    Args:
+        t5: a stock model; its dropout stays off in any mode.
+        encoder_hidden: ``float[B, S, D]``, the encoded prompts.
+        encoder_mask: ``[B, S]``, 1 where a prompt has a token.
+        trie: the catalogue.
+        num_beams: prefixes kept at each depth; at least ``num_results`` are kept.
+        num_results: K, the longest list wanted.
+        banned: B arrays of item indices that must not be found. Prefixes with no other item left
+            are cut, so banned items cost no room in the beam.
+        decoder_shift: ``[B, D]``, added to every decoder input of a prompt.
+        pointed: ``float[B, I]``, a score of every item. Given, every step is normalised over the
+            catalogue's continuations instead of the vocabulary, and its prior
+            (:mod:`~edgewise.decoding.item_prior`) is added to its logit.
+        strength: of the language model's logits beside the priors.
+
+    Returns:
+        Items ``int64[B, K]`` and log-likelihoods ``float32[B, K]``. Where fewer than K items exist
+        the rest is -1 and minus infinity.
+    """
+    decoder = TreeDecoder(t5)
+    memory = decoder.remember(encoder_hidden, encoder_mask, decoder_shift)
+    tree = CatalogueTree.build(trie, banned, encoder_hidden.device)
+    width = max(num_beams, num_results)
+    beams = _Beams.at_root(len(encoder_hidden), tree, decoder.start_token)
+    found = _Found.nothing(len(encoder_hidden), num_results, encoder_hidden.device)
+    bonus = None if pointed is None else node_bonus(trie, pointed)
+    cache = NodeCache()
+    while beams.num_alive:
+        hidden = strength * decoder.decode(beams.inputs, memory, cache)
+        edges = _grow(decoder, hidden, tree, beams, bonus)
+        found = found.joined_by(edges, tree)
+        beams = _next_beams(beams, edges, tree, found, width)
+    return found.items.cpu().numpy(), found.scores.cpu().numpy()
 
 
 @dataclass(frozen=True)
 class CatalogueTree:
-    """The catalogue's tree as tensors, with the (prompt, node) pairs that banning has emptied."""
+    """The catalogue's tree as tensors, with the (prompt, node) pairs that banning has emptied.
+
+    Attributes:
+        token, child_offsets, item: of :class:`~edgewise.decoding.trie.PrefixTrie`.
+        emptied: of :func:`emptied_nodes`; empty where nothing is banned.
+    """
 
     token: Tensor
     child_offsets: Tensor
@@ -78,158 +176,6 @@ def emptied_nodes(trie: PrefixTrie, banned: Sequence[np.ndarray]) -> np.ndarray:
     return keys[counts == trie.num_leaves[keys % trie.num_nodes]]
 
 
-def node_bonus(trie: PrefixTrie, pointed: Tensor) -> Tensor:
-    """The log of the summed ``exp`` of the items' bonuses at and below every node.
-
-    Args:
-        trie: the catalogue.
-        pointed: ``float[B, I]``.
-
-    Returns:
-        ``float32[B, N]``.
-    """
-    highest = pointed.amax(dim=1, keepdim=True)
-    weight = (pointed - highest).exp().clamp_min(_TINY).float()
-    total = weight.new_zeros(len(pointed), trie.num_nodes)
-    paths = torch.from_numpy(trie.item_paths).to(pointed.device)
-    for column in range(paths.shape[1]):
-        # Behind the leaf a path is filled with the root.
-        inside = paths[:, column] > 0 if column else slice(None)
-        total.index_add_(1, paths[inside, column], weight[:, inside])
-    return total.log() + highest
-
-
-def continuation_bonus(trie: PrefixTrie, targets: Tensor, bonus: Tensor, vocab_size: int) -> Tensor:
-    """What to add to the logits of each step towards a target: the bonuses of the steps that exist.
-
-    Args:
-        trie: the catalogue.
-        targets: spellings that stand in the catalogue, anything behind their ends, ``int64[B, T]``.
-        bonus: ``float[B, N]``, of every node.
-        vocab_size: V.
-
-    Returns:
-        ``float[B, T, V]``, a hugely negative number for tokens that lead to no item.
-    """
-    key = torch.from_numpy(trie.node_parent * vocab_size + trie.node_token).to(targets.device)
-    offsets, tokens = (
-        torch.from_numpy(each).to(targets.device) for each in (trie.child_offsets, trie.node_token)
-    )
-    node = torch.zeros_like(targets[:, 0])
-    path = []
-    for step in targets.T:
-        path.append(node)
-        # The root comes first and has no parent of its own; a leaf stays where it is.
-        node = torch.searchsorted(key[1:], node * vocab_size + step) + 1
-        node = node.clamp(max=trie.num_nodes - 1)
-    place = torch.stack(path, dim=1).flatten()
-    counts = offsets[place + 1] - offsets[place]
-    row = torch.repeat_interleave(counts)
-    ahead = counts.cumsum(0) - counts
-    child = torch.arange(len(row), device=row.device) + (offsets[place] - ahead)[row]
-    shape = (targets.numel(), vocab_size)
-    steps = bonus.new_full(shape, torch.finfo(bonus.dtype).min)
-    values = bonus[row // targets.shape[1], child]
-    return steps.index_put((row, tokens[child]), values).view(*targets.shape, vocab_size)
-
-
-def rerank(
-    items: np.ndarray, scores: np.ndarray, seen: Sequence[np.ndarray] | None, k: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """The k likeliest items of each list that the user has not interacted with.
-
-    Args:
-        items: ``int64[B, k + N]``, -1 where a list is short.
-        scores: ``float[B, k + N]``, log-likelihoods.
-        seen: B arrays of item indices; none leaves seen items in, the paper's ablation "w/o
-            reranking".
-        k: the number of items wanted.
-
-    Returns:
-        Items ``int64[B, k]``, -1 where fewer are left, and their scores, minus infinity there.
-    """
-    keep = items >= 0
-    if seen is not None:
-        keep &= ~_contained(items, seen)
-    ranked = np.where(keep, scores, -np.inf)
-    order = np.argsort(-ranked, axis=1, kind="stable")[:, :k]
-    kept_items = np.where(
-        np.take_along_axis(keep, order, 1), np.take_along_axis(items, order, 1), -1
-    )
-    kept_scores = np.take_along_axis(ranked, order, 1).astype(scores.dtype)
-    missing = ((0, 0), (0, k - order.shape[1]))
-    return (
-        np.pad(kept_items, missing, constant_values=-1),
-        np.pad(kept_scores, missing, constant_values=-np.inf),
-    )
-
-
-def _contained(items: np.ndarray, sets: Sequence[np.ndarray]) -> np.ndarray:
-    """``bool[B, M]``: whether each item stands in its row's set."""
-    lengths = [len(row) for row in sets]
-    flat = np.concatenate([*sets, np.empty(0, dtype=np.int64)]).astype(np.int64)
-    size = 1 + max(items.max(initial=0), flat.max(initial=0))
-    rows = np.arange(len(items))
-    return np.isin(rows[:, None] * size + items, np.repeat(rows, lengths) * size + flat)
-
-
-_DEAD = float("-inf")
-
-
-@torch.no_grad()
-def beam_search(
-    t5: T5ForConditionalGeneration,
-    encoder_hidden: Tensor,
-    encoder_mask: Tensor,
-    trie: PrefixTrie,
-    num_beams: int = 20,
-    num_results: int = 20,
-    banned: Sequence[np.ndarray] | None = None,
-    decoder_shift: Tensor | None = None,
-    pointed: Tensor | None = None,
-    strength: float = 1.0,
-) -> tuple[np.ndarray, np.ndarray]:
-    """The items a beam search finds most likely, best first.
-
-    At every depth the beam keeps the likeliest unfinished prefixes; an item whose spelling is
-    complete leaves the beam and competes by its full log-likelihood, whatever its length. With a
-    beam as wide as the catalogue the result is the exhaustive ranking.
-
-    Args:
-        t5: a stock model; its dropout stays off in any mode.
-        encoder_hidden: ``float[B, S, D]``, the encoded prompts.
-        encoder_mask: ``[B, S]``, 1 where a prompt has a token.
-        trie: the catalogue.
-        num_beams: prefixes kept at each depth; at least ``num_results`` are kept.
-        num_results: K, the longest list wanted.
-        banned: B arrays of item indices that must not be found. Prefixes with no other item left
-            are cut, so banned items cost no room in the beam.
-        decoder_shift: ``[B, D]``, added to every decoder input of a prompt.
-        pointed: ``float[B, I]``, a bonus of every item. Given, every step is normalised over the
-            catalogue's continuations instead of the vocabulary, and gets the log of the summed
-            ``exp`` of the bonuses it leads to.
-        strength: of the language model's logits beside the bonuses.
-
-    Returns:
-        Items ``int64[B, K]`` and log-likelihoods ``float32[B, K]``. Where fewer than K items exist
-        the rest is -1 and minus infinity.
-    """
-    decoder = TreeDecoder(t5)
-    memory = decoder.remember(encoder_hidden, encoder_mask, decoder_shift)
-    graph = CatalogueTree.build(trie, banned, encoder_hidden.device)
-    width = max(num_beams, num_results)
-    beams = _Beams.at_root(len(encoder_hidden), graph, decoder.start_token)
-    found = _Found.nothing(len(encoder_hidden), num_results, encoder_hidden.device)
-    bonus = None if pointed is None else node_bonus(trie, pointed)
-    cache = NodeCache()
-    while beams.num_alive:
-        hidden = strength * decoder.decode(beams.inputs, memory, cache)
-        edges = _grow(decoder, hidden, graph, beams, bonus)
-        found = found.joined_by(edges, graph)
-        beams = _next_beams(beams, edges, graph, found, width)
-    return found.items.cpu().numpy(), found.scores.cpu().numpy()
-
-
 @dataclass(frozen=True)
 class _Beams:
     """Live prefixes, those of prompt 0 first; all prompts' beams stand in one flat row.
@@ -249,9 +195,9 @@ class _Beams:
     num_cached: int
 
     @classmethod
-    def at_root(cls, num_prompts: int, graph: CatalogueTree, start_token: int) -> _Beams:
-        prompt = torch.arange(num_prompts, device=graph.token.device)
-        prompt = prompt[~graph.is_emptied(prompt, torch.zeros_like(prompt))]
+    def at_root(cls, num_prompts: int, tree: CatalogueTree, start_token: int) -> _Beams:
+        prompt = torch.arange(num_prompts, device=tree.token.device)
+        prompt = prompt[~tree.is_emptied(prompt, torch.zeros_like(prompt))]
         root = torch.zeros_like(prompt)
         row = torch.arange(len(prompt), device=prompt.device)
         inputs = NodeBatch(torch.full_like(root, start_token), row[:, None], root, prompt, 1)
@@ -282,36 +228,23 @@ class _Edges:
 def _grow(
     decoder: TreeDecoder,
     hidden: Tensor,
-    graph: CatalogueTree,
+    tree: CatalogueTree,
     beams: _Beams,
     bonus: Tensor | None,
 ) -> _Edges:
-    """Score all children of the live beams, whose decoded states are ``[R, D]``."""
-    first = graph.child_offsets[beams.node]
-    counts = graph.child_offsets[beams.node + 1] - first
-    beam = torch.repeat_interleave(counts)
-    ahead = torch.cumsum(counts, 0) - counts
-    node = torch.arange(len(beam), device=beam.device) + (first - ahead)[beam]
+    """Score all children of the live beams, whose decoded states are ``[R, D]``.
+
+    ``bonus``, ``[B, nodes]``, holds the prior of every node of the tree, or is None.
+    """
+    beam, node = children(tree.child_offsets, beams.node)
     prompt = beams.prompt[beam]
     if bonus is None:
-        log_probs = edge_log_probs(decoder, hidden, beam, graph.token[node])
+        log_probs = edge_log_probs(decoder, hidden, beam, tree.token[node])
     else:
-        log_probs = sibling_log_probs(decoder, hidden, beam, graph.token[node], bonus[prompt, node])
-    allowed = ~graph.is_emptied(prompt, node)
+        log_probs = sibling_log_probs(decoder, hidden, beam, tree.token[node], bonus[prompt, node])
+    allowed = ~tree.is_emptied(prompt, node)
     score = beams.score[beam] + log_probs
     return _Edges(beam[allowed], prompt[allowed], node[allowed], score[allowed])
-
-
-def _best_of_each(prompt: Tensor, score: Tensor, num_prompts: int, k: int) -> tuple[Tensor, Tensor]:
-    """The k best entries of each prompt: their scores and places ``[B, k]``, -inf where none."""
-    counts = torch.bincount(prompt, minlength=num_prompts)
-    starts = torch.cumsum(counts, 0) - counts
-    width = max(k, int(counts.max()))
-    place = torch.arange(len(prompt), device=prompt.device) - starts[prompt]
-    dense = score.new_full((num_prompts, width), _DEAD)
-    dense[prompt, place] = score
-    best, column = dense.topk(k, dim=1)
-    return best, (starts[:, None] + column).clamp_(max=max(len(prompt) - 1, 0))
 
 
 @dataclass(frozen=True)
@@ -326,13 +259,13 @@ class _Found:
         items = torch.full((num_prompts, k), -1, device=device)
         return cls(items, torch.full((num_prompts, k), _DEAD, device=device))
 
-    def joined_by(self, edges: _Edges, graph: CatalogueTree) -> _Found:
+    def joined_by(self, edges: _Edges, tree: CatalogueTree) -> _Found:
         """Take in the edges that end in a leaf."""
-        leaf = graph.item[edges.node] >= 0
+        leaf = tree.item[edges.node] >= 0
         if not bool(leaf.any()):
             return self
         num_prompts, k = self.items.shape
-        items = graph.item[edges.node[leaf]]
+        items = tree.item[edges.node[leaf]]
         scores, places = _best_of_each(edges.prompt[leaf], edges.score[leaf], num_prompts, k)
         new_items = torch.where(scores > _DEAD, items[places], -1)
         scores, order = torch.cat([self.scores, scores], 1).topk(k, dim=1)
@@ -340,13 +273,13 @@ class _Found:
 
 
 def _next_beams(
-    beams: _Beams, edges: _Edges, graph: CatalogueTree, found: _Found, width: int
+    beams: _Beams, edges: _Edges, tree: CatalogueTree, found: _Found, width: int
 ) -> _Beams:
     """Keep the likeliest prefixes that can still beat what is found."""
     num_prompts = len(found.items)
     # A prefix only loses likelihood on its way to a leaf.
     hopeful = edges.score > found.scores[:, -1][edges.prompt]
-    going = torch.nonzero((graph.item[edges.node] < 0) & hopeful).squeeze(1)
+    going = torch.nonzero((tree.item[edges.node] < 0) & hopeful).squeeze(1)
     scores, places = _best_of_each(edges.prompt[going], edges.score[going], num_prompts, width)
     alive = scores > _DEAD
     chosen = going[places[alive]]
@@ -356,5 +289,17 @@ def _next_beams(
     row = num_cached + torch.arange(len(chosen), device=chosen.device)
     ancestors = torch.cat([row[:, None], beams.inputs.ancestors[edges.beam[chosen]]], 1)
     depths = beams.inputs.depths[edges.beam[chosen]] + 1
-    inputs = NodeBatch(graph.token[node], ancestors, depths, prompt * width + slot, width)
+    inputs = NodeBatch(tree.token[node], ancestors, depths, prompt * width + slot, width)
     return _Beams(prompt, node, scores[alive], inputs, num_cached)
+
+
+def _best_of_each(prompt: Tensor, score: Tensor, num_prompts: int, k: int) -> tuple[Tensor, Tensor]:
+    """The k best entries of each prompt: their scores and places ``[B, k]``, -inf where none."""
+    counts = torch.bincount(prompt, minlength=num_prompts)
+    starts = torch.cumsum(counts, 0) - counts
+    width = max(k, int(counts.max()))
+    place = torch.arange(len(prompt), device=prompt.device) - starts[prompt]
+    dense = score.new_full((num_prompts, width), _DEAD)
+    dense[prompt, place] = score
+    best, column = dense.topk(k, dim=1)
+    return best, (starts[:, None] + column).clamp_(max=max(len(prompt) - 1, 0))

@@ -1,6 +1,11 @@
-"""The prefix trees of different candidates for different prompts, laid end to end.
+"""Exact log-likelihoods of any candidates, different for every prompt, in one decoder pass.
 
-Exact log-likelihoods of any candidates, different for every prompt, in one decoder pass.
+A prompt's candidates form a prefix tree whose nodes are decoded together, so a prefix is decoded
+once however many candidates share it; the closing leaves are scored, never decoded. The trees of
+several prompts are laid end to end: a :class:`CandidateForest`.
+
+Legend: B prompts, S prompt tokens, T longest spelling, C candidates, I items, D hidden; R inner
+nodes and M edges of the forest, N nodes of the catalogue's tree.
 """
 
 from __future__ import annotations
@@ -13,10 +18,74 @@ import torch
 from torch import Tensor
 from transformers import T5ForConditionalGeneration
 
-from edgewise.decoding.constrained_beam import node_bonus
-from edgewise.decoding.step_scores import edge_log_probs, sibling_log_probs
+from edgewise.decoding.item_prior import node_bonus
+from edgewise.decoding.step_scores import children, edge_log_probs, sibling_log_probs
 from edgewise.decoding.t5_tree import NodeBatch, TreeDecoder
 from edgewise.decoding.trie import PrefixTrie, TokenTable
+
+
+@torch.no_grad()
+def score_candidates(
+    t5: T5ForConditionalGeneration,
+    encoder_hidden: Tensor,
+    encoder_mask: Tensor,
+    table: TokenTable,
+    candidate_items: Sequence[np.ndarray],
+    *,
+    decoder_shift: Tensor | None = None,
+    among_candidates: bool = False,
+    pointed: Tensor | None = None,
+    pointed_items: Tensor | None = None,
+    strength: float = 1.0,
+    prompts_at_once: int = 8,
+) -> list[np.ndarray]:
+    """The log-likelihood of every candidate's spelling, end token included, given its prompt.
+
+    Args:
+        t5: a stock model; its dropout stays off in any mode.
+        encoder_hidden: ``float[B, S, D]``, the encoded prompts.
+        encoder_mask: ``[B, S]``, 1 where a prompt has a token.
+        table: how items are spelled.
+        candidate_items: B arrays of item indices, of any lengths.
+        decoder_shift: ``[B, D]``, added to every decoder input of a prompt.
+        among_candidates: give the likelihood under the condition that the answer is one of the
+            candidates: every step is normalised over the continuations that lead to one, not over
+            the vocabulary.
+        pointed: ``float[B, C]``, with ``among_candidates`` a score of each candidate, whose prior
+            (:mod:`~edgewise.decoding.item_prior`) is added to the steps' logits.
+        pointed_items: ``float[B, I]``, such a score of every item; every step is then normalised
+            over the catalogue's continuations, as in
+            :func:`~edgewise.decoding.constrained_beam.beam_search`.
+        strength: of the language model's logits beside the priors.
+        prompts_at_once: prompts whose trees are decoded together.
+
+    Returns:
+        B arrays ``float32``, aligned with ``candidate_items``.
+    """
+    decoder = TreeDecoder(t5)
+    scores: list[np.ndarray] = []
+    for start in range(0, len(candidate_items), prompts_at_once):
+        rows = slice(start, start + prompts_at_once)
+        block = candidate_items[rows]
+        if not any(map(len, block)):
+            scores += [np.empty(0, dtype=np.float32) for _ in block]
+            continue
+        shift, own, all_items = (
+            None if part is None else part[rows] for part in (decoder_shift, pointed, pointed_items)
+        )
+        memory = decoder.remember(encoder_hidden[rows], encoder_mask[rows], shift)
+        forest = build_forest(table.trie, block, decoder.start_token, encoder_hidden.device)
+        hidden = strength * decoder.decode(forest.nodes, memory)
+        if all_items is not None:
+            bonus = node_bonus(table.trie, all_items)
+            steps = _catalogue_log_probs(decoder, hidden, forest, table.trie, bonus)
+        elif among_candidates:
+            prior = None if own is None else _edge_bonus(forest, _joined(own, block))
+            steps = sibling_log_probs(decoder, hidden, forest.edge_parent, forest.edge_token, prior)
+        else:
+            steps = edge_log_probs(decoder, hidden, forest.edge_parent, forest.edge_token)
+        scores += _summed_along_paths(forest, steps, block)
+    return scores
 
 
 @dataclass(frozen=True)
@@ -25,21 +94,22 @@ class CandidateForest:
 
     Attributes:
         nodes: what the decoder gets, R inner nodes.
-        edge_parent: ``int64[M]``, each node's parent as a row of ``nodes``, never decreasing.
-        edge_token: ``int64[M]``, the token from the parent to the node.
-        edge_node: ``int64[M]``, the node in the catalogue's tree.
         node, prompt: ``int64[R]``, of each of ``nodes`` the place in the catalogue's tree and the
             prompt.
-        is_edge: ``bool[M + roots]``, false at roots.
-        paths: ``int64[C, T + 1]``, for every candidate the nodes on its path.
+        edge_parent: ``int64[M]``, each edge's parent as a row of ``nodes``, never decreasing.
+        edge_token: ``int64[M]``, the token from the parent to the child.
+        edge_node: ``int64[M]``, the child in the catalogue's tree.
+        is_edge: ``bool[M + roots]``, of all nodes, leaves too: false at roots.
+        paths: ``int64[C, T + 1]``, for every candidate the nodes on its path, numbered as
+            ``is_edge`` is.
     """
 
     nodes: NodeBatch
+    node: Tensor
+    prompt: Tensor
     edge_parent: Tensor
     edge_token: Tensor
     edge_node: Tensor
-    node: Tensor
-    prompt: Tensor
     is_edge: np.ndarray
     paths: np.ndarray
 
@@ -64,16 +134,15 @@ def build_forest(
     parent = row[np.searchsorted(keys, owner * trie.num_nodes + trie.node_parent[node])]
     is_edge = node > 0
     nodes = _inner_nodes(trie, node[inner], owner[inner], parent[inner], start_token, device)
-    return CandidateForest(
-        nodes=nodes,
-        edge_parent=torch.from_numpy(parent[is_edge]).to(device),
-        edge_token=torch.from_numpy(trie.node_token[node[is_edge]]).to(device),
-        edge_node=torch.from_numpy(node[is_edge]).to(device),
-        node=torch.from_numpy(node[inner]).to(device),
-        prompt=torch.from_numpy(owner[inner]).to(device),
-        is_edge=is_edge,
-        paths=paths.reshape(len(items), -1),
-    )
+    arrays = {
+        "node": node[inner],
+        "prompt": owner[inner],
+        "edge_parent": parent[is_edge],
+        "edge_token": trie.node_token[node[is_edge]],
+        "edge_node": node[is_edge],
+    }
+    tensors = {name: torch.from_numpy(array).to(device) for name, array in arrays.items()}
+    return CandidateForest(nodes, **tensors, is_edge=is_edge, paths=paths.reshape(len(items), -1))
 
 
 def _inner_nodes(
@@ -84,6 +153,7 @@ def _inner_nodes(
     start_token: int,
     device: torch.device,
 ) -> NodeBatch:
+    """The forest's inner nodes as the decoder wants them; ``node``, ... are ``int64[R]``."""
     depths = trie.node_depth[node]
     ancestors = [np.arange(len(node))]
     for _ in range(depths.max()):
@@ -100,81 +170,6 @@ def _inner_nodes(
     return NodeBatch(*(torch.from_numpy(array).to(device) for array in arrays), width=width)
 
 
-@torch.no_grad()
-def score_candidates(
-    t5: T5ForConditionalGeneration,
-    encoder_hidden: Tensor,
-    encoder_mask: Tensor,
-    table: TokenTable,
-    candidate_items: Sequence[np.ndarray],
-    *,
-    decoder_shift: Tensor | None = None,
-    among_candidates: bool = False,
-    pointed: Tensor | None = None,
-    pointed_items: Tensor | None = None,
-    strength: float = 1.0,
-    prompts_at_once: int = 8,
-) -> list[np.ndarray]:
-    """The log-likelihood of every candidate's spelling, end token included, given its prompt.
-
-    A prompt's candidates form a prefix tree whose nodes are decoded together, so a prefix is
-    decoded once however many candidates share it; the closing leaves are scored, never decoded.
-
-    Args:
-        t5: a stock model; its dropout stays off in any mode.
-        encoder_hidden: ``float[B, S, D]``, the encoded prompts.
-        encoder_mask: ``[B, S]``, 1 where a prompt has a token.
-        table: how items are spelled.
-        candidate_items: B arrays of item indices, of any lengths.
-        decoder_shift: ``[B, D]``, added to every decoder input of a prompt.
-        among_candidates: give the likelihood under the condition that the answer is one of the
-            candidates: every step is normalised over the continuations that lead to one, not over
-            the vocabulary.
-        pointed: ``float[B, C]``, with ``among_candidates`` a bonus of each candidate; a step gets
-            the log of the summed ``exp`` of the bonuses it leads to.
-        pointed_items: ``float[B, I]``, such a bonus of every item; every step is then normalised
-            over the catalogue's continuations, as
-            :func:`edgewise.decoding.constrained_beam.beam_search` does.
-        strength: of the language model's logits beside the bonuses of items.
-        prompts_at_once: prompts whose trees are decoded together.
-
-    Returns:
-        B arrays ``float32``, aligned with ``candidate_items``.
-    """
-    decoder = TreeDecoder(t5)
-    scores: list[np.ndarray] = []
-    for start in range(0, len(candidate_items), prompts_at_once):
-        rows = slice(start, start + prompts_at_once)
-        shift = None if decoder_shift is None else decoder_shift[rows]
-        memory = decoder.remember(encoder_hidden[rows], encoder_mask[rows], shift)
-        block = candidate_items[rows]
-        if not any(map(len, block)):
-            scores += [np.empty(0, dtype=np.float32) for _ in block]
-            continue
-        forest = build_forest(table.trie, block, decoder.start_token, encoder_hidden.device)
-        hidden = strength * decoder.decode(forest.nodes, memory)
-        if pointed_items is not None:
-            bonus = node_bonus(table.trie, pointed_items[rows])
-            edges = _catalogue_log_probs(decoder, hidden, forest, table.trie, bonus)
-        elif among_candidates:
-            bonus = None if pointed is None else _edge_bonus(forest, _joined(pointed[rows], block))
-            edges = sibling_log_probs(decoder, hidden, forest.edge_parent, forest.edge_token, bonus)
-        else:
-            edges = edge_log_probs(decoder, hidden, forest.edge_parent, forest.edge_token)
-        scores += _summed_along_paths(forest, edges, block)
-    return scores
-
-
-def _summed_along_paths(
-    forest: CandidateForest, edges: Tensor, candidate_items: Sequence[np.ndarray]
-) -> list[np.ndarray]:
-    """Each candidate's log-likelihood from those of its steps ``float32[M]``."""
-    log_probs = np.zeros(len(forest.is_edge), dtype=np.float32)
-    log_probs[forest.is_edge] = edges.cpu().numpy()
-    totals = log_probs[forest.paths].sum(axis=1)
-    return np.split(totals, np.cumsum([len(row) for row in candidate_items])[:-1])
-
-
 def _catalogue_log_probs(
     decoder: TreeDecoder, hidden: Tensor, forest: CandidateForest, trie: PrefixTrie, bonus: Tensor
 ) -> Tensor:
@@ -185,35 +180,51 @@ def _catalogue_log_probs(
         hidden: ``[R, D]``, the decoded inner nodes of the forest.
         forest: of the candidates.
         trie: of the catalogue.
-        bonus: ``[B, N]``, of the catalogue's nodes.
+        bonus: ``[B, N]``, the priors of the catalogue's nodes.
     """
     offsets = torch.from_numpy(trie.child_offsets).to(hidden.device)
     tokens = torch.from_numpy(trie.node_token).to(hidden.device)
-    first = offsets[forest.node]
-    counts = offsets[forest.node + 1] - first
-    ahead = counts.cumsum(0) - counts
-    parent = torch.repeat_interleave(counts)
-    child = torch.arange(len(parent), device=hidden.device) + (first - ahead)[parent]
+    parent, child = children(offsets, forest.node)
     log_probs = sibling_log_probs(
         decoder, hidden, parent, tokens[child], bonus[forest.prompt[parent], child]
     )
-    return log_probs[(ahead - first)[forest.edge_parent] + forest.edge_node]
+    # Siblings have consecutive numbers, so an edge stands as far behind its parent's first child.
+    first_child = offsets[forest.node][forest.edge_parent]
+    first_place = torch.searchsorted(parent, forest.edge_parent)
+    return log_probs[first_place + forest.edge_node - first_child]
 
 
-def _joined(pointed: Tensor, candidate_items: Sequence[np.ndarray]) -> np.ndarray:
-    """The bonuses of all candidates of some prompts, without padding."""
-    rows = pointed.cpu().numpy()
-    return np.concatenate([r[: len(c)] for r, c in zip(rows, candidate_items, strict=True)])
+def _edge_bonus(forest: CandidateForest, scores: np.ndarray) -> Tensor:
+    """The prior of each edge's child among the candidates, ``float32[M]``.
 
+    That is :func:`~edgewise.decoding.item_prior.node_bonus` in the forest's own trees.
 
-def _edge_bonus(forest: CandidateForest, bonus: np.ndarray) -> Tensor:
-    """The log of the summed ``exp`` of the bonuses that each edge leads to, ``float32[M]``."""
+    Args:
+        forest: of the candidates.
+        scores: of the candidates, ``float[C]``.
+    """
     # A candidate closed early repeats its leaf on its path; it counts once.
     paths = forest.paths
     new = np.concatenate([np.ones_like(paths[:, :1]), paths[:, 1:] != paths[:, :-1]], axis=1) > 0
-    edge, values = paths[new], np.broadcast_to(bonus.astype(np.float64)[:, None], paths.shape)[new]
+    edge, values = paths[new], np.broadcast_to(scores.astype(np.float64)[:, None], paths.shape)[new]
     highest = np.full(len(forest.is_edge), -np.inf)
     np.maximum.at(highest, edge, values)
     total = np.bincount(edge, np.exp(values - highest[edge]), minlength=len(forest.is_edge))
     summed = np.log(total[forest.is_edge]) + highest[forest.is_edge]
     return torch.from_numpy(summed.astype(np.float32)).to(forest.edge_token.device)
+
+
+def _joined(pointed: Tensor, candidate_items: Sequence[np.ndarray]) -> np.ndarray:
+    """The scores of all candidates of some prompts, without padding, ``float[C]``."""
+    rows = pointed.cpu().numpy()
+    return np.concatenate([r[: len(c)] for r, c in zip(rows, candidate_items, strict=True)])
+
+
+def _summed_along_paths(
+    forest: CandidateForest, steps: Tensor, candidate_items: Sequence[np.ndarray]
+) -> list[np.ndarray]:
+    """Each candidate's log-likelihood from those of its steps ``float32[M]``."""
+    log_probs = np.zeros(len(forest.is_edge), dtype=np.float32)
+    log_probs[forest.is_edge] = steps.cpu().numpy()
+    totals = log_probs[forest.paths].sum(axis=1)
+    return np.split(totals, np.cumsum([len(row) for row in candidate_items])[:-1])

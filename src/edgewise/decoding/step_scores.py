@@ -1,4 +1,10 @@
-"""Log-probabilities of the steps from tree nodes to their children."""
+"""Log-probabilities of the steps from tree nodes to their children.
+
+Two rules: normalised over the vocabulary (:func:`edge_log_probs`), as a language model is, or over
+the children that the tree has (:func:`sibling_log_probs`).
+
+Legend: R decoded nodes, M steps (edges of the tree), D hidden.
+"""
 
 from __future__ import annotations
 
@@ -13,8 +19,26 @@ from edgewise.decoding.t5_tree import TreeDecoder
 _LOGITS_AT_ONCE = {"cpu": 1 << 19, "cuda": 1 << 26}
 
 
+def children(child_offsets: Tensor, node: Tensor) -> tuple[Tensor, Tensor]:
+    """All children of some nodes of a :class:`~edgewise.decoding.trie.PrefixTrie`.
+
+    Args:
+        child_offsets: of the tree, ``int64[N + 1]``.
+        node: ``int64[R]``.
+
+    Returns:
+        For every child, nodes in the order given: the row of its parent in ``node``, and its own
+        number in the tree, ``int64[M]`` each.
+    """
+    first = child_offsets[node]
+    counts = child_offsets[node + 1] - first
+    row = torch.repeat_interleave(counts)
+    ahead = counts.cumsum(0) - counts
+    return row, torch.arange(len(row), device=row.device) + (first - ahead)[row]
+
+
 def edge_log_probs(decoder: TreeDecoder, hidden: Tensor, parent: Tensor, token: Tensor) -> Tensor:
-    """``log p(token | parent)`` of every edge, without ever holding all logits.
+    """``log p(token | parent)`` of every step, without ever holding all logits.
 
     Args:
         decoder: whose output layer is asked.
@@ -47,10 +71,14 @@ def sibling_log_probs(
 ) -> Tensor:
     """``log p(token | parent, the parent's children in the tree)``; arguments as above.
 
-    A bonus of each edge, ``float32[M]``, is added to its logit.
-
-    Only the children's own logits are computed: a dot product an edge instead of a product with
+    Only the children's own logits are computed: a dot product a step instead of a product with
     the vocabulary a node.
+
+    Args:
+        bonus: ``float32[M]``, added to the steps' logits, or None.
+
+    Returns:
+        ``float32[M]``.
     """
     logits = (hidden[parent] * decoder.head.weight[token]).sum(-1, dtype=torch.float32)
     logits = logits if bonus is None else logits + bonus

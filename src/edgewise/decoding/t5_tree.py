@@ -1,6 +1,4 @@
-"""Products with a stock model's weight matrices, on the fastest kernel at hand.
-
-A stock T5 decoder run over the nodes of prefix trees instead of one line of tokens.
+"""A stock T5 decoder run over the nodes of prefix trees instead of one line of tokens.
 
 A node attends to itself and its ancestors, which stand 0, 1, 2, ... steps behind it, as a token
 attends to the tokens before it. So its keys are gathered along its path and T5's relative position
@@ -11,7 +9,8 @@ The library would take a tree as a 4-D mask as well, but it scores all node pair
 bias it adds by index; a path is short, so gathering it costs a fraction of that. It also repeats
 the prompt's keys for every beam, where here the nodes of a prompt share them.
 
-Legend: B prompts, S prompt tokens, R nodes of all prompts, A longest path, H heads, D hidden.
+Legend: B prompts, S prompt tokens, R nodes of all prompts, A longest path, H heads, D hidden, V
+vocabulary.
 """
 
 from __future__ import annotations
@@ -24,33 +23,117 @@ import torch.nn.functional as F
 from torch import Tensor
 from transformers import T5ForConditionalGeneration
 
-_ONEDNN_LINEAR = (
-    getattr(torch.ops.mkldnn, "_linear_pointwise", None) if torch.backends.mkldnn.enabled else None
-)
 
+class TreeDecoder:
+    """The decoder and output layer of a T5 model, read-only, over tree nodes."""
 
-def project(linear: Any, states: Tensor) -> Tensor:
-    """``linear(states)``, on a CPU in single precision by oneDNN.
+    def __init__(self, t5: T5ForConditionalGeneration) -> None:
+        self.stack: Any = t5.decoder
+        self.head = t5.lm_head
+        self.vocab_size = t5.config.vocab_size
+        self.num_heads = t5.config.num_heads
+        start = getattr(t5.config, "decoder_start_token_id", None)
+        self.start_token: int = t5.config.pad_token_id or 0 if start is None else start
+        # Since transformers 5 weights are always tied; the flag alone says whether to scale.
+        scaled = getattr(t5.config, "scale_decoder_outputs", t5.config.tie_word_embeddings)
+        self.output_scale: float = t5.config.d_model**-0.5 if scaled else 1.0
 
-    PyTorch hands these products to MKL, which uses half-width vectors on processors of other makers
-    than its own; oneDNN, part of PyTorch too, was measured twice as fast on one of those.
-    """
-    plain = type(linear) is torch.nn.Linear and linear.weight.dtype == torch.float32
-    if plain and _ONEDNN_LINEAR and states.device.type == "cpu" and states.dtype == torch.float32:
-        return _ONEDNN_LINEAR(states, linear.weight, linear.bias, "none", [], "")
-    return linear(states)
+    def remember(
+        self, encoder_hidden: Tensor, encoder_mask: Tensor, shift: Tensor | None = None
+    ) -> PromptMemory:
+        """Project the encoded prompts ``[B, S, D]`` to every layer's keys and values."""
+        attentions = [block.layer[1].EncDecAttention for block in self.stack.block]
+        keys = [self._split(attention.k(encoder_hidden)) for attention in attentions]
+        values = [self._split(attention.v(encoder_hidden)) for attention in attentions]
+        mask = None
+        if not bool(encoder_mask.all()):
+            padding = (encoder_mask == 0)[:, None, None, :]
+            mask = torch.zeros_like(padding, dtype=keys[0].dtype)
+            mask.masked_fill_(padding, torch.finfo(mask.dtype).min)
+        return PromptMemory(keys, values, mask, shift)
 
+    def decode(
+        self, nodes: NodeBatch, memory: PromptMemory, cache: NodeCache | None = None
+    ) -> Tensor:
+        """The decoder's last hidden state ``[R, D]`` of every node, ready for ``logits``."""
+        cache = NodeCache() if cache is None else cache
+        bias = self._path_bias(nodes)
+        hidden = self.stack.embed_tokens(nodes.tokens)
+        if memory.shift is not None:
+            hidden = hidden + memory.shift[nodes.slots // nodes.width]
+        for index, block in enumerate(self.stack.block):
+            self_layer, cross_layer, feed_layer = block.layer
+            normed = self_layer.layer_norm(hidden)
+            hidden = hidden + self._attend_path(
+                self_layer.SelfAttention, normed, nodes, bias, index, cache
+            )
+            normed = cross_layer.layer_norm(hidden)
+            hidden = hidden + self._attend_prompt(
+                cross_layer.EncDecAttention, normed, nodes, memory, index
+            )
+            hidden = hidden + _feed_forward(feed_layer, hidden)
+        return self.stack.final_layer_norm(hidden) * self.output_scale
 
-def feed_forward(layer: Any, hidden: Tensor) -> Tensor:
-    """The library's feed-forward layer, plain (T5) or gated (T5 1.1)."""
-    dense = layer.DenseReluDense
-    normed = layer.layer_norm(hidden)
-    if hasattr(dense, "wi_0"):
-        inner = dense.act(project(dense.wi_0, normed)) * project(dense.wi_1, normed)
-    else:
-        inner = dense.act(project(dense.wi, normed))
-    # The library keeps this one matrix in single precision in half-precision models.
-    return project(dense.wo, inner.to(dense.wo.weight.dtype))
+    def logits(self, hidden: Tensor) -> Tensor:
+        """Scores of the next token, ``[R, V]``."""
+        return self.head(hidden)
+
+    def _split(self, states: Tensor) -> Tensor:
+        """``[B, S, H * d_kv]`` -> ``[B, H, S, d_kv]``."""
+        return states.unflatten(-1, (self.num_heads, -1)).transpose(1, 2)
+
+    def _path_bias(self, nodes: NodeBatch) -> Tensor:
+        """Position bias by steps up the path, minus infinity above the root: ``[R, A, H]``."""
+        attention = self.stack.block[0].layer[0].SelfAttention
+        steps = torch.arange(nodes.ancestors.shape[1], device=nodes.tokens.device)
+        buckets = attention._relative_position_bucket(
+            -steps,
+            bidirectional=False,
+            num_buckets=attention.relative_attention_num_buckets,
+            max_distance=attention.relative_attention_max_distance,
+        )
+        bias = attention.relative_attention_bias(buckets)  # [A, H]
+        above_root = (steps > nodes.depths[:, None])[..., None]  # [R, A, 1]
+        return bias.expand(len(nodes.tokens), -1, -1).masked_fill(above_root, float("-inf"))
+
+    def _attend_path(
+        self,
+        attention: Any,
+        normed: Tensor,
+        nodes: NodeBatch,
+        bias: Tensor,
+        layer: int,
+        cache: NodeCache,
+    ) -> Tensor:
+        keys, values = cache.append(layer, attention.k(normed), attention.v(normed))
+        shape = (*nodes.ancestors.shape, self.num_heads, -1)
+        path = nodes.ancestors.flatten()
+        keys = keys.index_select(0, path).view(shape)  # [R, A, H, d_kv]
+        values = values.index_select(0, path).view(shape)
+        query = attention.q(normed).unflatten(-1, (1, self.num_heads, -1))
+        weights = ((query * keys).sum(-1) + bias).float().softmax(dim=1).to(values.dtype)
+        return attention.o((weights[..., None] * values).sum(1).flatten(1))
+
+    def _attend_prompt(
+        self,
+        attention: Any,
+        normed: Tensor,
+        nodes: NodeBatch,
+        memory: PromptMemory,
+        layer: int,
+    ) -> Tensor:
+        query = attention.q(normed)
+        num_prompts = len(memory.keys[layer])
+        padded = query.new_zeros(num_prompts * nodes.width, query.shape[1])
+        padded[nodes.slots] = query
+        found = F.scaled_dot_product_attention(
+            self._split(padded.view(num_prompts, nodes.width, -1)),
+            memory.keys[layer],
+            memory.values[layer],
+            attn_mask=memory.mask,
+            scale=1.0,
+        )  # [B, H, width, d_kv]
+        return attention.o(found.transpose(1, 2).reshape(len(padded), -1)[nodes.slots])
 
 
 @dataclass(frozen=True)
@@ -112,115 +195,13 @@ class NodeCache:
         return keys, values
 
 
-class TreeDecoder:
-    """The decoder and output layer of a T5 model, read-only, over tree nodes."""
-
-    def __init__(self, t5: T5ForConditionalGeneration) -> None:
-        self.stack: Any = t5.decoder
-        self.head = t5.lm_head
-        self.vocab_size = t5.config.vocab_size
-        self.num_heads = t5.config.num_heads
-        start = getattr(t5.config, "decoder_start_token_id", None)
-        self.start_token: int = t5.config.pad_token_id or 0 if start is None else start
-        # Since transformers 5 weights are always tied; the flag alone says whether to scale.
-        scaled = getattr(t5.config, "scale_decoder_outputs", t5.config.tie_word_embeddings)
-        self.output_scale: float = t5.config.d_model**-0.5 if scaled else 1.0
-
-    def remember(
-        self, encoder_hidden: Tensor, encoder_mask: Tensor, shift: Tensor | None = None
-    ) -> PromptMemory:
-        """Project the encoded prompts ``[B, S, D]`` to every layer's keys and values."""
-        attentions = [block.layer[1].EncDecAttention for block in self.stack.block]
-        keys = [self._split(project(attention.k, encoder_hidden)) for attention in attentions]
-        values = [self._split(project(attention.v, encoder_hidden)) for attention in attentions]
-        mask = None
-        if not bool(encoder_mask.all()):
-            padding = (encoder_mask == 0)[:, None, None, :]
-            mask = torch.zeros_like(padding, dtype=keys[0].dtype)
-            mask.masked_fill_(padding, torch.finfo(mask.dtype).min)
-        return PromptMemory(keys, values, mask, shift)
-
-    def decode(
-        self, nodes: NodeBatch, memory: PromptMemory, cache: NodeCache | None = None
-    ) -> Tensor:
-        """The decoder's last hidden state ``[R, D]`` of every node, ready for ``logits``."""
-        cache = NodeCache() if cache is None else cache
-        bias = self._path_bias(nodes)
-        hidden = self.stack.embed_tokens(nodes.tokens)
-        if memory.shift is not None:
-            hidden = hidden + memory.shift[nodes.slots // nodes.width]
-        for index, block in enumerate(self.stack.block):
-            self_layer, cross_layer, feed_layer = block.layer
-            normed = self_layer.layer_norm(hidden)
-            hidden = hidden + self._attend_path(
-                self_layer.SelfAttention, normed, nodes, bias, index, cache
-            )
-            normed = cross_layer.layer_norm(hidden)
-            hidden = hidden + self._attend_prompt(
-                cross_layer.EncDecAttention, normed, nodes, memory, index
-            )
-            hidden = hidden + feed_forward(feed_layer, hidden)
-        return self.stack.final_layer_norm(hidden) * self.output_scale
-
-    def logits(self, hidden: Tensor) -> Tensor:
-        """Scores of the next token, ``[R, V]``."""
-        return project(self.head, hidden)
-
-    def _split(self, states: Tensor) -> Tensor:
-        """``[B, S, H * d_kv]`` -> ``[B, H, S, d_kv]``."""
-        return states.unflatten(-1, (self.num_heads, -1)).transpose(1, 2)
-
-    def _path_bias(self, nodes: NodeBatch) -> Tensor:
-        """Position bias by steps up the path, minus infinity above the root: ``[R, A, H]``."""
-        attention = self.stack.block[0].layer[0].SelfAttention
-        steps = torch.arange(nodes.ancestors.shape[1], device=nodes.tokens.device)
-        buckets = attention._relative_position_bucket(
-            -steps,
-            bidirectional=False,
-            num_buckets=attention.relative_attention_num_buckets,
-            max_distance=attention.relative_attention_max_distance,
-        )
-        bias = attention.relative_attention_bias(buckets)  # [A, H]
-        above_root = (steps > nodes.depths[:, None])[..., None]  # [R, A, 1]
-        return bias.expand(len(nodes.tokens), -1, -1).masked_fill(above_root, float("-inf"))
-
-    def _attend_path(
-        self,
-        attention: Any,
-        normed: Tensor,
-        nodes: NodeBatch,
-        bias: Tensor,
-        layer: int,
-        cache: NodeCache,
-    ) -> Tensor:
-        keys, values = cache.append(
-            layer, project(attention.k, normed), project(attention.v, normed)
-        )
-        shape = (*nodes.ancestors.shape, self.num_heads, -1)
-        path = nodes.ancestors.flatten()
-        keys = keys.index_select(0, path).view(shape)  # [R, A, H, d_kv]
-        values = values.index_select(0, path).view(shape)
-        query = project(attention.q, normed).unflatten(-1, (1, self.num_heads, -1))
-        weights = ((query * keys).sum(-1) + bias).float().softmax(dim=1).to(values.dtype)
-        return project(attention.o, (weights[..., None] * values).sum(1).flatten(1))
-
-    def _attend_prompt(
-        self,
-        attention: Any,
-        normed: Tensor,
-        nodes: NodeBatch,
-        memory: PromptMemory,
-        layer: int,
-    ) -> Tensor:
-        query = project(attention.q, normed)
-        num_prompts = len(memory.keys[layer])
-        padded = query.new_zeros(num_prompts * nodes.width, query.shape[1])
-        padded[nodes.slots] = query
-        found = F.scaled_dot_product_attention(
-            self._split(padded.view(num_prompts, nodes.width, -1)),
-            memory.keys[layer],
-            memory.values[layer],
-            attn_mask=memory.mask,
-            scale=1.0,
-        )  # [B, H, width, d_kv]
-        return project(attention.o, found.transpose(1, 2).reshape(len(padded), -1)[nodes.slots])
+def _feed_forward(layer: Any, hidden: Tensor) -> Tensor:
+    """The library's feed-forward layer, plain (T5) or gated (T5 1.1), dropout off."""
+    dense = layer.DenseReluDense
+    normed = layer.layer_norm(hidden)
+    if hasattr(dense, "wi_0"):
+        inner = dense.act(dense.wi_0(normed)) * dense.wi_1(normed)
+    else:
+        inner = dense.act(dense.wi(normed))
+    # The library keeps this one matrix in single precision in half-precision models.
+    return dense.wo(inner.to(dense.wo.weight.dtype))

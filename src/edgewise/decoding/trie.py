@@ -1,4 +1,7 @@
-"""The catalogue as a prefix tree of token spellings, laid out in flat arrays."""
+"""The catalogue as a prefix tree of token spellings, laid out in flat arrays.
+
+Legend: I items, T tokens of the longest spelling, N nodes of the tree.
+"""
 
 from __future__ import annotations
 

@@ -1,21 +1,23 @@
-"""Who is measured: the held-out rows of all users, of some, or of a seeded sample.
+"""How models are measured: honestly, unless a protocol that leaks is asked for by name.
 
-Lists that no honest recommender returns are refused before anything is measured.
+:func:`evaluate` measures a model on each ranking task that it was trained for. A model meets
+candidates and histories here, never a held-out row marked as such, and lists that no honest
+recommender returns are refused before anything is counted.
 
-How models are measured: honestly, unless a protocol that leaks is asked for by name.
-
-A model meets candidates and histories here, never a held-out row marked as such.
+Shapes: U measured users, Q held-out rows of theirs, I items.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import polars as pl
 
-from edgewise.data.dataset import Interactions, content_checksum
+from edgewise.config import check
+from edgewise.data.dataset import Interactions
 from edgewise.data.item_lists import Recommendations
 from edgewise.data.negatives import uniform_candidates
 from edgewise.data.ragged import Ragged
@@ -23,8 +25,6 @@ from edgewise.data.splits import Split
 from edgewise.data.texts import ExplanationPairs
 from edgewise.errors import ConfigError, EdgewiseError
 from edgewise.evaluation.metrics import (
-    ENTRY_METRICS,
-    METRICS,
     Hits,
     catalogue_coverage,
     check_cutoffs,
@@ -40,7 +40,330 @@ from edgewise.evaluation.metrics import (
 from edgewise.evaluation.protocols import HONEST, Protocol, check_split, known_under
 from edgewise.evaluation.report import RankingReport, TextReport
 from edgewise.evaluation.statistics import Bootstrap, Estimate, bootstrap_means
-from edgewise.recommender import Explainer, Recommender
+
+if TYPE_CHECKING:
+    from edgewise.recommender import Explainer, Recommender
+
+RANKING_TASKS = ("direct", "sequential")
+_ONE_HELD_OUT = ("HitRate", "NDCG", "MRR")
+
+
+def evaluate(
+    model: Recommender,
+    split: Split,
+    *,
+    tasks: Collection[str] | None = None,
+    part: str = "test",
+    ks: Sequence[int] | None = None,
+    metrics: Sequence[str] | None = None,
+    max_users: int | None = None,
+    protocol: Protocol = HONEST,
+) -> dict[str, RankingReport]:
+    """Measure a model on its ranking tasks, one report a task.
+
+    Texts are measured by :func:`evaluate_explanations`, which needs the users' own.
+
+    Args:
+        model: fitted on the split.
+        split: where the held-out rows are.
+        tasks: ``direct``, ``sequential`` or both; None for those in ``model.tasks``.
+        part: ``valid`` or ``test``.
+        ks: list lengths; the protocol's where it is None.
+        metrics: see :func:`usual_metrics` for what is measured where it is None.
+        max_users: measure a seeded sample of the users, for a quick look.
+        protocol: that the split was made under.
+
+    Raises:
+        ConfigError: no ranking task, or an impossible option.
+        EdgewiseError: the model returned lists that break its contract.
+    """
+    chosen = [t for t in RANKING_TASKS if t in model.tasks] if tasks is None else [*tasks]
+    check(
+        len(chosen) > 0 and set(chosen) <= {*RANKING_TASKS},
+        f"tasks={tuple(model.tasks if tasks is None else tasks)}: give some of "
+        f"{', '.join(RANKING_TASKS)}; texts are measured by evaluate_explanations",
+    )
+    functions = {"direct": evaluate_direct, "sequential": evaluate_sequential}
+    options = {"ks": ks, "metrics": metrics, "max_users": max_users, "protocol": protocol}
+    return {task: functions[task](model, split, part, **options) for task in chosen}
+
+
+def evaluate_direct(
+    model: Recommender,
+    split: Split,
+    part: str = "test",
+    *,
+    ks: Sequence[int] | None = None,
+    metrics: Sequence[str] | None = None,
+    num_negatives: int | None = None,
+    seed: int = 0,
+    users: np.ndarray | None = None,
+    max_users: int | None = None,
+    bootstrap: Bootstrap | None = None,
+    protocol: Protocol = HONEST,
+) -> RankingReport:
+    """Find each held-out item among items its user never touched (ELMRec, section 4.1).
+
+    Negatives are uniform over the catalogue without the user's items of any part, so no later
+    purchase is counted as a mistake. Ties count against the model. A user with several held-out
+    items has one list for each, and their average.
+
+    Args:
+        model: fitted; asked for ``score_candidates`` alone.
+        split: where the held-out rows are.
+        part: ``valid`` or ``test``.
+        ks: list lengths; the protocol's where it is None.
+        metrics: names from :data:`edgewise.evaluation.metrics.METRICS`; see
+            :func:`usual_metrics` for what is measured where it is None.
+        num_negatives: negatives in each list; the protocol's where it is None.
+        seed: of the negatives, and of the sample of users.
+        users: measure these users only, each with held-out rows.
+        max_users: measure a seeded sample of the users, for a quick look.
+        bootstrap: how intervals are made.
+        protocol: that the split was made under.
+
+    Raises:
+        ConfigError: an impossible option, or a split that was made under another protocol.
+    """
+    asked = _asked("direct", split, part, ks, metrics, users, max_users, seed, protocol)
+    num_negatives = protocol.num_negatives if num_negatives is None else num_negatives
+    lists = uniform_candidates(split, part, num_negatives, seed).take(asked.rows)
+    scores = np.asarray(model.score_candidates(lists, histories=asked.known))
+    ranks = ranks_from_scores(lists, scores, asked.held_out.item_index)
+    hits = Hits.from_ranks(lists.user_index, ranks)
+    drawn = {"num_negatives": num_negatives, "negatives_seed": seed}
+    return asked.report(per_user_metrics(hits, asked.ks, asked.metrics), drawn, bootstrap)
+
+
+def evaluate_sequential(
+    model: Recommender,
+    split: Split,
+    part: str = "test",
+    *,
+    ks: Sequence[int] | None = None,
+    metrics: Sequence[str] | None = None,
+    seed: int = 0,
+    users: np.ndarray | None = None,
+    max_users: int | None = None,
+    allow_seen: bool = False,
+    bootstrap: Bootstrap | None = None,
+    protocol: Protocol = HONEST,
+) -> RankingReport:
+    """Find each user's held-out items in the whole catalogue without the user's seen items.
+
+    Beside accuracy the report tells ``Coverage@k`` and ``PopularShare@k``. A held-out item that the
+    user already had cannot be recommended and counts as missed. Seen are train items, and when the
+    test part is predicted validation items, too: the graph-attentive GPT-2 paper masks train items
+    alone, so that its lists spend places on items that cannot be right, and so does the protocol
+    ``llm4rec-released``.
+
+    Args:
+        model: fitted; asked for ``recommend`` alone.
+        split: where the held-out rows are.
+        part: ``valid`` or ``test``.
+        ks: list lengths, the protocol's where it is None; the model is asked for the longest.
+        metrics: names from :data:`edgewise.evaluation.metrics.METRICS`; see
+            :func:`usual_metrics` for what is measured where it is None.
+        seed: of the sample of users.
+        users: measure these users only, each with held-out rows.
+        max_users: measure a seeded sample of the users, for a quick look.
+        allow_seen: let lists hold items of the user's history, as in the paper's ablation without
+            reranking. Such an item keeps its place, and is right only if it is held out.
+        bootstrap: how intervals are made.
+        protocol: that the split was made under; it says what is done to lists before they count.
+
+    Raises:
+        ConfigError: an impossible option, or a split that was made under another protocol.
+        EdgewiseError: the model returned seen, repeated or unknown items, or an unsorted list.
+    """
+    asked = _asked("sequential", split, part, ks, metrics, users, max_users, seed, protocol)
+    lists = _checked_lists(model, asked, allow_seen)
+    shown = {"padding_seed": seed} if protocol.random_padding else {}
+    if protocol.random_padding:
+        lists = padded_at_random(lists, asked.users, split.dataset, max(asked.ks), seed)
+    repeats = protocol.count_repeats
+    hits = hits_from_recommendations(lists, asked.held_out, every_entry=repeats)
+    frame = per_user_metrics(hits, asked.ks, asked.metrics, count_repeats=repeats)
+    shown |= {
+        "already_seen": _num_already_seen(asked),
+        "allow_seen": allow_seen,
+        "masked": "nothing" if allow_seen else _masked(protocol, part),
+    }
+    shares, coverage = _catalogue_metrics(lists, asked)
+    return asked.report(frame.with_columns(**shares), shown, bootstrap, coverage)
+
+
+def evaluate_explanations(
+    explainer: Explainer,
+    pairs: ExplanationPairs,
+    *,
+    conditions: Mapping[str, object] | None = None,
+    max_pairs: int | None = None,
+    seed: int = 0,
+    bootstrap: Bootstrap | None = None,
+    protocol: Protocol = HONEST,
+) -> TextReport:
+    """Compare written explanations with the users' own words.
+
+    Args:
+        explainer: fitted on other pairs than these.
+        pairs: held-out pairs with the users' texts.
+        conditions: what the report should say of the pairs (data, split, part), for comparisons.
+        max_pairs: measure a seeded sample of the pairs, for a quick look.
+        seed: of the sample.
+        bootstrap: how intervals are made.
+        protocol: that the pairs were parted under.
+    """
+    bootstrap = bootstrap or Bootstrap()
+    pairs = pairs.take(sample(np.arange(len(pairs)), max_pairs, seed, "max_pairs"))
+    asked = list(zip(pairs.user_index.tolist(), pairs.item_index.tolist(), strict=True))
+    table, metrics = text_metrics(explainer.explain(asked), pairs.text, bootstrap)
+    names = pl.DataFrame({"user_index": pairs.user_index, "item_index": pairs.item_index})
+    settings = {
+        "task": "explanation",
+        **(conditions or {}),
+        "max_pairs": max_pairs,
+        "pairs_seed": None if max_pairs is None else seed,
+        "bootstrap": asdict(bootstrap),
+    }
+    per_pair = pl.concat([names, table], how="horizontal")
+    return TextReport(per_pair, metrics, len(pairs), settings, protocol)
+
+
+def usual_metrics(split: Split, protocol: Protocol = HONEST) -> tuple[str, ...]:
+    """What is measured where nobody asks: the protocol's metrics, or HitRate, NDCG and MRR.
+
+    Recall joins them where users have several held-out rows.
+    """
+    if protocol.metrics:
+        return protocol.metrics
+    return _ONE_HELD_OUT if split.kind == "leave-one-out" else ("Recall", *_ONE_HELD_OUT)
+
+
+@dataclass(frozen=True, eq=False)
+class _Asked:
+    """What is asked of a model on one task, once the options are checked.
+
+    Attributes:
+        split, protocol: as given.
+        users: who is measured, ascending, ``int32[U]``.
+        rows: places of their rows in the held-out part, ``int64[Q]``.
+        held_out: those rows.
+        known: what each user of the data set had before, by user index.
+        ks, metrics: what is measured.
+        settings: the conditions, for the report.
+    """
+
+    split: Split
+    protocol: Protocol
+    users: np.ndarray
+    rows: np.ndarray
+    held_out: Interactions
+    known: Ragged
+    ks: Sequence[int]
+    metrics: Sequence[str]
+    settings: Mapping[str, object]
+
+    def report(
+        self,
+        per_user: pl.DataFrame,
+        settings: Mapping[str, object],
+        bootstrap: Bootstrap | None,
+        extra: Mapping[str, Estimate] | None = None,
+    ) -> RankingReport:
+        """Means with intervals of ``user_index`` and one column a metric; ``extra`` have none."""
+        bootstrap, names = bootstrap or Bootstrap(), per_user.columns[1:]
+        estimates = bootstrap_means(per_user.select(names).to_numpy(), bootstrap)
+        ids = self.split.dataset.users.ids
+        user_id = pl.Series("user_id", [ids[u] for u in per_user["user_index"]], dtype=pl.String)
+        return RankingReport(
+            per_user=per_user.insert_column(1, user_id),
+            metrics={**dict(zip(names, estimates, strict=True)), **(extra or {})},
+            num_users=len(per_user),
+            settings={**self.settings, **settings, "bootstrap": asdict(bootstrap)},
+            protocol=self.protocol,
+        )
+
+
+def _asked(
+    task: str,
+    split: Split,
+    part: str,
+    ks: Sequence[int] | None,
+    metrics: Sequence[str] | None,
+    users: np.ndarray | None,
+    max_users: int | None,
+    seed: int,
+    protocol: Protocol,
+) -> _Asked:
+    """Check the options and take the protocol's where there are none."""
+    held_out = held_out_rows(split, part)
+    check_split(protocol, split)
+    ks = protocol.ks if ks is None else ks
+    metrics = usual_metrics(split, protocol) if metrics is None else metrics
+    check_cutoffs(ks)
+    check_metrics(metrics)
+    chosen = choose_users(held_out, users, max_users, seed)
+    rows = np.flatnonzero(np.isin(held_out.user_index, chosen))
+    settings = {
+        "task": task,
+        **_conditions(split, part),
+        "users": "all" if users is None else "given",
+        "max_users": max_users,
+        "users_seed": None if max_users is None else seed,
+    }
+    known = known_under(protocol, split, part)
+    wanted = held_out.take(rows)
+    return _Asked(split, protocol, chosen, rows, wanted, known, ks, metrics, settings)
+
+
+def _conditions(split: Split, part: str) -> dict[str, object]:
+    return {
+        "data": split.dataset.name,
+        "data_checksum": split.dataset.checksum,
+        "num_items": split.dataset.num_items,
+        "num_train_rows": len(split.train),
+        "split": split.kind,
+        "split_seed": split.seed,
+        "part": part,
+    }
+
+
+def _checked_lists(model: Recommender, asked: _Asked, allow_seen: bool) -> Recommendations:
+    """The model's lists of the longest length, once they are known to keep its contract."""
+    k, num_items = max(asked.ks), asked.split.dataset.num_items
+    lists = model.recommend(asked.users, k=k, histories=asked.known, exclude_seen=not allow_seen)
+    repeats = asked.protocol.count_repeats
+    allowed = {"allow_seen": allow_seen, "allow_repeats": repeats}
+    check_lists(lists, asked.users, asked.known, num_items, k, **allowed)
+    return lists
+
+
+def _catalogue_metrics(
+    lists: Recommendations, asked: _Asked
+) -> tuple[dict[str, pl.Series], dict[str, Estimate]]:
+    """``PopularShare@k`` of each user, and ``Coverage@k``, which belongs to no user."""
+    num_items = asked.split.dataset.num_items
+    is_popular = popular_items(asked.split.train, num_items)
+    shares = {
+        f"PopularShare@{k}": pl.Series(popular_share(lists, is_popular, asked.users, k))
+        for k in asked.ks
+    }
+    coverage = {
+        f"Coverage@{k}": Estimate(catalogue_coverage(lists, num_items, k)) for k in asked.ks
+    }
+    return shares, coverage
+
+
+def _masked(protocol: Protocol, part: str) -> str:
+    return "train items" if part == "valid" else f"{protocol.history_rows} items"
+
+
+def _num_already_seen(asked: _Asked) -> int:
+    """Held-out rows whose item their user had before, which no list of unseen items can hold."""
+    num_items, wanted = asked.split.dataset.num_items, asked.held_out
+    keys = wanted.user_index.astype(np.int64) * num_items + wanted.item_index
+    return int(np.isin(keys, _known_keys(asked.known, asked.users, num_items)).sum())
 
 
 def held_out_rows(split: Split, part: str) -> Interactions:
@@ -158,240 +481,6 @@ def _check_ranks(recommendations: Recommendations, starts: np.ndarray, k: int) -
 
 
 def _known_keys(known: Ragged, users: np.ndarray, num_items: int) -> np.ndarray:
-    owner = np.repeat(np.arange(len(known)), known.lengths)
-    mine = np.isin(owner, users)
-    return owner[mine] * num_items + known.values[mine]
-
-
-_ONE_HELD_OUT = ("HitRate", "NDCG", "MRR")
-
-
-def usual_metrics(split: Split, protocol: Protocol = HONEST) -> tuple[str, ...]:
-    """What is measured where nobody asks: Recall joins where users have several held-out rows."""
-    if protocol.metrics:
-        return protocol.metrics
-    return _ONE_HELD_OUT if split.kind == "leave-one-out" else ("Recall", *_ONE_HELD_OUT)
-
-
-def evaluate_direct(
-    model: Recommender,
-    split: Split,
-    part: str = "test",
-    *,
-    ks: Sequence[int] | None = None,
-    metrics: Sequence[str] | None = None,
-    num_negatives: int | None = None,
-    seed: int = 0,
-    users: np.ndarray | None = None,
-    max_users: int | None = None,
-    bootstrap: Bootstrap | None = None,
-    protocol: Protocol = HONEST,
-) -> RankingReport:
-    """Find each held-out item among items its user never touched (ELMRec, section 4.1).
-
-    Negatives are uniform over the catalogue without the user's items of any part, so no later
-    purchase is counted as a mistake. Ties count against the model. A user with several held-out
-    items has one list for each, and their average.
-
-    Args:
-        model: fitted; asked for ``score_candidates`` alone.
-        split: where the held-out rows are.
-        part: ``valid`` or ``test``.
-        ks: list lengths; the protocol's where it is None.
-        metrics: names from :data:`edgewise.evaluation.metrics.METRICS`; the protocol's where None.
-        num_negatives: negatives in each list; the protocol's where it is None.
-        seed: of the negatives, and of the sample of users.
-        users: measure these users only, each with held-out rows.
-        max_users: measure a seeded sample of the users, for a quick look.
-        bootstrap: how intervals are made.
-        protocol: that the split was made under.
-
-    Raises:
-        ConfigError: an impossible option, or a split that was made under another protocol.
-    """
-    held_out = held_out_rows(split, part)
-    check_split(protocol, split)
-    ks, metrics = _measured(protocol, ks, metrics)
-    num_negatives = protocol.num_negatives if num_negatives is None else num_negatives
-    chosen = choose_users(held_out, users, max_users, seed)
-    rows = np.flatnonzero(np.isin(held_out.user_index, chosen))
-    lists = uniform_candidates(split, part, num_negatives, seed).take(rows)
-    known = known_under(protocol, split, part)
-    scores = np.asarray(model.score_candidates(lists, histories=known))
-    ranks = ranks_from_scores(lists, scores, held_out.item_index[rows])
-    frame = per_user_metrics(Hits.from_ranks(lists.user_index, ranks), ks, metrics)
-    settings = _settings("direct", split, part, users, max_users, seed) | {
-        "num_negatives": num_negatives,
-        "negatives_seed": seed,
-    }
-    return _ranking_report(frame, split, settings, bootstrap, protocol)
-
-
-def evaluate_sequential(
-    model: Recommender,
-    split: Split,
-    part: str = "test",
-    *,
-    ks: Sequence[int] | None = None,
-    metrics: Sequence[str] | None = None,
-    seed: int = 0,
-    users: np.ndarray | None = None,
-    max_users: int | None = None,
-    allow_seen: bool = False,
-    bootstrap: Bootstrap | None = None,
-    protocol: Protocol = HONEST,
-) -> RankingReport:
-    """Find each user's held-out items in the whole catalogue without the user's seen items.
-
-    Beside accuracy the report tells ``Coverage@k`` and ``PopularShare@k``. A held-out item that the
-    user already had cannot be recommended and counts as missed. Seen are train items, and when the
-    test part is predicted validation items, too: the graph-attentive GPT-2 paper masks train items
-    alone, so that its lists spend places on items that cannot be right, and so does the protocol
-    ``llm4rec-released``.
-
-    Args:
-        model: fitted; asked for ``recommend`` alone.
-        split: where the held-out rows are.
-        part: ``valid`` or ``test``.
-        ks: list lengths, the protocol's where it is None; the model is asked for the longest.
-        metrics: names from :data:`edgewise.evaluation.metrics.METRICS`; the protocol's where None.
-        seed: of the sample of users.
-        users: measure these users only, each with held-out rows.
-        max_users: measure a seeded sample of the users, for a quick look.
-        allow_seen: let lists hold items of the user's history, as in the paper's ablation without
-            reranking. Such an item keeps its place, and is right only if it is held out.
-        bootstrap: how intervals are made.
-        protocol: that the split was made under; it says what is done to lists before they count.
-
-    Raises:
-        ConfigError: an impossible option, or a split that was made under another protocol.
-        EdgewiseError: the model returned seen, repeated or unknown items, or an unsorted list.
-    """
-    held_out = held_out_rows(split, part)
-    check_split(protocol, split)
-    ks, metrics = _measured(protocol, ks, metrics)
-    chosen = choose_users(held_out, users, max_users, seed)
-    known, num_items = known_under(protocol, split, part), split.dataset.num_items
-    lists = model.recommend(chosen, k=max(ks), histories=known)
-    repeats = protocol.count_repeats
-    check_lists(
-        lists, chosen, known, num_items, max(ks), allow_seen=allow_seen, allow_repeats=repeats
-    )
-    if protocol.random_padding:
-        lists = padded_at_random(lists, chosen, split.dataset, max(ks), seed)
-    wanted = held_out.take(np.flatnonzero(np.isin(held_out.user_index, chosen)))
-    hits = hits_from_recommendations(lists, wanted, every_entry=repeats)
-    frame = per_user_metrics(hits, ks, metrics, ENTRY_METRICS if repeats else METRICS)
-    is_popular = popular_items(split.train, num_items)
-    shares = {f"PopularShare@{k}": popular_share(lists, is_popular, chosen, k) for k in ks}
-    settings = _settings("sequential", split, part, users, max_users, seed)
-    if protocol.random_padding:
-        settings["padding_seed"] = seed
-    settings["already_seen"] = _num_already_seen(wanted, known)
-    settings["allow_seen"] = allow_seen
-    settings["masked"] = "nothing" if allow_seen else _masked(protocol, part)
-    coverage = {f"Coverage@{k}": Estimate(catalogue_coverage(lists, num_items, k)) for k in ks}
-    frame = frame.with_columns(**{name: pl.Series(share) for name, share in shares.items()})
-    return _ranking_report(frame, split, settings, bootstrap, protocol, coverage)
-
-
-def evaluate_explanations(
-    explainer: Explainer,
-    pairs: ExplanationPairs,
-    *,
-    conditions: Mapping[str, object] | None = None,
-    max_pairs: int | None = None,
-    seed: int = 0,
-    bootstrap: Bootstrap | None = None,
-    protocol: Protocol = HONEST,
-) -> TextReport:
-    """Compare written explanations with the users' own words.
-
-    Args:
-        explainer: fitted on other pairs than these.
-        pairs: held-out pairs with the users' texts.
-        conditions: what the report should say of the pairs (data, split, part), for comparisons.
-        max_pairs: measure a seeded sample of the pairs, for a quick look.
-        seed: of the sample.
-        bootstrap: how intervals are made.
-        protocol: that the pairs were parted under.
-    """
-    bootstrap = bootstrap or Bootstrap()
-    pairs = pairs.take(sample(np.arange(len(pairs)), max_pairs, seed, "max_pairs"))
-    asked = list(zip(pairs.user_index.tolist(), pairs.item_index.tolist(), strict=True))
-    table, metrics = text_metrics(explainer.explain(asked), pairs.text, bootstrap)
-    names = pl.DataFrame({"user_index": pairs.user_index, "item_index": pairs.item_index})
-    settings = {
-        "task": "explanation",
-        **(conditions or {}),
-        "max_pairs": max_pairs,
-        "pairs_seed": None if max_pairs is None else seed,
-        "bootstrap": asdict(bootstrap),
-    }
-    per_pair = pl.concat([names, table], how="horizontal")
-    return TextReport(per_pair, metrics, len(pairs), settings, protocol)
-
-
-def _measured(
-    protocol: Protocol, ks: Sequence[int] | None, metrics: Sequence[str] | None
-) -> tuple[Sequence[int], Sequence[str]]:
-    """What is asked for, checked, or what the protocol measures."""
-    ks = protocol.ks if ks is None else ks
-    metrics = (protocol.metrics or _ONE_HELD_OUT) if metrics is None else metrics
-    check_cutoffs(ks)
-    check_metrics(metrics)
-    return ks, metrics
-
-
-def _masked(protocol: Protocol, part: str) -> str:
-    return "train items" if part == "valid" else f"{protocol.history_rows} items"
-
-
-def _num_already_seen(wanted: Interactions, known: Ragged) -> int:
-    pairs = zip(wanted.user_index, wanted.item_index, strict=True)
-    return sum(bool((known[user] == item).any()) for user, item in pairs)
-
-
-def _settings(
-    task: str,
-    split: Split,
-    part: str,
-    users: np.ndarray | None,
-    max_users: int | None,
-    seed: int,
-) -> dict[str, object]:
-    return {
-        "task": task,
-        "data": split.dataset.name,
-        "data_checksum": content_checksum(split.dataset),
-        "num_items": split.dataset.num_items,
-        "num_train_rows": len(split.train),
-        "split": split.kind,
-        "split_seed": split.seed,
-        "part": part,
-        "users": "all" if users is None else "given",
-        "max_users": max_users,
-        "users_seed": None if max_users is None else seed,
-    }
-
-
-def _ranking_report(
-    frame: pl.DataFrame,
-    split: Split,
-    settings: dict[str, object],
-    bootstrap: Bootstrap | None,
-    protocol: Protocol,
-    extra: dict[str, Estimate] | None = None,
-) -> RankingReport:
-    bootstrap = bootstrap or Bootstrap()
-    names = frame.columns[1:]
-    estimates = bootstrap_means(frame.select(names).to_numpy(), bootstrap)
-    ids = split.dataset.users.ids
-    user_id = pl.Series("user_id", [ids[u] for u in frame["user_index"]], dtype=pl.String)
-    return RankingReport(
-        per_user=frame.insert_column(1, user_id),
-        metrics=dict(zip(names, estimates, strict=True)) | (extra or {}),
-        num_users=len(frame),
-        settings=settings | {"bootstrap": asdict(bootstrap)},
-        protocol=protocol,
-    )
+    """``user * I + item`` of everything that the users had."""
+    mine = np.isin(known.row_of_value, users)
+    return known.row_of_value[mine] * num_items + known.values[mine]

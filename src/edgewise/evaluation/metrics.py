@@ -1,33 +1,28 @@
-"""Accuracy of ranked lists, computed from the ranks of the held-out items alone.
+"""Metrics: accuracy of ranked lists, what lists show of the catalogue, closeness of texts.
 
-A *query* is one list to be ranked: a user's whole catalogue, or one list of candidates. Shapes:
-Q queries, H held-out items that were found in a list.
+Accuracy is computed from the ranks of the held-out items alone (:class:`Hits`); :data:`METRICS`
+names its functions, and a function that is added there under a new name is measured like the rest.
+The protocols of released code count list entries instead (:data:`ENTRY_METRICS`) and pad short
+lists (:func:`padded_at_random`). Both raise figures for no merit of the model, and reports under
+such a protocol say so.
 
-What lists show of the catalogue: how much of it, and how popular.
-
-What the papers' released code does to lists before and while it counts.
-
-Both raise figures for no merit of the model. Protocols that ask for it say so in every report.
-Shapes: Q queries, U users.
-
-How close written explanations come to what users wrote.
-
-All scores are percentages, as in the papers' tables. N is the number of pairs.
+A *query* is one list to be ranked: a user's whole catalogue, or one list of candidates. Shapes: Q
+queries, H held-out items that were found in a list, U users, I items, N pairs with a text.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 
 import numpy as np
 import polars as pl
 
+from edgewise.config import check, nearest
 from edgewise.data.dataset import Dataset, Interactions
 from edgewise.data.hashing import id_keys, keyed_uniform
 from edgewise.data.item_lists import CandidateLists, Recommendations
-from edgewise.errors import ConfigError, EdgewiseError
+from edgewise.errors import EdgewiseError
 from edgewise.evaluation.statistics import Bootstrap, Estimate, bootstrap_means
 
 
@@ -52,6 +47,17 @@ class Hits:
         """One held-out item a query, always found: ranked candidate lists (both ``int[Q]``)."""
         ones = np.ones(len(ranks), dtype=np.int64)
         return cls(users, ones, np.arange(len(ranks)), ranks)
+
+    @classmethod
+    def of_users(cls, users: np.ndarray, ranks: np.ndarray) -> Hits:
+        """One list a user, in which all of the user's held-out items were found.
+
+        Args:
+            users: the user of each held-out item, ``int[H]``, in any order.
+            ranks: its place in the user's list, ``int[H]``.
+        """
+        distinct, query, counts = np.unique(users, return_inverse=True, return_counts=True)
+        return cls(distinct, counts, query, ranks)
 
 
 def ranks_from_scores(
@@ -103,7 +109,7 @@ def hits_from_recommendations(
     Args:
         recommendations: lists of some or all of the held-out users.
         held_out: the items to be found.
-        every_entry: find repeats too, as :mod:`edgewise.evaluation.metrics` counts them.
+        every_entry: find repeats too, as :data:`ENTRY_METRICS` count them.
     """
     stride = 1 + max(recommendations.item_index.max(initial=0), held_out.item_index.max(initial=0))
     wanted = np.unique(_pair_keys(held_out, stride))
@@ -132,6 +138,23 @@ def hit_rate(hits: Hits, k: int) -> np.ndarray:
     return (found_within(hits, k) > 0).astype(np.float64)
 
 
+def ndcg(hits: Hits, k: int) -> np.ndarray:
+    """Discounted gain 1/log2(rank + 1) over the best attainable in k places, ``float64[Q]``."""
+    return _gain(hits, k) / _best_gain(k)[np.minimum(k, hits.num_positives)]
+
+
+def _gain(hits: Hits, k: int) -> np.ndarray:
+    """Sum of 1/log2(rank + 1) over the items found among the first k, ``float64[Q]``."""
+    near = hits.rank <= k
+    gains = 1 / np.log2(hits.rank[near] + 1)
+    return np.bincount(hits.query[near], gains, minlength=len(hits.user_index))
+
+
+def _best_gain(k: int) -> np.ndarray:
+    """Gain of n items in the first n places, ``float64[k + 1]``; 1 for n = 0, to divide by."""
+    return np.concatenate([[1.0], np.cumsum(1 / np.log2(np.arange(2, k + 2)))])
+
+
 def recall(hits: Hits, k: int) -> np.ndarray:
     """Hits among the first k over ``min(k, positives)``: a full list of hits is 1, ``float64[Q]``.
 
@@ -145,16 +168,6 @@ def plain_recall(hits: Hits, k: int) -> np.ndarray:
     return found_within(hits, k) / hits.num_positives
 
 
-def ndcg(hits: Hits, k: int) -> np.ndarray:
-    """Discounted gain 1/log2(rank + 1) over the best attainable in k places, ``float64[Q]``."""
-    near = hits.rank <= k
-    gain = np.bincount(
-        hits.query[near], 1 / np.log2(hits.rank[near] + 1), minlength=len(hits.user_index)
-    )
-    attainable = np.cumsum(1 / np.log2(np.arange(2, k + 2)))
-    return gain / attainable[np.minimum(k, hits.num_positives) - 1]
-
-
 def mrr(hits: Hits, k: int) -> np.ndarray:
     """1/rank of the first held-out item, 0 where none is among the first k, ``float64[Q]``."""
     best = np.zeros(len(hits.user_index))
@@ -165,42 +178,98 @@ def mrr(hits: Hits, k: int) -> np.ndarray:
 
 Measure = Callable[[Hits, int], np.ndarray]
 
-METRICS: dict[str, Measure] = {
+
+Metric = Callable[[Hits, int], np.ndarray]
+
+METRICS: dict[str, Metric] = {
     "HitRate": hit_rate,
     "NDCG": ndcg,
     "Recall": recall,
     "PlainRecall": plain_recall,
     "MRR": mrr,
 }
+"""Metrics of ranked lists by name; add your own to have it measured."""
+
+
+def entry_rate(hits: Hits, k: int) -> np.ndarray:
+    """List entries that hold a held-out item over held-out items, ``float64[Q]``; may exceed 1."""
+    return found_within(hits, k) / hits.num_positives
+
+
+def entry_ndcg(hits: Hits, k: int) -> np.ndarray:
+    """Gain of all entries over the gain of as many at the top, ``float64[Q]``.
+
+    The best attainable gain counts the entries that were found and not those to be found, so a
+    repeat at a lower place takes away from what the first one earned.
+    """
+    return _gain(hits, k) / _best_gain(k)[np.minimum(k, found_within(hits, k))]
+
+
+ENTRY_METRICS: Mapping[str, Metric] = {"HitRate": entry_rate, "NDCG": entry_ndcg}
+"""What ELMRec's released code counts in the place of two of :data:`METRICS`."""
 
 
 def per_user_metrics(
-    hits: Hits, ks: Sequence[int], metrics: Sequence[str], measures: Mapping[str, Measure] = METRICS
+    hits: Hits, ks: Sequence[int], metrics: Sequence[str], *, count_repeats: bool = False
 ) -> pl.DataFrame:
-    """Columns ``user_index`` and ``Metric@k``, one row a user; a user's queries are averaged."""
+    """Columns ``user_index`` and ``Metric@k``, one row a user; a user's queries are averaged.
+
+    Args:
+        hits: of all queries, with ``every_entry`` if repeats count.
+        ks: list lengths.
+        metrics: names from :data:`METRICS`.
+        count_repeats: whether :data:`ENTRY_METRICS` stand in for the metrics of their names.
+
+    Raises:
+        ConfigError: an unknown metric, or a list length below 1.
+    """
     check_cutoffs(ks)
     check_metrics(metrics)
-    columns = {f"{name}@{k}": measures[name](hits, k) for name in metrics for k in ks}
+    functions = {**METRICS, **ENTRY_METRICS} if count_repeats else METRICS
+    columns = {f"{name}@{k}": functions[name](hits, k) for name in metrics for k in ks}
     frame = pl.DataFrame({"user_index": hits.user_index, **columns})
     return frame.group_by("user_index", maintain_order=True).mean()
 
 
-def check_cutoffs(ks: Sequence[int]) -> None:
-    """Refuse list lengths that no list can have."""
-    if not ks or any(k < 1 for k in ks):
-        raise ConfigError(f"ks={tuple(ks)}: give at least one list length, each 1 or more")
+def ranking_metric(name: str, users: np.ndarray, ranks: np.ndarray) -> float:
+    """Mean over users of one metric, for validation while a model trains.
+
+    Args:
+        name: such as ``NDCG@10``.
+        users: the user of each held-out item, ``int[H]``.
+        ranks: its place in the user's list, 1 is best, ties counted against the model, ``int[H]``.
+
+    Raises:
+        ConfigError: see :func:`parse_metric`.
+    """
+    metric, k = parse_metric(name)
+    return float(METRICS[metric](Hits.of_users(users, ranks), k).mean())
+
+
+def parse_metric(name: str) -> tuple[str, int]:
+    """``("NDCG", 10)`` of ``NDCG@10``.
+
+    Raises:
+        ConfigError: no such metric (the nearest is named), or no list length.
+    """
+    metric, _, k = name.partition("@")
+    check_metrics([metric])
+    valid = k.isdecimal() and int(k) > 0
+    check(valid, f"metric {name!r}: give a list length of 1 or more, as in '{metric}@10'")
+    return metric, int(k)
 
 
 def check_metrics(metrics: Sequence[str]) -> None:
     """Refuse names of metrics that do not exist, and no metric at all."""
-    if not metrics:
-        raise ConfigError(f"no metric to measure: name some of {', '.join(METRICS)}")
+    check(len(metrics) > 0, f"no metric to measure: name some of {', '.join(METRICS)}")
     for name in metrics:
-        if name not in METRICS:
-            close = get_close_matches(name, METRICS, n=1, cutoff=0.0)
-            raise ConfigError(
-                f"unknown metric {name!r}: did you mean {close[0]!r}? Known: {', '.join(METRICS)}"
-            )
+        check(name in METRICS, f"unknown metric {name!r}.{nearest(name, METRICS)}")
+
+
+def check_cutoffs(ks: Sequence[int]) -> None:
+    """Refuse list lengths that no list can have."""
+    valid = len(ks) > 0 and all(k >= 1 for k in ks)
+    check(valid, f"ks={tuple(ks)}: give at least one list length, each 1 or more")
 
 
 def catalogue_coverage(recommendations: Recommendations, num_items: int, k: int) -> float:
@@ -268,28 +337,6 @@ def padded_at_random(
     return Recommendations(*(column[order] for column in whole))
 
 
-def entry_rate(hits: Hits, k: int) -> np.ndarray:
-    """List entries that hold a held-out item over held-out items, ``float64[Q]``; may exceed 1."""
-    return found_within(hits, k) / hits.num_positives
-
-
-def entry_ndcg(hits: Hits, k: int) -> np.ndarray:
-    """Gain of all entries over the gain of as many at the top, ``float64[Q]``.
-
-    The best attainable gain counts the entries that were found and not those to be found, so a
-    repeat at a lower place takes away from what the first one earned.
-    """
-    near = hits.rank <= k
-    gains = 1 / np.log2(hits.rank[near] + 1)
-    gain = np.bincount(hits.query[near], gains, minlength=len(hits.user_index))
-    best = np.concatenate([[1.0], np.cumsum(1 / np.log2(np.arange(2, k + 2)))])
-    entries = np.minimum(found_within(hits, k), k)
-    return gain / best[entries]
-
-
-ENTRY_METRICS: Mapping[str, Measure] = METRICS | {"HitRate": entry_rate, "NDCG": entry_ndcg}
-
-
 _MAX_ORDER = 4
 _ROUGE = {"ROUGE-1": "rouge1", "ROUGE-2": "rouge2", "ROUGE-L": "rougeL"}
 
@@ -297,7 +344,7 @@ _ROUGE = {"ROUGE-1": "rouge1", "ROUGE-2": "rouge2", "ROUGE-L": "rougeL"}
 def text_metrics(
     texts: Sequence[str], references: Sequence[str], bootstrap: Bootstrap | None = None
 ) -> tuple[pl.DataFrame, dict[str, Estimate]]:
-    """BLEU-1, BLEU-4, ROUGE-1/2/L (F) and the share of distinct texts.
+    """BLEU-1, BLEU-4, ROUGE-1/2/L (F) and the share of distinct texts, all in percent.
 
     BLEU is sacrebleu's over the whole corpus (its own ``13a`` tokens, case kept, no smoothing), so
     it has no value for a single pair. ROUGE is rouge-score's mean over pairs (no stemming); it

@@ -4,31 +4,24 @@ A protocol decides what the data, the graph and the lists hold; no model reads i
 honest. The others repeat what the papers' released code does, leaks included, so that published
 figures can be explained; everything measured under them says that it leaks.
 
-Protocols as runs and reports record them.
-
-Splits whose graph and texts know rows that are to be found, as the papers' released code does.
-
-They LEAK, and are here to explain published figures. Nothing asks for them but the protocols of
-:mod:`edgewise.evaluation.protocols` that say so in every report.
-
-Protocols applied to data: the split that a model is fitted on, and what it must satisfy.
+Names and options come first and need no table library, since a command line checks them before
+anything heavy loads. Then come the functions that apply a protocol to data, which import what they
+need when they are called.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
-from typing import Any, Literal
-
-import numpy as np
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Literal
 
 from edgewise.config import check, nearest
-from edgewise.data.dataset import Dataset, Interactions
-from edgewise.data.filters import Filters
-from edgewise.data.ragged import Ragged
-from edgewise.data.splits import Split, split_by_name
-from edgewise.data.texts import deal_texts
 from edgewise.errors import DataError
+
+if TYPE_CHECKING:
+    from edgewise.data.dataset import Dataset, Interactions
+    from edgewise.data.ragged import Ragged
+    from edgewise.data.splits import Split
 
 GraphEdges = Literal["train", "explanations", "all"]
 ExplanationRows = Literal["own part", "random 80 %"]
@@ -60,7 +53,8 @@ class Protocol:
         history_rows: what a model is told of a user before the test, and what lists leave out.
         count_repeats: an item that fills several places of a list counts at each of them.
         random_padding: short lists are filled with random items.
-        filters: what the rows of the data set must satisfy.
+        min_rating: the lowest rating that a row of the data set may have; None for any.
+        k_core: how many rows each user and item of the data set must have; None for any.
     """
 
     name: str
@@ -78,7 +72,8 @@ class Protocol:
     history_rows: HistoryRows = "train and validation"
     count_repeats: bool = False
     random_padding: bool = False
-    filters: Filters = field(default_factory=Filters)
+    min_rating: float | None = None
+    k_core: int | None = None
 
     @property
     def is_honest(self) -> bool:
@@ -156,7 +151,8 @@ LLM4REC_RELEASED = Protocol(
     ks=(20, 40, 100),
     metrics=("Recall", "NDCG"),
     history_rows="train",
-    filters=Filters(min_rating=4, k_core=5),
+    min_rating=4,
+    k_core=5,
 )
 
 PROTOCOLS: Mapping[str, Protocol] = {
@@ -214,35 +210,6 @@ def check_version(protocol: Protocol, where: str) -> None:
     )
 
 
-def with_explained_edges(split: Split, edge_share: float, seed: int = 0) -> Split:
-    """Edges are the rows whose texts are trained on: a random 80 % of all rows with a text.
-
-    A text is trained on whatever part its row stands in, and its row becomes an edge: so does
-    ELMRec's release, which builds the graph from the train part of the explanation task.
-
-    Args:
-        split: parts of the rows.
-        edge_share: the share of all rows that become edges in a data set without texts.
-        seed: of the deal.
-    """
-    rows = split.dataset.interactions
-    texts = deal_texts(rows, seed)
-    edges = texts.train if len(texts.train) else random_share(rows, edge_share, seed)
-    return replace(split, edges=edges, text_rows=texts)
-
-
-def with_all_edges(split: Split) -> Split:
-    """Edges are the rows of all parts, as in the release of the graph-attentive GPT-2."""
-    return replace(split, edges=split.dataset.interactions)
-
-
-def random_share(rows: Interactions, share: float, seed: int) -> Interactions:
-    """A seeded random share of the rows, in their order."""
-    check(0 < share <= 1, f"edge_share = {share}: a share above 0 and up to 1 is wanted")
-    chosen = np.random.default_rng(seed).permutation(len(rows))[: round(share * len(rows))]
-    return rows.take(np.sort(chosen))
-
-
 def split_under(
     protocol: Protocol, dataset: Dataset, kind: str | None = None, seed: int = 0
 ) -> Split:
@@ -266,6 +233,8 @@ def parts_under(
     protocol: Protocol, dataset: Dataset, kind: str | None = None, seed: int = 0
 ) -> Split:
     """:func:`split_under` for any data set: an audit looks at those, too, that are not as asked."""
+    from edgewise.data.splits import split_by_name
+
     kind = kind or protocol.split_kind
     split = split_by_name(dataset, kind, seed)
     allowed = " or ".join(protocol.split_kinds)
@@ -279,15 +248,50 @@ def parts_under(
     return with_all_edges(split) if protocol.graph_edges == "all" else split
 
 
-def check_data(protocol: Protocol, dataset: Dataset) -> None:
-    """Refuse a data set whose numbers or rows are not as the protocol asks.
+def with_explained_edges(split: Split, edge_share: float, seed: int = 0) -> Split:
+    """Edges are the rows whose texts are trained on: a random 80 % of all rows with a text.
 
-    Raises:
-        DataError: says how to import it again.
+    A text is trained on whatever part its row stands in, and its row becomes an edge: so does
+    ELMRec's release, which builds the graph from the train part of the explanation task.
+
+    Args:
+        split: parts of the rows.
+        edge_share: the share of all rows that become edges in a data set without texts.
+        seed: of the deal.
     """
-    _check_numbers(protocol, dataset)
-    _check_ratings(protocol, dataset)
-    _check_core(protocol, dataset)
+    from edgewise.data.texts import deal_texts
+
+    rows = split.dataset.interactions
+    texts = deal_texts(rows, seed)
+    edges = texts.train if len(texts.train) else random_share(rows, edge_share, seed)
+    return replace(split, edges=edges, text_rows=texts)
+
+
+def with_all_edges(split: Split) -> Split:
+    """Edges are the rows of all parts, as in the release of the graph-attentive GPT-2."""
+    return replace(split, edges=split.dataset.interactions)
+
+
+def random_share(rows: Interactions, share: float, seed: int) -> Interactions:
+    """A seeded random share of the rows, in their order."""
+    import numpy as np
+
+    check(0 < share <= 1, f"edge_share = {share}: a share above 0 and up to 1 is wanted")
+    chosen = np.random.default_rng(seed).permutation(len(rows))[: round(share * len(rows))]
+    return rows.take(np.sort(chosen))
+
+
+def known_under(protocol: Protocol, split: Split, part: str) -> Ragged:
+    """What a model is told of users when a part is predicted, and what lists leave out."""
+    validation_counts = protocol.history_rows == "train and validation"
+    return split.known_before(part if validation_counts else "valid")
+
+
+def warning_on(protocol: Protocol, dataset: Dataset) -> str | None:
+    """What leaks under a protocol on a data set, as a first line; None if nothing does."""
+    texts = (dataset.interactions.review, dataset.interactions.summary)
+    has_texts = any(column is not None and (column != "").any() for column in texts)
+    return protocol.warning_where(has_texts=has_texts)
 
 
 def check_split(protocol: Protocol, split: Split) -> None:
@@ -308,17 +312,15 @@ def check_split(protocol: Protocol, split: Split) -> None:
     )
 
 
-def warning_on(protocol: Protocol, dataset: Dataset) -> str | None:
-    """What leaks under a protocol on a data set, as a first line; None if nothing does."""
-    texts = (dataset.interactions.review, dataset.interactions.summary)
-    has_texts = any(column is not None and (column != "").any() for column in texts)
-    return protocol.warning_where(has_texts=has_texts)
+def check_data(protocol: Protocol, dataset: Dataset) -> None:
+    """Refuse a data set whose numbers or rows are not as the protocol asks.
 
-
-def known_under(protocol: Protocol, split: Split, part: str) -> Ragged:
-    """What a model is told of users when a part is predicted, and what lists leave out."""
-    validation_counts = protocol.history_rows == "train and validation"
-    return split.known_before(part if validation_counts else "valid")
+    Raises:
+        DataError: says how to import it again.
+    """
+    _check_numbers(protocol, dataset)
+    _check_ratings(protocol, dataset)
+    _check_core(protocol, dataset)
 
 
 def _check_numbers(protocol: Protocol, dataset: Dataset) -> None:
@@ -339,7 +341,7 @@ def _check_numbers(protocol: Protocol, dataset: Dataset) -> None:
 
 
 def _check_ratings(protocol: Protocol, dataset: Dataset) -> None:
-    lowest, ratings = protocol.filters.min_rating, dataset.interactions.rating
+    lowest, ratings = protocol.min_rating, dataset.interactions.rating
     if lowest is None:
         return
     if ratings is None or not (ratings >= lowest).all():
@@ -350,16 +352,14 @@ def _check_ratings(protocol: Protocol, dataset: Dataset) -> None:
 
 
 def _check_core(protocol: Protocol, dataset: Dataset) -> None:
-    least, rows = protocol.filters.k_core, dataset.interactions
+    import numpy as np
+
+    least, rows = protocol.k_core, dataset.interactions
     if least is None:
         return
-    fewest = min(
-        np.bincount(index, minlength=count).min(initial=least)
-        for index, count in (
-            (rows.user_index, dataset.num_users),
-            (rows.item_index, dataset.num_items),
-        )
-    )
+    users = np.bincount(rows.user_index, minlength=dataset.num_users)
+    items = np.bincount(rows.item_index, minlength=dataset.num_items)
+    fewest = min(users.min(initial=least), items.min(initial=least))
     if fewest < least:
         raise DataError(
             f"data set {dataset.name!r} has users or items with {fewest} rows, and the protocol "

@@ -1,13 +1,10 @@
-"""Seals: digests by which a result that was changed after it was measured is recognised.
+"""What an evaluation leaves behind: means with intervals, one row a user, and the conditions.
 
-They protect against slips and tidying up, not against somebody who computes the digest anew.
-Whoever doubts that far measures the run again.
-
-What an evaluation leaves behind: one row a user, means with intervals, and the conditions.
-
-Results read back from files: refused where they were changed or belong to other data.
-
-Systems side by side: a model is never printed without something to stand beside.
+Reports are saved with two digests: ``rows_sha256`` of the users (or pairs) behind each mean, and a
+``seal`` of everything in the file. They protect against slips and tidying up, not against somebody
+who computes the digests anew; whoever doubts that far measures the run again. :func:`load_report`
+refuses results that were changed or belong to other data, and :func:`comparison_table` those of
+different conditions: a model is never printed without something to stand beside.
 """
 
 from __future__ import annotations
@@ -15,7 +12,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,90 +22,21 @@ import polars as pl
 import polars.selectors as cs
 from polars.exceptions import PolarsError
 
-from edgewise.data.dataset import Dataset, content_checksum
+from edgewise.data.dataset import Dataset
 from edgewise.errors import EdgewiseError
 from edgewise.evaluation.protocols import HONEST, Protocol, recorded_protocol
 from edgewise.evaluation.statistics import Bootstrap, Estimate, bootstrap_difference
+from edgewise.files import replacing, write_text
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-
-KEY = "seal"
+_SEAL = "seal"
 _ALGORITHM = "sha256"
 # Came with seals: no file that is older tells them.
 _SEALED_ONLY = {"protocol", "rows_sha256"}
-
-
-def sealed(values: Mapping[str, Any]) -> dict[str, Any]:
-    """The values with a digest of all of them at the end; an older seal is replaced.
-
-    Order of keys, white space and indentation do not count. Call it last: whatever is added later
-    breaks the seal.
-    """
-    bare = {key: value for key, value in values.items() if key != KEY}
-    return bare | {KEY: {"algorithm": _ALGORITHM, "digest": content_digest(bare)}}
-
-
-def is_sealed(values: Mapping[str, Any]) -> bool:
-    """Whether there is a seal, right or wrong."""
-    return KEY in values
-
-
-def has_lost_its_seal(values: Mapping[str, Any]) -> bool:
-    """Whether values without a seal once had one: they tell, at any depth, what came with it."""
-    return not is_sealed(values) and _tells(values, _SEALED_ONLY)
-
-
-def check_seal(values: Mapping[str, Any], where: object) -> None:
-    """Refuse values that are not those that were sealed.
-
-    Args:
-        values: read from a file.
-        where: for the message.
-
-    Raises:
-        EdgewiseError: they differ, or the seal is none of ours.
-    """
-    found = values.get(KEY)
-    bare = {key: value for key, value in values.items() if key != KEY}
-    if found != {"algorithm": _ALGORITHM, "digest": content_digest(bare)}:
-        raise EdgewiseError(
-            f"{where}: its content is not what was sealed when it was measured: a figure, a "
-            "condition or the seal was changed afterwards. Measure the run again with 'edgewise "
-            "evaluate RUN --json FILE'"
-        )
-
-
-def _tells(values: object, keys: set[str]) -> bool:
-    if not isinstance(values, Mapping):
-        return False
-    return bool(keys & values.keys()) or any(_tells(part, keys) for part in values.values())
-
-
-def content_digest(values: Mapping[str, Any]) -> str:
-    """The SHA-256 of JSON values in their one canonical spelling, in hexadecimal."""
-    text = json.dumps(values, sort_keys=True, separators=(",", ":"), allow_nan=False)
-    return hashlib.sha256(text.encode()).hexdigest()
-
-
-def rows_digest(rows: pl.DataFrame) -> str:
-    """The SHA-256 of a table of numbers and texts, in hexadecimal: names, kinds, values, order."""
-    digest = hashlib.sha256()
-    for column in rows:
-        kind, content = _content(column)
-        digest.update(f"\0{column.name}\0{kind}\0{len(column)}\0".encode())
-        digest.update(content)
-    return digest.hexdigest()
-
-
-def _content(column: pl.Series) -> tuple[str, bytes]:
-    if column.dtype == pl.String:
-        encoded = [text.encode() for text in column.to_list()]
-        lengths = np.array([len(text) for text in encoded], "<i8")
-        return "text", lengths.tobytes() + b"".join(encoded)
-    kind = "<f8" if column.dtype.is_float() else "<i8"
-    return kind, column.to_numpy().astype(kind).tobytes()
+# Means in a file and of its rows differ by the order of addition at most.
+_ROUNDING = 1e-9
 
 
 @dataclass(frozen=True)
@@ -142,6 +70,9 @@ class RankingReport:
         """Write the means as sealed JSON and, where a path is given, the users as Parquet."""
         _save(self, json_path, per_user_path)
 
+    def __repr__(self) -> str:
+        return _in_lines(self)
+
 
 @dataclass(frozen=True)
 class TextReport:
@@ -174,6 +105,9 @@ class TextReport:
         """Write the scores as sealed JSON and, where a path is given, the pairs as Parquet."""
         _save(self, json_path, per_pair_path)
 
+    def __repr__(self) -> str:
+        return _in_lines(self)
+
 
 Report = RankingReport | TextReport
 
@@ -196,26 +130,118 @@ def _summary(report: Report) -> dict[str, object]:
 def _save(report: Report, json_path: str | Path, rows_path: str | Path | None) -> None:
     text = json.dumps(sealed(report.to_dict()), indent=2, allow_nan=False) + "\n"
     if rows_path is not None:
-        _replace(Path(rows_path), report.rows.write_parquet)
-    _replace(Path(json_path), lambda path: path.write_text(text, encoding="utf-8"))
+        with replacing(Path(rows_path)) as partial:
+            report.rows.write_parquet(partial)
+    write_text(Path(json_path), text)
 
 
-def _replace(path: Path, write: Callable[[Path], object]) -> None:
-    """Write beside ``path`` and rename, so that a reader never meets half a file."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.partial")
-    try:
-        write(partial)
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
+def _in_lines(report: Report) -> str:
+    """The conditions in one line, and each metric with its interval in another."""
+    width = max(map(len, report.metrics), default=0)
+    means = [
+        f"  {name:{width}}  {_cell(estimate, _digits(report))}"
+        for name, estimate in report.metrics.items()
+    ]
+    return "\n".join([f"{type(report).__name__}({_conditions(report)})", *means])
+
+
+def _conditions(report: Report) -> str:
+    counted = f"{len(report.rows)} {'users' if isinstance(report, RankingReport) else 'pairs'}"
+    protocol = report.protocol.title + ("" if report.protocol.is_honest else " (LEAKS)")
+    shown = ("task", "part", "split", "num_negatives", "masked")
+    return ", ".join(
+        [f"{k}: {report.settings[k]}" for k in shown if k in report.settings]
+        + [counted, f"protocol: {protocol}"]
+    )
+
+
+def _digits(report: Report) -> str:
+    """Shares have four digits, percentages two."""
+    return ".4f" if isinstance(report, RankingReport) else ".2f"
+
+
+def _cell(estimate: Estimate | None, form: str) -> str:
+    if estimate is None:
+        return "-"
+    mean = format(estimate.mean, form)
+    if estimate.low is None or estimate.high is None:
+        return mean
+    return f"{mean} ({format(estimate.low, form)} to {format(estimate.high, form)})"
+
+
+def sealed(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The values with a digest of all of them at the end; an older seal is replaced.
+
+    Order of keys, white space and indentation do not count. Call it last: whatever is added later
+    breaks the seal.
+    """
+    bare = {key: value for key, value in values.items() if key != _SEAL}
+    return bare | {_SEAL: {"algorithm": _ALGORITHM, "digest": content_digest(bare)}}
+
+
+def is_sealed(values: Mapping[str, Any]) -> bool:
+    """Whether there is a seal, right or wrong."""
+    return _SEAL in values
+
+
+def has_lost_its_seal(values: Mapping[str, Any]) -> bool:
+    """Whether values without a seal once had one: they tell, at any depth, what came with it."""
+    return not is_sealed(values) and _tells(values, _SEALED_ONLY)
+
+
+def _tells(values: object, keys: set[str]) -> bool:
+    if not isinstance(values, Mapping):
+        return False
+    return bool(keys & values.keys()) or any(_tells(part, keys) for part in values.values())
+
+
+def check_seal(values: Mapping[str, Any], where: object) -> None:
+    """Refuse values that are not those that were sealed.
+
+    Args:
+        values: read from a file.
+        where: for the message.
+
+    Raises:
+        EdgewiseError: they differ, or the seal is none of ours.
+    """
+    found = values.get(_SEAL)
+    bare = {key: value for key, value in values.items() if key != _SEAL}
+    if found != {"algorithm": _ALGORITHM, "digest": content_digest(bare)}:
+        raise EdgewiseError(
+            f"{where}: its content is not what was sealed when it was measured: a figure, a "
+            "condition or the seal was changed afterwards. Measure the run again with 'edgewise "
+            "evaluate RUN --json FILE'"
+        )
+
+
+def content_digest(values: Mapping[str, Any]) -> str:
+    """The SHA-256 of JSON values in their one canonical spelling, in hexadecimal."""
+    text = json.dumps(values, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def rows_digest(rows: pl.DataFrame) -> str:
+    """The SHA-256 of a table of numbers and texts, in hexadecimal: names, kinds, values, order."""
+    digest = hashlib.sha256()
+    for column in rows:
+        kind, content = _content(column)
+        digest.update(f"\0{column.name}\0{kind}\0{len(column)}\0".encode())
+        digest.update(content)
+    return digest.hexdigest()
+
+
+def _content(column: pl.Series) -> tuple[str, bytes]:
+    if column.dtype == pl.String:
+        encoded = [text.encode() for text in column.to_list()]
+        lengths = np.array([len(text) for text in encoded], "<i8")
+        return "text", lengths.tobytes() + b"".join(encoded)
+    kind = "<f8" if column.dtype.is_float() else "<i8"
+    return kind, column.to_numpy().astype(kind).tobytes()
 
 
 ReportValues = Mapping[str, Any]
-"""One system's figures on one task: ``settings``, ``metrics``, ``rows_sha256``, ..."""
-
-# Means in the file and of the rows differ by the order of addition at most.
-_ROUNDING = 1e-9
+"""One system's means on one task: ``settings``, ``metrics``, ``rows_sha256``, ..."""
 
 
 class OtherRowsError(EdgewiseError):
@@ -351,10 +377,10 @@ def _check_data(report: StoredReport, data: Dataset | str | Path) -> None:
 
 def _checksum(data: Dataset | str | Path) -> tuple[str, str]:
     if isinstance(data, Dataset):
-        return content_checksum(data), repr(data.name)
+        return data.checksum, repr(data.name)
     if re.fullmatch("[0-9a-f]{64}", str(data)):
         return str(data), "the one asked for"
-    return content_checksum(Dataset.load(data)), str(data)
+    return Dataset.load(data).checksum, str(data)
 
 
 def _check_means(rows: pl.DataFrame, report: ReportValues, path: str | Path) -> None:
@@ -405,7 +431,7 @@ def comparison_table(reports: Mapping[str, Report], title: str | None = None) ->
     if differences:
         table.add_column("difference", justify="right")
     for metric in dict.fromkeys(name for report in reports.values() for name in report.metrics):
-        cells = [_cell(report.metrics.get(metric), _form(report)) for report in reports.values()]
+        cells = [_cell(report.metrics.get(metric), _digits(report)) for report in reports.values()]
         extra = [_cell(differences.get(metric), "+.4f")] if differences else []
         table.add_row(metric, *cells, *extra)
     return table
@@ -446,27 +472,3 @@ def _require_same_protocol(first: str, expected: Report, name: str, report: Repo
 
 def _units(report: Report) -> set[tuple]:
     return set(report.rows.select(cs.by_name("user_index", "item_index", require_all=False)).rows())
-
-
-def _conditions(report: Report) -> str:
-    counted = f"{len(report.rows)} {'users' if isinstance(report, RankingReport) else 'pairs'}"
-    protocol = report.protocol.title + ("" if report.protocol.is_honest else " (LEAKS)")
-    shown = ("task", "part", "split", "num_negatives", "masked")
-    return ", ".join(
-        [f"{k}: {report.settings[k]}" for k in shown if k in report.settings]
-        + [counted, f"protocol: {protocol}"]
-    )
-
-
-def _form(report: Report) -> str:
-    """Shares have four digits, percentages two."""
-    return ".4f" if isinstance(report, RankingReport) else ".2f"
-
-
-def _cell(estimate: Estimate | None, form: str) -> str:
-    if estimate is None:
-        return "-"
-    mean = format(estimate.mean, form)
-    if estimate.low is None or estimate.high is None:
-        return mean
-    return f"{mean} ({format(estimate.low, form)} to {format(estimate.high, form)})"

@@ -1,10 +1,9 @@
-"""How sure a mean over users is: seeded percentile bootstrap.
+"""How sure a mean over users is, and whether a difference is more than chance.
 
-Shapes: U users (or pairs), M metrics, R resamples.
+Intervals come from a seeded percentile bootstrap over users, p-values from the same bootstrap or
+from a t-test over seeds, adjusted by Holm's procedure where several questions are asked at once.
 
-Whether a difference is more than chance: over seeds, and over users.
-
-Shapes: U users, C comparisons, R resamples.
+Shapes: U users (or pairs), M metrics, C comparisons, R resamples.
 """
 
 from __future__ import annotations
@@ -13,11 +12,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
 
 from edgewise.errors import ConfigError, EdgewiseError
 
+# Of the tables of draws, to bound their memory: 32 MB of float64.
 _CELLS_AT_ONCE = 4_000_000
+_RESAMPLES_FOR_P_VALUES = 5000
 
 
 @dataclass(frozen=True)
@@ -103,7 +103,47 @@ def bootstrap_difference(
     return bootstrap_mean(np.asarray(values, np.float64) - np.asarray(baseline), bootstrap)
 
 
-RESAMPLES = 5000
+def paired_bootstrap(
+    differences: np.ndarray, bootstrap: Bootstrap | None = None
+) -> list[tuple[Estimate, float]]:
+    """Mean differences over the same users, with intervals and two-sided p-values.
+
+    The p-value is twice the share of resamples whose mean lies on the other side of zero, counting
+    the sample itself among them: with R resamples it is at least ``2 / (R + 1)``.
+
+    Args:
+        differences: one column a comparison, ``float[U, C]``.
+        bootstrap: how users are drawn; 5,000 times if absent.
+    """
+    bootstrap = bootstrap or Bootstrap(resamples=_RESAMPLES_FOR_P_VALUES)
+    if not len(differences):
+        raise EdgewiseError("no users to compare: both systems must be measured on the same ones")
+    resampled = bootstrap.resampled_sums(differences) / len(differences)
+    found = []
+    for mean, column in zip(differences.mean(axis=0), resampled.T, strict=True):
+        below, above = (column <= 0).sum(), (column >= 0).sum()
+        p_value = min(1.0, 2 * (min(below, above) + 1) / (len(column) + 1))
+        found.append((bootstrap.estimate(mean, column), float(p_value)))
+    return found
+
+
+def paired_t_test(first: Sequence[float], second: Sequence[float]) -> float | None:
+    """Two-sided p-value of a t-test over seeds, paired; None where it has nothing to say.
+
+    ELMRec's tables use a t-test over ten trials. With fewer than two pairs, or with one and the
+    same difference in all of them, there is no spread to judge a difference by; if none differs, it
+    is 1.
+    """
+    from scipy.stats import ttest_rel
+
+    if len(first) != len(second):
+        raise EdgewiseError(f"{len(first)} seeds against {len(second)}: pair the same seeds")
+    differences = np.subtract(first, second)
+    if len(differences) < 2:
+        return None
+    if np.allclose(differences, differences[0], rtol=0, atol=1e-12):
+        return 1.0 if abs(differences[0]) < 1e-12 else None
+    return float(ttest_rel(first, second).pvalue)
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
@@ -118,44 +158,3 @@ def holm(p_values: Sequence[float]) -> list[float]:
     adjusted = np.empty(len(p_values))
     adjusted[order] = np.minimum(raised, 1.0)
     return adjusted.tolist()
-
-
-def paired_t_test(first: Sequence[float], second: Sequence[float]) -> float | None:
-    """Two-sided p-value of a t-test over seeds, paired; None where it has nothing to say.
-
-    ELMRec's tables use a t-test over ten trials. With fewer than two pairs, or with one and the
-    same difference in all of them, there is no spread to judge a difference by; if none differs, it
-    is 1.
-    """
-    if len(first) != len(second):
-        raise EdgewiseError(f"{len(first)} seeds against {len(second)}: pair the same seeds")
-    differences = np.subtract(first, second)
-    if len(differences) < 2:
-        return None
-    if np.allclose(differences, differences[0], rtol=0, atol=1e-12):
-        return 1.0 if abs(differences[0]) < 1e-12 else None
-    return float(stats.ttest_rel(first, second).pvalue)
-
-
-def paired_bootstrap(
-    differences: np.ndarray, bootstrap: Bootstrap | None = None
-) -> list[tuple[Estimate, float]]:
-    """Mean differences over the same users, with intervals and two-sided p-values.
-
-    The p-value is twice the share of resamples whose mean lies on the other side of zero, counting
-    the sample itself among them: with R resamples it is at least ``2 / (R + 1)``.
-
-    Args:
-        differences: one column a comparison, ``float[U, C]``.
-        bootstrap: how users are drawn; 5,000 times if absent.
-    """
-    bootstrap = bootstrap or Bootstrap(resamples=RESAMPLES)
-    if not len(differences):
-        raise EdgewiseError("no users to compare: both systems must be measured on the same ones")
-    resampled = bootstrap.resampled_sums(differences) / len(differences)
-    found = []
-    for mean, column in zip(differences.mean(axis=0), resampled.T, strict=True):
-        below, above = (column <= 0).sum(), (column >= 0).sum()
-        p_value = min(1.0, 2 * (min(below, above) + 1) / (len(column) + 1))
-        found.append((bootstrap.estimate(mean, column), float(p_value)))
-    return found

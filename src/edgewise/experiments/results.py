@@ -14,15 +14,14 @@ from typing import Any
 
 import polars as pl
 
-from edgewise.config import check, nearest, updated
-from edgewise.data.dataset import MANIFEST, dataset_checksum, read_manifest
+from edgewise.config import check, differences, nearest, updated
+from edgewise.data.dataset import MANIFEST, Dataset, read_manifest
 from edgewise.errors import ConfigError, EdgewiseError
 from edgewise.evaluation.protocols import check_version, recorded_protocol
 from edgewise.evaluation.report import OtherRowsError, load_report, load_rows
 from edgewise.evaluation.statistics import Estimate
 from edgewise.experiments.grid import EvaluationOptions, ExperimentCell, Layout, ResultKey
 from edgewise.models.registry import DEFAULT_METHOD
-from edgewise.runs.spec import differences
 
 EVALUATION, STATISTICS, VECTORS = "edgewise evaluation", "edgewise statistics", "edgewise vectors"
 _KINDS = {EVALUATION: "run", STATISTICS: "data", VECTORS: "vectors"}
@@ -322,7 +321,7 @@ def check_data(results: Sequence[Result], layout: Layout, given: Path | None = N
         EdgewiseError: names the file; or nothing in ``given`` belongs to any result.
     """
     named = _named(results, given) if given is not None else {}
-    whole = {name: dataset_checksum(folder) for name, folder in named.items()}
+    whole = {name: Dataset.load(folder).checksum for name, folder in named.items()}
     for result in results:
         name = _name(result)
         folder = named.get(name, layout.runs / "data" / name)

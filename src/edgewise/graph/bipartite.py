@@ -1,4 +1,7 @@
-"""The user-item graph of the train rows."""
+"""The user-item graph of the train rows, and its normalised adjacency (ELMRec, eqs. 13-14).
+
+Legend of the room: U users, I items, ``N = U + I`` nodes, E distinct edges, D feature columns.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,7 @@ from edgewise.errors import DataError
 class BipartiteGraph:
     """Who took what, once per pair: the matrix R of ELMRec, eq. 13.
 
-    Nodes are numbered users first, then items: ``N = U + I`` and item ``i`` is node ``U + i``.
+    Nodes are numbered users first, then items: item ``i`` is node ``U + i``.
 
     Attributes:
         num_users, num_items: U and I; nodes without an edge count too.
@@ -78,6 +81,16 @@ class BipartiteGraph:
         """Degrees of all nodes, users first, ``int64[N]``."""
         return np.concatenate([self.user_degrees, self.item_degrees])
 
+    def normalized_biadjacency(self) -> sp.csr_array:
+        """B = ``D_u^-1/2 R D_i^-1/2``, the factors of eq. 5, ``float32[U, I]``; computed once."""
+        return self._biadjacency
+
+    def normalized_adjacency(self) -> sp.csr_array:
+        """``D^-1/2 A D^-1/2`` of eqs. 13-14, ``float32[N, N]``: B above the diagonal, its transpose
+        below. An isolated node's row is empty."""
+        upper = self._biadjacency
+        return sp.csr_array(sp.block_array([[None, upper], [upper.T, None]], format="csr"))
+
     @cached_property
     def _biadjacency(self) -> sp.csr_array:
         user_scale = inverse_sqrt(self.user_degrees)
@@ -85,15 +98,6 @@ class BipartiteGraph:
         values = user_scale[self.users] * item_scale[self.items]
         shape = (self.num_users, self.num_items)
         return sp.csr_array((values, (self.users, self.items)), shape=shape, dtype=np.float32)
-
-    def normalized_biadjacency(self) -> sp.csr_array:
-        """``D_u^-1/2 R D_i^-1/2``, the factors of eq. 5, ``float32[U, I]``; computed once."""
-        return self._biadjacency
-
-    def normalized_adjacency(self) -> sp.csr_array:
-        """``D^-1/2 A D^-1/2`` of eqs. 13-14, ``float32[N, N]``; an isolated node's row is empty."""
-        upper = self._biadjacency
-        return sp.csr_array(sp.block_array([[None, upper], [upper.T, None]], format="csr"))
 
     def without(self, edge_mask: np.ndarray) -> BipartiteGraph:
         """The same nodes without the marked edges (``bool[E]``)."""
@@ -107,22 +111,6 @@ def inverse_sqrt(degrees: np.ndarray) -> np.ndarray:
     connected = degrees > 0
     scale[connected] = 1.0 / np.sqrt(degrees[connected])
     return scale
-
-
-def propagate_new_user(item_features: np.ndarray, item_degrees: np.ndarray) -> np.ndarray:
-    """One step of eq. 5 for a user outside the graph, from the items of his history.
-
-    Args:
-        item_features: features of his distinct items, ``[n, D]``.
-        item_degrees: the degrees of these items in the train graph, ``[n]``. An item nobody took
-            has no feature to pass on and does not count.
-
-    Returns:
-        ``float32[D]``; zeros for an empty history.
-    """
-    scale = inverse_sqrt(np.asarray(item_degrees))
-    num_known = max(int(np.count_nonzero(scale)), 1)
-    return (scale @ np.asarray(item_features, dtype=np.float32)) / np.float32(np.sqrt(num_known))
 
 
 def _check_range(indices: np.ndarray, count: int, kind: str) -> None:

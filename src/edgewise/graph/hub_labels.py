@@ -1,6 +1,9 @@
-"""Hub labels: from every node the distances to a few items, enough to answer for any pair.
+"""Hub labels: the index behind :mod:`edgewise.graph.shortest_paths`.
 
-Distances between the nodes of one prompt, from the hubs that they are both labelled with.
+Every node keeps its distances to a few hubs (:func:`build_labels`), enough to find the distance of
+any pair by the hubs that both are labelled with (:func:`nearest_meetings`).
+
+Legend: N nodes, E edges, B rows of nodes (prompts), S places of a row.
 """
 
 from __future__ import annotations
@@ -17,6 +20,9 @@ from edgewise.graph.bipartite import BipartiteGraph
 DISTANCE_BITS = 8
 ROOTS_AT_ONCE = 64  # one bit of a word each
 MAX_HUBS = 2 ** (32 - DISTANCE_BITS)
+# Small enough that what a piece touches stays in the processor's cache.
+ENTRIES_AT_ONCE = 1 << 19
+MEETINGS_AT_ONCE = 1 << 17
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,30 +45,15 @@ class HubLabels:
     num_hubs: int
 
 
-@dataclass(frozen=True, eq=False)
-class _Ends:
-    """The neighbours of each node of one side, as the bits of a search travel along edges.
-
-    Attributes:
-        nodes: the nodes that have an edge, ``int[n]``.
-        neighbours: positions among such nodes of the other side, node by node, ``int32[E]``.
-        starts: where each node's neighbours start, ``int[n]``.
-    """
-
-    nodes: np.ndarray
-    neighbours: np.ndarray
-    starts: np.ndarray
-
-    def gather(self, words: np.ndarray) -> np.ndarray:
-        """All bits that the neighbours of each node hold, ``uint64[n]``."""
-        return np.bitwise_or.reduceat(words[self.neighbours], self.starts)
-
-
 def build_labels(graph: BipartiteGraph, cutoff: int) -> HubLabels:
     """Label all nodes with the hubs at most ``cutoff`` away.
 
     Breadth-first searches run from 64 hubs at a time, a bit of a word each: one search takes
     ``O(E * cutoff)`` operations on words, all together ``O(hubs / 64 * E * cutoff)``.
+
+    Args:
+        graph: of train rows.
+        cutoff: the longest path that is followed, up to 254.
 
     Raises:
         DataError: the smaller side has more nodes than a label can number.
@@ -86,6 +77,25 @@ def build_labels(graph: BipartiteGraph, cutoff: int) -> HubLabels:
     return HubLabels(starts, keys.astype(np.uint32), len(hubs.nodes))
 
 
+@dataclass(frozen=True, eq=False)
+class _Ends:
+    """The neighbours of each node of one side, as the bits of a search travel along edges.
+
+    Attributes:
+        nodes: the nodes that have an edge, ``int[n]``.
+        neighbours: positions among such nodes of the other side, node by node, ``int32[E]``.
+        starts: where each node's neighbours start, ``int[n]``.
+    """
+
+    nodes: np.ndarray
+    neighbours: np.ndarray
+    starts: np.ndarray
+
+    def gather(self, words: np.ndarray) -> np.ndarray:
+        """All bits that the neighbours of each node hold, ``uint64[n]``."""
+        return np.bitwise_or.reduceat(words[self.neighbours], self.starts)
+
+
 def _sides(graph: BipartiteGraph) -> tuple[_Ends, _Ends]:
     """The smaller side by falling degree, whose nodes are the hubs, and the other side."""
     users, items = graph.users, graph.items.astype(np.int64) + graph.num_users
@@ -102,6 +112,7 @@ def _sides(graph: BipartiteGraph) -> tuple[_Ends, _Ends]:
 
 
 def _ends(nodes: np.ndarray, own: np.ndarray, neighbours: np.ndarray) -> _Ends:
+    """One side's ends, from the positions of either end of each edge, ``int[E]``."""
     order = np.argsort(own, kind="stable")
     starts = np.searchsorted(own[order], np.arange(len(nodes)))
     return _Ends(nodes, neighbours[order].astype(np.int32), starts)
@@ -147,6 +158,7 @@ def _start(num_hubs: int, first: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _keys(nodes: np.ndarray, words: np.ndarray, first: int, distance: int) -> np.ndarray:
+    """One key ``node << 32 | rank << 8 | distance`` for each bit of the nodes' words."""
     marked = np.flatnonzero(words)
     little_endian = words[marked].astype("<u8").view(np.uint8).reshape(-1, 8)
     rows, bits = np.nonzero(np.unpackbits(little_endian, axis=1, bitorder="little"))
@@ -154,16 +166,13 @@ def _keys(nodes: np.ndarray, words: np.ndarray, first: int, distance: int) -> np
     return keys | ((bits + first) << DISTANCE_BITS | distance).astype(np.uint64)
 
 
-# Small enough that what a piece touches stays in the processor's cache.
-ENTRIES_AT_ONCE = 1 << 19
-MEETINGS_AT_ONCE = 1 << 17
-
-
 def nearest_meetings(labels: HubLabels, nodes: np.ndarray, cutoff: int) -> np.ndarray:
     """The shortest way over a common hub between any two nodes of a row.
 
     Args:
+        labels: of the graph, built with the same cutoff.
         nodes: ``int64[B, S]``, -1 where there is no node.
+        cutoff: the longest path that counts.
 
     Returns:
         ``uint8[B, S, S]``, symmetric; ``cutoff + 1`` where no hub is near enough to both. The

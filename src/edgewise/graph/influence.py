@@ -1,4 +1,4 @@
-"""Which neighbours and which items speak in a propagated vector."""
+"""Which neighbours, and which items, a propagated vector comes from (ELMRec, eqs. 5 and 6)."""
 
 from __future__ import annotations
 
@@ -13,6 +13,10 @@ def influence(graph: BipartiteGraph, user: int) -> tuple[np.ndarray, np.ndarray]
 
     ``c(u_j -> u_i) = 1 / sqrt(|N_ui| |N_uj|) * sum over shared items k of 1 / |N_k|``. The paper
     prints ``|N_v|`` where ``|N_uj|`` follows from eq. 5 applied twice.
+
+    Args:
+        graph: of train rows.
+        user: u_i.
 
     Returns:
         The other users who share an item with this one, ``int32[n]``, strongest first (ties by
@@ -30,6 +34,11 @@ def speaking_items(graph: BipartiteGraph, user: int, item: int) -> tuple[np.ndar
     A path user - k - other user - item brings the item's vector to the user in three steps of
     eq. 5; its weight is the product of the step factors. All paths through one item k of the
     user's history are summed. The direct edge is left out if there is one.
+
+    Args:
+        graph: of train rows.
+        user: who is asked about.
+        item: what is to be explained.
 
     Returns:
         The user's items on such paths, ``int32[n]``, strongest first (ties by index), and their

@@ -1,4 +1,4 @@
-"""Two-dimensional maps of whole-word vectors, as in ELMRec's Figs. 7 and 8."""
+"""Two-dimensional maps of whole-word embeddings, as in ELMRec's Figs. 7 and 8."""
 
 from __future__ import annotations
 

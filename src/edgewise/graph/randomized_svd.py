@@ -1,4 +1,11 @@
-"""Leading singular vectors of a sparse matrix, from random features."""
+"""Leading singular vectors of a sparse matrix, by randomised subspace iteration.
+
+Halko, Martinsson and Tropp, "Finding structure with randomness" (2011), with a Chebyshev filter
+(Zhou and Saad, 2007) in place of plain powers. Goes beyond the papers, which propagate random
+features without keeping their columns apart.
+
+Legend: D columns wanted.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +16,7 @@ from scipy import linalg
 from edgewise.graph.propagation import initial_features
 
 _EXTRA_COLUMNS = 16
-_STEPS = 4
+_DEGREE = 4
 _LEAST_BOUND = 0.1
 _RANK_TOLERANCE = 1e-5
 
@@ -17,13 +24,18 @@ _RANK_TOLERANCE = 1e-5
 def leading_singular_vectors(
     matrix: sp.csr_array, dim: int, num_iterations: int, seed: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The largest singular values of a matrix of norm at most 1, by randomised subspace iteration.
+    """The largest singular values of a matrix of norm at most 1, and their vectors.
 
-    ``matrix @ V = U * s`` holds exactly for what is returned, converged or not; see Halko,
-    Martinsson and Tropp, "Finding structure with randomness" (2011). Each column's sign makes the
-    largest entry of V positive.
+    ``matrix @ V = U * s`` holds exactly for what is returned, converged or not. Each column's sign
+    makes the largest entry of V positive.
 
     Takes ``O(num_iterations * (nnz * D + (rows + columns) * D^2))`` time.
+
+    Args:
+        matrix: ``float32[rows, columns]``.
+        dim: D.
+        num_iterations: orthonormalisations, each after four products with ``matrix.T @ matrix``.
+        seed: of the random start.
 
     Returns:
         U ``float32[rows, D]``, s ``float32[D]`` falling, V ``float32[columns, D]``. Columns beyond
@@ -63,16 +75,17 @@ def _ritz(matrix: sp.csr_array, basis: np.ndarray) -> tuple[np.ndarray, float]:
 def _filtered(
     matrix: sp.csr_array, transpose: sp.csr_array, basis: np.ndarray, bound: float
 ) -> np.ndarray:
-    """Four propagation round trips combined into a Chebyshev polynomial of ``matrix.T @ matrix``.
+    """A Chebyshev polynomial of degree 4 of ``matrix.T @ matrix``, times the basis.
 
-    The spectrum of a shop's graph falls so slowly that plain powers need a hundred round trips.
-    The polynomial stays within 1 on the unwanted eigenvalues ``[0, bound]`` and grows as fast as
-    any above it (Zhou and Saad, 2007). Far below 0.1 the growth would overflow float32's
-    precision, and nothing is lost by keeping the bound there.
+    On a graph's biadjacency each degree is a propagation round trip items -> users -> items. The
+    spectrum of a shop's graph falls so slowly that plain powers need a hundred of them. The
+    polynomial stays within 1 on the unwanted eigenvalues ``[0, bound]`` and grows as fast as any
+    above it. Far below 0.1 the growth would overflow float32's precision, and nothing is lost by
+    keeping the bound there.
     """
     factor = np.float32(2.0 / max(bound, _LEAST_BOUND))
     before, now = basis, factor * (transpose @ (matrix @ basis)) - basis
-    for _ in range(_STEPS - 1):
+    for _ in range(_DEGREE - 1):
         after = (2 * factor) * (transpose @ (matrix @ now))
         after -= 2 * now
         after -= before
@@ -93,6 +106,7 @@ def _shape(matrix: sp.csr_array) -> tuple[int, int]:
 def _padded(
     dim: int, users: np.ndarray, values: np.ndarray, items: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """``dim`` columns of each, zero behind those given."""
     missing = (0, dim - len(values))
     users, items = (np.pad(vectors, ((0, 0), missing)) for vectors in (users, items))
     return users, np.pad(values, missing).astype(np.float32), items

@@ -1,55 +1,74 @@
-"""Shortest-path lengths for just the pairs that are asked for, without an N x N matrix."""
+"""P of the graph-attentive GPT-2's eq. 4: shortest paths, for the pairs that are asked for.
+
+``P_ij`` is the number of edges on a shortest path between two nodes: even between two users or two
+items, odd between a user and an item. Two questions are answered, neither with an N x N matrix:
+
+* any pairs, by the train graph: :meth:`ShortestPaths.lengths`, :meth:`ShortestPaths.among`;
+* pairs within the history that a prompt tells: :meth:`ShortestPaths.in_histories`. Whoever is asked
+  about took the items of the prompt, so these are that user's edges, whether or not the train graph
+  has them: rows held out from training, and the items of people who are not in the data, are read
+  as train items are. Any two items are then two edges apart. Without the user's own edges
+  (:class:`CoInteractions`, beyond the paper) there is more to tell: two items that somebody else
+  took both are two edges apart, and others farther.
+
+Legend: B prompts, S places of a prompt, U users, I items, N nodes.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
+import scipy.sparse as sp
 
+from edgewise.data.ragged import Ragged
 from edgewise.errors import ConfigError, DataError
 from edgewise.graph.bipartite import BipartiteGraph
 from edgewise.graph.hub_labels import HubLabels, build_labels, nearest_meetings
 
 MAX_CUTOFF = 254  # cutoff + 1 fits into 8 bits
+FARTHER = 4
 
 
 @dataclass(frozen=True, eq=False)
-class DistanceIndex:
-    """Exact lengths up to a cutoff, from hub labels: P of eq. 4 of the graph-attentive GPT-2.
+class ShortestPaths:
+    """Exact path lengths up to a cutoff.
 
-    Nodes are numbered users first, then items, as in `BipartiteGraph`; a length is the number of
-    edges on a shortest path, even between two users or two items, odd between a user and an item.
+    Nodes are numbered users first, then items, as in the graph.
 
     Attributes:
-        cutoff: the largest length told; ``cutoff + 1`` stands for more, and for no path at all.
-        num_nodes: N.
-        labels: what the lengths are computed from.
+        graph: of train rows only.
+        cutoff: the longest path that is followed; ``cutoff + 1`` stands for a longer one, and for
+            no path at all.
+        others: where a user's own edges do not join the items of a history; else None.
+
+    Raises:
+        ConfigError: the cutoff is outside 1 to 254.
     """
 
-    cutoff: int
-    num_nodes: int
-    labels: HubLabels
+    graph: BipartiteGraph
+    cutoff: int = 5
+    others: CoInteractions | None = None
 
-    @classmethod
-    def build(cls, graph: BipartiteGraph, cutoff: int = 5) -> DistanceIndex:
-        """Index a graph; hand it one of train rows only.
-
-        Raises:
-            ConfigError: the cutoff is outside 1 to 254.
-            DataError: more than 16.7 million users and as many items have edges.
-        """
-        if not 1 <= cutoff <= MAX_CUTOFF:
+    def __post_init__(self) -> None:
+        if not 1 <= self.cutoff <= MAX_CUTOFF:
             raise ConfigError(
-                f"cutoff is {cutoff}: use a path length from 1 to {MAX_CUTOFF}; the paper's "
+                f"cutoff is {self.cutoff}: use a path length from 1 to {MAX_CUTOFF}; the paper's "
                 "distances need no more than 5."
             )
-        return cls(cutoff, graph.num_nodes, build_labels(graph, cutoff))
 
     def __repr__(self) -> str:
-        return (
-            f"DistanceIndex(nodes={self.num_nodes}, cutoff={self.cutoff}, "
-            f"labels={len(self.labels.entries)})"
-        )
+        return f"ShortestPaths(graph={self.graph}, cutoff={self.cutoff})"
+
+    @cached_property
+    def labels(self) -> HubLabels:
+        """The index of the train graph, made when something is first asked beyond a history.
+
+        Raises:
+            DataError: more than 16.7 million users and as many items have edges.
+        """
+        return build_labels(self.graph, self.cutoff)
 
     @property
     def nbytes(self) -> int:
@@ -59,7 +78,7 @@ class DistanceIndex:
     def lengths(self, first: np.ndarray, second: np.ndarray) -> np.ndarray:
         """From each node of ``first`` to the one at the same place in ``second``.
 
-        Where pairs share nodes, `among` is much faster.
+        Where pairs share nodes, :meth:`among` is much faster.
 
         Args:
             first, second: ``int64[n]``.
@@ -87,7 +106,8 @@ class DistanceIndex:
             nodes: ``int64[B, S]``, -1 where there is no node.
 
         Returns:
-            ``uint8[B, S, S]``; ``cutoff + 1`` wherever either is no node, on the diagonal too.
+            ``uint8[B, S, S]``; 0 for a node and itself, ``cutoff + 1`` wherever either is no node,
+            on the diagonal too.
 
         Raises:
             DataError: the graph has no such node, or the array has other than two axes.
@@ -98,21 +118,131 @@ class DistanceIndex:
         self._check(nodes, smallest=-1)
         return self._within_rows(nodes.astype(np.int64, copy=False))
 
+    def in_histories(self, nodes: np.ndarray, user_index: np.ndarray) -> np.ndarray:
+        """Between any two nodes of prompts that tell one user's history each.
+
+        Args:
+            nodes: the user and the items of the history, -1 elsewhere, ``int64[B, S]``.
+            user_index: whose history it is, -1 for people who are not in the data, ``int64[B]``.
+
+        Returns:
+            ``uint8[B, S, S]``, as :meth:`among`.
+        """
+        lengths = history_lengths(nodes, self.graph.num_users, self.cutoff)
+        if self.others is not None:
+            self._set_apart(self.others, lengths, nodes, user_index)
+        return lengths
+
     def _within_rows(self, nodes: np.ndarray) -> np.ndarray:
         lengths = nearest_meetings(self.labels, nodes, self.cutoff)
-        same = (nodes[:, :, None] == nodes[:, None, :]) & (nodes >= 0)[:, :, None]
-        lengths[same] = 0
+        lengths[_pairs(nodes >= 0, nodes >= 0) & _same(nodes)] = 0
         return lengths
+
+    def _set_apart(
+        self,
+        others: CoInteractions,
+        lengths: np.ndarray,
+        nodes: np.ndarray,
+        user_index: np.ndarray,
+    ) -> None:
+        """Put items that no other user joins 4 edges apart, in place.
+
+        That is a simple stand-in for the length without the user's own edges: it may be more, or
+        there may be no other path at all.
+        """
+        item = nodes - self.graph.num_users
+        is_item = item >= 0
+        row, first, second = np.nonzero(np.triu(_pairs(is_item, is_item) & (lengths > 0), 1))
+        alone = ~others.join(item[row, first], item[row, second], user_index[row])
+        row, first, second = row[alone], first[alone], second[alone]
+        farther = min(FARTHER, self.cutoff + 1)
+        lengths[row, first, second] = lengths[row, second, first] = farther
 
     def _check(self, nodes: np.ndarray, smallest: int) -> None:
         if nodes.size == 0:
             return
         if nodes.dtype.kind not in "iu":
             raise DataError(f"node numbers are {nodes.dtype}: pass whole numbers.")
-        outside = nodes[(nodes < smallest) | (nodes >= self.num_nodes)]
+        outside = nodes[(nodes < smallest) | (nodes >= self.graph.num_nodes)]
         if outside.size:
             raise DataError(
-                f"node {outside[0]} is outside the graph, whose {self.num_nodes} nodes are "
-                f"numbered from 0, users first: item i is node num_users + i, of the graph that "
+                f"node {outside[0]} is outside the graph, whose {self.graph.num_nodes} nodes are "
+                "numbered from 0, users first: item i is node num_users + i, of the graph that "
                 "the index was built from."
             )
+
+
+def history_lengths(nodes: np.ndarray, num_users: int, cutoff: int) -> np.ndarray:
+    """Lengths by the user's own edges.
+
+    Args:
+        nodes: the user and the items of the history, -1 elsewhere, ``int64[B, S]``.
+        num_users: U, from which on nodes are items.
+        cutoff: the longest path that is followed.
+
+    Returns:
+        1 from a user to an item, 2 between items, 0 from a node to itself, and ``cutoff + 1`` where
+        either is no node, ``uint8[B, S, S]``.
+    """
+    item, user = nodes >= num_users, (nodes >= 0) & (nodes < num_users)
+    beyond = cutoff + 1
+    lengths = np.full((*nodes.shape, nodes.shape[1]), beyond, dtype=np.uint8)
+    lengths[_pairs(item, item)] = min(2, beyond)
+    lengths[_pairs(user, item) | _pairs(item, user)] = 1
+    lengths[_pairs(nodes >= 0, nodes >= 0) & _same(nodes)] = 0
+    return lengths
+
+
+@dataclass(frozen=True, eq=False)
+class CoInteractions:
+    """Tells which pairs of items somebody but the user took both, by train rows.
+
+    Memory is that of the pairs of items that any user took both: at most I squared, and at most the
+    sum of all squared lengths of histories.
+
+    Attributes:
+        took: 1 on train rows, ``int32[U, I]``.
+        takers_of_both: users with a train row of either item, counted to 2, ``uint8[I, I]``.
+    """
+
+    took: sp.csr_array
+    takers_of_both: sp.csr_array
+
+    @classmethod
+    def of(cls, train: Ragged, num_items: int) -> CoInteractions:
+        """Count the train rows, given as each user's items."""
+        users = np.repeat(np.arange(len(train)), train.lengths)
+        ones = np.ones(len(users), dtype=np.int32)
+        took = sp.csr_array((ones, (users, train.values)), shape=(len(train), num_items))
+        took.data[:] = 1  # a repeated row is one edge
+        both = sp.csr_array(took.T @ took)
+        both.data = np.minimum(both.data, 2).astype(np.uint8)
+        both.sort_indices()
+        return cls(took, both)
+
+    def join(self, first: np.ndarray, second: np.ndarray, user_index: np.ndarray) -> np.ndarray:
+        """Whether another user took both items of each pair, ``bool[n]``.
+
+        Args:
+            first, second: items, ``int64[n]``.
+            user_index: whose pair it is, -1 for nobody in the data, ``int64[n]``.
+        """
+        known, row = user_index >= 0, np.maximum(user_index, 0)
+        own = known & (_cells(self.took, row, first) > 0) & (_cells(self.took, row, second) > 0)
+        return _cells(self.takers_of_both, first, second) > own
+
+
+def _cells(table: sp.csr_array, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
+    found = table[rows, columns]
+    # For no cells at all scipy returns a sparse row.
+    return (found.toarray() if sp.issparse(found) else np.asarray(found)).ravel()
+
+
+def _pairs(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """``bool[B, S, S]`` of two ``bool[B, S]``."""
+    return first[:, :, None] & second[:, None, :]
+
+
+def _same(nodes: np.ndarray) -> np.ndarray:
+    """Where a row repeats a node, ``bool[B, S, S]``."""
+    return nodes[:, :, None] == nodes[:, None, :]

@@ -1,4 +1,7 @@
-"""Spectral features: random propagation whose columns are kept apart by orthonormalising."""
+"""Spectral features: random propagation whose columns are kept apart by orthonormalising.
+
+Beyond the papers. Legend: N nodes, users first; U users, I items, E edges; D feature columns.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from edgewise.errors import ConfigError
-from edgewise.graph.bipartite import BipartiteGraph, propagate_new_user
+from edgewise.graph.bipartite import BipartiteGraph
+from edgewise.graph.propagation import propagate_new_user
 from edgewise.graph.randomized_svd import leading_singular_vectors
 
 
@@ -61,18 +65,22 @@ def spectral_features(
 
     Random features drown a three-hop signal in noise of about ``1 / sqrt(D)``. Orthonormalising
     them between propagation steps makes the same steps converge to the leading singular vectors.
-    This goes beyond the ELMRec paper.
 
     Takes ``O(num_iterations * (E * D + N * D^2))`` time and ``O(N * D)`` memory. Each column's sign
     makes its largest item entry positive.
 
     Args:
+        graph: of train rows.
         dim: D; where the graph has fewer dimensions the last columns are zero.
         num_iterations: orthonormalisations, each after four round trips items -> users -> items.
+        seed: of the random start.
         power: exponent of the singular values, 0.5 for dot products that approximate B.
 
     Returns:
         The features and what a new user's vector needs.
+
+    Raises:
+        ConfigError: no dimension, or no iteration.
     """
     if dim < 1 or num_iterations < 1:
         raise ConfigError(
@@ -97,6 +105,7 @@ def _unit_scale(features: np.ndarray, connected: np.ndarray) -> float:
 
 
 def _reciprocal(values: np.ndarray) -> np.ndarray:
+    """``1 / value``, 0 where the value is 0."""
     inverse = np.zeros_like(values)
     np.divide(1.0, values, out=inverse, where=values > 0)
     return inverse

@@ -2,7 +2,9 @@
 
 Untrained, such a graph is already a strong guess at the next item: who took one item often takes
 its neighbours on other people's paths. Vectors made from it are a start for embeddings that would
-take many epochs to find out the same.
+take many epochs to find out the same. Beyond the papers.
+
+Legend: I items, D columns.
 """
 
 from __future__ import annotations

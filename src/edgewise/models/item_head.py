@@ -1,9 +1,19 @@
-"""Cross-entropy over all items without a table of all logits.
+"""Losses over the items of the catalogue, by the names under which papers report them.
+
+==================  ===========================================================================
+``softmax``         cross-entropy over all items: :func:`item_cross_entropy`
+``sampled_softmax`` cross-entropy over the target and sampled items, corrected for how often
+                    each is sampled (logQ): :func:`sampled_cross_entropy`
+``bce``             binary cross-entropy of the target and sampled items, as SASRec is published
+``bpr``             the target before a sampled item (Rendle et al. 2009)
+==================  ===========================================================================
 
 The full softmax is most of the work of a training step: for every position a row as long as the
 catalogue is made, exponentiated, and gone through again for its gradient. Done a few rows at a
 time, with the gradient taken while the rows are still in the processor's cache, it needs no memory
 that grows with the number of positions, and less than half the time.
+
+Shapes: N positions, M sampled items, D hidden, I items.
 """
 
 from __future__ import annotations
@@ -12,6 +22,7 @@ from typing import Any
 
 import torch
 from torch.autograd.function import once_differentiable
+from torch.nn import functional as F
 
 # About what a processor's cache holds; elsewhere, what keeps a GPU busy.
 _NUMBERS_AT_ONCE = {"cpu": 2_000_000}
@@ -85,3 +96,51 @@ def _take_softmax(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
     logits /= total
     logits[rows, targets] -= 1
     return total[:, 0].log() - chosen
+
+
+def sampled_cross_entropy(
+    hidden: torch.Tensor,
+    items: torch.Tensor,
+    targets: torch.Tensor,
+    negatives: torch.Tensor,
+    log_q: torch.Tensor,
+) -> torch.Tensor:
+    """The mean cross-entropy of each target among itself and sampled items shared by all positions.
+
+    ``log Q`` of an item, the logarithm of how often it is sampled, is taken off its logit (Bengio
+    and Senecal 2008), so that frequent items are not pushed down for being sampled more often. A
+    sampled item that is the target of a position does not count against it.
+
+    Args:
+        hidden: ``float[N, D]``.
+        items: embeddings, ``float[I, D]``.
+        targets: ``int64[N]``.
+        negatives: ``int64[M]``.
+        log_q: of every item, ``float[I]``.
+    """
+    positive = (hidden * items[targets]).sum(-1) - log_q[targets]
+    others = hidden @ items[negatives].T - log_q[negatives]
+    others = others.masked_fill(targets[:, None] == negatives[None], -torch.inf)
+    logits = torch.cat([positive[:, None], others], dim=1).float()
+    return -logits.log_softmax(1)[:, 0].mean()
+
+
+def binary_cross_entropy(
+    hidden: torch.Tensor, items: torch.Tensor, targets: torch.Tensor, negatives: torch.Tensor
+) -> torch.Tensor:
+    """The mean over positions of ``-log s(target) - sum of log(1 - s(negative))``, s the sigmoid.
+
+    Args:
+        hidden: ``float[N, D]``.
+        items: embeddings, ``float[I, D]``.
+        targets: ``int64[N]``.
+        negatives: of each position, ``int64[N, M]``.
+    """
+    positive = (hidden * items[targets]).sum(-1)
+    others = torch.einsum("nd,nmd->nm", hidden, items[negatives])
+    return -(F.logsigmoid(positive) + F.logsigmoid(-others).sum(-1)).mean()
+
+
+def bpr(positive: torch.Tensor, negative: torch.Tensor) -> torch.Tensor:
+    """The mean of ``-log s(positive - negative)`` (Rendle et al. 2009), both ``float[N]``."""
+    return -F.logsigmoid(positive - negative).mean()

@@ -1,55 +1,70 @@
-"""The methods that can be fitted, by the names that people type; code loads when asked for."""
+"""The methods that can be fitted, by the names that people type; code loads when asked for.
+
+A method of this package is a line of :data:`METHODS`. A method of another package names its class
+in that package's metadata and is found once it is installed::
+
+    [project.entry-points."edgewise.methods"]
+    mine = "mypackage.mine:Mine"
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields, is_dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
 from importlib import import_module
+from importlib.metadata import entry_points
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edgewise.config import check, nearest
+from edgewise.config import MethodConfig, check, nearest, preset_config
+from edgewise.errors import ConfigError
+from edgewise.files import kind_of
 
 if TYPE_CHECKING:
-    from edgewise.runs.contract import Model
+    from edgewise.recommender import Recommender
 
-
-MethodConfig = Any
-"""A frozen dataclass of settings with a ``seed``; which one, depends on the method."""
-
+ENTRY_POINTS = "edgewise.methods"
 DEFAULT_METHOD = "elmrec"
 
 
 @dataclass(frozen=True)
 class Method:
-    """Where the parts of a method are, as ``module:name``.
+    """Where a method is and what it is called.
 
     Attributes:
         name: as it is typed and kept in ``run.json``.
+        path: of its class, ``module:Class``.
         label: as tables and pages call it.
-        recommender: the class that meets :class:`edgewise.runs.contract.Model`.
-        config: the class of its settings.
-        presets: a mapping from names to functions that build settings.
-        preset: the function that builds the settings of a preset by its name.
+        summary: one sentence for those who choose.
+        paper: authors, year and where to find it.
+        settings: ``module:Class`` of its settings where they load faster than the method; the
+            module holds ``PRESETS``, too.
     """
 
     name: str
-    label: str
-    recommender: str
-    config: str
-    presets: str
-    preset: str
+    path: str
+    label: str = ""
+    summary: str = ""
+    paper: str = ""
+    settings: str | None = None
 
-    def model(self, config: MethodConfig) -> Model:
-        """A recommender that is not fitted yet."""
-        return _found(self.recommender)(config)
+    @property
+    def recommender(self) -> type[Recommender]:
+        """The class; loads the libraries that the method needs."""
+        return _found(self.path)
 
-    def load(self, folder: object) -> Model:
-        """The recommender that was saved into a folder."""
-        return _found(self.recommender).load(folder)
+    @property
+    def config_class(self) -> type[MethodConfig]:
+        """The class of its settings."""
+        return self.recommender.Config if self.settings is None else _found(self.settings)
 
-    def default_config(self) -> MethodConfig:
-        """The settings that nobody has changed."""
-        return _found(self.config)()
+    @property
+    def presets(self) -> Mapping[str, Mapping[str, Any]]:
+        """Named settings."""
+        if self.settings is None:
+            return self.recommender.PRESETS
+        return _found(self.settings.partition(":")[0] + ":PRESETS")
 
     def preset_config(self, name: str) -> MethodConfig:
         """The settings of a preset.
@@ -57,27 +72,41 @@ class Method:
         Raises:
             ConfigError: there is none of this name.
         """
-        return _found(self.preset)(name)
-
-    def preset_names(self) -> list[str]:
-        """All presets."""
-        presets: Mapping[str, Callable[[], MethodConfig]] = _found(self.presets)
-        return list(presets)
-
-
-def _method(name: str, label: str, package: str, stem: str) -> Method:
-    """A method whose package is laid out as all of them are."""
-    parts = (f"recommender:{stem}", f"config:{stem}Config", "config:PRESETS", "config:preset")
-    return Method(name, label, *(f"edgewise.models.{package}.{part}" for part in parts))
+        return preset_config(self.config_class, self.presets, name)
 
 
 METHODS: dict[str, Method] = {
     method.name: method
     for method in (
-        _method("elmrec", "ELMRec", "elmrec", "ELMRec"),
-        _method("graph-gpt", "Graph-attentive GPT-2", "graph_gpt", "GraphGPT"),
+        Method(
+            "elmrec",
+            "edgewise.models.elmrec.recommender:ELMRec",
+            "ELMRec",
+            "A T5 whose whole-word embeddings carry the user-item graph; P5, POD and T5 by preset.",
+            "Wang et al., EMNLP 2024, arXiv 2409.19979",
+            "edgewise.models.elmrec.config:ELMRecConfig",
+        ),
+        Method(
+            "graph-gpt",
+            "edgewise.models.graph_gpt.recommender:GraphGPT",
+            "Graph-attentive GPT-2",
+            "A GPT-2 over users, items and words whose attention is biased by the graph.",
+            "Wang et al. 2024, arXiv 2402.09617",
+            "edgewise.models.graph_gpt.config:GraphGPTConfig",
+        ),
+        Method(
+            "popularity",
+            "edgewise.models.popularity:Popularity",
+            "Popularity",
+            "The same popular items for everybody: what every other method must beat.",
+        ),
     )
 }
+
+
+def methods() -> dict[str, Method]:
+    """Every method by its name: those of this package, then those of installed ones."""
+    return METHODS | _installed()
 
 
 def find_method(name: str, where: str = "") -> Method:
@@ -90,38 +119,39 @@ def find_method(name: str, where: str = "") -> Method:
     Raises:
         ConfigError: there is no such method; the nearest is named.
     """
-    check(name in METHODS, f"{where}no such method: {name!r}.{nearest(name, METHODS)}")
-    return METHODS[name]
+    if name in METHODS:
+        return METHODS[name]
+    known = methods()
+    check(name in known, f"{where}no such method: {name!r}.{nearest(name, known)}")
+    return known[name]
 
 
-def setting(config: MethodConfig, path: str, default: Any) -> Any:
-    """A setting that some methods have, by ``section.key``; the default where this one has not."""
-    place = config
-    for name in path.split("."):
-        if not hasattr(place, name):
-            return default
-        place = getattr(place, name)
-    return place
+def load_model(name: str | Path, **download: Any) -> Recommender:
+    """A saved model of any method, from a folder or from the Hugging Face hub.
+
+    Args:
+        name: a folder written by ``save_pretrained``, or ``organisation/name``.
+        download: arguments of ``huggingface_hub.snapshot_download``.
+
+    Raises:
+        ModelFolderError: there is none, or it was truncated or altered.
+        ConfigError: it was saved by a method that is not installed.
+    """
+    from edgewise.recommender import local_folder
+
+    folder = local_folder(name, **download)
+    return find_method(kind_of(folder), f"{folder}: ").recommender.from_pretrained(folder)
 
 
-def training_sections(config: MethodConfig) -> list[str]:
-    """The sections that say how long to train: one, or one a stage."""
-    from edgewise.training.config import TrainingConfig
-
-    return list(_sections(config, TrainingConfig, ""))
-
-
-def _sections(config: object, kind: type, prefix: str) -> list[str]:
-    found: list[str] = []
-    for field in fields(config):  # type: ignore[arg-type]
-        value, path = getattr(config, field.name), prefix + field.name
-        if isinstance(value, kind):
-            found.append(path)
-        elif is_dataclass(value):
-            found += _sections(value, kind, f"{path}.")
-    return found
+@cache
+def _installed() -> dict[str, Method]:
+    found = entry_points(group=ENTRY_POINTS)
+    return {each.name: Method(each.name, each.value, each.name) for each in found}
 
 
 def _found(path: str) -> Any:
     module, _, name = path.partition(":")
-    return getattr(import_module(module), name)
+    try:
+        return getattr(import_module(module), name)
+    except (ImportError, AttributeError) as error:
+        raise ConfigError(f"the method at {path} cannot be loaded: {error}") from error

@@ -1,4 +1,4 @@
-"""Tokenizers: a T5 checkpoint's own, or a small one trained on the data set's texts."""
+"""Tokenizers: a checkpoint's own, or a small one trained on the data set's texts."""
 
 from __future__ import annotations
 
@@ -7,16 +7,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgewise.errors import ConfigError
-from edgewise.models.elmrec.prompts import WORDINGS
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
     from edgewise.data.splits import Split
 
-
-PAD, EOS, UNKNOWN = "<pad>", "</s>", "<unk>"
-DIGITS_PER_PIECE = 2
+_PAD, _EOS, _UNKNOWN = "<pad>", "</s>", "<unk>"
+_DIGITS_PER_PIECE = 2
 
 
 def train_tokenizer(texts: Iterable[str], vocab_size: int) -> PreTrainedTokenizerBase:
@@ -24,7 +22,7 @@ def train_tokenizer(texts: Iterable[str], vocab_size: int) -> PreTrainedTokenize
 
     An id's word and underscore with its first two digits is one piece, and so is every further
     group of up to two digits: ``item_1234`` is ``item_12 34`` whatever the texts were. First groups
-    and later ones never share a piece, so that few vectors have to be told apart at each step.
+    and later ones never share a piece, so that few embeddings have to be told apart at each step.
 
     Args:
         texts: what to learn sub-words from.
@@ -33,11 +31,11 @@ def train_tokenizer(texts: Iterable[str], vocab_size: int) -> PreTrainedTokenize
     from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
     from transformers import PreTrainedTokenizerFast
 
-    tokenizer = Tokenizer(models.BPE(unk_token=UNKNOWN))
+    tokenizer = Tokenizer(models.BPE(unk_token=_UNKNOWN))
     tokenizer.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="always")
     tokenizer.decoder = decoders.Metaspace(prepend_scheme="always")
     trainer = trainers.BpeTrainer(
-        vocab_size=vocab_size, special_tokens=[PAD, EOS, UNKNOWN], show_progress=False
+        vocab_size=vocab_size, special_tokens=[_PAD, _EOS, _UNKNOWN], show_progress=False
     )
     tokenizer.train_from_iterator(texts, trainer)
     groups = list(_digit_groups())
@@ -49,38 +47,40 @@ def train_tokenizer(texts: Iterable[str], vocab_size: int) -> PreTrainedTokenize
     tokenizer.add_tokens(starts + groups)
     return PreTrainedTokenizerFast(
         tokenizer_object=tokenizer,
-        pad_token=PAD,
-        eos_token=EOS,
-        unk_token=UNKNOWN,
+        pad_token=_PAD,
+        eos_token=_EOS,
+        unk_token=_UNKNOWN,
         clean_up_tokenization_spaces=False,
     )
 
 
 def _digit_groups() -> Iterator[str]:
-    for width in range(1, DIGITS_PER_PIECE + 1):
+    for width in range(1, _DIGITS_PER_PIECE + 1):
         for number in range(10**width):
             yield f"{number:0{width}d}"
 
 
-def corpus_of(split: Split) -> Iterator[str]:
-    """The texts a tokenizer may learn from: wordings, item texts, and reviews of train rows."""
-    for wordings in WORDINGS.values():
-        yield from wordings
-    catalog = split.dataset.catalog
-    yield from catalog.title
+def corpus_of(split: Split, templates: Iterable[str]) -> Iterator[str]:
+    """The texts a tokenizer may learn from: templates, titles, and reviews of train rows."""
+    yield from templates
+    yield from split.dataset.catalog.title
     for column in (split.train.summary, split.train.review):
         if column is not None:
             yield from column
 
 
 def load_tokenizer(source: str | Path) -> PreTrainedTokenizerBase:
-    """The tokenizer of a checkpoint, by hub name or local folder."""
+    """The tokenizer of a checkpoint, by hub name or local folder.
+
+    Raises:
+        ConfigError: there is none.
+    """
     from transformers import AutoTokenizer
 
     try:
         return AutoTokenizer.from_pretrained(str(source))
     except (OSError, ValueError) as error:
-        reason = str(error).rstrip(".")
+        reason = " ".join(str(error).rstrip(".").split())
         raise ConfigError(
             f"no tokenizer could be loaded from {str(source)!r}: {reason}. Give a folder that "
             "holds tokenizer.json or spiece.model, or a hub name that this machine can reach."

@@ -1,7 +1,4 @@
-"""The saved figures of a run, as an audit looks at them.
-
-Audits of data sets and runs; ``fit`` keeps one in the run folder as ``audit.json``.
-"""
+"""Audits of data sets and runs; ``fit`` keeps one in the run folder as ``audit.json``."""
 
 from __future__ import annotations
 
@@ -17,7 +14,7 @@ from edgewise import __version__
 from edgewise.audit.registry import audit
 from edgewise.audit.report import Audit, AuditInput, FittedRun
 from edgewise.audit.result_checks import Measured
-from edgewise.data.dataset import Dataset, content_checksum
+from edgewise.data.dataset import Dataset
 from edgewise.data.item_lists import Recommendations
 from edgewise.data.splits import Split
 from edgewise.data.texts import explanation_split
@@ -26,53 +23,9 @@ from edgewise.evaluation.evaluate import sample
 from edgewise.evaluation.protocols import Protocol, known_under, parts_under
 from edgewise.evaluation.report import is_sealed, load_report
 from edgewise.files import write_text
-from edgewise.models.registry import setting
-from edgewise.runs.handing import read_log
-from edgewise.runs.run import RunInfo, load_run_data, read_info, split_of
-
-
-def saved_figures(folder: Path) -> list[Measured]:
-    """Figures of the run and its baselines, each with what its seal and users' rows say of it.
-
-    Args:
-        folder: ``evaluation/`` of a run; it may be missing.
-
-    Raises:
-        EdgewiseError: a file cannot be read at all.
-    """
-    return [_measured(path) for path in sorted(folder.glob("*.json"))]
-
-
-def _measured(path: Path) -> Measured:
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-        means, one_target = _means(values), _has_one_target(values["settings"])
-        sealed = is_sealed(values)
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise EdgewiseError(
-            f"{path} cannot be read ({error!r}); measure again with 'edgewise evaluate'"
-        ) from None
-    return Measured(path.stem, means, one_target, sealed, _fault(path))
-
-
-def _means(values: dict[str, Any]) -> dict[str, float]:
-    return {name: float(estimate["mean"]) for name, estimate in values["metrics"].items()}
-
-
-def _has_one_target(settings: dict[str, Any]) -> bool:
-    """Whether each list of a ranking was to find one item; texts have no lists."""
-    task = settings["task"]
-    return task == "direct" or (task == "sequential" and settings["split"] == "leave-one-out")
-
-
-def _fault(path: Path) -> str:
-    """Why the file or the users' rows beside it were changed; empty if they were not."""
-    try:
-        load_report(path, allow_unsealed=True)
-    except EdgewiseError as error:
-        return str(error)
-    return ""
-
+from edgewise.runs.run import load_run_data, open_run, read_info
+from edgewise.runs.spec import RunSpec, setting_of
+from edgewise.runs.train import read_log
 
 FILE = "audit.json"
 # Users whose lists are looked at, and how long the lists are.
@@ -108,7 +61,7 @@ def audit_dataset(
     """
     split = parts_under(protocol, dataset, kind, seed)
     material = AuditInput(split, protocol, explanation_split(split, seed=seed).train)
-    return _made(material, content_checksum(dataset), depth or Depth())
+    return _made(material, dataset.checksum, depth or Depth())
 
 
 def audit_run(
@@ -121,20 +74,20 @@ def audit_run(
         DataError: the data set is missing or another one.
     """
     folder, depth = Path(folder), depth or Depth()
-    info = read_info(folder)
+    spec = read_info(folder).spec
     if depth.fast:
-        split, lists = split_of(info, load_run_data(info.data, data)), None
+        split, lists = spec.split(load_run_data(spec.data, data)), None
     else:
         split, lists = _asked(folder, data)
     run = FittedRun(read_log(folder), lists, tuple(saved_figures(folder / "evaluation")))
-    material = AuditInput(split, info.protocol, _texts(info, split), run)
-    return _made(material, info.data.checksum, depth, method=info.method.label)
+    material = AuditInput(split, spec.protocol, _texts(spec, split), run)
+    return _made(material, spec.data.checksum, depth, method=spec.method.label)
 
 
-def audit_before_fit(info: RunInfo, split: Split) -> Audit:
+def audit_before_fit(spec: RunSpec, split: Split) -> Audit:
     """Make the fast checks of what is about to be trained on."""
-    material = AuditInput(split, info.protocol, _texts(info, split))
-    return _made(material, info.data.checksum, Depth(fast=True))
+    material = AuditInput(split, spec.protocol, _texts(spec, split))
+    return _made(material, spec.data.checksum, Depth(fast=True))
 
 
 def save_audit(folder: Path, made: Audit) -> None:
@@ -179,19 +132,60 @@ def _made(material: AuditInput, checksum: str, depth: Depth, **more: Any) -> Aud
     return audit(material, fast=depth.fast, conditions=conditions, on_check=depth.on_check)
 
 
-def _texts(info: RunInfo, split: Split) -> Any:
+def _texts(spec: RunSpec, split: Split) -> Any:
     """The explained pairs that the run trains on."""
-    mode = setting(info.config, "prompts.explanations", "interaction")
-    return explanation_split(split, mode=mode, seed=info.config.seed).train
+    mode = setting_of(spec.config, "prompts.explanations", "interaction")
+    return explanation_split(split, mode=mode, seed=spec.config.seed).train
 
 
 def _asked(folder: Path, data: str | Path | None) -> tuple[Split, Recommendations | None]:
     """A run's split, and what it recommends to a sample of users; None if not trained to."""
-    from edgewise.runs.run import open_run
-
     run = open_run(folder, data)
     if "sequential" not in run.tasks:
         return run.split, None
     users = sample(np.unique(run.split.test.user_index), _USERS, 0, "users")
-    known = known_under(run.info.protocol, run.split, "test")
+    known = known_under(run.spec.protocol, run.split, "test")
     return run.split, run.model.recommend(users, _K, histories=known)
+
+
+def saved_figures(folder: Path) -> list[Measured]:
+    """Figures of the run and its baselines, each with what its seal and users' rows say of it.
+
+    Args:
+        folder: ``evaluation/`` of a run; it may be missing.
+
+    Raises:
+        EdgewiseError: a file cannot be read at all.
+    """
+    return [_measured(path) for path in sorted(folder.glob("*.json"))]
+
+
+def _measured(path: Path) -> Measured:
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+        means, one_target = _means(values), _has_one_target(values["settings"])
+        sealed = is_sealed(values)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise EdgewiseError(
+            f"{path} cannot be read ({error!r}); measure again with 'edgewise evaluate'"
+        ) from None
+    return Measured(path.stem, means, one_target, sealed, _fault(path))
+
+
+def _means(values: dict[str, Any]) -> dict[str, float]:
+    return {name: float(estimate["mean"]) for name, estimate in values["metrics"].items()}
+
+
+def _has_one_target(settings: dict[str, Any]) -> bool:
+    """Whether each list of a ranking was to find one item; texts have no lists."""
+    task = settings["task"]
+    return task == "direct" or (task == "sequential" and settings["split"] == "leave-one-out")
+
+
+def _fault(path: Path) -> str:
+    """Why the file or the users' rows beside it were changed; empty if they were not."""
+    try:
+        load_report(path, allow_unsealed=True)
+    except EdgewiseError as error:
+        return str(error)
+    return ""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,13 +16,16 @@ from edgewise.evaluation.evaluate import (
     usual_metrics,
 )
 from edgewise.evaluation.protocols import check_version
-from edgewise.evaluation.report import Report
+from edgewise.evaluation.report import RankingReport, Report, sealed, stamp
+from edgewise.files import add_to_card
 from edgewise.models.frequent_text import FrequentText
 from edgewise.models.popularity import Popularity
-from edgewise.models.registry import setting
 from edgewise.recommender import Task
 from edgewise.runs.predict import BatchedRecommender, OnProgress
+from edgewise.runs.provenance import code_versions, describe_machine
 from edgewise.runs.run import Run
+from edgewise.runs.spec import setting_of
+from edgewise.training.curves import learning
 
 
 @dataclass(frozen=True)
@@ -36,7 +39,7 @@ class Conditions:
             :func:`edgewise.evaluation.evaluate.usual_metrics`.
         num_negatives: beside each held-out item of the direct task; None for the protocol's.
         max_users: measure a seeded sample of the users (or explained pairs); None for all.
-        rerank: off measures the raw lists, which may hold seen items.
+        allow_seen: measure lists that may hold seen items.
     """
 
     part: str = "test"
@@ -44,7 +47,7 @@ class Conditions:
     metrics: Sequence[str] = ()
     num_negatives: int | None = None
     max_users: int | None = None
-    rerank: bool = True
+    allow_seen: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,8 +66,9 @@ class TaskResult:
 
 
 def texts_of(run: Run) -> ExplanationSplit:
-    """The explained pairs as the run parted them."""
-    return explanation_split(run.split, mode=_explanations(run), seed=run.config.seed)
+    """The explained pairs as the run parted them; most methods keep a text with its row."""
+    mode = setting_of(run.config, "prompts.explanations", "interaction")
+    return explanation_split(run.split, mode=mode, seed=run.config.seed)
 
 
 def evaluate_task(
@@ -82,9 +86,8 @@ def evaluate_task(
         ConfigError: the run was not trained for the task, or its protocol has changed since.
     """
     run.require(task)
-    check_version(run.info.protocol, str(run.folder))
-    run = run if conditions.rerank else run.without_reranking()
-    model = BatchedRecommender(run.model, on_progress or (lambda done, total: None))
+    check_version(run.spec.protocol, str(run.folder))
+    model = BatchedRecommender(run.model, on_progress)
     name, baseline = _baseline(run, task)
     reports: dict[str, Report] = {}
     seconds: dict[str, float] = {}
@@ -95,31 +98,111 @@ def evaluate_task(
     return TaskResult(task, reports, seconds)
 
 
-def save_result(result: TaskResult, folder: Path, conditions: Conditions) -> list[Path]:
-    """Write each system's means (JSON) and its users or pairs (Parquet); returns the JSON paths."""
-    raw = "" if conditions.rerank else "-no-rerank"
+def evaluate_run(
+    run: Run,
+    conditions: Conditions,
+    tasks: Sequence[Task] = (),
+    *,
+    folder: Path | None = None,
+    on_result: Callable[[TaskResult], None] | None = None,
+) -> list[TaskResult]:
+    """Measure several tasks, and keep users' rows and means.
+
+    Args:
+        run: opened or just fitted.
+        conditions: part, list lengths, ...
+        tasks: all that were trained and have held-out rows where it is empty.
+        folder: of users' rows; ``evaluation/`` of the run if None.
+        on_result: told each task's result.
+    """
+    results = []
+    for task in tasks or measurable_tasks(run, conditions.part):
+        result = evaluate_task(run, task, conditions)
+        save_result(result, run, conditions, folder)
+        results.append(result)
+        if on_result is not None:
+            on_result(result)
+    return results
+
+
+def measurable_tasks(run: Run, part: str) -> list[Task]:
+    """The tasks that were trained, without explanations where no review is held out."""
+    without_texts = "explanation" in run.tasks and not len(getattr(texts_of(run), part))
+    return [task for task in run.tasks if not (without_texts and task == "explanation")]
+
+
+def save_result(
+    result: TaskResult, run: Run, conditions: Conditions, folder: Path | None = None
+) -> list[Path]:
+    """Write each system's means (JSON) and its users or pairs (Parquet); returns the JSON paths.
+
+    Where no other folder is named, they go into the run's, and into its model card.
+    """
+    place = folder or run.folder / "evaluation"
+    raw = "-allow-seen" if conditions.allow_seen else ""
     written = []
     for number, (name, report) in enumerate(result.reports.items()):
         system = "" if number == 0 else "-" + name.lower().replace(" ", "-")
-        path = folder / f"{result.task}-{conditions.part}{raw}{system}.json"
+        path = place / f"{result.task}-{conditions.part}{raw}{system}.json"
         report.save(path, path.with_suffix(".parquet"))
         written.append(path)
+    if folder is None:
+        heading = f"Metrics: {result.task}, {conditions.part}{raw.replace('-', ' ')}"
+        add_to_card(run.folder / "model", heading, _card_lines(result, run))
     return written
 
 
-def _explanations(run: Run) -> Any:
-    """How texts were parted; methods without the choice keep a text with its row."""
-    return setting(run.config, "prompts.explanations", "interaction")
+def result_document(
+    run: Run, results: Sequence[TaskResult], audited: str, command: str
+) -> dict[str, Any]:
+    """Everything about an evaluation as sealed JSON values.
+
+    Args:
+        run: that was measured.
+        results: of its tasks.
+        audited: the headline of its audit.
+        command: that asked for it.
+    """
+    values = {
+        **stamp(run.spec.protocol),
+        "kind": "edgewise evaluation",
+        "command": command,
+        "run": run.info.to_dict(),
+        "learning": learning(run.folder),
+        "versions": code_versions(),
+        "machine": describe_machine(),
+        "audit": audited,
+        "results": {result.task: result.to_dict() for result in results},
+    }
+    return sealed(values)
+
+
+def _card_lines(result: TaskResult, run: Run) -> list[str]:
+    """A table of the means for the model card."""
+    report = next(iter(result.reports.values()))
+    names = list(result.reports)
+    lines = [
+        f"Protocol {run.spec.protocol.title}, {len(report.rows):,} users or pairs.",
+        "",
+        "| metric | " + " | ".join(names) + " |",
+        "| --- |" + " ---: |" * len(names),
+    ]
+    form = ".4f" if isinstance(report, RankingReport) else ".2f"
+    for metric in report.metrics:
+        values = [each.metrics.get(metric) for each in result.reports.values()]
+        cells = ["-" if value is None else format(value.mean, form) for value in values]
+        lines.append(f"| {metric} | " + " | ".join(cells) + " |")
+    return lines
 
 
 def _baseline(run: Run, task: Task) -> tuple[str, Any]:
     if task == "explanation":
         return "Most frequent text", FrequentText().fit(texts_of(run).train)
-    return "Popularity", Popularity(seed=run.config.seed).fit(run.split)
+    return Popularity.label, Popularity(seed=run.config.seed).fit(run.split)
 
 
 def _measure(system: Any, run: Run, task: Task, conditions: Conditions) -> Report:
-    part, most, protocol = conditions.part, conditions.max_users, run.info.protocol
+    part, most, protocol = conditions.part, conditions.max_users, run.spec.protocol
     metrics = conditions.metrics or usual_metrics(run.split, protocol)
     lists: dict[str, Any] = {"ks": conditions.ks or protocol.ks, "metrics": metrics}
     lists |= {"max_users": most, "protocol": protocol}
@@ -127,9 +210,9 @@ def _measure(system: Any, run: Run, task: Task, conditions: Conditions) -> Repor
         negatives = conditions.num_negatives
         return evaluate_direct(system, run.split, part, num_negatives=negatives, **lists)
     if task == "sequential":
-        seen = not conditions.rerank
+        seen = conditions.allow_seen
         return evaluate_sequential(system, run.split, part, allow_seen=seen, **lists)
-    texts, data = texts_of(run), run.info.data
+    texts, data = texts_of(run), run.spec.data
     about = {"data": data.name, "data_checksum": data.checksum, "split": run.split.kind}
     about |= {"part": part, "explanations": texts.mode}
     pairs = getattr(texts, part)

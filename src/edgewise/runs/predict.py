@@ -1,37 +1,58 @@
-"""A recommender that is asked a few users at a time, so that progress can be told."""
+"""Questions put to a model a few users at a time, so that memory is bounded and progress told."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
+import polars as pl
 
+from edgewise.config import check
+from edgewise.data.dataset import histories_of
 from edgewise.data.item_lists import CandidateLists, Recommendations
 from edgewise.data.ragged import Ragged
-from edgewise.recommender import Task
-from edgewise.runs.contract import Model
+from edgewise.recommender import Items, Recommender, Task, top_k
+from edgewise.runs.run import Run
 
-SIZE = 128
+USERS_AT_ONCE = 128
 OnProgress = Callable[[int, int], None]
+RawCandidates = Sequence[str] | dict[str, list[str]]
+"""Items to rank, by raw id: the same for everybody, or a list a user."""
 
 
 class BatchedRecommender:
-    """Passes questions on in pieces and tells ``on_progress(done, total)`` after each.
+    """Passes on the questions that evaluation asks, a few users at a time.
 
-    Has the questions that evaluation asks; the answers are the model's own.
+    Args:
+        model: whose answers they are.
+        on_progress: told (done, total) after each part.
     """
 
-    def __init__(self, model: Model, on_progress: OnProgress, size: int = SIZE) -> None:
-        self._model, self._on_progress, self._size = model, on_progress, size
+    def __init__(
+        self,
+        model: Recommender,
+        on_progress: OnProgress | None = None,
+        *,
+        size: int = USERS_AT_ONCE,
+    ) -> None:
+        self._model, self._size = model, size
+        self._on_progress = on_progress or (lambda done, total: None)
 
     def recommend(
-        self, users: np.ndarray, k: int = 10, *, histories: Ragged | None = None
+        self,
+        users: np.ndarray,
+        k: int = 10,
+        *,
+        histories: Ragged | None = None,
+        exclude_seen: bool = True,
     ) -> Recommendations:
         parts = [
-            self._model.recommend(users[piece], k, histories=histories)
-            for piece in self._pieces(len(users))
+            self._model.recommend(users[part], k, histories=histories, exclude_seen=exclude_seen)
+            for part in self._parts(len(users))
         ]
-        return joined(parts)
+        return Recommendations.concat(parts)
 
     def score_candidates(
         self,
@@ -41,29 +62,103 @@ class BatchedRecommender:
         task: Task | None = None,
     ) -> np.ndarray:
         parts = [
-            self._model.score_candidates(
-                candidates.take(np.arange(piece.start, piece.stop)), histories=histories, task=task
-            )
-            for piece in self._pieces(len(candidates))
+            self._model.score_candidates(candidates.take(part), histories=histories, task=task)
+            for part in self._parts(len(candidates))
         ]
         return np.concatenate([*parts, np.empty(0, dtype=np.float32)])
 
     def explain(self, pairs: Sequence[tuple[int, int]]) -> list[str]:
-        return [
-            text for piece in self._pieces(len(pairs)) for text in self._model.explain(pairs[piece])
-        ]
+        parts = (pairs[part[0] : part[-1] + 1] for part in self._parts(len(pairs)))
+        return [text for part in parts for text in self._model.explain(part)]
 
-    def _pieces(self, total: int) -> Iterator[slice]:
+    def _parts(self, total: int) -> Iterator[np.ndarray]:
         for start in range(0, total, self._size):
             stop = min(start + self._size, total)
-            yield slice(start, stop)
+            yield np.arange(start, stop)
             self._on_progress(stop, total)
 
 
-def joined(parts: Sequence[Recommendations]) -> Recommendations:
-    """Lists of different users, one after the other."""
-    if not parts:
-        return Recommendations.from_lists(np.empty(0, np.int32), [], [])
-    names = ("user_index", "item_index", "rank", "score")
-    columns = (np.concatenate([getattr(part, name) for part in parts]) for name in names)
-    return Recommendations(*columns)
+@dataclass(frozen=True, eq=False)
+class Answer:
+    """Some users' lists (``user_id, item_id, rank, score, title``) and how far this brings us."""
+
+    users: Sequence[str]
+    lists: pl.DataFrame
+    done: int
+    total: int
+
+
+@dataclass(frozen=True, eq=False)
+class Predictor:
+    """What is asked of a run's model for every user alike, by everything its data set tells.
+
+    Attributes:
+        run: opened.
+        k: items a user.
+        task: how candidates are ranked.
+        candidates: the items to rank; None for the whole catalogue.
+        exclude_seen, allow, deny: of :meth:`edgewise.recommender.Recommender.recommend`.
+    """
+
+    run: Run
+    k: int = 10
+    task: Task = "sequential"
+    candidates: RawCandidates | None = None
+    exclude_seen: bool = True
+    allow: Items | None = None
+    deny: Items | None = None
+
+    def users(self, ids: Sequence[str]) -> Iterator[Answer]:
+        """Lists of users of the data set, by raw id."""
+        dataset, model = self.run.dataset, self.run.model
+        histories = histories_of(dataset.num_users, dataset.interactions)
+        for start in range(0, len(ids), USERS_AT_ONCE):
+            part = list(ids[start : start + USERS_AT_ONCE])
+            users = model.user_index(part)
+            if self.candidates is None:
+                lists = model.recommend(users, self.k, histories=histories, **self._filters)
+            else:
+                choices = [self._choice(user) for user in part]
+                scores = CandidateLists.from_lists(users, choices)
+                lists = self._ranked(
+                    scores,
+                    model.score_candidates(scores, histories=histories, task=self.task),
+                )
+            yield Answer(part, lists.to_frame(dataset), start + len(part), len(ids))
+
+    def newcomer(self, history: Items) -> Iterator[Answer]:
+        """The list of somebody who is not in the data, from the items of a history."""
+        model = self.run.model
+        if self.candidates is None:
+            lists = model.recommend_new([history], self.k, **self._filters)
+        else:
+            shared = not isinstance(self.candidates, dict)
+            check(shared, "--history goes with one list of candidates, not with lists by user")
+            asked = CandidateLists.from_lists(np.zeros(1, np.int32), [self._shared])
+            scores = model.score_candidates(asked, new_users=[history], task=self.task)
+            lists = self._ranked(asked, scores)
+        frame = lists.to_frame(self.run.dataset).with_columns(user_id=pl.lit("new user"))
+        yield Answer(["new user"], frame, 1, 1)
+
+    @property
+    def _filters(self) -> dict:
+        return {"exclude_seen": self.exclude_seen, "allow": self.allow, "deny": self.deny}
+
+    @cached_property
+    def _shared(self) -> np.ndarray:
+        """The candidates that everybody shares, by item index."""
+        return self.run.model.item_index(list(dict.fromkeys(self.candidates or [])))
+
+    def _choice(self, user: str) -> np.ndarray:
+        if not isinstance(self.candidates, dict):
+            return self._shared
+        check(user in self.candidates, f"--candidates has none for user {user!r}: add some")
+        return self.run.model.item_index(list(dict.fromkeys(self.candidates[user])))
+
+    def _ranked(self, asked: CandidateLists, scores: np.ndarray) -> Recommendations:
+        """The k best of each list."""
+        parts = Ragged(asked.offsets, scores).rows()
+        best = [top_k(part, self.k) for part in parts]
+        items = [asked[row][order] for row, order in enumerate(best)]
+        ordered = [part[order] for part, order in zip(parts, best, strict=True)]
+        return Recommendations.from_lists(asked.user_index, items, ordered)

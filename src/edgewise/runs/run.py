@@ -1,138 +1,147 @@
-"""The data set of a run, recognised by its content.
+"""Run folders: a fitted model with everything it came from.
 
-``run.json``: what a run is, so that it can be repeated, resumed and trusted.
-
-Making room for a run; nothing here waits for torch.
-
-The split of a run, as its protocol makes it.
-
-A finished run, opened again with its data and split.
+``run.json`` (this file's :class:`RunInfo`), ``config.toml``, ``model/``, ``training/``,
+``curves.json``, ``curves.png``, ``audit.json``, ``training-log.json``, ``evaluation/``.
 """
 
 from __future__ import annotations
 
-import copy
 import json
 import os
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from edgewise.config import check, to_dict, updated, with_overrides
-from edgewise.data.dataset import Dataset, content_checksum, load_dataset
-from edgewise.data.splits import Split
+from edgewise.config import MethodConfig, check, to_dict, to_toml, updated, with_overrides
 from edgewise.errors import ConfigError, DataError, ModelFolderError
-from edgewise.evaluation.protocols import HONEST, Protocol, recorded_protocol, split_under
+from edgewise.evaluation.protocols import recorded_protocol
 from edgewise.files import is_taken, write_text
-from edgewise.models.registry import DEFAULT_METHOD, Method, MethodConfig, find_method, setting
-from edgewise.recommender import Task
-from edgewise.runs.contract import Model
+from edgewise.models.registry import find_method
+from edgewise.recommender import TASKS, Task
 from edgewise.runs.provenance import code_versions, describe_machine
-from edgewise.runs.spec import to_toml
+from edgewise.runs.spec import DataInfo, RunSpec
 
-
-@dataclass(frozen=True)
-class DataInfo:
-    """The data set of a run: its folder as it was given, its name and its content's checksum."""
-
-    folder: str
-    name: str
-    checksum: str
-
-    @classmethod
-    def of(cls, dataset: Dataset, folder: str | Path) -> DataInfo:
-        return cls(str(folder), dataset.name, content_checksum(dataset))
-
-    def check(self, dataset: Dataset, folder: str | Path) -> None:
-        """Refuse a data set whose content is not the one the run was fitted on.
-
-        Raises:
-            DataError: it differs.
-        """
-        if content_checksum(dataset) != self.checksum:
-            raise DataError(
-                f"{folder}: not the data the run was fitted on ({self.name!r}, checksum "
-                f"{self.checksum[:12]}): it was altered or is another data set. Give the original "
-                "with --data, or fit again"
-            )
-
-
-def load_run_data(info: DataInfo, data: str | Path | None = None) -> Dataset:
-    """The data set of a run, checked to be the same."""
-    place = Path(data or info.folder)
-    if not place.exists():
-        raise DataError(
-            f"{place}: the data set of the run is not there; say where it is with --data"
-        )
-    dataset = load_dataset(place)
-    info.check(dataset, place)
-    return dataset
-
+if TYPE_CHECKING:
+    from edgewise.data.dataset import Dataset
+    from edgewise.data.splits import Split
+    from edgewise.recommender import Recommender
 
 FILE = "run.json"
 KIND = "edgewise run"
-# What run.json said while there was a single method.
-_OLD_KIND = "elmrec"
-_VERSION = 1
+_VERSION = 2
 TRAINING, FINISHED = "training", "finished"
 
 
 @dataclass(frozen=True)
 class RunInfo:
-    """What ``run.json`` holds.
+    """What ``run.json`` holds, so that a run can be repeated, resumed and trusted.
 
     Attributes:
-        config: all settings of the method, seed included.
-        data: the data set.
-        split_kind, split_seed: how it was split.
-        method_name: a key of :data:`edgewise.models.registry.METHODS`.
+        spec: what was asked for.
         status: ``training`` or ``finished``.
         training_seconds: without the time between an interruption and its resumption.
-        command: the command line that made the run.
         versions, machine: of the libraries and edgewise's own source, and of the computer.
-        protocol: under which it is fitted and measured.
     """
 
-    config: MethodConfig
-    data: DataInfo
-    split_kind: str = "leave-one-out"
-    split_seed: int = 0
-    method_name: str = DEFAULT_METHOD
+    spec: RunSpec
     status: str = TRAINING
     training_seconds: float = 0.0
-    command: str = ""
     versions: Mapping[str, str] = field(default_factory=code_versions)
     machine: Mapping[str, object] = field(default_factory=describe_machine)
-    protocol: Protocol = HONEST
-
-    @property
-    def method(self) -> Method:
-        """The method that is fitted."""
-        return find_method(self.method_name)
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON values; the seed stands beside the configuration for quick reading."""
+        spec = self.spec
         return {
             "kind": KIND,
             "version": _VERSION,
-            "method": self.method_name,
+            "method": spec.method_name,
             "status": self.status,
-            "seed": self.config.seed,
-            "data": to_dict(self.data),
-            "protocol": self.protocol.to_dict(),
-            "split": {"kind": self.split_kind, "seed": self.split_seed},
+            "seed": spec.config.seed,
+            "data": to_dict(spec.data),
+            "protocol": spec.protocol.to_dict(),
+            "split": {"kind": spec.split_kind, "seed": spec.split_seed},
             "training_seconds": round(self.training_seconds, 1),
-            "command": self.command,
+            "command": spec.command,
             "versions": dict(self.versions),
             "machine": dict(self.machine),
-            "config": to_dict(self.config),
+            "config": to_dict(spec.config),
         }
 
     def write(self, folder: Path) -> None:
         """Put ``run.json`` into the folder, whole or not at all."""
         write_text(folder / FILE, json.dumps(self.to_dict(), indent=2) + "\n")
+
+
+@dataclass(frozen=True, eq=False)
+class Run:
+    """A fitted model with everything it came from.
+
+    Attributes:
+        folder: the run folder.
+        info: settings, versions, machine.
+        model: fitted.
+        dataset: the data set it was fitted on.
+        split: the very split it was fitted on, graph edges and texts included.
+    """
+
+    folder: Path
+    info: RunInfo
+    model: Recommender
+    dataset: Dataset
+    split: Split
+
+    @property
+    def spec(self) -> RunSpec:
+        """What was asked for."""
+        return self.info.spec
+
+    @property
+    def config(self) -> MethodConfig:
+        """The settings that the model has now."""
+        return self.model.config
+
+    @property
+    def label(self) -> str:
+        """The method, as tables call it."""
+        return self.spec.method.label
+
+    @property
+    def tasks(self) -> list[Task]:
+        """What it was trained for, in the order in which it is told: ranking first."""
+        return [task for task in reversed(TASKS) if task in self.model.tasks]
+
+    def require(self, task: str) -> None:
+        """Refuse a task that the run was not trained for.
+
+        Raises:
+            ConfigError: it was trained for others only.
+        """
+        trained = ", ".join(self.tasks)
+        message = f"--task {task}: {self.folder} was not trained for it, only for {trained}"
+        check(task in self.model.tasks, message)
+
+    def decoding_as(self, assignments: Sequence[str]) -> Run:
+        """The same run, asked for its answers in another way: ``decoding.key=value``.
+
+        Raises:
+            ConfigError: another setting is named, which training has already used, or none such.
+        """
+        for assignment in assignments:
+            message = f"--set {assignment}: only decoding.* can change after training; fit again"
+            check(assignment.partition("=")[0].strip().startswith("decoding."), message)
+        if not assignments:
+            return self
+        config = with_overrides(self.config, assignments)
+        self.model.config = config
+        return replace(self, info=replace(self.info, spec=replace(self.spec, config=config)))
+
+
+def is_main_process() -> bool:
+    """Under ``torchrun`` only the process of rank 0 writes and prints."""
+    return os.environ.get("RANK", "0") == "0"
 
 
 def is_run(folder: Path) -> bool:
@@ -152,11 +161,12 @@ def read_info(folder: str | Path) -> RunInfo:
     except FileNotFoundError:
         raise ModelFolderError(
             f"{folder} is no run folder ({FILE} is missing); make one with "
-            f"'edgewise fit elmrec --data DIR --out {folder}'"
+            f"'edgewise fit METHOD --data DIR --out {folder}'"
         ) from None
     except (OSError, ValueError) as error:
         raise ModelFolderError(f"{path} cannot be read ({error}); fit the run again") from None
-    if not _is_ours(values):
+    known = isinstance(values, dict) and values.get("kind") == KIND
+    if not known or values.get("version") != _VERSION:
         raise ModelFolderError(f"{path} was not written by this version of edgewise; fit again")
     try:
         return _from_dict(values)
@@ -164,36 +174,6 @@ def read_info(folder: str | Path) -> RunInfo:
         raise ModelFolderError(
             f"{path} cannot be read by this version of edgewise ({error}); fit the run again"
         ) from None
-
-
-def _is_ours(values: object) -> bool:
-    if not isinstance(values, dict) or values.get("version") != _VERSION:
-        return False
-    return values.get("kind") == KIND or (
-        values.get("kind") == _OLD_KIND and "method" not in values
-    )
-
-
-def _from_dict(values: Mapping[str, Any]) -> RunInfo:
-    method = find_method(values.get("method", DEFAULT_METHOD))
-    return RunInfo(
-        config=updated(method.default_config(), values["config"]),
-        data=DataInfo(**values["data"]),
-        split_kind=values["split"]["kind"],
-        split_seed=values["split"]["seed"],
-        method_name=method.name,
-        status=values["status"],
-        training_seconds=values["training_seconds"],
-        command=values["command"],
-        versions=values["versions"],
-        machine=values["machine"],
-        protocol=recorded_protocol(values.get("protocol")),
-    )
-
-
-def is_main_process() -> bool:
-    """Under ``torchrun`` only the process of rank 0 writes and prints."""
-    return os.environ.get("RANK", "0") == "0"
 
 
 def check_free(folder: Path, *, force: bool = False) -> None:
@@ -219,8 +199,84 @@ def prepare_folder(folder: Path, info: RunInfo, *, force: bool = False) -> None:
     check_free(folder, force=force)
     if is_run(folder):
         _remove(folder)
-    write_text(folder / "config.toml", to_toml(info.config, info.method_name))
+    write_text(folder / "config.toml", to_toml(info.spec.config, info.spec.method_name))
     info.write(folder)
+
+
+def load_run_data(info: DataInfo, data: str | Path | None = None) -> Dataset:
+    """The data set of a run, checked to be the same.
+
+    Raises:
+        DataError: it is missing or another one.
+    """
+    from edgewise.data.dataset import Dataset
+
+    place = Path(data or info.folder)
+    if not place.exists():
+        raise DataError(
+            f"{place}: the data set of the run is not there; say where it is with --data"
+        )
+    dataset = Dataset.load(place)
+    info.check(dataset, place)
+    return dataset
+
+
+def read_finished(folder: str | Path) -> RunInfo:
+    """``run.json`` of a run that was trained to its end.
+
+    Raises:
+        ModelFolderError: there is none, or its training did not finish.
+    """
+    info = read_info(folder)
+    if info.status != FINISHED:
+        raise ModelFolderError(
+            f"{folder}: training did not finish; go on with "
+            f"'edgewise fit {info.spec.method_name} --out {folder} --resume'"
+        )
+    return info
+
+
+def open_run(folder: str | Path, data: str | Path | None = None) -> Run:
+    """Open a finished run.
+
+    Example:
+        >>> run = open_run("runs/mine")                                    # doctest: +SKIP
+        >>> run.model.recommend(["u1"], k=5).to_frame()                      # doctest: +SKIP
+
+    Args:
+        folder: made by ``edgewise fit``.
+        data: where the data set stands now, if it has moved.
+
+    Raises:
+        ModelFolderError: there is no finished run, or its model is damaged.
+        DataError: the data set is missing or is not the one the run was fitted on.
+    """
+    folder = Path(folder)
+    info = read_finished(folder)
+    dataset = load_run_data(info.spec.data, data)
+    split = info.spec.split(dataset)
+    model = info.spec.method.recommender.from_pretrained(folder / "model")
+    return Run(folder, info, model, dataset, split)
+
+
+def _from_dict(values: Mapping[str, Any]) -> RunInfo:
+    method = find_method(values["method"])
+    spec = RunSpec(
+        method.name,
+        updated(method.config_class(), values["config"]),
+        DataInfo(**values["data"]),
+        recorded_protocol(values["protocol"]),
+        values["split"]["kind"],
+        values["split"]["seed"],
+        values["command"],
+    )
+    return RunInfo(
+        spec,
+        values["status"],
+        values["training_seconds"],
+        values["versions"],
+        values["machine"],
+    )
 
 
 def _state(folder: Path) -> str:
@@ -239,129 +295,3 @@ def _remove(folder: Path) -> None:
     shutil.rmtree(aside, ignore_errors=True)
     folder.rename(aside)
     shutil.rmtree(aside)
-
-
-def split_of(info: RunInfo, dataset: Dataset) -> Split:
-    """The very split that a run is fitted on and measured with.
-
-    Raises:
-        ConfigError: the protocol does not allow the split or a setting of the run.
-        DataError: the data set is not as the protocol asks.
-    """
-    check_settings(info.protocol, info.config)
-    return split_under(info.protocol, dataset, info.split_kind, info.split_seed)
-
-
-def check_settings(protocol: Protocol, config: MethodConfig) -> None:
-    """Refuse settings by which a model would read more than its protocol shows.
-
-    Raises:
-        ConfigError: texts are to be dealt at random under a protocol that keeps them in their part.
-    """
-    dealt = setting(config, "prompts.explanations", "interaction") == "random"
-    check(
-        not dealt or protocol.explanation_rows != "own part",
-        f"prompts.explanations = 'random' trains on texts of the test part, which the protocol "
-        f"{protocol.name} keeps out: leave it out, or name --protocol elmrec-released",
-    )
-
-
-@dataclass(frozen=True, eq=False)
-class Run:
-    """A fitted model with everything it came from.
-
-    Attributes:
-        folder: the run folder.
-        info: settings, versions, machine.
-        model: fitted.
-        dataset: the data set it was fitted on.
-        split: the very split it was fitted on, graph edges and texts included.
-    """
-
-    folder: Path
-    info: RunInfo
-    model: Model
-    dataset: Dataset
-    split: Split
-
-    @property
-    def config(self) -> MethodConfig:
-        """The settings it was fitted with."""
-        return self.model.config
-
-    @property
-    def label(self) -> str:
-        """The method, as tables call it."""
-        return self.info.method.label
-
-    @property
-    def tasks(self) -> list[Task]:
-        """What it was trained for, in the order in which it is told: ranking first."""
-        order: tuple[Task, ...] = ("direct", "sequential", "explanation")
-        return [task for task in order if task in self.model.tasks]
-
-    def require(self, task: str) -> None:
-        """Refuse a task that the run was not trained for.
-
-        Raises:
-            ConfigError: it was trained for others only.
-        """
-        trained = ", ".join(self.tasks)
-        message = f"--task {task}: {self.folder} was not trained for it, only for {trained}"
-        check(task in self.model.tasks, message)
-
-    def without_reranking(self) -> Run:
-        """The same run whose lists are the raw ones, which may hold seen items (Table 4).
-
-        Raises:
-            ConfigError: the method does not search first and rerank then.
-        """
-        reranks = setting(self.config, "decoding.rerank", None) is not None
-        check(reranks, f"--no-rerank: {self.label} never ranks seen items, nothing to leave out")
-        model = copy.copy(self.model)
-        decoding = replace(model.config.decoding, rerank=False)
-        model.config = replace(model.config, decoding=decoding)
-        return replace(self, model=model)
-
-    def decoding_as(self, assignments: Sequence[str]) -> Run:
-        """The same run, asked for its answers in another way: ``decoding.key=value``.
-
-        Raises:
-            ConfigError: another setting is named, which training has already used, or none such.
-        """
-        for assignment in assignments:
-            message = f"--set {assignment}: only decoding.* can change after training; fit again"
-            check(assignment.partition("=")[0].strip().startswith("decoding."), message)
-        if not assignments:
-            return self
-        config = with_overrides(self.config, assignments)
-        model = copy.copy(self.model)
-        model.config = config
-        return replace(self, model=model, info=replace(self.info, config=config))
-
-
-def open_run(folder: str | Path, data: str | Path | None = None) -> Run:
-    """Open a finished run.
-
-    Example:
-        >>> run = open_run("runs/mine")                                    # doctest: +SKIP
-        >>> run.model.recommend(run.dataset.users.indices_of(["u1"]), k=5)   # doctest: +SKIP
-
-    Args:
-        folder: made by ``edgewise fit``.
-        data: where the data set stands now, if it has moved.
-
-    Raises:
-        ModelFolderError: there is no finished run, or its model is damaged.
-        DataError: the data set is missing or is not the one the run was fitted on.
-    """
-    folder = Path(folder)
-    info = read_info(folder)
-    if info.status != FINISHED:
-        raise ModelFolderError(
-            f"{folder}: training did not finish; go on with "
-            f"'edgewise fit {info.method_name} --out {folder} --resume'"
-        )
-    dataset = load_run_data(info.data, data)
-    split = split_of(info, dataset)
-    return Run(folder, info, info.method.load(folder / "model"), dataset, split)

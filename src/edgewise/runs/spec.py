@@ -1,98 +1,121 @@
-"""A configuration file that tells everything about a row of a table, beside the method's settings.
+"""A run as it was asked for, resolved once: method, settings, data, protocol and split.
+
+The command line and ``reproduce`` make one :class:`RunSpec`; everything below only passes it on.
+A file may say part of it:
 
 .. code-block:: toml
 
-    method = "graph-gpt"       # elmrec if absent
+    method = "graph-gpt"       # the command's own if absent
     preset = "cpu"
     protocol = "honest"        # the default; see docs/protocols.md
     split = "ratio"            # the protocol's own if absent
-    seeds = [0, 1, 2]          # one run each; a single run with the settings' own seed if absent
-    protocols = ["honest"]     # in experiments: one run each, instead of `protocol`
 
-    [data]                     # how the data set is imported
-    min_rating = 4
-    k_core = 5
-
-    [evaluation]
-    ks = [20, 40, 100]
-
-All other keys are the method's own settings.
-
-From a preset, a file and single settings to one configuration, and back to a file.
+    [backbone]                 # all other keys are the method's settings
+    dropout = 0.4
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any
 
-from edgewise.config import check, read_toml, to_dict, updated, with_overrides
-from edgewise.evaluation.protocols import find_protocol
-from edgewise.models.registry import DEFAULT_METHOD, MethodConfig, find_method
+from edgewise.config import MethodConfig, check, differences, read_toml, updated, with_overrides
+from edgewise.errors import DataError
+from edgewise.evaluation.protocols import HONEST, Protocol, find_protocol
+from edgewise.models.registry import DEFAULT_METHOD, Method, find_method
+from edgewise.recommender import DEFAULT_PRESET
+
+if TYPE_CHECKING:
+    from edgewise.data.dataset import Dataset
+    from edgewise.data.splits import Split
 
 
 @dataclass(frozen=True)
-class DataRecipe:
-    """How ``edgewise data import`` makes the data set; options that are None are left out.
+class DataInfo:
+    """A data set: its folder as it was given, its name and its content's checksum."""
+
+    folder: str
+    name: str
+    checksum: str
+
+    @classmethod
+    def of(cls, dataset: Dataset, folder: str | Path) -> DataInfo:
+        return cls(str(folder), dataset.name, dataset.checksum)
+
+    def check(self, dataset: Dataset, folder: str | Path) -> None:
+        """Refuse a data set whose content is not this one's.
+
+        Raises:
+            DataError: it differs.
+        """
+        if dataset.checksum != self.checksum:
+            raise DataError(
+                f"{folder}: not the data the run was fitted on ({self.name!r}, checksum "
+                f"{self.checksum[:12]}): it was altered or is another data set. Give the original "
+                "with --data, or fit again"
+            )
+
+
+@dataclass(frozen=True)
+class RunSpec:
+    """What is to be trained, on what, under which conditions.
 
     Attributes:
-        source: a folder or file among the raw data, where it is not called as the data set is.
-        format, min_rating, duplicates, max_users, k_core, item_numbers, seed: options of the
-            import.
+        method_name: see :mod:`edgewise.models.registry`.
+        config: all settings of the method, seed included.
+        data: the data set.
+        protocol: under which it is fitted and measured.
+        split_kind, split_seed: how rows are held out.
+        command: the command line that asked for it.
     """
 
-    source: str | None = None
-    format: str | None = None
-    min_rating: float | None = None
-    duplicates: str | None = None
-    max_users: int | None = None
-    k_core: int | None = None
-    item_numbers: str | None = None
-    seed: int | None = None
+    method_name: str
+    config: MethodConfig
+    data: DataInfo
+    protocol: Protocol = HONEST
+    split_kind: str = "leave-one-out"
+    split_seed: int = 0
+    command: str = ""
 
-    def options(self) -> dict[str, Any]:
-        """Options of the import that differ from its own defaults."""
-        given = asdict(self)
-        del given["source"]
-        return {name: value for name, value in given.items() if value is not None}
+    @property
+    def method(self) -> Method:
+        """The method that is fitted."""
+        return find_method(self.method_name)
+
+    def split(self, dataset: Dataset) -> Split:
+        """The parts of its data set, with the edges and texts of its protocol.
+
+        Raises:
+            ConfigError: the protocol does not allow the split or a setting.
+            DataError: the data set is not as the protocol asks.
+        """
+        from edgewise.evaluation.protocols import split_under
+
+        check_settings(self.protocol, self.config)
+        return split_under(self.protocol, dataset, self.split_kind, self.split_seed)
+
+    def changes(self, asked: RunSpec) -> list[str]:
+        """What another specification asks for that this one does not, as people type it."""
+        found = differences(self.config, asked.config)
+        pairs = (
+            ("--split", self.split_kind, asked.split_kind),
+            ("--split-seed", self.split_seed, asked.split_seed),
+            ("--protocol", self.protocol.to_dict(), asked.protocol.to_dict()),
+        )
+        return found + [f"{name} ({old}, now {new})" for name, old, new in pairs if old != new]
 
 
 @dataclass(frozen=True)
-class EvaluationRecipe:
-    """How ``edgewise evaluate`` measures; what is empty or None is left to its defaults.
+class Wanted:
+    """What a command line or a file says of a run; None where it says nothing.
 
     Attributes:
-        tasks, metrics, ks: what to measure.
-        max_users, negatives: options of the same names.
-    """
-
-    tasks: tuple[str, ...] = ()
-    metrics: tuple[str, ...] = ()
-    ks: tuple[int, ...] = ()
-    max_users: int | None = None
-    negatives: int | None = None
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """A configuration file, read.
-
-    Attributes:
-        method: by name, None where the file says nothing.
+        method: by name.
         preset: of the method.
-        protocol: under which the row is fitted and measured, see
-            :mod:`edgewise.evaluation.protocols`; ``honest`` where it is None.
-        edge_share: of the protocol, where it has one.
+        protocol, edge_share: see :mod:`edgewise.evaluation.protocols`.
         split, split_seed: how rows are held out.
-        seeds: of the runs that the row is the mean of.
-        protocols: under each of which the row is wanted.
-        kind: ``run``, a fitted and measured model; ``data``, statistics of the data set; or
-            ``vectors``, whole-word vectors of the train graph, drawn and measured.
-        rounds: of propagation, after which vectors are looked at.
-        data, evaluation: before and after training.
         settings: the method's own, nested as its configuration is.
     """
 
@@ -102,122 +125,159 @@ class Recipe:
     edge_share: float | None = None
     split: str | None = None
     split_seed: int | None = None
-    seeds: tuple[int, ...] = ()
-    protocols: tuple[str, ...] = ()
-    kind: Literal["run", "data", "vectors"] = "run"
-    rounds: tuple[int, ...] = ()
-    data: DataRecipe = field(default_factory=DataRecipe)
-    evaluation: EvaluationRecipe = field(default_factory=EvaluationRecipe)
     settings: Mapping[str, Any] = field(default_factory=dict)
 
 
-_OWN = [each.name for each in fields(Recipe) if each.name != "settings"]
+_KEYS = {each.name for each in fields(Wanted)} - {"settings"}
+_KINDS = {"edge_share": (int, float), "split_seed": (int,)}
 
 
-def read_recipe(file: str | Path) -> Recipe:
-    """Read a configuration file; the method's own settings are checked by the method.
+def read_wanted(file: str | Path) -> Wanted:
+    """What a TOML file says; the method's own settings are checked by the method.
 
     Raises:
         ConfigError: it cannot be read, or a key of its own is wrong.
     """
-    values = read_toml(file)
-    own = {name: values.pop(name) for name in _OWN if name in values}
-    recipe = updated(Recipe(settings=values), own, where=f"{file}: ")
-    if recipe.method is not None:
-        find_method(recipe.method, f"{file}: ")
-    if recipe.protocol is not None:
-        find_protocol(recipe.protocol, f"{file}: ", edge_share=recipe.edge_share)
-    repeated = len(set(recipe.seeds)) < len(recipe.seeds)
-    check(not repeated, f"{file}: seeds = {list(recipe.seeds)} names a seed twice")
-    both = bool(recipe.seeds) and "seed" in values
-    check(not both, f"{file}: seed and seeds contradict each other: keep one")
-    either = recipe.protocol is None or not recipe.protocols
-    check(either, f"{file}: protocol and protocols contradict each other: keep one")
-    drawn = recipe.kind != "vectors" or bool(recipe.rounds)
-    check(drawn, f'{file}: kind = "vectors" needs rounds, for example rounds = [1, 3]')
-    return recipe
+    return wanted_from(read_toml(file), f"{file}: ")
 
 
-DEFAULT_PRESET = "cpu"
-_ABSENT = "absent"
+def wanted_from(values: Mapping[str, Any], where: str) -> Wanted:
+    """The same from values that have been read.
+
+    Args:
+        values: nested as the file is.
+        where: prefix for messages.
+    """
+    own = {key: value for key, value in values.items() if key in _KEYS}
+    for key, value in own.items():
+        kinds = _KINDS.get(key, (str,))
+        right = isinstance(value, kinds) and not isinstance(value, bool)
+        check(right, f"{where}{key} = {value!r}: {kinds[-1].__name__} is wanted")
+    settings = {key: value for key, value in values.items() if key not in _KEYS}
+    wanted = Wanted(**own, settings=settings)
+    if wanted.method is not None:
+        find_method(wanted.method, where)
+    if wanted.protocol is not None:
+        find_protocol(wanted.protocol, where, edge_share=wanted.edge_share)
+    return wanted
 
 
 def resolve_config(
-    preset_name: str | None = None,
-    file: str | Path | None = None,
+    method: Method,
+    preset: str | None = None,
+    settings: Mapping[str, Any] | None = None,
     assignments: Sequence[str] = (),
+    *,
     base: MethodConfig | None = None,
-    method: str | None = None,
+    where: str = "",
 ) -> MethodConfig:
     """A preset, changed by a file, changed by single settings.
 
     Args:
-        preset_name: of the method; ``cpu`` if neither this nor the file names one.
-        file: TOML with the sections of the method's configuration and, if wanted, what
-            :mod:`edgewise.runs.spec` reads.
+        method: whose settings they are.
+        preset: by name; ``cpu`` if it is None.
+        settings: of a file, nested.
         assignments: ``section.key=value``.
-        base: stands in for the default preset.
-        method: by name; the file's, or ``elmrec``, where it is None.
+        base: stands in for the preset where none is named.
+        where: prefix for messages about ``settings``.
 
     Raises:
-        ConfigError: an unknown method, preset, key or value, with the nearest valid one; or a file
-            that contradicts the preset or the method.
+        ConfigError: an unknown preset, key or value, with the nearest valid one.
     """
-    recipe = Recipe() if file is None else read_recipe(file)
-    chosen = _agreed(preset_name, recipe.preset, f"--preset {preset_name}", "preset", file)
-    named = _agreed(method, recipe.method, f"fit {method}", "method", file)
-    if chosen is None and base is not None:
-        start = base
-    else:
-        start = find_method(named or DEFAULT_METHOD).preset_config(chosen or DEFAULT_PRESET)
-    config = updated(start, recipe.settings, where=f"{file}: ")
-    return with_overrides(config, assignments)
+    named = base is None or preset is not None
+    start = method.preset_config(preset or DEFAULT_PRESET) if named else base
+    assert start is not None
+    return with_overrides(updated(start, settings or {}, where), assignments)
 
 
-def to_toml(config: MethodConfig, method: str | None = None) -> str:
-    """The whole configuration as a file that :func:`resolve_config` reads back to the same."""
-    head = [] if method is None else [f"method = {_spelled(method)}"]
-    return "\n".join([*head, *_lines(to_dict(config), "")]) + "\n"
+def resolve_spec(
+    options: Wanted,
+    assignments: Sequence[str] = (),
+    *,
+    file: str | Path | None = None,
+    base: RunSpec | None = None,
+    data: DataInfo | None = None,
+    command: str = "",
+) -> RunSpec:
+    """One specification from what the command line says and what a file says.
+
+    Args:
+        options: of the command line.
+        assignments: ``section.key=value``, before preset and file.
+        file: read once, here.
+        base: the run that is gone on with; its values stand where nobody says otherwise.
+        data: the data set; the base's if None.
+        command: for the records.
+
+    Raises:
+        ConfigError: an unknown method, preset, protocol, key or value, with the nearest valid one;
+            or a file that contradicts the command line.
+    """
+    told = Wanted() if file is None else read_wanted(file)
+    agreed = _agreed(options, told, file)
+    method = find_method(agreed.method or (base.method_name if base else DEFAULT_METHOD))
+    config = resolve_config(
+        method,
+        agreed.preset,
+        told.settings,
+        assignments,
+        base=base.config if base else None,
+        where=f"{file}: ",
+    )
+    protocol = _protocol(options, told) or (base.protocol if base else HONEST)
+    data = data or (base.data if base else None)
+    assert data is not None, "a new run needs a data set"
+    fallback = (base.split_kind, base.split_seed) if base else (protocol.split_kind, 0)
+    kind, seed = agreed.split or fallback[0], agreed.split_seed
+    seed = fallback[1] if seed is None else seed
+    return RunSpec(method.name, config, data, protocol, kind, seed, command)
 
 
-def differences(old: MethodConfig, new: MethodConfig) -> list[str]:
-    """Settings whose values differ, as ``section.key (old value, now new value)``."""
-    before, after = flat_settings(to_dict(old)), flat_settings(to_dict(new))
-    return [
-        f"{key} ({_spelled(before.get(key, _ABSENT))}, now {_spelled(after.get(key, _ABSENT))})"
-        for key in before | after
-        if key not in before or key not in after or before[key] != after[key]
-    ]
+def check_settings(protocol: Protocol, config: MethodConfig) -> None:
+    """Refuse settings by which a model would read more than its protocol shows.
+
+    Raises:
+        ConfigError: texts are to be dealt at random under a protocol that keeps them in their part.
+    """
+    dealt = setting_of(config, "prompts.explanations", "interaction") == "random"
+    check(
+        not dealt or protocol.explanation_rows != "own part",
+        f"prompts.explanations = 'random' trains on texts of the test part, which the protocol "
+        f"{protocol.name} keeps out: leave it out, or name --protocol elmrec-released",
+    )
 
 
-def _agreed(
-    asked: str | None, in_file: str | None, option: str, key: str, file: object
-) -> str | None:
-    """What the command or the file says; both may say the same."""
-    agree = asked is None or in_file is None or asked == in_file
-    check(agree, f"{option} contradicts {key} = {in_file!r} in {file}: give one")
-    return asked or in_file
+def setting_of(config: MethodConfig, path: str, default: Any) -> Any:
+    """A setting that some methods have, by ``section.key``; the default where this one has not."""
+    place: Any = config
+    for name in path.split("."):
+        if not hasattr(place, name):
+            return default
+        place = getattr(place, name)
+    return place
 
 
-def _lines(values: Mapping[str, Any], section: str) -> Iterator[str]:
-    for key, value in values.items():
-        if not isinstance(value, Mapping):
-            yield f"{key} = {_spelled(value)}"
-    for key, value in values.items():
-        if isinstance(value, Mapping):
-            yield f"\n[{section}{key}]"
-            yield from _lines(value, f"{section}{key}.")
+def _agreed(options: Wanted, told: Wanted, file: object) -> Wanted:
+    """The command line's values, else the file's; both may say the same."""
+    spelled = {"method": "fit {}", "preset": "--preset {}", "split": "--split {}"}
+    spelled["split_seed"] = "--split-seed {}"
+    values: dict[str, Any] = {}
+    for name, words in spelled.items():
+        asked, in_file = getattr(options, name), getattr(told, name)
+        agree = asked is None or in_file is None or asked == in_file
+        option = words.format(asked)
+        check(agree, f"{option} contradicts {name} = {in_file!r} in {file}: give one")
+        values[name] = in_file if asked is None else asked
+    return replace(options, **values)
 
 
-def _spelled(value: object) -> str:
-    # TOML has no null; the configuration reads "none" as one.
-    return json.dumps("none" if value is None else value, ensure_ascii=False)
-
-
-def flat_settings(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested values by ``section.key``."""
-    flat: dict[str, Any] = {}
-    for key, value in values.items():
-        inside = isinstance(value, Mapping)
-        flat |= flat_settings(value, f"{prefix}{key}.") if inside else {prefix + key: value}
-    return flat
+def _protocol(options: Wanted, told: Wanted) -> Protocol | None:
+    """Of the command line, which goes before the file's; None where neither names one."""
+    name = options.protocol or told.protocol
+    if name is None:
+        check(options.edge_share is None, "--edge-share needs --protocol, say elmrec-released")
+        return None
+    found = find_protocol(name, "--protocol: ")
+    in_file = told.edge_share if found.has_edge_share else None
+    share = in_file if options.edge_share is None else options.edge_share
+    return find_protocol(name, "--edge-share: ", edge_share=share)

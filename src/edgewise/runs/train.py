@@ -1,81 +1,212 @@
-"""Training into a run folder, from the start or from where it stopped."""
+"""Training a :class:`~edgewise.runs.spec.RunSpec` into a run folder.
+
+``fit`` gets a split without a test row, neither in its parts nor in its data set: whatever a method
+does, it cannot choose its epoch on test rows. The log in the run folder keeps the number and the
+digest of the rows of each part.
+"""
 
 from __future__ import annotations
 
+import json
+import shutil
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from edgewise.audit.report import Audit
-from edgewise.data.dataset import Dataset
+import numpy as np
+import polars as pl
+
+from edgewise.audit.result_checks import TrainingLog
+from edgewise.data.dataset import Dataset, Interactions
 from edgewise.data.splits import Split
-from edgewise.runs.audit import audit_before_fit, save_audit
-from edgewise.runs.contract import Plan, stages_of
-from edgewise.runs.handing import handed_over, write_log
+from edgewise.errors import EdgewiseError, ModelFolderError
+from edgewise.files import write_text
+from edgewise.recommender import FitPlan
 from edgewise.runs.provenance import describe_machine
-from edgewise.runs.run import FINISHED, Run, RunInfo, is_main_process, split_of
+from edgewise.runs.run import (
+    FINISHED,
+    Run,
+    RunInfo,
+    check_free,
+    is_main_process,
+    load_run_data,
+    prepare_folder,
+    read_info,
+)
+from edgewise.runs.spec import RunSpec
 from edgewise.training.curves import Curves, draw_curves, write_curves
 
+if TYPE_CHECKING:
+    from edgewise.audit.report import Audit
 
-def fit_run(
-    folder: Path,
-    info: RunInfo,
-    dataset: Dataset,
+LOG = "training-log.json"
+
+
+def train(
+    spec: RunSpec,
+    folder: str | Path,
     *,
+    dataset: Dataset | None = None,
+    split: Split | None = None,
     resume: bool = False,
+    force: bool = False,
     show_progress: bool = False,
-    on_plan: Callable[[Plan], None] | None = None,
+    on_plan: Callable[[FitPlan], None] | None = None,
     on_audit: Callable[[Audit], None] | None = None,
 ) -> Run:
-    """Train in a prepared folder and keep the best model on validation rows.
+    """Train in a folder and keep the best model on validation rows.
+
+    Everything that can be refused is refused before a file is written, and a training that is
+    refused before its first step leaves nothing behind.
 
     Args:
-        folder: made by :func:`edgewise.runs.run.prepare_folder`.
-        info: what to train.
-        dataset: on what.
-        resume: go on from the last checkpoint.
+        spec: what to train.
+        folder: of the run.
+        dataset: of the specification; loaded from its folder if None.
+        split: of the data set, where the caller has made it.
+        resume: go on with the run that stands in the folder.
+        force: replace a run that stands there.
         show_progress: print a progress bar.
         on_plan: told what is about to be trained.
         on_audit: told what the fast checks found, before training.
+
+    Raises:
+        ConfigError: the folder is taken, or the protocol does not allow the split or a setting.
+        DataError: the data set is missing, another one, or not as the protocol asks.
     """
-    split = split_of(info, dataset)
-    if is_main_process():
-        _audit(folder, info, split, on_audit)
-    handed = handed_over(split)
-    model = info.method.model(info.config).fit(
-        handed,
-        folder=folder / "training",
-        resume=resume,
-        show_progress=show_progress,
-        on_plan=on_plan,
-    )
-    stages = stages_of(model)
+    folder = Path(folder)
+    if not resume and is_main_process():
+        check_free(folder, force=force)
+    dataset = dataset or load_run_data(spec.data)
+    split = split or spec.split(dataset)
+    info = read_info(folder) if resume else RunInfo(spec)
+    if not resume and is_main_process():
+        prepare_folder(folder, info, force=force)
+    begun = resume
+
+    def begin(plan: FitPlan) -> None:
+        nonlocal begun
+        begun = True
+        if on_plan is not None:
+            on_plan(plan)
+
+    try:
+        if is_main_process():
+            _audit(folder, spec, split, on_audit)
+        handed = handed_over(split)
+        model = spec.method.recommender(spec.config).fit(
+            handed,
+            folder=folder / "training",
+            resume=resume,
+            show_progress=show_progress,
+            on_plan=begin,
+        )
+    except EdgewiseError:
+        # Refused before the first step: nothing is there to go on with, and nothing in the way.
+        if not begun and is_main_process():
+            shutil.rmtree(folder, ignore_errors=True)
+        raise
+    curves = model.stage_curves
     info = replace(
         info,
         status=FINISHED,
-        training_seconds=sum(curves.seconds for curves in stages.values()),
+        training_seconds=sum(each.seconds for each in curves.values()),
         machine=describe_machine(),  # torch is loaded by now and tells of the GPU
     )
     if is_main_process():
-        model.save(folder / "model")
-        _keep_curves(folder, stages)
-        write_log(folder, handed, stages)
+        model.save_pretrained(folder / "model", card=_card(spec))
+        _keep_curves(folder, curves)
+        _write_log(folder, handed, curves)
         info.write(folder)
     return Run(folder, info, model, dataset, split)
 
 
+def handed_over(split: Split) -> Split:
+    """The split as training gets it: without a test row.
+
+    Its data set has the train and validation rows, and all users, items and item texts, which are
+    numbered as before. Only edges and training texts that a leaking protocol takes from the test
+    part stay, since they are what is to be shown.
+    """
+    known = replace(split.dataset, interactions=_in_order(split.train, split.valid))
+    # The model keeps the checksum of the data set that it was fitted on, test rows included.
+    known.__dict__["checksum"] = split.dataset.checksum
+    texts = split.text_rows
+    return replace(
+        split,
+        dataset=known,
+        test=_none_of(split.test),
+        text_rows=None if texts is None else replace(texts, test=_none_of(texts.test)),
+    )
+
+
+def read_log(folder: Path) -> TrainingLog | None:
+    """What training was handed, by the run's own log; None where there is none.
+
+    Raises:
+        ModelFolderError: the log is damaged.
+    """
+    path = folder / LOG
+    if not path.is_file():
+        return None
+    try:
+        return TrainingLog(**json.loads(path.read_text(encoding="utf-8")))
+    except (ValueError, TypeError) as error:
+        raise ModelFolderError(f"{path} cannot be read ({error}); fit the run again") from None
+
+
 def _audit(
-    folder: Path, info: RunInfo, split: Split, on_audit: Callable[[Audit], None] | None
+    folder: Path, spec: RunSpec, split: Split, on_audit: Callable[[Audit], None] | None
 ) -> None:
-    found = audit_before_fit(info, split)
+    from edgewise.runs.audit import audit_before_fit, save_audit
+
+    found = audit_before_fit(spec, split)
     save_audit(folder, found)
     if on_audit is not None:
         on_audit(found)
 
 
+def _card(spec: RunSpec) -> dict[str, str]:
+    """What a model card says of the conditions."""
+    leaks = "" if spec.protocol.is_honest else " (leaks: see docs/protocols.md)"
+    return {
+        "protocol": f"{spec.protocol.title}{leaks}",
+        "split": f"{spec.split_kind}, seed {spec.split_seed}",
+        "command": spec.command or "none",
+    }
+
+
 def _keep_curves(folder: Path, stages: Mapping[str, Curves]) -> None:
     write_curves(folder, stages)
+    if not stages:
+        return
     try:
         draw_curves(stages, folder / "curves.png")
     except ImportError:
         return  # without the extra "plots" the numbers alone are kept
+
+
+def _write_log(folder: Path, handed: Split, stages: Mapping[str, Curves]) -> None:
+    """Keep what was handed over, and how often each stage was validated."""
+    validations = {stage: len(curves.valid) for stage, curves in stages.items()}
+    log = TrainingLog.of(handed, validations)
+    write_text(folder / LOG, json.dumps(log.to_dict(), indent=2) + "\n")
+
+
+def _none_of(rows: Interactions) -> Interactions:
+    return rows.take(np.empty(0, dtype=np.int64))
+
+
+def _in_order(first: Interactions, then: Interactions) -> Interactions:
+    """The rows of two parts by user and time; at one time the first part's stand first."""
+
+    def both(column: str) -> Any:
+        values = [getattr(first, column), getattr(then, column)]
+        if values[0] is None:
+            return None
+        return pl.concat(values) if isinstance(values[0], pl.Series) else np.concatenate(values)
+
+    rows = Interactions(**{each.name: both(each.name) for each in fields(Interactions)})
+    times = () if rows.timestamp is None else (rows.timestamp,)
+    return rows.take(np.lexsort((*times, rows.user_index)))

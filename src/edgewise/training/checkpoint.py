@@ -1,8 +1,7 @@
-"""The weights of the best epoch so far.
+"""What is needed to go on with an interrupted run, the best weights so far among it.
 
-State of an optimiser and of random generators as plain tensors and JSON: nothing is pickled.
-
-What is needed to go on with an interrupted run.
+Weights, states of the optimiser and of random generators are plain tensors and JSON: nothing is
+pickled.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ from edgewise.files import describe, read_model
 
 
 class BestWeights:
-    """A copy of the trainable weights at the lowest validation loss."""
+    """A copy of the trainable weights at the best validation."""
 
     def __init__(self, model: torch.nn.Module) -> None:
         self._model = model

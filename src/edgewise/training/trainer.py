@@ -1,26 +1,37 @@
-"""How fast to learn at each step, and in which precision to compute.
+"""The one training loop: accelerate underneath, batches numbered so that runs resume exactly.
 
-The training loop: accelerate underneath, batches numbered so that runs resume exactly.
+A training run is one or several :class:`Stage` of the same network, each from the best weights of
+the one before. A stage's data give batches by number and say how well the network does on
+validation rows; the setting ``validation_metric`` names what of it chooses the epoch.
 """
 
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import math
+import os
+import shutil
+import sys
 import time
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
 import torch
 from accelerate import Accelerator
-from accelerate.utils import DistributedDataParallelKwargs, broadcast
+from accelerate.utils import DistributedDataParallelKwargs, ProjectConfiguration, broadcast
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from edgewise.config import check, nearest
 from edgewise.errors import TrainingError
 from edgewise.training.checkpoint import BestWeights, Checkpoint
 from edgewise.training.config import TrainingConfig
-from edgewise.training.curves import Curves, TrainingLog
+from edgewise.training.curves import Curves
 
 
 def learning_rate_at(step: int, total_steps: int, config: TrainingConfig) -> float:
@@ -48,27 +59,43 @@ def _cpu_has(flag: str) -> bool:
     return bool(capabilities().get(flag, False))
 
 
-def parameter_groups(model: torch.nn.Module, embedding_rate: float) -> list[dict[str, Any]]:
+def parameter_groups(
+    model: torch.nn.Module, embedding_lr_multiplier: float
+) -> list[dict[str, Any]]:
     """Trainable parameters, embeddings apart from the rest.
 
     Args:
         model: its method ``embedding_parameters``, if it has one, names its embeddings.
-        embedding_rate: the learning rate of embeddings, as a multiple of the others'.
+        embedding_lr_multiplier: the learning rate of embeddings, as a multiple of the others'.
     """
     embeddings = {id(p) for p in getattr(model, "embedding_parameters", list)()}
     trainable = [p for p in model.parameters() if p.requires_grad]
     groups = (
         {"params": [p for p in trainable if id(p) not in embeddings], "rate_factor": 1.0},
-        {"params": [p for p in trainable if id(p) in embeddings], "rate_factor": embedding_rate},
+        {
+            "params": [p for p in trainable if id(p) in embeddings],
+            "rate_factor": embedding_lr_multiplier,
+        },
     )
     return [group for group in groups if group["params"]]
 
 
 _REPORT_EVERY = 20
 
+Measure = Callable[[Any], torch.Tensor]
+"""The mean of something over the rows of a batch."""
+
+
+class Average(Protocol):
+    """Means over validation batches; the trainer's, which knows the other processes."""
+
+    def __call__(self, batches: Sequence[Any], measure: Measure | None = None) -> float:
+        """The mean of a measure over all rows; of the network's loss where none is given."""
+        ...
+
 
 class TrainingData(Protocol):
-    """What a model learns from, batch by numbered batch."""
+    """What a network learns from, batch by numbered batch."""
 
     @property
     def steps_per_epoch(self) -> int: ...
@@ -80,57 +107,103 @@ class TrainingData(Protocol):
         """
         ...
 
-    def validation(self) -> Mapping[Any, Sequence[Any]]:
-        """Fixed validation batches of each task, by its name."""
+    def validate(self, average: Average, metric: str) -> Mapping[str, float]:
+        """How well the network does on validation rows, in evaluation mode and without gradients.
+
+        Args:
+            average: means over batches.
+            metric: the one that chooses the epoch; others may be left out where they cost time.
+
+        Returns:
+            ``loss``, losses by task whose sum becomes ``loss``, or metrics of ranking such as
+            ``NDCG@10``. Empty without validation rows: the last epoch is then kept.
+        """
         ...
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One stretch of training with settings and data of its own.
+
+    Attributes:
+        name: of its folder and curves.
+        data: what is learned from.
+        config: how long and how fast.
+        on_epoch_start: told the number of each epoch before its first batch; must depend on nothing
+            else, so that a resumed run does the same.
+        on_end: called with the best weights in place, also where a resumed run had finished it.
+    """
+
+    name: str
+    data: TrainingData
+    config: TrainingConfig
+    on_epoch_start: Callable[[int], None] | None = None
+    on_end: Callable[[], None] | None = None
 
 
 def train(
     model: torch.nn.Module,
-    data: TrainingData,
-    config: TrainingConfig,
+    stages: Sequence[Stage],
     *,
     seed: int,
     folder: Path | None = None,
     resume: bool = False,
     show_progress: bool = True,
-) -> Curves:
-    """Train a model whose forward returns the mean loss of a batch; leave it with its best weights.
+) -> dict[str, Curves]:
+    """Train a network stage by stage; leave it with the best weights of the last one.
 
     Under ``torchrun`` every process trains on its part of the same batches, and the gradient is
     that of the whole batch whatever the parts' lengths; only dropout draws differ from those of a
     single process.
 
     Args:
-        model: called as ``model(batch)``.
-        data: numbered batches.
-        seed: of dropout.
-        folder: for checkpoints and TensorBoard logs; None keeps nothing on disk.
-        resume: continue from the folder's checkpoint where there is one; otherwise an older
-            checkpoint there is removed.
+        model: ``model(batch)`` is the mean loss of a batch.
+        stages: in order.
+        seed: of dropout, anew in each stage.
+        folder: for checkpoints and trackers, one folder a stage; None keeps nothing on disk.
+        resume: continue from the folder's checkpoints where there are some; otherwise older ones
+            are removed. A finished stage puts its best weights back and trains no more.
         show_progress: print a progress bar.
 
     Returns:
-        The learning curves.
+        The learning curves of each stage.
     """
-    return _Run(model, data, config, seed, folder, show_progress).run(resume)
+    if folder is not None and not resume:
+        # All at once: a later stage must not resume from what an older run has left there.
+        _clear(folder)
+    curves: dict[str, Curves] = {}
+    for stage in stages:
+        place = None if folder is None else folder / stage.name
+        curves[stage.name] = Trainer(model, stage, seed, place, show_progress).run(resume)
+        if stage.on_end is not None:
+            stage.on_end()
+    return curves
 
 
-class _Run:
+def _clear(folder: Path) -> None:
+    """Remove the checkpoints of all stages."""
+    if os.environ.get("RANK", "0") == "0":
+        for checkpoint in folder.glob("*/checkpoint*"):
+            shutil.rmtree(checkpoint, ignore_errors=True)
+
+
+class Trainer:
+    """One stage of a training run; see :func:`train`."""
+
     def __init__(
         self,
         model: torch.nn.Module,
-        data: TrainingData,
-        config: TrainingConfig,
+        stage: Stage,
         seed: int,
         folder: Path | None,
         show_progress: bool,
     ) -> None:
-        self.accelerator = _accelerator()
+        config = stage.config
+        self.accelerator = _accelerator(config, folder)
         torch.manual_seed(seed + self.accelerator.process_index)
-        self.data, self.config = data, config
+        self.stage, self.data, self.config = stage, stage.data, config
         optimizer = torch.optim.AdamW(
-            parameter_groups(model, config.embedding_rate),
+            parameter_groups(model, config.embedding_lr_multiplier),
             lr=config.learning_rate,
             weight_decay=config.weight_decay,
             fused=True,
@@ -142,28 +215,28 @@ class _Run:
         self.bare_model = model
         # Each process built its own graph features; those of the first one count.
         broadcast(list(model.buffers()))
-        self.progress = Curves()
+        self.curves = Curves(metric=config.validation_metric)
         self.best = BestWeights(model)
         self.checkpoint = (
             None if folder is None else Checkpoint(folder, self.accelerator, model, optimizer)
         )
         main = self.accelerator.is_main_process
-        self.log = TrainingLog(folder if main else None, show_progress and main)
-        self.total_steps = config.epochs * data.steps_per_epoch
+        self.log = TrainingLog(self.accelerator, stage.name, show_progress and main)
+        self.total_steps = config.epochs * self.data.steps_per_epoch
         device = self.accelerator.device
         dtype_is_bf16 = uses_bf16(config.precision, device)
         self.autocast = lambda: torch.autocast(device.type, torch.bfloat16, enabled=dtype_is_bf16)
 
     def run(self, resume: bool) -> Curves:
+        """Train, or go on training, until the last epoch, patience or time ends it."""
         self._start(resume)
-        self.started = time.monotonic() - self.progress.seconds
+        self.started = time.monotonic() - self.curves.seconds
         self.saved_at = time.monotonic()
-        self.validation = self.data.validation()
-        with self.log.open(self.total_steps, self.progress.step):
+        with self.log.open(self.total_steps, self.curves.step):
             while not self._finished():
                 self._epoch()
         self.best.put_back()
-        return self.progress
+        return self.curves
 
     def _start(self, resume: bool) -> None:
         if self.checkpoint is None:
@@ -171,11 +244,11 @@ class _Run:
         if not resume:
             self.checkpoint.clear()
         elif self.checkpoint.exists():
-            self.progress = Curves.from_dict(self.checkpoint.restore(self.best))
+            self.curves = Curves.from_dict(self.checkpoint.restore(self.best))
 
     def _finished(self) -> bool:
-        done = self.progress.step >= self.total_steps
-        stale = 0 < self.config.patience <= self.progress.epochs_without_gain
+        done = self.curves.step >= self.total_steps
+        stale = 0 < self.config.patience <= self.curves.epochs_without_gain
         return done or stale or self._out_of_time()
 
     def _out_of_time(self) -> bool:
@@ -188,14 +261,16 @@ class _Run:
     def _epoch(self) -> None:
         """Train to the end of the current epoch, then validate."""
         steps = self.data.steps_per_epoch
-        end = (self.progress.step // steps + 1) * steps
+        end = (self.curves.step // steps + 1) * steps
+        if self.stage.on_epoch_start is not None:
+            self.stage.on_epoch_start(self.curves.step // steps)
         self.model.train()
         losses: list[torch.Tensor] = []
-        while self.progress.step < end and not (self._may_pause() and self._out_of_time()):
-            losses.append(self._step(self.progress.step))
-            self.progress.step += 1
+        while self.curves.step < end and not (self._may_pause() and self._out_of_time()):
+            losses.append(self._step(self.curves.step))
+            self.curves.step += 1
             # Never at the end: a run resumed from there would miss that epoch's validation.
-            if self.progress.step < end and self.progress.step % steps % _REPORT_EVERY == 0:
+            if self.curves.step < end and self.curves.step % steps % _REPORT_EVERY == 0:
                 self._report(losses)
                 self._save_if_due()
         self._report(losses)
@@ -204,7 +279,7 @@ class _Run:
 
     def _may_pause(self) -> bool:
         """Whether nothing is half done: no gradient added up, no loss unreported."""
-        place = self.progress.step % self.data.steps_per_epoch
+        place = self.curves.step % self.data.steps_per_epoch
         return place % (_REPORT_EVERY * self.config.gradient_accumulation) == 0
 
     def _step(self, step: int) -> torch.Tensor:
@@ -263,42 +338,53 @@ class _Run:
         mean = self._summed([mean])[0] / self.accelerator.num_processes
         if not math.isfinite(mean):
             raise TrainingError(
-                f"the training loss is {mean} at step {self.progress.step}: lower "
+                f"the training loss is {mean} at step {self.curves.step}: lower "
                 f"learning_rate ({self.config.learning_rate:g}), or set precision=fp32. "
                 "--resume goes back to the last checkpoint."
             )
-        self.progress.train_loss.append((self.progress.step, mean))
-        rate = learning_rate_at(self.progress.step, self.total_steps, self.config)
-        self.log.step(self.progress.step, mean, rate)
+        self.curves.train_loss.append((self.curves.step, mean))
+        rate = learning_rate_at(self.curves.step, self.total_steps, self.config)
+        self.log.step(self.curves.step, mean, rate)
 
     def _validate(self) -> None:
-        """Average the loss of each task's fixed batches; keep the weights if the sum is lowest.
+        """Measure validation rows; keep the weights if the chosen metric is the best so far.
 
         Without validation rows the last weights are kept.
         """
         self.bare_model.eval()
-        losses = {task: self._mean_loss(batches) for task, batches in self.validation.items()}
-        if not losses:
+        metric = self.config.validation_metric
+        with torch.no_grad():
+            found = dict(self.data.validate(self._average, metric))
+        if not found:
             self.best.keep()
             return
-        total = sum(losses.values())
-        self.progress.valid_loss.append({**losses, "total": total, "step": self.progress.step})
-        self.log.validation(self.progress.step, {**losses, "total": total})
-        if total < self.progress.best_loss:
-            self.progress.best_loss = total
-            self.progress.epochs_without_gain = 0
+        if not any("@" in name for name in found):
+            found.setdefault("loss", sum(found.values()))
+        check(
+            metric in found,
+            f"training.validation_metric = {metric!r} is not measured by the stage "
+            f"{self.stage.name}.{nearest(metric, found)}",
+        )
+        self.log.validation(self.curves.step, found)
+        self._keep_if_better(found)
+
+    def _keep_if_better(self, found: dict[str, float]) -> None:
+        value = found[self.curves.metric]
+        better = self.curves.is_better(value)
+        self.curves.valid.append({**found, "step": self.curves.step})
+        if better:
+            self.curves.best, self.curves.epochs_without_gain = value, 0
             self.best.keep()
         else:
-            self.progress.epochs_without_gain += 1
+            self.curves.epochs_without_gain += 1
 
-    @torch.no_grad()
-    def _mean_loss(self, batches: Sequence[Any]) -> float:
+    def _average(self, batches: Sequence[Any], measure: Measure | None = None) -> float:
         """The mean over all rows; each process takes its share of the batches."""
         total, num_rows = 0.0, 0
         for batch in batches[self._part()]:
             with self.autocast():
-                loss = self.bare_model(batch.to(self.accelerator.device))
-            total += float(loss) * len(batch)
+                value = (measure or self.bare_model)(batch.to(self.accelerator.device))
+            total += float(value) * len(batch)
             num_rows += len(batch)
         total, all_rows = self._summed([total, num_rows])
         return total / all_rows
@@ -309,16 +395,83 @@ class _Run:
             self._save()
 
     def _save(self) -> None:
-        self.progress.seconds = time.monotonic() - self.started
+        self.curves.seconds = time.monotonic() - self.started
         if self.checkpoint is not None:
-            self.checkpoint.save(self.progress.to_dict(), self.best)
+            self.checkpoint.save(self.curves.to_dict(), self.best)
         self.saved_at = time.monotonic()
 
 
-def _accelerator() -> Accelerator:
+def _accelerator(config: TrainingConfig, folder: Path | None) -> Accelerator:
     # Tasks take turns, so no batch uses every parameter; frozen graph features are buffers as
     # large as the model, too much to be sent around in every step.
     distributed = DistributedDataParallelKwargs(
         find_unused_parameters=True, broadcast_buffers=False
     )
-    return Accelerator(kwargs_handlers=[distributed], cpu=not torch.cuda.is_available())
+    return Accelerator(
+        kwargs_handlers=[distributed],
+        cpu=not torch.cuda.is_available(),
+        log_with=list(_trackers(config, folder)) or None,
+        project_config=None if folder is None else ProjectConfiguration(str(folder)),
+    )
+
+
+def _trackers(config: TrainingConfig, folder: Path | None) -> Iterator[str]:
+    """Those asked for that are installed, and TensorBoard in any case where there is a folder.
+
+    Raises:
+        ConfigError: one that was asked for is not installed.
+    """
+    for name in config.log_with:
+        installed = importlib.util.find_spec(name) is not None
+        check(installed, f"training.log_with names {name}: install it, 'pip install {name}'")
+        if name != "tensorboard":
+            yield name
+    if folder is not None and importlib.util.find_spec("tensorboard"):
+        yield "tensorboard"
+
+
+class TrainingLog:
+    """Shows a bar, or a line an epoch where the output is no terminal, and feeds the trackers."""
+
+    def __init__(self, accelerator: Accelerator, stage: str, show: bool) -> None:
+        self._accelerator, self._stage, self._show = accelerator, stage, show
+        self._loss = float("nan")
+
+    @contextmanager
+    def open(self, total_steps: int, done: int) -> Iterator[None]:
+        if self._accelerator.log_with:
+            kwargs = {"tensorboard": {"purge_step": done + 1}}
+            self._accelerator.init_trackers("edgewise", init_kwargs=kwargs)
+        console = Console(stderr=True)
+        columns = (
+            TextColumn(self._stage),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("loss {task.fields[loss]:.3f}"),
+            TextColumn("{task.fields[rate]}"),
+            TimeRemainingColumn(),
+        )
+        visible = self._show and console.is_terminal
+        self._bar = Progress(*columns, console=console, disable=not visible)
+        self._task = self._bar.add_task("", total=total_steps, completed=done, loss=0.0, rate="")
+        try:
+            with self._bar:
+                yield
+        finally:
+            # Not end_training(), which would end the other processes' group with this stage.
+            for tracker in self._accelerator.trackers:
+                tracker.finish()
+
+    def step(self, step: int, loss: float, learning_rate: float) -> None:
+        self._loss = loss
+        speed = self._bar.tasks[0].speed
+        rate = f"{speed:.1f} batches/s" if speed else ""
+        self._bar.update(self._task, completed=step, loss=loss, rate=rate)
+        self._accelerator.log({"train/loss": loss, "train/learning_rate": learning_rate}, step)
+
+    def validation(self, step: int, found: Mapping[str, float]) -> None:
+        self._accelerator.log({f"valid/{name}": value for name, value in found.items()}, step)
+        if self._show:
+            parts = "  ".join(f"{name} {value:.4f}" for name, value in found.items())
+            line = f"{self._stage}, step {step}: train loss {self._loss:.3f}, validation {parts}"
+            print(line, file=sys.stderr, flush=True)

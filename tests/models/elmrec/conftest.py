@@ -42,7 +42,7 @@ def as_printed(shop_split) -> ELMRec:
     """Direct recommendation by Eq. 1 alone, without what goes beyond the paper."""
     settings = ("direct_likelihood=vocabulary", "pointer=false", "tasks=direct")
     overrides = [f"prompts.{setting}" for setting in settings]
-    return small_elmrec(*overrides, "whole_words.decoder_scale=0.0").fit(shop_split)
+    return small_elmrec(*overrides, "whole_words.decoder_alpha=0.0").fit(shop_split)
 
 
 def same_weights(first: ELMRec, second: ELMRec) -> bool:

@@ -16,9 +16,9 @@ from edgewise.models.elmrec.graph_embeddings import build_graph
 
 ON = (
     "prompts.direct_likelihood=candidates",
-    "whole_words.decoder_scale=2.0",
+    "whole_words.decoder_alpha=2.0",
     "graph.normalize=true",
-    "prompts.pointer=true",
+    "prompts.candidate_head=true",
     "prompts.tasks=direct",
     "backbone.dropout=0.0",
 )

@@ -11,7 +11,7 @@ from edgewise.data.item_lists import CandidateLists
 from edgewise.models.elmrec.batch import assemble
 from edgewise.models.elmrec.recommender import ELMRec
 
-ON = ("prompts.tasks=sequential", "prompts.catalogue_pointer=true", "prompts.segments=prefix")
+ON = ("prompts.tasks=sequential", "prompts.item_head=true", "prompts.history_sampling=prefix")
 
 
 @pytest.fixture(scope="module")
@@ -98,5 +98,5 @@ def test_item_vectors_are_saved(on, tmp_path) -> None:
 
 
 def test_other_tasks_do_without_item_vectors(shop_split) -> None:
-    model = small_elmrec("prompts.tasks=direct", "prompts.catalogue_pointer=true").fit(shop_split)
+    model = small_elmrec("prompts.tasks=direct", "prompts.item_head=true").fit(shop_split)
     assert model.model.catalogue is None

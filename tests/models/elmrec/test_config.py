@@ -25,10 +25,10 @@ def test_the_papers_settings():
     """Table 9 of the paper."""
     found = {
         name: (
-            config.whole_words.direct_scale,
-            config.whole_words.sequential_scale,
-            config.graph.init_std,
-            config.decoding.num_extra_candidates,
+            config.whole_words.direct_alpha,
+            config.whole_words.sequential_alpha,
+            config.graph.sigma,
+            config.decoding.rerank_extra,
             config.graph.num_propagation_layers,
         )
         for name in ("paper-sports", "paper-beauty", "paper-toys")
@@ -45,7 +45,11 @@ def test_predecessors_know_no_graph():
     for name, kind in (("pod", "incremental"), ("p5", "incremental"), ("t5", "none")):
         words = preset(name).whole_words
         assert {words.direct, words.sequential, words.explanation} == {kind}
-    assert preset("p5").prompts.num_prompt_vectors == preset("t5").prompts.num_prompt_vectors == 0
+    assert (
+        preset("p5").prompts.num_prompt_embeddings
+        == preset("t5").prompts.num_prompt_embeddings
+        == 0
+    )
 
 
 def test_an_unknown_preset_is_named_with_its_nearest():
@@ -64,15 +68,15 @@ def test_folds_are_on_for_spectral_features_alone():
     [
         ("prompts.tasks=", "prompts.tasks"),
         ("prompts.tasks=direct,direct", "names a task twice"),
-        ("prompts.wording_rate=1.5", "prompts.wording_rate must lie in 0..1"),
-        ("prompts.unknown_user_rate=-0.1", "prompts.unknown_user_rate"),
+        ("prompts.template_rate=1.5", "prompts.template_rate must lie in 0..1"),
+        ("prompts.user_dropout=-0.1", "prompts.user_dropout"),
         ("prompts.max_history=0", "prompts.max_history"),
         ("prompts.num_negatives=0", "prompts.num_negatives"),
-        ("prompts.num_prompt_vectors=-1", "prompts.num_prompt_vectors"),
+        ("prompts.num_prompt_embeddings=-1", "prompts.num_prompt_embeddings"),
         ("backbone.dropout=1.0", "backbone.dropout"),
         ("graph.num_folds=1", "graph.num_folds must be 0"),
         ("decoding.num_beams=0", "decoding.num_beams"),
-        ("decoding.num_extra_candidates=-1", "decoding.num_extra_candidates"),
+        ("decoding.rerank_extra=-1", "decoding.rerank_extra"),
         ("decoding.explanation_groups=2", "multiple of decoding.explanation_groups"),
         ("decoding.explanation_groups=0", "multiple of decoding.explanation_groups"),
         ("decoding.min_explanation_tokens=21", "decoding.min_explanation_tokens"),

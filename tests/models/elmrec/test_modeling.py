@@ -83,12 +83,12 @@ def test_injection_changes_the_output(tokenizer, batch, kind, injection):
 @pytest.mark.parametrize("kind", KINDS)
 def test_scale_0_is_plain_t5(tokenizer, batch, kind):
     plain = states(network(tokenizer, direct="none"), batch)
-    silenced = states(network(tokenizer, direct=kind, direct_scale=0.0), batch)
+    silenced = states(network(tokenizer, direct=kind, direct_alpha=0.0), batch)
     assert torch.equal(plain, silenced)
 
 
 def test_no_vectors_at_all_is_the_library_reading_input_ids(tokenizer, batch):
-    model = network(tokenizer, PromptConfig(num_prompt_vectors=0), direct="none")
+    model = network(tokenizer, PromptConfig(num_prompt_embeddings=0), direct="none")
     expected = model.t5.encoder(
         input_ids=batch.input_ids, attention_mask=batch.attention_mask
     ).last_hidden_state
@@ -109,7 +109,7 @@ def test_all_tokens_of_one_id_share_one_vector(tokenizer, batch, kind):
 
 
 def test_graph_vectors_are_looked_up_by_node_and_fold(tokenizer, batch):
-    model = network(tokenizer, direct="graph", direct_scale=2.5)
+    model = network(tokenizer, direct="graph", direct_alpha=2.5)
     vectors = model.whole_word_vectors(batch)
     assert vectors is not None
     expected = features()
@@ -159,7 +159,7 @@ def test_disorder_is_a_permutation_of_the_words_present(tokenizer, batch):
 
 
 def test_prepended_vectors_stand_before_the_prompt_once_a_word(tokenizer, batch):
-    prompts = PromptConfig(num_prompt_vectors=0)
+    prompts = PromptConfig(num_prompt_embeddings=0)
     model = network(tokenizer, prompts, direct="graph", injection="prepending")
     inputs, mask = model.embed(batch)
     length = batch.input_ids.shape[1]
@@ -173,7 +173,7 @@ def test_prepended_vectors_stand_before_the_prompt_once_a_word(tokenizer, batch)
 
 
 def test_prompt_vectors_come_first_and_belong_to_the_task(tokenizer, batch):
-    model = network(tokenizer, PromptConfig(num_prompt_vectors=3), direct="none")
+    model = network(tokenizer, PromptConfig(num_prompt_embeddings=3), direct="none")
     inputs, mask = model.embed(batch)
     assert torch.equal(inputs[1, :3], model.prompt_vectors[2])
     assert (mask[:, :3] == 1).all()
@@ -224,7 +224,7 @@ def test_elmrec_without_its_graph_is_pod():
         whole_words=WholeWordConfig("incremental", "incremental", "incremental"),
         graph=ELMRecConfig().graph,
         training=replace(elmrec.training, learning_rate=pod.training.learning_rate),
-        decoding=replace(elmrec.decoding, num_extra_candidates=0),
+        decoding=replace(elmrec.decoding, rerank_extra=0),
     )
     assert undone == pod
 

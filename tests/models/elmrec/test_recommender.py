@@ -39,11 +39,11 @@ def answers(model: ELMRec) -> tuple[np.ndarray, np.ndarray]:
         ("whole_words.sequential=graph",),
         ("whole_words.injection=prepending",),
         ("prompts.text_prompt=false",),
-        ("prompts.num_prompt_vectors=0",),
+        ("prompts.num_prompt_embeddings=0",),
         ("graph.features=random",),
         ("graph.features=random", "graph.num_folds=3"),
         ("graph.features=trained", "graph.num_folds=0"),
-        ("prompts.segments=prefix", "training.gradient_accumulation=2"),
+        ("prompts.history_sampling=prefix", "training.gradient_accumulation=2"),
     ],
     ids=" ".join,
 )
@@ -77,7 +77,7 @@ def test_disorder_at_inference_does_not_depend_on_the_batch(shop_split):
 
 def test_prompts_are_full_sentences_where_no_vectors_replace_them():
     for vectors, wording in ((0, WORDINGS["direct"][0]), (3, SHORT_WORDING["direct"])):
-        model = small_elmrec(f"prompts.num_prompt_vectors={vectors}")
+        model = small_elmrec(f"prompts.num_prompt_embeddings={vectors}")
         assert _wordings(model).for_inference("direct") == wording
 
 
@@ -93,7 +93,7 @@ def test_it_is_a_recommender_and_an_explainer(fitted):
 
 def test_a_beam_as_wide_as_the_catalogue_is_exhaustive(fitted, shop_split):
     num_items = shop_split.dataset.num_items
-    search = replace(fitted.config.decoding, num_beams=num_items, num_extra_candidates=0)
+    search = replace(fitted.config.decoding, num_beams=num_items, rerank_extra=0)
     wide = _with_decoding(fitted, search)
     found = wide.recommend(USERS, num_items)
     everything = CandidateLists.from_lists(USERS, [np.arange(num_items)] * len(USERS))
@@ -113,10 +113,10 @@ def test_filtering_after_the_search_needs_extra_candidates(fitted):
     wide = replace(fitted.config.decoding, num_beams=num_items)
     longest = max(len(fitted.histories[user]) for user in USERS)
     during = _with_decoding(fitted, wide).recommend(USERS, k)
-    enough = replace(wide, filtering="after", num_extra_candidates=longest)
+    enough = replace(wide, filtering="after", rerank_extra=longest)
     after = _with_decoding(fitted, enough).recommend(USERS, k)
     np.testing.assert_array_equal(after.item_index, during.item_index)
-    few = replace(wide, filtering="after", num_extra_candidates=0)
+    few = replace(wide, filtering="after", rerank_extra=0)
     short = _with_decoding(fitted, few).recommend(USERS, num_items - 1)
     for user in USERS:
         found = short.item_index[short.user_index == user]

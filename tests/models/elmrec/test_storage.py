@@ -87,7 +87,7 @@ def cut(name: str) -> object:
         ),
         (
             edited(
-                lambda about: about["settings"]["config"]["prompts"].update(num_prompt_vectors=9)
+                lambda about: about["settings"]["config"]["prompts"].update(num_prompt_embeddings=9)
             ),
             "cannot be read by this version",
         ),

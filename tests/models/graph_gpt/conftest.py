@@ -108,5 +108,5 @@ class DenseDistances:
         none = (nodes < 0)[:, :, None] | (nodes < 0)[:, None, :]
         return np.where(none, self.cutoff + 1, found).astype(np.uint8)
 
-    def in_histories(self, nodes: np.ndarray, readers: np.ndarray) -> np.ndarray:
-        raise AssertionError(f"no history of {readers} is read here")
+    def in_histories(self, nodes: np.ndarray, user_index: np.ndarray) -> np.ndarray:
+        raise AssertionError(f"no history of {user_index} is read here")

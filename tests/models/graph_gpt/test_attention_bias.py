@@ -8,14 +8,17 @@ import numpy as np
 import pytest
 import torch
 
+from edgewise.data.ragged import Ragged
 from edgewise.models.graph_gpt.attention_bias import (
     FORBIDDEN,
     attention_mask,
     bias_table,
+    build_distances,
     gated,
     graph_bias,
     meaningless_bias,
 )
+from edgewise.models.graph_gpt.batch import assemble
 from edgewise.models.graph_gpt.config import AttentionConfig
 
 
@@ -29,7 +32,7 @@ class TestTable:
         assert table() == [0, 2, 0.5, 0.25, 0.125, 0.0625, 0]
 
     def test_damping(self):
-        assert table(path_damping=0.1) == pytest.approx([0, 2, 0.1, 0.01, 1e-3, 1e-4, 0])
+        assert table(delta=0.1) == pytest.approx([0, 2, 0.1, 0.01, 1e-3, 1e-4, 0])
 
     def test_connection_off(self):
         assert table(connection=False) == [0, 1, 0.5, 0.25, 0.125, 0.0625, 0]
@@ -93,3 +96,34 @@ class TestMask:
         assert gated(mask, torch.tensor([1.0, -3.0])).tolist() == [
             [[[2, FORBIDDEN], [0.5, 0]], [[-6, FORBIDDEN], [-1.5, 0]]]
         ]
+
+
+class TestDistances:
+    """Users 0 and 1 of items 0..2, which are nodes 2..4; item 2 has no train row."""
+
+    TRAIN = Ragged(np.array([0, 2, 3]), np.array([0, 1, 1], dtype=np.int32))
+
+    @pytest.mark.parametrize("kind", ["none", "meaningless"])
+    def test_attention_without_the_graph_needs_none(self, kind):
+        assert build_distances(AttentionConfig(kind=kind), self.TRAIN, 3) is None
+
+    def test_settings_choose_what_is_followed(self):
+        nodes, user = np.array([[0, 2, 3, 1]]), np.array([0])
+        for settings, wanted in (
+            ({}, (3, 2)),
+            ({"max_path": 2}, (3, 2)),
+            ({"max_path": 1}, (2, 2)),
+            ({"include_own_edges": False}, (3, 4)),
+        ):
+            paths = build_distances(AttentionConfig(**settings), self.TRAIN, 3)
+            assert paths is not None
+            found = paths.among(nodes)[0, 1, 3], paths.in_histories(nodes, user)[0, 1, 2]
+            assert found == wanted
+
+    def test_prompts_of_histories_are_told_apart_from_others(self, fitted):
+        """The same tokens, as anything and as a history of somebody new."""
+        prompt = fitted.tokens.item_token(np.arange(20))
+        graph = fitted._inference.distances
+        whole = assemble(fitted.tokens, [prompt], distances=graph)
+        own = assemble(fitted.tokens, [prompt], distances=graph, readers=np.array([-1]))
+        assert int(whole.distance.max()) > 2 and sorted(own.distance.unique().tolist()) == [0, 2]

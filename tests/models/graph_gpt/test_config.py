@@ -18,18 +18,18 @@ from edgewise.models.graph_gpt.config import (
 @pytest.mark.parametrize(
     ("setting", "message"),
     [
-        ("attention.path_damping=1.0", "path_damping = 1.0 must lie between 0 and 1"),
-        ("attention.path_damping=0.0", "path_damping = 0.0 must lie between 0 and 1"),
+        ("attention.delta=1.0", "delta = 1.0 must lie between 0 and 1"),
+        ("attention.delta=0.0", "delta = 0.0 must lie between 0 and 1"),
         ("attention.max_path=0", "max_path must lie in 1..20"),
         ("attention.kind=grahp", "attention.kind = 'grahp'.*'graph'"),
         ("stages=content", "add one that learns to recommend"),
         ("stages=[]", "stages is empty"),
         ("stages=sequence,sequence", "names a stage twice"),
         ("stages=sequenc", "stages = 'sequenc'.*'sequence'"),
-        ("content_weight=-1", "content_weight must not be negative"),
+        ("lambda_v=-1", "lambda_v must not be negative"),
         ("history.max_items=0", "max_items must be at least 1"),
         ("history.mask_rate=1.0", "mask_rate must lie in 0..1"),
-        ("history.unknown_user_rate=2.0", "unknown_user_rate must lie in 0..1"),
+        ("history.user_dropout=2.0", "user_dropout must lie in 0..1"),
         ("backbone.max_tokens=8", "at least 16 are needed"),
         ("backbone.dropout=1.0", "dropout must lie in 0..1"),
         ("backbone.attention_dropout=1.0", "attention_dropout must lie in 0..1"),
@@ -46,7 +46,7 @@ def test_impossible_values(setting, message):
 
 def test_settings_that_contradict_each_other():
     with pytest.raises(ConfigError, match="put content first"):
-        with_overrides(GraphGPTConfig(), ["stages=sequence", "content_weight=0.1"])
+        with_overrides(GraphGPTConfig(), ["stages=sequence", "lambda_v=0.1"])
     with pytest.raises(ConfigError, match=r"needs a history\.mask_rate above 0"):
         with_overrides(GraphGPTConfig(), ["history.mask_rate=0.0", "history.targets=masked"])
 
@@ -69,7 +69,7 @@ def test_the_papers_stages():
     epochs = [config.training.of(stage).epochs for stage in config.stages]
     assert epochs == [10, 100, 50]
     assert config.history.order == "set" and config.history.mask_rate == 0.2
-    assert config.history.unknown_user_rate == 0 and config.content.max_text_tokens >= 1000
+    assert config.history.user_dropout == 0 and config.content.max_text_tokens >= 1000
     for stage in config.stages:
         training = config.training.of(stage)
         assert training.patience == 0 and training.weight_decay == 0

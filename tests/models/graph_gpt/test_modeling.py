@@ -208,7 +208,7 @@ class TestContentTie:
     @pytest.fixture
     def tied(self) -> GraphGPTModel:
         loose = small_model(NONE)
-        model = GraphGPTModel(loose.gpt, NUM_TEXT, NUM_USERS, NONE, content_weight=0.5)
+        model = GraphGPTModel(loose.gpt, NUM_TEXT, NUM_USERS, NONE, lambda_v=0.5)
         model.hold_on_to_content()
         return model.eval()
 

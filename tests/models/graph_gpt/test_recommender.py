@@ -81,7 +81,7 @@ class TestStages:
 
     def test_the_tie_holds_on_to_what_the_content_stage_learned(self, shop_split):
         """The second run stops as soon as its sequence stage begins."""
-        model = small_graph_gpt("content_weight=0.1").fit(shop_split).model
+        model = small_graph_gpt("lambda_v=0.1").fit(shop_split).model
         content = small_graph_gpt("training.sequence.max_minutes=1e-9").fit(shop_split).model
         learned = content.gpt.wte.weight[content.num_text :]
         assert model.anchor is not None and torch.equal(model.anchor, learned)
@@ -89,11 +89,11 @@ class TestStages:
 
     def test_data_without_text_skips_the_content(self, shop_split, caplog):
         caplog.set_level(logging.WARNING)
-        model = small_graph_gpt("content_weight=0.5").fit(without_text(shop_split))
+        model = small_graph_gpt("lambda_v=0.5").fit(without_text(shop_split))
         assert list(model.stage_curves) == ["sequence"]
         assert model.tasks == ("sequential", "direct")
         assert "no content: the content stage is left out" in caplog.text
-        assert "no content: content_weight = 0.5 is without effect" in caplog.text
+        assert "no content: lambda_v = 0.5 is without effect" in caplog.text
         assert "timestamps" not in caplog.text
 
     @pytest.mark.parametrize(
@@ -238,7 +238,11 @@ class TestRecommending:
 
     def test_paths_without_own_edges(self, shop_split, tmp_path):
         """R differs within a history, and is kept in the folder."""
-        setting = ("stages=sequence", "attention.own_edges=false", "training.sequence.epochs=1")
+        setting = (
+            "stages=sequence",
+            "attention.include_own_edges=false",
+            "training.sequence.epochs=1",
+        )
         model = small_graph_gpt(*setting).fit(shop_split)
         everything = np.arange(40, 88)[None]
         found = model._inference.distances.in_histories(everything, np.array([-1]))

@@ -8,16 +8,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
 
 from edgewise.config import with_overrides
 from edgewise.data.dataset import Interactions
+from edgewise.models.graph_gpt.attention_bias import build_distances
 from edgewise.models.graph_gpt.backbone import build_tokens
 from edgewise.models.graph_gpt.config import GraphGPTConfig
-from edgewise.models.graph_gpt.distances import build_distances
 from edgewise.models.graph_gpt.prompts import WORDINGS
-from edgewise.models.graph_gpt.stages.sequence import build_sequence, cut_evenly, windows_of
+from edgewise.models.graph_gpt.stages.sequence import build_sequence
 
 ALL = slice(None)
 SETTINGS = (
@@ -43,7 +41,7 @@ def data_of(split, *overrides):
 
 @pytest.fixture(scope="module")
 def data(shop_split):
-    return data_of(shop_split, "history.unknown_user_rate=0.0")
+    return data_of(shop_split, "history.user_dropout=0.0")
 
 
 def epoch(data, number=0):
@@ -56,36 +54,6 @@ def rows_of(batches):
     for batch in batches:
         for node, target, mask in zip(batch.node, batch.targets, batch.attention_mask, strict=True):
             yield node[mask.bool()].numpy(), target[mask.bool()].numpy()
-
-
-class TestWindows:
-    def test_by_hand(self):
-        """Ten items in windows of four, none, and three."""
-        windows = windows_of(np.array([10, 0, 3]), 4)
-        assert list(zip(*(column.tolist() for column in windows), strict=True)) == [
-            (0, 6, 10),
-            (0, 2, 6),
-            (0, 0, 2),
-            (2, 0, 3),
-        ]
-
-    @given(st.lists(st.integers(0, 30), min_size=1), st.integers(1, 9))
-    def test_each_item_once(self, lengths, most):
-        user, first, last = windows_of(np.array(lengths), most)
-        found = [(u, n) for u, a, b in zip(user, first, last, strict=True) for n in range(a, b)]
-        assert sorted(found) == [(u, n) for u, length in enumerate(lengths) for n in range(length)]
-        assert (last - first <= most).all() and (last > first).all()
-
-    @given(st.lists(st.integers(1, 50), min_size=1, max_size=60), st.data())
-    def test_even_cuts(self, weights, data):
-        parts = data.draw(st.integers(1, len(weights)))
-        cuts = cut_evenly(np.array(weights), parts)
-        assert cuts[0] == 0 and cuts[-1] == len(weights) and len(cuts) == parts + 1
-        assert (np.diff(cuts) > 0).all()
-
-    def test_equal_weights_are_cut_equally(self):
-        assert cut_evenly(np.ones(12), 4).tolist() == [0, 3, 6, 9, 12]
-        assert cut_evenly(np.array([1, 1, 1, 1, 4]), 2).tolist() == [0, 4, 5]
 
 
 class TestTraining:
@@ -118,14 +86,14 @@ class TestTraining:
         assert any(begins) and not all(begins), "later windows begin with an item that was a target"
 
     def test_a_batch_depends_on_its_number_alone(self, data, shop_split):
-        again = data_of(shop_split, "history.unknown_user_rate=0.0")
+        again = data_of(shop_split, "history.user_dropout=0.0")
         for step in (7, 0, 3):
             ours, theirs = data.batch(step, ALL), again.batch(step, ALL)
             assert torch.equal(ours.input_ids, theirs.input_ids)
             assert torch.equal(ours.targets, theirs.targets)
 
     def test_epochs_and_seeds_differ(self, data, shop_split):
-        other = data_of(shop_split, "history.unknown_user_rate=0.0", "seed=1")
+        other = data_of(shop_split, "history.user_dropout=0.0", "seed=1")
         users = [[tuple(b.node[:, 0].tolist()) for b in epoch(*which)] for which in
                  ((data, 0), (data, 1), (other, 0))]  # fmt: skip
         assert users[0] != users[1] and users[0] != users[2]
@@ -159,7 +127,7 @@ class TestTraining:
 
 class TestUsers:
     def test_some_are_left_out(self, shop_split):
-        data = data_of(shop_split, "history.unknown_user_rate=0.5")
+        data = data_of(shop_split, "history.user_dropout=0.5")
         first = [node[0] for node, _ in rows_of(epoch(data))]
         share = np.mean([node < 0 for node in first])
         assert 0.25 < share < 0.75
@@ -197,7 +165,7 @@ def test_training_does_not_depend_on_held_out_rows(data, shop_split):
         return replace(rows, item_index=(rows.item_index + 7) % num_items)
 
     other = replace(shop_split, valid=moved(shop_split.valid), test=moved(shop_split.test))
-    ours, theirs = epoch(data), epoch(data_of(other, "history.unknown_user_rate=0.0"))
+    ours, theirs = epoch(data), epoch(data_of(other, "history.user_dropout=0.0"))
     for mine, yours in zip(ours, theirs, strict=True):
         assert torch.equal(mine.input_ids, yours.input_ids)
         assert torch.equal(mine.distance, yours.distance)

@@ -1,1 +1,1 @@
-"""ELMRec (Wang et al., EMNLP 2024): a T5 whose whole-word vectors carry the user-item graph."""
+"""ELMRec (Wang et al., EMNLP 2024): a T5 whose whole-word embeddings carry the user-item graph."""

@@ -11,17 +11,13 @@ from transformers.utils import logging as transformers_logging
 
 from edgewise.errors import ConfigError
 from edgewise.models.elmrec.config import BackboneConfig
+from edgewise.models.elmrec.prompts import all_templates
 from edgewise.models.tokenizers import corpus_of, load_tokenizer, train_tokenizer
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
     from edgewise.data.splits import Split
-
-_SELF_SIMILARITY = 0.02
-_CROSS_SIMILARITY = (0.05, 0.1, 0.2, 0.1)
-_CROSS_GAIN = 10.0
-_NEIGHBOUR_BIAS = 4.0
 
 FROM_SCRATCH: dict[str, dict[str, int]] = {
     "tiny": {
@@ -50,6 +46,12 @@ FROM_SCRATCH: dict[str, dict[str, int]] = {
     },
 }
 
+# How strongly random weights prefer similar tokens, see _prefer_similar.
+_SELF_SIMILARITY = 0.02
+_CROSS_SIMILARITY = (0.05, 0.1, 0.2, 0.1)
+_CROSS_GAIN = 10.0
+_NEIGHBOUR_BIAS = 4.0
+
 
 def is_from_scratch(name: str) -> bool:
     """Whether a backbone's name is one of our sizes rather than a checkpoint."""
@@ -57,10 +59,17 @@ def is_from_scratch(name: str) -> bool:
 
 
 def build_tokenizer(config: BackboneConfig, split: Split) -> PreTrainedTokenizerBase:
-    """A checkpoint's own tokenizer, or one trained on the train rows' texts."""
+    """A checkpoint's own tokenizer, or one trained on the train rows' texts.
+
+    Raises:
+        ConfigError: the checkpoint has none that can be loaded.
+    """
     if is_from_scratch(config.name):
-        return train_tokenizer(corpus_of(split), config.vocab_size)
-    return load_tokenizer(config.name)
+        return train_tokenizer(corpus_of(split, all_templates()), config.vocab_size)
+    try:
+        return load_tokenizer(config.name)
+    except ConfigError as error:
+        raise _no_checkpoint(config.name, error) from error
 
 
 def build_t5(
@@ -76,7 +85,7 @@ def build_t5(
         tokenizer: of the vocabulary.
         generator: of random weights.
         free_columns: leading columns of the token embeddings that start at zero, for whole-word
-            vectors to stand in; not for checkpoints.
+            embeddings to stand in; not for checkpoints.
 
     Raises:
         ConfigError: the checkpoint cannot be loaded.
@@ -92,10 +101,48 @@ def build_t5(
             config.name, dropout_rate=config.dropout, dtype=torch.float32
         )
     except (OSError, ValueError) as error:
-        raise ConfigError(
-            f"backbone.name = {config.name!r}: no T5 checkpoint could be loaded ({error}). Give a "
-            f"local folder, a hub name, or one of {', '.join(FROM_SCRATCH)}."
-        ) from error
+        raise _no_checkpoint(config.name, error) from error
+
+
+@torch.no_grad()
+def orthogonal_item_tokens(
+    t5: T5ForConditionalGeneration,
+    spellings: np.ndarray,
+    free_columns: int,
+    generator: torch.Generator,
+) -> None:
+    """Start the tokens that item ids are spelled with as orthogonal embeddings, as far as they fit.
+
+    A decoder that looks at many candidates at once sees the weighted sum of their tokens'
+    embeddings; what it can tell apart in the sum is what does not overlap. Tokens at which
+    spellings begin come first, and within a place the more frequent ones.
+
+    Args:
+        t5: with random weights.
+        spellings: tokens of every item, right-padded, ``int64[I, T]``.
+        free_columns: leading columns that stay zero.
+        generator: of the random directions.
+    """
+    seen: list[int] = []
+    for place in spellings.T:
+        tokens, counts = np.unique(place, return_counts=True)
+        seen += [int(token) for token in tokens[np.argsort(-counts)] if token not in seen]
+    weight = t5.shared.weight
+    room = weight.shape[1] - free_columns
+    basis = torch.linalg.qr(torch.randn(room, room, generator=generator)).Q * weight.shape[1] ** 0.5
+    chosen = torch.tensor(seen[:room])
+    weight[chosen, free_columns:] = basis[: len(chosen)]
+
+
+def _no_checkpoint(name: str, error: Exception) -> ConfigError:
+    reason = " ".join(str(error).rstrip(".").split())
+    return ConfigError(
+        f"backbone.name = {name!r}: no T5 checkpoint could be loaded ({reason}). Without network, "
+        "download it where there is one and give its folder with --set backbone.name=FOLDER, or "
+        "start from random weights with a preset that ends in -from-scratch, such as "
+        "paper-beauty-from-scratch, or with --set backbone.name=t5-small (or one of "
+        f"{', '.join(size for size in FROM_SCRATCH if size != 't5-small')})."
+    )
 
 
 def _random_t5(
@@ -117,7 +164,7 @@ def _random_t5(
                 **FROM_SCRATCH[config.name],
             )
         )
-        if config.similarity_start:
+        if config.mimetic_init:
             _prefer_similar(t5)
         with torch.no_grad():
             t5.shared.weight[:, :free_columns] = 0
@@ -128,8 +175,8 @@ def _prefer_similar(t5: T5ForConditionalGeneration) -> None:
     """Start attention as a search for similar vectors that passes on what it finds.
 
     With one projection for queries and keys, ``q k^T`` grows with the similarity of two tokens,
-    which is how whole-word vectors are to be read; values and outputs start as a projection and
-    its transpose. The encoder prefers the two tokens on either side, so that the pieces of an id
+    which is how whole-word embeddings are to be read; values and outputs start as a projection and
+    its transpose. The encoder prefers the two tokens on either side, so that the tokens of an id
     know each other. From weights without these preferences a small T5 needs many more epochs to
     find them. After mimetic initialisation (Trockman and Kolter, arXiv 2305.09828).
     """
@@ -181,33 +228,3 @@ def _orthonormal_heads(weight: torch.Tensor, num_heads: int) -> torch.Tensor:
         torch.nn.init.orthogonal_(torch.empty(rows // num_heads, width)) for _ in range(num_heads)
     ]
     return torch.cat(heads)
-
-
-@torch.no_grad()
-def tell_pieces_apart(
-    t5: T5ForConditionalGeneration,
-    spellings: np.ndarray,
-    free_columns: int,
-    generator: torch.Generator,
-) -> None:
-    """Start the pieces that item ids are spelled with as orthogonal vectors, as far as they fit.
-
-    A decoder that looks at many candidates at once sees the weighted sum of their pieces' vectors;
-    what it can tell apart in the sum is what does not overlap. Pieces at which spellings begin come
-    first, and within a place the more frequent ones.
-
-    Args:
-        t5: with random weights.
-        spellings: tokens of every item, right-padded, ``int64[I, T]``.
-        free_columns: leading columns that stay zero.
-        generator: of the random directions.
-    """
-    seen: list[int] = []
-    for place in spellings.T:
-        tokens, counts = np.unique(place, return_counts=True)
-        seen += [int(token) for token in tokens[np.argsort(-counts)] if token not in seen]
-    weight = t5.shared.weight
-    room = weight.shape[1] - free_columns
-    basis = torch.linalg.qr(torch.randn(room, room, generator=generator)).Q * weight.shape[1] ** 0.5
-    chosen = torch.tensor(seen[:room])
-    weight[chosen, free_columns:] = basis[: len(chosen)]

@@ -1,11 +1,22 @@
-"""What ELMRec keeps of the train graph: features of its nodes, and how to place a new user."""
+"""Where the whole-word embeddings of Eq. 8 come from: features of the train graph's nodes.
+
+Random features (ELMRec, Eqs. 4-7) or, beyond the paper, spectral ones; frozen or trained; of the
+whole train graph or, cross-fitted, without each example's own edge. How they enter the language
+model stands in :mod:`edgewise.models.elmrec.model`.
+
+Shapes: U users, I items, N = U + I nodes (users first), D hidden size, K folds, B examples, S tokens
+of an example.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Self
 
 import numpy as np
 import torch
+from safetensors.numpy import load_file, save_file
 from torch import nn
 from torch.nn import functional as F
 
@@ -14,18 +25,40 @@ from edgewise.graph.cross_fitting import CrossFitted, cross_fit
 from edgewise.graph.propagation import new_user_features, random_features
 from edgewise.graph.spectral import SpectralFeatures, spectral_features
 from edgewise.models.elmrec.config import GraphConfig
-from edgewise.models.elmrec.model import GraphTable
 from edgewise.models.layers import TrainedPropagation
 
 
+class GraphTable(nn.Module):
+    """Frozen features, looked up by node and fold.
+
+    Args:
+        table: ``float32[K + 1, N, D]``, the folds' features and last the whole train graph's.
+    """
+
+    table: torch.Tensor
+
+    def __init__(self, table: torch.Tensor) -> None:
+        super().__init__()
+        num_tables, _, width = table.shape
+        nobody = torch.zeros(num_tables, 1, width)
+        self.register_buffer("table", torch.cat([table, nobody], dim=1), persistent=False)
+
+    def forward(self, node: torch.Tensor, fold: torch.Tensor) -> torch.Tensor:
+        """Features of nodes ``[B, S]`` (node N is somebody unknown, all zero) in fold ``[B]``."""
+        num_tables, num_rows, width = self.table.shape
+        rows = (fold % num_tables)[:, None] * num_rows + node
+        return F.embedding(rows, self.table.view(-1, width))
+
+
 class TrainedGraphTable(nn.Module):
-    """Looks up features that are propagated anew in every step (the release's variant)."""
+    """Features whose layer 0 is learned, propagated anew in every step (the release's variant)."""
 
     def __init__(self, propagation: TrainedPropagation) -> None:
         super().__init__()
         self.propagation = propagation
 
     def forward(self, node: torch.Tensor, fold: torch.Tensor) -> torch.Tensor:
+        """As :meth:`GraphTable.forward`; there are no folds."""
         features = self.propagation()
         known = node < len(features)
         vectors = F.embedding(node.clamp(max=len(features) - 1), features)
@@ -34,13 +67,14 @@ class TrainedGraphTable(nn.Module):
 
 @dataclass(frozen=True, eq=False)
 class GraphFeatures:
-    """Features of the whole train graph.
+    """Features of the whole train graph, and what places a new user among them.
 
     Attributes:
-        features: ``float32[N, D]``, users first.
+        features: ``float32[N, D]``.
         item_degrees: distinct users of each item, ``int64[I]``.
         singular_values: ``float32[D]`` of spectral features, else empty.
-        scale: of spectral features.
+        scale: of spectral features, else 1.
+        config: how they were made.
     """
 
     features: np.ndarray
@@ -51,10 +85,11 @@ class GraphFeatures:
 
     @property
     def num_users(self) -> int:
+        """U."""
         return len(self.features) - len(self.item_degrees)
 
     def new_user(self, items: np.ndarray) -> np.ndarray:
-        """The vector of somebody not in training, from the items he has, ``float32[D]``."""
+        """The embedding of somebody not in training, from the items he has, ``float32[D]``."""
         distinct = np.unique(items)
         if self.config.features == "spectral":
             spectral = SpectralFeatures(
@@ -64,84 +99,94 @@ class GraphFeatures:
         item_features = self.features[self.num_users + distinct]
         return new_user_features(item_features, self.item_degrees[distinct])
 
+    def lookup(self) -> GraphTable:
+        """Their table, without folds."""
+        return GraphTable(torch.from_numpy(self.features)[None])
+
+    def save(self, path: Path) -> None:
+        """Write all but the settings as safetensors."""
+        arrays = {
+            "features": self.features,
+            "item_degrees": self.item_degrees.astype(np.int64),
+            "singular_values": self.singular_values,
+            "scale": np.array([self.scale]),
+        }
+        save_file({name: np.ascontiguousarray(array) for name, array in arrays.items()}, path)
+
+    @classmethod
+    def load(cls, path: Path, config: GraphConfig) -> Self:
+        """Read what :meth:`save` wrote."""
+        arrays = load_file(path)
+        scale = float(arrays.pop("scale")[0])
+        return cls(**arrays, scale=scale, config=config)
+
 
 @dataclass(frozen=True, eq=False)
 class BuiltGraph:
     """Features for training and for inference.
 
     Attributes:
-        knowledge: features at the start of training.
-        lookup: module from (node, fold) to vectors, which the network trains with.
+        start: features of the whole train graph at the start of training.
+        lookup: module from (node, fold) to features, which the network trains with.
         folds: of the edges, where the features are cross-fitted.
     """
 
-    knowledge: GraphFeatures
+    start: GraphFeatures
     lookup: nn.Module
     folds: CrossFitted | None
 
     def learned(self) -> GraphFeatures:
-        """The knowledge after training: what was frozen stays, a trained layer 0 has moved."""
+        """Features after training: what was frozen stays, a trained layer 0 has moved."""
         if not isinstance(self.lookup, TrainedGraphTable):
-            return self.knowledge
+            return self.start
         with torch.no_grad():
             features = self.lookup.propagation().cpu().numpy()
-        return replace(self.knowledge, features=features)
+        return replace(self.start, features=features)
 
 
 def build_graph(graph: BipartiteGraph, config: GraphConfig, width: int, seed: int) -> BuiltGraph:
-    """Compute the configured features of the train graph, cross-fitted where that is asked for."""
-    if config.features == "spectral":
-        whole = _spectral(graph, config, width, seed)
-        features, values, scale = whole.features, whole.singular_values, whole.scale
-    else:
-        features, values, scale = _random(graph, config, width, seed), np.empty(0, np.float32), 1.0
-    knowledge = GraphFeatures(features, graph.item_degrees, values, scale, config)
+    """Compute the configured features of the train graph, cross-fitted where that is asked for.
+
+    Args:
+        graph: of the train rows.
+        config: which features.
+        width: D.
+        seed: of layer 0 and of the folds.
+    """
+    spectral = config.features == "spectral"
+    build = _spectral if spectral else _random
+    start = build(graph, config, width, seed)
     if config.features == "trained":
-        return BuiltGraph(knowledge, _trained(graph, config, width, seed), None)
+        propagation = TrainedPropagation(
+            graph, width, config.num_propagation_layers, config.sigma, seed, config.variant
+        )
+        return BuiltGraph(start, TrainedGraphTable(propagation), None)
     if not config.folds:
-        return BuiltGraph(knowledge, GraphTable(torch.from_numpy(features)[None]), None)
-    build = _spectral_features if config.features == "spectral" else _random
+        return BuiltGraph(start, start.lookup(), None)
     folds = cross_fit(
         graph,
         config.folds,
         seed,
-        lambda part: build(part, config, width, seed),
-        align=config.features == "spectral",
+        lambda part: build(part, config, width, seed).features,
+        align=spectral,
     )
-    return BuiltGraph(knowledge, GraphTable(torch.from_numpy(folds.table)), folds)
+    return BuiltGraph(start, GraphTable(torch.from_numpy(folds.table)), folds)
 
 
-def _spectral(
-    graph: BipartiteGraph, config: GraphConfig, width: int, seed: int
-) -> SpectralFeatures:
+def _random(graph: BipartiteGraph, config: GraphConfig, width: int, seed: int) -> GraphFeatures:
+    features = random_features(
+        graph, width, config.num_propagation_layers, config.sigma, seed, config.variant
+    )
+    return GraphFeatures(features, graph.item_degrees, np.empty(0, np.float32), 1.0, config)
+
+
+def _spectral(graph: BipartiteGraph, config: GraphConfig, width: int, seed: int) -> GraphFeatures:
     rank = config.rank or width
     found = spectral_features(graph, rank, config.num_iterations, seed, config.power)
-    if rank >= width:
-        return found
-    # Vectors stay as long as those of a full-width model, whose entries have a mean square of 1.
-    features = np.pad(
-        found.features * np.float32((width / rank) ** 0.5), [(0, 0), (0, width - rank)]
-    )
-    values = np.pad(found.singular_values, (0, width - rank))
-    return replace(found, features=features, singular_values=values)
-
-
-def _spectral_features(
-    graph: BipartiteGraph, config: GraphConfig, width: int, seed: int
-) -> np.ndarray:
-    return _spectral(graph, config, width, seed).features
-
-
-def _random(graph: BipartiteGraph, config: GraphConfig, width: int, seed: int) -> np.ndarray:
-    return random_features(
-        graph, width, config.num_propagation_layers, config.init_std, seed, config.variant
-    )
-
-
-def _trained(
-    graph: BipartiteGraph, config: GraphConfig, width: int, seed: int
-) -> TrainedGraphTable:
-    propagation = TrainedPropagation(
-        graph, width, config.num_propagation_layers, config.init_std, seed, config.variant
-    )
-    return TrainedGraphTable(propagation)
+    features, values = found.features, found.singular_values
+    if rank < width:
+        # Vectors stay as long as a full-width model's, whose entries have a mean square of 1.
+        longer = np.float32((width / rank) ** 0.5)
+        features = np.pad(features * longer, [(0, 0), (0, width - rank)])
+        values = np.pad(values, (0, width - rank))
+    return GraphFeatures(features, graph.item_degrees, values, found.scale, config)

@@ -1,41 +1,41 @@
-"""The wordings of the three tasks, as data.
+"""Prompts of the three tasks: templates, and how users and items are spelled in them.
 
-A wording is words and slots separated by single spaces, so that every word is tokenised apart from
+A template is words and slots separated by single spaces, so that every word is tokenised apart from
 its neighbours. Slots: ``{user}``, ``{item}``, ``{history}`` (items, oldest first) and
-``{candidates}``. The short wording of a task, ids alone, follows the distilled prompt vectors
-(Section 3.1, Fig. 2).
+``{candidates}``. The short template of a task, ids alone, follows the distilled soft prompt
+(ELMRec, Section 3.1, Fig. 2).
 
-Every user, item and word tokenised once; prompts are then looked up, not tokenised.
-
-A *piece* is a user, an item or one word of a wording. Pieces are numbered users first, then items,
-then words, so that a piece below ``num_nodes`` is a node of the user-item graph.
-
-Prompts of the three tasks as pieces, ready to be looked up.
+Every *whole word* (P5's term: a user, an item, or one word of a template) is tokenised once, and a
+prompt is an array of whole words to be looked up. They are numbered users first, then items, then
+somebody unknown, then words of templates, so that one below ``num_nodes`` is a node of the
+user-item graph.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from edgewise.errors import ConfigError
+from edgewise.data.ragged import Ragged
+from edgewise.decoding.trie import TokenTable
+from edgewise.errors import ConfigError, DataError
+from edgewise.models.elmrec.config import PromptConfig
 from edgewise.recommender import Task
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-
-SHORT_WORDING: dict[Task, str] = {
+SHORT_TEMPLATE: dict[Task, str] = {
     "explanation": "{user} {item}",
     "sequential": "{user} {history}",
     "direct": "{user} {candidates}",
 }
 
-WORDINGS: dict[Task, tuple[str, ...]] = {
+TEMPLATES: dict[Task, tuple[str, ...]] = {
     "explanation": (
         "Tell {user} in one line why {item} is worth having .",
         "What would {user} say about {item} ?",
@@ -59,8 +59,40 @@ WORDINGS: dict[Task, tuple[str, ...]] = {
     ),
 }
 
+_SLOTS = ("{user}", "{item}", "{history}", "{candidates}")
 
-SLOTS = ("{user}", "{item}", "{history}", "{candidates}")
+
+def all_templates() -> Iterator[str]:
+    """The full templates of all tasks."""
+    for templates in TEMPLATES.values():
+        yield from templates
+
+
+@dataclass(frozen=True)
+class TemplateChoice:
+    """Which template a prompt follows.
+
+    Attributes:
+        rate: share of training batches with a full template; 1 where no soft prompt stands in for
+            it.
+    """
+
+    rate: float
+
+    @classmethod
+    def of(cls, prompts: PromptConfig) -> TemplateChoice:
+        """As the settings say."""
+        return cls(prompts.template_rate if prompts.num_prompt_embeddings else 1.0)
+
+    def draw(self, task: Task, rng: np.random.Generator) -> str:
+        """A template for one training batch."""
+        short = rng.random() >= self.rate
+        choices = (SHORT_TEMPLATE[task],) if short else TEMPLATES[task]
+        return choices[int(rng.integers(len(choices)))]
+
+    def for_inference(self, task: Task) -> str:
+        """The template that recommendations and validation use."""
+        return SHORT_TEMPLATE[task] if self.rate < 1 else TEMPLATES[task][0]
 
 
 def spell_user(index: int) -> str:
@@ -73,25 +105,21 @@ def spell_item(index: int) -> str:
     return f"item_{index + 1}"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class EntityTokenTable:
-    """Tokens of all pieces as compressed rows.
+    """Tokens of all whole words.
 
     Attributes:
-        num_users, num_items: pieces ``0..num_users - 1`` are users, the next ``num_items`` items.
-        unknown_user: the piece that stands for a user not in the data.
-        offsets: ``int64[pieces + 1]``.
-        tokens: ``int64[offsets[-1]]``.
-        words: piece of each word that occurs in a wording.
+        num_users, num_items: U and I; words ``0..U - 1`` are users, the next I are items.
+        tokens: of each whole word, ``int64``.
+        template_words: number of each word that occurs in a template.
         pad_id, eos_id: of the tokenizer.
     """
 
     num_users: int
     num_items: int
-    unknown_user: int
-    offsets: np.ndarray
-    tokens: np.ndarray
-    words: dict[str, int]
+    tokens: Ragged
+    template_words: dict[str, int]
     pad_id: int
     eos_id: int
 
@@ -101,92 +129,63 @@ class EntityTokenTable:
         return self.num_users + self.num_items
 
     @property
-    def lengths(self) -> np.ndarray:
-        """Tokens of each piece, ``int64[pieces]``."""
-        return np.diff(self.offsets)
-
-    def tokens_of(self, piece: int) -> np.ndarray:
-        """The tokens of one piece."""
-        return self.tokens[self.offsets[piece] : self.offsets[piece + 1]]
+    def unknown_user(self) -> int:
+        """The whole word that stands for somebody not in the data."""
+        return self.num_nodes
 
     @cached_property
-    def item_targets(self) -> tuple[np.ndarray, np.ndarray]:
-        """Every item's tokens with the end token, right-padded.
-
-        Returns:
-            tokens ``int64[I, T]`` and lengths ``int64[I]``.
-        """
-        first, last = self.num_users, self.num_nodes
-        lengths = self.lengths[first:last] + 1
+    def spellings(self) -> TokenTable:
+        """Every item's tokens with the end token, as the decoder writes them."""
+        items = self.tokens.take(np.arange(self.num_users, self.num_nodes))
+        lengths = items.lengths + 1
         table = np.full((self.num_items, int(lengths.max())), self.pad_id, dtype=np.int64)
-        rows = np.repeat(np.arange(self.num_items), lengths - 1)
-        flat = self.tokens[self.offsets[first] : self.offsets[last]]
-        columns = np.arange(len(flat)) - np.repeat(
-            self.offsets[first:last] - self.offsets[first], lengths - 1
-        )
-        table[rows, columns] = flat
-        table[np.arange(self.num_items), lengths - 1] = self.eos_id
-        return table, lengths
+        table[items.row_of_value, items.place_of_value] = items.values
+        table[np.arange(self.num_items), items.lengths] = self.eos_id
+        return TokenTable(table, lengths)
+
+    def target(self, item: int) -> np.ndarray:
+        """The tokens of an item as an answer, end token included."""
+        return self.spellings.tokens[item, : self.spellings.lengths[item]]
 
 
 def build_entity_token_table(
     tokenizer: PreTrainedTokenizerBase, num_users: int, num_items: int
 ) -> EntityTokenTable:
-    """Tokenise every user, every item and every word of every wording, each once.
+    """Tokenise every user, every item and every word of every template, each once.
 
     Raises:
         ConfigError: the tokenizer cannot tell two items apart.
     """
     entities = [spell_user(u) for u in range(num_users)] + [spell_item(i) for i in range(num_items)]
-    words = sorted(_wording_words())
+    words = sorted({word for text in all_templates() for word in text.split(" ")} - set(_SLOTS))
     texts = [*entities, spell_user(-1), *words]
     encoded = tokenizer(texts, add_special_tokens=False)["input_ids"]
-    offsets = np.zeros(len(texts) + 1, dtype=np.int64)
-    np.cumsum([len(row) for row in encoded], out=offsets[1:])
-    tokens = np.fromiter((t for row in encoded for t in row), dtype=np.int64, count=offsets[-1])
     first_word = len(entities) + 1
     pad_id, eos_id = tokenizer.pad_token_id, tokenizer.eos_token_id
     table = EntityTokenTable(
         num_users,
         num_items,
-        len(entities),
-        offsets,
-        tokens,
+        Ragged.of_rows([np.array(row, dtype=np.int64) for row in encoded]),
         {word: first_word + n for n, word in enumerate(words)},
         int(pad_id),  # pyright: ignore[reportArgumentType]
         int(eos_id),  # pyright: ignore[reportArgumentType]
     )
-    _check_items_differ(table)
-    return table
-
-
-def _wording_words() -> set[str]:
-    wordings = [w for task in WORDINGS.values() for w in task]
-    return {word for wording in wordings for word in wording.split(" ")} - set(SLOTS)
-
-
-def _check_items_differ(table: EntityTokenTable) -> None:
-    targets, _ = table.item_targets
-    if len(np.unique(targets, axis=0)) < table.num_items:
+    try:
+        _ = table.spellings
+    except DataError as error:
         raise ConfigError(
             "the tokenizer spells two items alike (it lacks digits); use another backbone or "
-            "tokenizer"
-        )
-
-
-def wordings_of(task: Task, *, short: bool) -> tuple[str, ...]:
-    """The wordings of a task: ids alone, or the several full ones."""
-    return (SHORT_WORDING[task],) if short else WORDINGS[task]
+            f"tokenizer: {error}"
+        ) from error
+    return table
 
 
 @dataclass(frozen=True)
 class PromptWriter:
-    """Fills wordings with users and items.
-
-    A user index of -1 stands for somebody not in the data.
+    """Fills templates with users and items; a user index of -1 is somebody not in the data.
 
     Attributes:
-        table: pieces of all entities and words.
+        table: numbers all whole words.
         max_history: a longer history keeps its newest items.
     """
 
@@ -194,41 +193,40 @@ class PromptWriter:
     max_history: int = 20
 
     def explanation(
-        self, users: np.ndarray, items: np.ndarray, wording: str = SHORT_WORDING["explanation"]
+        self, users: np.ndarray, items: np.ndarray, template: str = SHORT_TEMPLATE["explanation"]
     ) -> list[np.ndarray]:
         """Prompts for what each user would say about each item."""
-        return self._write(wording, users, item=[np.array([item]) for item in items])
+        return self._write(template, users, list(items[:, None]))
 
     def sequential(
         self,
         users: np.ndarray,
         histories: Sequence[np.ndarray],
-        wording: str = SHORT_WORDING["sequential"],
+        template: str = SHORT_TEMPLATE["sequential"],
     ) -> list[np.ndarray]:
         """Prompts for the item after each history, oldest item first."""
-        newest = [history[-self.max_history :] for history in histories]
-        return self._write(wording, users, history=newest)
+        return self._write(template, users, [row[-self.max_history :] for row in histories])
 
     def direct(
         self,
         users: np.ndarray,
         candidates: Sequence[np.ndarray],
-        wording: str = SHORT_WORDING["direct"],
+        template: str = SHORT_TEMPLATE["direct"],
     ) -> list[np.ndarray]:
         """Prompts for the best of each user's candidates."""
-        return self._write(wording, users, candidates=candidates)
+        return self._write(template, users, candidates)
 
     def _write(
-        self, wording: str, users: np.ndarray, **slots: Sequence[np.ndarray]
+        self, template: str, users: np.ndarray, items: Sequence[np.ndarray]
     ) -> list[np.ndarray]:
-        user_pieces = np.where(users < 0, self.table.unknown_user, users)
+        """One array of whole words a user; ``items`` fill the slot that is not the user's."""
+        spelled = np.where(users < 0, self.table.unknown_user, users).astype(np.int64)
         columns: list[Sequence[np.ndarray]] = []
-        for word in wording.split(" "):
+        for word in template.split(" "):
             if word == "{user}":
-                columns.append(list(user_pieces[:, None]))
-            elif word in SLOTS:
-                items = slots[word.strip("{}")]
+                columns.append(list(spelled[:, None]))
+            elif word in _SLOTS:
                 columns.append([row + self.table.num_users for row in items])
             else:
-                columns.append([np.array([self.table.words[word]])] * len(users))
+                columns.append([np.array([self.table.template_words[word]])] * len(users))
         return [np.concatenate(row) for row in zip(*columns, strict=True)]

@@ -1,83 +1,47 @@
-"""What a training run is about to do, told before its first step.
-
-A fitted network reads prompts, and answers with items, scores or texts.
-
-ELMRec on disk: safetensors, JSON and the tokenizer's own files. Nothing is pickled.
-
-ELMRec as a recommender and explainer.
-"""
+"""ELMRec as a recommender and explainer: how it is built, trained, asked and kept."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from functools import cached_property
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, Self, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
-from safetensors import SafetensorError
-from safetensors.numpy import load_file as load_arrays
-from safetensors.numpy import save_file as save_arrays
 from safetensors.torch import load_model, save_model
-from torch import nn
 from transformers import T5Config, T5ForConditionalGeneration
 
-from edgewise.config import check, to_dict, updated, with_overrides
-from edgewise.data.item_lists import CandidateLists, Recommendations
 from edgewise.data.ragged import Ragged
 from edgewise.data.splits import Split
 from edgewise.decoding.constrained_beam import beam_search, rerank
 from edgewise.decoding.diverse_beam import diverse_beam_search
 from edgewise.decoding.exact_scores import score_candidates
-from edgewise.decoding.trie import TokenTable
-from edgewise.errors import ConfigError, ModelFolderError, UnknownIdError
-from edgewise.files import read_model, writing_model
 from edgewise.graph.bipartite import BipartiteGraph
+from edgewise.models.base import TorchRecommender
 from edgewise.models.elmrec.backbone import (
     build_t5,
     build_tokenizer,
     is_from_scratch,
-    tell_pieces_apart,
+    orthogonal_item_tokens,
 )
-from edgewise.models.elmrec.batch import assemble
-from edgewise.models.elmrec.config import DecodingConfig, ELMRecConfig, preset
-from edgewise.models.elmrec.data import ELMRecData, build_data, wordings
-from edgewise.models.elmrec.graph_embeddings import GraphFeatures, build_graph
-from edgewise.models.elmrec.model import ELMRecModel, GraphTable, build_catalogue_pointer
-from edgewise.models.elmrec.prompts import EntityTokenTable, PromptWriter, build_entity_token_table
+from edgewise.models.elmrec.batch import assemble, bounded_rows
+from edgewise.models.elmrec.config import PRESETS, ELMRecConfig
+from edgewise.models.elmrec.data import ELMRecData, build_data
+from edgewise.models.elmrec.graph_embeddings import BuiltGraph, GraphFeatures, build_graph
+from edgewise.models.elmrec.model import ELMRecModel, build_item_head
+from edgewise.models.elmrec.prompts import (
+    EntityTokenTable,
+    PromptWriter,
+    TemplateChoice,
+    build_entity_token_table,
+)
 from edgewise.models.tokenizers import load_tokenizer
-from edgewise.recommender import Task
-from edgewise.training.trainer import Curves, train
+from edgewise.recommender import TASKS, ItemFilter, Task
+from edgewise.training.trainer import Stage
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
-
-
-@dataclass(frozen=True)
-class FitPlan:
-    """The size of a training run.
-
-    Attributes:
-        examples: of each task that is trained: users, or explained pairs.
-        steps_per_epoch: batches of all tasks together.
-        epochs: passes at most.
-        num_parameters: numbers that are learned.
-    """
-
-    examples: Mapping[Task, int]
-    steps_per_epoch: int
-    epochs: int
-    num_parameters: int
-
-    @classmethod
-    def of(cls, model: nn.Module, data: ELMRecData, epochs: int) -> FitPlan:
-        """The plan of training a model on some data."""
-        examples: dict[Task, int] = {t: len(data.pool.examples[t]) for t in data.tasks}
-        learned = sum(p.numel() for p in model.parameters() if p.requires_grad)
-        return cls(examples, data.steps_per_epoch, epochs, learned)
-
 
 _TOKENS_AT_ONCE = 20_000
 _EXPLANATIONS_AT_ONCE = 16
@@ -86,545 +50,291 @@ _EXPLANATIONS_AT_ONCE = 16
 class Encoded(NamedTuple):
     """Prompts ``rows`` as encoder states ``float[B, S, D]`` with their mask ``[B, S]``.
 
-    ``shift`` is added to every decoder input, ``float[B, D]``, and ``pointed`` to the candidates of
-    a direct prompt, ``float[B, C]``, or to all items for a sequential one, ``float[B, I]``, if
-    there is a pointer.
+    ``shift`` is added to every decoder input, ``float[B, D]``; ``head_scores`` are those of the
+    candidates of a direct prompt, ``float[B, C]``, or of all items for a sequential one,
+    ``float[B, I]``. Each is None where there is none.
     """
 
     rows: range
     states: torch.Tensor
     mask: torch.Tensor
     shift: torch.Tensor | None
-    pointed: torch.Tensor | None
+    head_scores: torch.Tensor | None
 
 
-@dataclass(frozen=True, eq=False)
-class Inference:
-    """Answers prompts of any number; each is encoded once, a bounded number of tokens at a time.
+class ELMRec(TorchRecommender):
+    """Recommends by a T5 whose whole-word embeddings carry the graph or the order of events.
+
+    Paper: Wang et al., "Enhancing High-order Interaction Awareness in LLM-based Recommender Model",
+    EMNLP 2024, arXiv 2409.19979. P5, POD and plain T5 are settings of the same parts.
+
+    Example:
+        >>> model = ELMRec.from_preset("tiny").fit(split)          # doctest: +SKIP
+        >>> model.recommend(["user 1"], k=5).to_frame()            # doctest: +SKIP
 
     Attributes:
-        model: in evaluation mode.
-        table: tokens of all pieces.
+        tokenizer: of the language model.
+        table: tokens of users, items and words.
+        graph: features of the train graph, as they are after training.
     """
 
-    model: ELMRecModel
+    name, label = "elmrec", "ELMRec"
+    paper = "Wang et al., EMNLP 2024, arXiv 2409.19979"
+    Config = ELMRecConfig
+    PRESETS = PRESETS
+    TASKS = TASKS
+
+    network: ELMRecModel
+    tokenizer: PreTrainedTokenizerBase
     table: EntityTokenTable
+    graph: GraphFeatures
+    _built: BuiltGraph
 
-    @cached_property
-    def spellings(self) -> TokenTable:
-        """How the decoder spells every item."""
-        return TokenTable(*self.table.item_targets)
+    # Learning
 
-    def rank(
-        self,
-        prompts: Sequence[np.ndarray],
-        k: int,
-        search: DecodingConfig,
-        histories: Sequence[np.ndarray],
-        user_vectors: np.ndarray | None = None,
+    def build(self, split: Split | None) -> ELMRecModel:
+        """Tokenizer, spellings, language model, graph features and the network around them.
+
+        Every random weight comes from one generator, in this order.
+        """
+        assert split is not None, "a saved ELMRec is read by _load_learned"
+        config, num_users, num_items = self.config, len(self.data.users), len(self.data.items)
+        backbone, rank = config.backbone, config.graph.rank
+        generator = torch.Generator().manual_seed(config.seed)
+        self.tokenizer = build_tokenizer(backbone, split)
+        self.table = build_entity_token_table(self.tokenizer, num_users, num_items)
+        t5 = build_t5(backbone, self.tokenizer, generator, rank)
+        if backbone.mimetic_init and is_from_scratch(backbone.name):
+            orthogonal_item_tokens(t5, self.table.spellings.tokens, rank, generator)
+        edges = BipartiteGraph.from_interactions(split.graph_edges(), num_users, num_items)
+        self._built = build_graph(edges, config.graph, t5.config.d_model, config.seed)
+        return self._network(t5, self._built.lookup, generator)
+
+    def _network(
+        self, t5: T5ForConditionalGeneration, graph: torch.nn.Module, generator: torch.Generator
+    ) -> ELMRecModel:
+        config = self.config
+        width = t5.config.d_model
+        histories = self.data.histories
+        # The generator draws for the item head first.
+        item_head = build_item_head(config.prompts, self.table, width, generator, histories)
+        return ELMRecModel(
+            t5,
+            config.prompts,
+            config.whole_words,
+            graph,
+            generator,
+            config.graph.normalize,
+            item_head,
+        )
+
+    def stages(self, split: Split) -> Sequence[Stage]:
+        """One stage that alternates the tasks."""
+        data = build_data(self.config, split, self.table, self.tokenizer, self._built.folds)
+        self.tasks = data.tasks
+        return [Stage("training", data, self.config.training)]
+
+    def plan(self, stages: Sequence[Stage]) -> tuple[tuple[str, str], ...]:
+        """The examples of each task, the graph, and the length of the training."""
+        (stage,) = stages
+        assert isinstance(stage.data, ELMRecData)
+        config, examples = self.config, stage.data.pool.examples
+        rows: list[tuple[str, str]] = []
+        for task in stage.data.tasks:
+            kind = "explained pairs" if task == "explanation" else "users"
+            words = (
+                "" if task == "explanation" else f", {config.whole_words.kind(task)} whole words"
+            )
+            rows.append((task, f"{len(examples[task]):,} {kind}{words}"))
+        graph = f"{config.graph.features} features, {config.graph.folds} folds"
+        return (*rows, ("graph", graph), *super().plan(stages))
+
+    def trained(self) -> None:
+        """From here on the whole train graph is read."""
+        self.graph = self._built.learned()
+        self.network.graph = self.graph.lookup().to(self.device)
+        del self._built
+
+    # Answering
+
+    def rank_items(
+        self, users: np.ndarray, histories: Ragged, hidden: ItemFilter, k: int
     ) -> tuple[list[np.ndarray], list[np.ndarray]]:
-        """Beam search over the catalogue for k + N items, then Section 4.2's reranking.
+        """Beam search over the catalogue for k + N items, then Section 4.2's reranking (Eq. 12).
 
         What the user has is banned inside the search, so that lists are full wherever k unseen
-        items exist, or filtered out after it, as :class:`DecodingConfig` says.
-
-        Returns:
-            Items and log-likelihoods of each prompt, best first.
+        items exist, or filtered out after it, as ``decoding.filtering`` says. With
+        ``decoding.rerank`` off it may be listed whatever ``hidden`` says.
         """
-        wanted = k + (search.num_extra_candidates if search.rerank else 0)
-        during, after = (search.rerank and search.filtering == way for way in ("during", "after"))
+        search = self.config.decoding
+        seen = hidden.seen if search.rerank else None
+        after = None if seen is None or search.filtering == "during" else seen.rows()
+        nothing = Ragged.of_lengths(np.zeros(len(users), np.int64), np.empty(0, np.int64))
+        inside = nothing if seen is None or after is not None else seen
+        banned = replace(hidden, seen=inside).banned()
+        assert banned is not None
         items: list[np.ndarray] = []
         scores: list[np.ndarray] = []
-        for rows, states, mask, shift, pointed in self.encoded("sequential", prompts, user_vectors):
-            seen = [np.unique(histories[row]) for row in rows]
+        for part in self.encoded("sequential", *self._sequential(users, histories)):
             found, likelihood = beam_search(
-                self.model.t5,
-                states,
-                mask,
-                self.spellings.trie,
+                self.network.t5,
+                part.states,
+                part.mask,
+                self.table.spellings.trie,
                 num_beams=search.num_beams,
-                num_results=wanted,
-                banned=seen if during else None,
-                decoder_shift=shift,
-                pointed=pointed,
-                strength=self.model.spelling_strength("sequential"),
+                num_results=k + (0 if seen is None else search.rerank_extra),
+                banned=[banned[row] for row in part.rows],
+                decoder_shift=part.shift,
+                pointed=part.head_scores,
+                strength=self.network.spelling_strength("sequential"),
             )
-            if after:
-                found, likelihood = rerank(found, likelihood, seen, k)
+            if after is not None:
+                found, likelihood = rerank(found, likelihood, [after[r] for r in part.rows], k)
             exists = found >= 0
             items += [row[keep][:k] for row, keep in zip(found, exists, strict=True)]
             scores += [row[keep][:k] for row, keep in zip(likelihood, exists, strict=True)]
         return items, scores
 
-    def score(
-        self,
-        task: Task,
-        prompts: Sequence[np.ndarray],
-        lists: Sequence[np.ndarray],
-        user_vectors: np.ndarray | None = None,
+    def score_items(self, users: np.ndarray, histories: Ragged) -> np.ndarray:
+        """The exact log-likelihood of every item as the next one, ``float32[B, I]``."""
+        everything = [np.arange(self.table.num_items)] * len(users)
+        scores = self.score_lists(users, histories, Ragged.of_rows(everything), "sequential")
+        return scores.reshape(len(users), self.table.num_items)
+
+    def score_lists(
+        self, users: np.ndarray, histories: Ragged, lists: Ragged, task: Task
     ) -> np.ndarray:
-        """The exact log-likelihood of every item of each prompt's list, ``float32[total]``."""
-        among = self.model.prompts.direct_likelihood == "candidates"
+        """The exact log-likelihood of every item of each user's list, ``float32[total]``.
+
+        The direct task puts the candidates into the prompt, the sequential one the history.
+        """
+        candidates = lists.rows()
+        direct = task == "direct"
+        if direct:
+            template = self._templates.for_inference(task)
+            prompts = self._writer.direct(users, candidates, template)
+            asked = prompts, self._moved(task, users, histories)
+        else:
+            asked = self._sequential(users, histories)
+        among = self.config.prompts.direct_likelihood == "candidates"
         scores: list[np.ndarray] = []
-        for rows, states, mask, shift, pointed in self.encoded(task, prompts, user_vectors):
-            part = [lists[row] for row in rows]
+        for part in self.encoded(task, *asked):
             scores += score_candidates(
-                self.model.t5,
-                states,
-                mask,
-                self.spellings,
-                part,
-                decoder_shift=shift,
-                among_candidates=among and task == "direct",
-                pointed=pointed if task == "direct" else None,
-                pointed_items=pointed if task == "sequential" else None,
-                strength=self.model.spelling_strength(task),
+                self.network.t5,
+                part.states,
+                part.mask,
+                self.table.spellings,
+                [candidates[row] for row in part.rows],
+                decoder_shift=part.shift,
+                among_candidates=among and direct,
+                pointed=part.head_scores if direct else None,
+                pointed_items=None if direct else part.head_scores,
+                strength=self.network.spelling_strength(task),
             )
         return np.concatenate([*scores, np.empty(0)]).astype(np.float32)
 
-    def write(
-        self, prompts: Sequence[np.ndarray], search: DecodingConfig, max_tokens: int
-    ) -> list[list[int]]:
-        """The likeliest text of each explanation prompt, as tokens."""
-        texts: list[list[int]] = []
-        for _, states, mask, shift, _ in self.encoded(
-            "explanation", prompts, max_rows=_EXPLANATIONS_AT_ONCE
-        ):
+    def write_explanations(self, users: np.ndarray, items: np.ndarray) -> list[str]:
+        """Why each user may like each item, in one line (diverse beam search)."""
+        search = self.config.decoding
+        template = self._templates.for_inference("explanation")
+        prompts = self._writer.explanation(users, items, template)
+        texts: list[str] = []
+        for part in self.encoded("explanation", prompts, max_rows=_EXPLANATIONS_AT_ONCE):
             tokens = diverse_beam_search(
-                self.model.t5,
-                states,
-                mask,
+                self.network.t5,
+                part.states,
+                part.mask,
                 num_beams=search.explanation_beams,
                 num_groups=search.explanation_groups,
                 diversity_penalty=search.diversity_penalty,
                 min_new_tokens=search.min_explanation_tokens,
-                max_new_tokens=max_tokens,
+                max_new_tokens=self.config.prompts.explanation_tokens,
                 eos=self.table.eos_id,
                 pad=self.table.pad_id,
-                decoder_shift=shift,
+                decoder_shift=part.shift,
             )
-            texts += tokens.tolist()
-        return texts
+            texts += [str(self.tokenizer.decode(row, skip_special_tokens=True)) for row in tokens]
+        return [" ".join(text.split()) for text in texts]
 
     @torch.no_grad()
     def encoded(
         self,
         task: Task,
         prompts: Sequence[np.ndarray],
-        user_vectors: np.ndarray | None = None,
+        user_embeddings: np.ndarray | None = None,
         max_rows: int | None = None,
     ) -> Iterator[Encoded]:
-        """Encode prompts a few at a time.
+        """Encode prompts of any number, each once, a bounded number of tokens at a time.
 
         Args:
             task: of all prompts.
-            prompts: one array of pieces each.
-            user_vectors: of :class:`~edgewise.models.elmrec.batch.Batch`, ``float32[B, D]``.
+            prompts: one array of whole words each.
+            user_embeddings: of :class:`~edgewise.models.elmrec.batch.Batch`, ``float32[B, D]``.
             max_rows: prompts at a time at most.
         """
-        device = next(self.model.t5.parameters()).device
-        lengths = [int(self.table.lengths[prompt].sum()) for prompt in prompts]
-        for rows in bounded_rows(lengths, _TOKENS_AT_ONCE, max_rows):
+        network, lengths = self.network, self.table.tokens.lengths
+        tokens = [int(lengths[prompt].sum()) for prompt in prompts]
+        for rows in bounded_rows(tokens, _TOKENS_AT_ONCE, max_rows):
             batch = assemble(self.table, task, [prompts[row] for row in rows])
-            if user_vectors is not None:
-                vectors = torch.from_numpy(user_vectors[rows.start : rows.stop])
-                batch = replace(batch, user_vectors=vectors)
-            batch = batch.to(device)
-            states, mask = self.model.encode(batch)
-            shift, pointed = self.model.decoder_shift(batch), self.model.point(batch, states)
-            yield Encoded(rows, states, mask, shift, pointed)
+            if user_embeddings is not None:
+                own = torch.from_numpy(user_embeddings[rows.start : rows.stop])
+                batch = replace(batch, user_embeddings=own)
+            batch = batch.to(self.device)
+            states, mask = network.encode(batch)
+            shift, scores = network.decoder_shift(batch), network.head_scores(batch, states)
+            yield Encoded(rows, states, mask, shift, scores)
 
+    def _sequential(
+        self, users: np.ndarray, histories: Ragged
+    ) -> tuple[list[np.ndarray], np.ndarray | None]:
+        """Prompts for the item after each history, with the users' graph embeddings."""
+        template = self._templates.for_inference("sequential")
+        prompts = self._writer.sequential(users, histories.rows(), template)
+        return prompts, self._moved("sequential", users, histories)
 
-def check_known(kind: str, indices: np.ndarray, size: int) -> None:
-    """Raise UnknownIdError unless all user or item indices lie in ``0..size - 1``."""
-    strange = indices[(indices < 0) | (indices >= size)]
-    if len(strange):
-        raise UnknownIdError(
-            f"{kind}_index {int(strange[0])}: this model knows {kind}s 0 to {size - 1}; look up "
-            "indices in the data set it was fitted on"
-        )
+    def _moved(self, task: Task, users: np.ndarray, histories: Ragged) -> np.ndarray | None:
+        """Graph embeddings of users that the train graph does not know as they are now.
 
-
-def bounded_rows(lengths: Sequence[int], budget: int, max_rows: int | None) -> Iterator[range]:
-    """Split rows so that no part, padded to its longest row, exceeds a budget of tokens."""
-    start, longest = 0, 0
-    for row, length in enumerate(lengths):
-        count, longest = row - start, max(longest, length)
-        if count and ((count + 1) * longest > budget or count == max_rows):
-            yield range(start, row)
-            start, longest = row, length
-    if lengths:
-        yield range(start, len(lengths))
-
-
-T = TypeVar("T", bound="ELMRec")
-
-KIND = "elmrec"
-
-
-def save_elmrec(recommender: ELMRec, folder: str | Path) -> None:
-    """Write weights, graph features, known histories, tokenizer and configuration."""
-    table, knowledge = recommender.table, recommender.knowledge
-    settings = {
-        "config": to_dict(recommender.config),
-        "t5": recommender.model.t5.config.to_dict(),
-        "num_users": table.num_users,
-        "num_items": table.num_items,
-        "tasks": list(recommender.tasks),
-        "scale": knowledge.scale,
-    }
-    with writing_model(folder, KIND, settings) as partial:
-        save_model(recommender.model, str(partial / "model.safetensors"))
-        recommender.tokenizer.save_pretrained(partial / "tokenizer")
-        arrays = {
-            "features": knowledge.features,
-            "item_degrees": knowledge.item_degrees.astype(np.int64),
-            "singular_values": knowledge.singular_values,
-            "history_offsets": recommender.histories.offsets,
-            "history_items": recommender.histories.values,
-        }
-        contiguous = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
-        save_arrays(contiguous, partial / "graph.safetensors")
-
-
-def load_elmrec(cls: type[T], folder: str | Path) -> T:
-    """Rebuild the recommender from its folder."""
-    folder = Path(folder)
-    settings = read_model(folder, KIND)
-    try:
-        return _rebuilt(cls, folder, settings)
-    except (ConfigError, KeyError, TypeError, ValueError, RuntimeError, SafetensorError) as error:
-        raise ModelFolderError(
-            f"{folder} cannot be read by this version of edgewise: {error}. Fit and save it again."
-        ) from error
-
-
-def _rebuilt(cls: type[T], folder: Path, settings: Mapping[str, Any]) -> T:
-    config = updated(ELMRecConfig(), settings["config"])
-    recommender = cls(config)
-    tokenizer = load_tokenizer(folder / "tokenizer")
-    table = build_entity_token_table(tokenizer, settings["num_users"], settings["num_items"])
-    arrays = load_arrays(folder / "graph.safetensors")
-    knowledge = GraphFeatures(
-        arrays["features"],
-        arrays["item_degrees"],
-        arrays["singular_values"],
-        settings["scale"],
-        config.graph,
-    )
-    t5 = T5ForConditionalGeneration(T5Config.from_dict(settings["t5"]))
-    model = ELMRecModel(
-        t5,
-        config.prompts,
-        config.whole_words,
-        None,
-        table.num_nodes,
-        torch.Generator(),
-        config.graph.normalize,
-        build_catalogue_pointer(config.prompts, table, t5.config.d_model, torch.Generator()),
-    )
-    load_model(model, folder / "model.safetensors")
-    histories = Ragged(arrays["history_offsets"], arrays["history_items"])
-    recommender._become(model, tokenizer, table, knowledge, histories, tuple(settings["tasks"]))
-    return recommender
-
-
-class ELMRec:
-    """Recommends by a T5 whose whole-word vectors carry the graph or the order of events.
-
-    Paper: Wang et al., "Enhancing High-order Interaction Awareness in LLM-based Recommender Model",
-    EMNLP 2024, arXiv 2409.19979.
-
-    Example:
-        >>> model = ELMRec.from_preset("tiny").fit(split)          # doctest: +SKIP
-        >>> model.recommend(np.array([0, 1]), k=5)                 # doctest: +SKIP
-
-    Attributes:
-        config: all settings.
-        curves: losses of the last :meth:`fit`.
-    """
-
-    def __init__(self, config: ELMRecConfig | None = None) -> None:
-        self.config = config or ELMRecConfig()
-        self.curves: Curves | None = None
-        self._model: ELMRecModel | None = None
-
-    @classmethod
-    def from_preset(cls, name: str, overrides: Iterable[str] = ()) -> Self:
-        """A recommender with a named preset's settings.
-
-        Args:
-            name: see :data:`edgewise.models.elmrec.config.PRESETS`.
-            overrides: ``section.key=value`` strings.
-        """
-        return cls(with_overrides(preset(name), overrides))
-
-    def __repr__(self) -> str:
-        state = "not fitted" if self._model is None else f"{self.tasks}"
-        return f"ELMRec(backbone={self.config.backbone.name!r}, {state})"
-
-    # Learning
-
-    def fit(
-        self,
-        split: Split,
-        *,
-        folder: str | Path | None = None,
-        resume: bool = False,
-        show_progress: bool = False,
-        on_plan: Callable[[FitPlan], None] | None = None,
-    ) -> Self:
-        """Learn from train rows, keeping the weights of the best epoch on validation rows.
-
-        Args:
-            split: its test part is not touched.
-            folder: for checkpoints and TensorBoard logs.
-            resume: go on from the folder's checkpoint.
-            show_progress: print a progress bar.
-            on_plan: told what is about to be trained, before the first step.
-        """
-        config, dataset = self.config, split.dataset
-        generator = torch.Generator().manual_seed(config.seed)
-        tokenizer = build_tokenizer(config.backbone, split)
-        table = build_entity_token_table(tokenizer, dataset.num_users, dataset.num_items)
-        t5 = build_t5(config.backbone, tokenizer, generator, config.graph.rank)
-        if config.backbone.similarity_start and is_from_scratch(config.backbone.name):
-            tell_pieces_apart(t5, table.item_targets[0], config.graph.rank, generator)
-        edges = split.graph_edges()
-        graph = BipartiteGraph.from_interactions(edges, dataset.num_users, dataset.num_items)
-        built = build_graph(graph, config.graph, t5.config.d_model, config.seed)
-        data = build_data(config, split, table, tokenizer, built.folds)
-        model = ELMRecModel(
-            t5,
-            config.prompts,
-            config.whole_words,
-            built.lookup,
-            table.num_nodes,
-            generator,
-            config.graph.normalize,
-            build_catalogue_pointer(
-                config.prompts,
-                table,
-                t5.config.d_model,
-                generator,
-                split.known_before("valid"),
-            ),
-        )
-        if on_plan is not None:
-            on_plan(FitPlan.of(model, data, config.training.epochs))
-        self.curves = train(
-            model,
-            data,
-            config.training,
-            seed=config.seed,
-            folder=None if folder is None else Path(folder),
-            resume=resume,
-            show_progress=show_progress,
-        )
-        histories = split.known_before("valid")
-        self._become(model, tokenizer, table, built.learned(), histories, data.tasks)
-        return self
-
-    def _become(
-        self,
-        model: ELMRecModel,
-        tokenizer: PreTrainedTokenizerBase,
-        table: EntityTokenTable,
-        knowledge: GraphFeatures,
-        histories: Ragged,
-        tasks: tuple[Task, ...],
-    ) -> None:
-        """Take on what was learned; from here on the whole train graph is read."""
-        model.graph = GraphTable(torch.from_numpy(knowledge.features)[None])
-        device = next(model.t5.parameters()).device
-        self._model = model.to(device).eval()
-        self.tokenizer, self.table, self.knowledge = tokenizer, table, knowledge
-        self.histories, self.tasks = histories, tasks
-        self._inference = Inference(self._model, table)
-        self._writer = PromptWriter(table, self.config.prompts.max_history)
-        self._wordings = wordings(self.config.prompts)
-
-    @property
-    def model(self) -> ELMRecModel:
-        """The fitted network."""
-        if self._model is None:
-            raise ConfigError(
-                "this ELMRec is not fitted yet: call fit(split) or load(folder) first"
-            )
-        return self._model
-
-    # Recommending
-
-    def recommend(
-        self, users: np.ndarray, k: int = 10, *, histories: Ragged | None = None
-    ) -> Recommendations:
-        """The next k items of each user out of the whole catalogue (sequential task).
-
-        Args:
-            users: user indices.
-            k: items each; fewer only where fewer unseen items exist.
-            histories: of all users; those known at :meth:`fit` if left out.
-
-        Raises:
-            UnknownIdError: a user or an item of a history is not in the data set.
-        """
-        self._require("sequential")
-        users = np.asarray(users, dtype=np.int64)
-        rows = self._histories_of(users, histories)
-        return self._search(users, users, rows, k, self._moved("sequential", users, rows))
-
-    def recommend_new(self, histories: Sequence[np.ndarray], k: int = 10) -> Recommendations:
-        """The next k items of people who are not in the data, from the items they have.
-
-        Their graph vectors are propagated from those items, and they are spelled as an unknown
-        user. ``user_index`` counts the histories.
-
-        Raises:
-            UnknownIdError: an item is not in the data set.
-        """
-        self._require("sequential")
-        rows = [np.asarray(row, dtype=np.int64) for row in histories]
-        nobody = np.full(len(rows), -1)
-        return self._search(np.arange(len(rows)), nobody, rows, k, self._vectors_of_new(rows))
-
-    def score_candidates(
-        self,
-        candidates: CandidateLists,
-        *,
-        histories: Ragged | None = None,
-        new_users: Sequence[np.ndarray] | None = None,
-        task: Task | None = None,
-    ) -> np.ndarray:
-        """The exact log-likelihood of every candidate, aligned with ``candidates.items``.
-
-        Args:
-            candidates: lists of any lengths.
-            histories: of all users; those known at :meth:`fit` if left out.
-            new_users: one history a list for people who are not in the data; ``user_index`` of the
-                lists is then not read.
-            task: ``direct`` (the default where it was trained) puts the candidates into the prompt,
-                ``sequential`` the history.
-
-        Raises:
-            UnknownIdError: a user or an item is not in the data set.
-        """
-        task = task or ("direct" if "direct" in self.tasks else "sequential")
-        self._require(task)
-        lists = [candidates[row] for row in range(len(candidates))]
-        self._check_items(candidates.items)
-        if new_users is None:
-            users = candidates.user_index
-            rows = self._histories_of(users, histories)
-            vectors = self._moved(task, users, rows)
-        else:
-            users, rows = np.full(len(lists), -1), new_users
-            vectors = self._vectors_of_new(new_users)
-        wording = self._wordings.for_inference(task)
-        if task == "direct":
-            prompts = self._writer.direct(users, lists, wording)
-        else:
-            prompts = self._writer.sequential(users, rows, wording)
-        return self._inference.score(task, prompts, lists, vectors)
-
-    def explain(self, pairs: Sequence[tuple[int, int]]) -> list[str]:
-        """Why each user may like each item, in one line (diverse beam search).
-
-        Raises:
-            UnknownIdError: a user or an item is not in the data set.
-        """
-        self._require("explanation")
-        users, items = np.array(pairs, dtype=np.int64).reshape(-1, 2).T
-        self._check_users(users)
-        self._check_items(items)
-        prompts = self._writer.explanation(
-            users, items, self._wordings.for_inference("explanation")
-        )
-        longest = self.config.prompts.explanation_tokens
-        tokens = self._inference.write(prompts, self.config.decoding, longest)
-        texts = (str(self.tokenizer.decode(row, skip_special_tokens=True)) for row in tokens)
-        return [" ".join(text.split()) for text in texts]
-
-    def _require(self, task: Task) -> None:
-        _ = self.model
-        if task not in self.tasks:
-            raise ConfigError(
-                f"this model was not trained for the {task} task, only for "
-                f"{', '.join(self.tasks)}: fit one with {task} in prompts.tasks"
-            )
-
-    def _search(
-        self,
-        names: np.ndarray,
-        users: np.ndarray,
-        histories: Sequence[np.ndarray],
-        k: int,
-        user_vectors: np.ndarray | None,
-    ) -> Recommendations:
-        """The k best items of each prompt; ``users`` are spelled, ``names`` stand in the result."""
-        check(k >= 1, f"k = {k}: must be 1 or more")
-        wording = self._wordings.for_inference("sequential")
-        prompts = self._writer.sequential(users, histories, wording)
-        search = self.config.decoding
-        items, scores = self._inference.rank(prompts, k, search, histories, user_vectors)
-        return Recommendations.from_lists(names, items, scores)
-
-    def _histories_of(self, users: np.ndarray, histories: Ragged | None) -> list[np.ndarray]:
-        known = self.histories if histories is None else histories
-        self._check_users(users)
-        if len(users) and int(users.max()) >= len(known):
-            raise UnknownIdError(
-                f"user_index {int(users.max())}: the given histories cover {len(known)} users; "
-                "pass those of all users, or use recommend_new for people not in the data"
-            )
-        self._check_items(known.values)
-        return [known[user] for user in users]
-
-    def _moved(
-        self, task: Task, users: np.ndarray, histories: Sequence[np.ndarray]
-    ) -> np.ndarray | None:
-        """Graph vectors of users, moved by the items they took since :meth:`fit`.
-
-        Only spectral features can be moved: a user's vector is that of his items, as in the train
-        graph.
+        People not in the data are placed by their items. So are users who took other items since
+        :meth:`fit`, for spectral features only: there a user's embedding is that of his items, as
+        in the train graph.
 
         Returns:
             ``float32[B, D]``; None where the task reads no graph or nothing has moved.
         """
-        spectral = self.knowledge.config.features == "spectral"
-        if not spectral or self.config.whole_words.kind(task) != "graph":
+        if self.config.whole_words.kind(task) != "graph":
             return None
-        vectors = self.knowledge.features[users]
+        known, spectral = self.data.histories, self.config.graph.features == "spectral"
+        embeddings = self.graph.features[users]
         moved = False
-        for row, (user, items) in enumerate(zip(users, histories, strict=True)):
-            if set(items.tolist()) != set(self.histories[user].tolist()):
-                vectors[row], moved = self.knowledge.new_user(items), True
-        return vectors if moved else None
+        for row, (user, items) in enumerate(zip(users, histories.rows(), strict=True)):
+            same = user >= 0 and (not spectral or set(items.tolist()) == set(known[user].tolist()))
+            if not same:
+                embeddings[row], moved = self.graph.new_user(items), True
+        return embeddings if moved else None
 
-    def _vectors_of_new(self, histories: Sequence[np.ndarray]) -> np.ndarray:
-        """Graph vectors of people not in the data, ``float32[B, D]``."""
-        rows = [np.asarray(row, dtype=np.int64) for row in histories]
-        self._check_items(np.concatenate([*rows, np.empty(0, dtype=np.int64)]))
-        width = self.knowledge.features.shape[1]
-        vectors = [self.knowledge.new_user(row) for row in rows]
-        return np.array(vectors, dtype=np.float32).reshape(len(rows), width)
+    @property
+    def _writer(self) -> PromptWriter:
+        return PromptWriter(self.table, self.config.prompts.max_history)
 
-    def _check_users(self, users: np.ndarray) -> None:
-        check_known("user", users, self.table.num_users)
-
-    def _check_items(self, items: np.ndarray) -> None:
-        check_known("item", items, self.table.num_items)
+    @property
+    def _templates(self) -> TemplateChoice:
+        return TemplateChoice.of(self.config.prompts)
 
     # Keeping
 
-    def save(self, folder: str | Path) -> None:
-        """Write the model folder (safetensors, JSON, tokenizer), whole or not at all."""
-        save_elmrec(self, folder)
+    def _save_learned(self, folder: Path) -> dict[str, Any]:
+        save_model(self.network, str(folder / "model.safetensors"))
+        self.graph.save(folder / "graph.safetensors")
+        self.tokenizer.save_pretrained(folder / "tokenizer")
+        return {"t5": self.network.t5.config.to_dict()}
 
-    @classmethod
-    def load(cls, folder: str | Path) -> Self:
-        """Read a folder written by :meth:`save`.
-
-        Raises:
-            ModelFolderError: it is missing, truncated, altered or another model's.
-        """
-        return load_elmrec(cls, folder)
+    def _load_learned(self, folder: Path, told: Mapping[str, Any]) -> None:
+        self.tokenizer = load_tokenizer(folder / "tokenizer")
+        num_users, num_items = len(self.data.users), len(self.data.items)
+        self.table = build_entity_token_table(self.tokenizer, num_users, num_items)
+        self.graph = GraphFeatures.load(folder / "graph.safetensors", self.config.graph)
+        t5 = T5ForConditionalGeneration(T5Config.from_dict(told["t5"]))
+        self.network = self._network(t5, self.graph.lookup(), torch.Generator())
+        load_model(self.network, folder / "model.safetensors")
+        self.network.eval()

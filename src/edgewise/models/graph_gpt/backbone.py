@@ -19,6 +19,8 @@ from edgewise.models.graph_gpt.tokens import TokenSpace, corpus_of, train_text_t
 from edgewise.models.tokenizers import load_tokenizer
 
 if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
     from edgewise.data.splits import Split
 
 FROM_SCRATCH: dict[str, dict[str, int]] = {
@@ -26,6 +28,11 @@ FROM_SCRATCH: dict[str, dict[str, int]] = {
     "cpu": {"n_layer": 2, "n_embd": 128, "n_head": 2},
     "gpt2": {"n_layer": 12, "n_embd": 768, "n_head": 12},
 }
+# A checkpoint cannot be fetched by everybody.
+_WITHOUT_NETWORK = (
+    "Without a network, point to a copy on this machine with --set backbone.name=FOLDER, or start "
+    f"from random weights with --set backbone.name=NAME, one of {', '.join(FROM_SCRATCH)}."
+)
 
 
 def attention_implementation() -> str:
@@ -33,20 +40,27 @@ def attention_implementation() -> str:
     return "sdpa" if torch.cuda.is_available() else "eager"
 
 
-def build_tokens(config: BackboneConfig, split: Split, wordings: Sequence[str]) -> TokenSpace:
+def build_tokens(config: BackboneConfig, split: Split, templates: Sequence[str]) -> TokenSpace:
     """The vocabulary: a checkpoint's words, or words of the train rows, then users and items.
 
     Raises:
         ConfigError: the checkpoint has no tokenizer, or one without an end token.
     """
     if config.name in FROM_SCRATCH:
-        tokenizer = train_text_tokenizer(corpus_of(split, wordings), config.vocab_size)
+        tokenizer = train_text_tokenizer(corpus_of(split, templates), config.vocab_size)
     else:
-        tokenizer = load_tokenizer(config.name)
+        tokenizer = _tokenizer(config.name)
     tokens = TokenSpace(tokenizer, split.dataset.num_users, split.dataset.num_items)
     # Better here than where the first text ends.
     _ = tokens.end_token
     return tokens
+
+
+def _tokenizer(name: str) -> PreTrainedTokenizerBase:
+    try:
+        return load_tokenizer(name)
+    except ConfigError as error:
+        raise ConfigError(f"backbone.name = {name!r}: {error} {_WITHOUT_NETWORK}") from error
 
 
 def build_gpt(config: BackboneConfig, tokens: TokenSpace, generator: torch.Generator) -> GPT2Model:
@@ -107,8 +121,8 @@ def _checkpoint(config: BackboneConfig) -> GPT2Model:
     except (OSError, ValueError, RuntimeError, SafetensorError) as error:
         raise ConfigError(
             f"backbone.name = {config.name!r}: no GPT-2 checkpoint could be loaded ({error}). Give "
-            "a local folder whose config.json and weights belong together, a hub name, or one of "
-            f"{', '.join(FROM_SCRATCH)}."
+            "a local folder whose config.json and weights belong together, or a hub name. "
+            f"{_WITHOUT_NETWORK}"
         ) from error
     _check_positions(config, gpt.config.n_positions)
     return gpt

@@ -1,18 +1,19 @@
-"""Prompts of text, user and item tokens as tensors."""
+"""Prompts of text, user and item tokens as tensors.
+
+Shapes: B rows, S tokens, M pairs.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
-from typing import TYPE_CHECKING, Literal, Protocol
+from dataclasses import dataclass
+from typing import Literal, Protocol, Self
 
 import numpy as np
 import torch
 
+from edgewise.models.base import TensorBatch
 from edgewise.models.graph_gpt.tokens import TokenSpace
-
-if TYPE_CHECKING:
-    from typing import Self
 
 IGNORED = -100
 TargetSpace = Literal["text", "items"]
@@ -21,23 +22,23 @@ TargetSpace = Literal["text", "items"]
 class Distances(Protocol):
     """Shortest paths between the nodes of a batch, see :mod:`edgewise.graph.shortest_paths`."""
 
-    def among(self, nodes: np.ndarray) -> np.ndarray:
+    def among(self, nodes: np.ndarray, /) -> np.ndarray:
         """Distances within each row of nodes ``int64[B, S]`` (-1 = none), ``uint8[B, S, S]``.
 
         0 is the same node, the cut-off + 1 farther, unreachable or none.
         """
         ...
 
-    def in_histories(self, nodes: np.ndarray, readers: np.ndarray) -> np.ndarray:
-        """The same of prompts that tell one user's history each, whose items are that reader's.
+    def in_histories(self, nodes: np.ndarray, user_index: np.ndarray) -> np.ndarray:
+        """The same of prompts that tell one user's history each, whose items are that user's.
 
-        ``readers``, ``int64[B]``, holds -1 for people who are not in the data.
+        ``user_index``, ``int64[B]``, holds -1 for people who are not in the data.
         """
         ...
 
 
 @dataclass(frozen=True)
-class PromptBatch:
+class PromptBatch(TensorBatch):
     """Prompts of one stage and what is to be predicted.
 
     Attributes:
@@ -52,8 +53,6 @@ class PromptBatch:
             without.
         positives: (row, item) of the multinomial likelihood at each row's last token,
             ``int64[M, 2]``, in place of ``targets``, or None.
-        ranked: asked for ``1 - NDCG@10`` of the targets among all items in place of a likelihood;
-            each row has one target, at its last token.
         targets_per_row: of the whole batch that this one may be a process's part of, so that the
             losses of all parts, weighed by their rows, add up to the whole batch's; None = its own.
     """
@@ -66,19 +65,15 @@ class PromptBatch:
     distance: torch.Tensor | None = None
     positives: torch.Tensor | None = None
     targets_per_row: float | None = None
-    ranked: bool = False
 
-    def __len__(self) -> int:
-        return len(self.input_ids)
+    @property
+    def last(self) -> torch.Tensor:
+        """The place of each row's last token, ``int64[B]``."""
+        return self.attention_mask.sum(1) - 1
 
-    def to(self, device: torch.device) -> Self:
-        """The same batch on a device."""
-        moved = {
-            field.name: value.to(device)
-            for field in fields(self)
-            if isinstance(value := getattr(self, field.name), torch.Tensor)
-        }
-        return replace(self, **moved)
+    def take(self, part: slice) -> Self:
+        """Rows are chosen before they are written: no process pads or looks up others' rows."""
+        raise NotImplementedError("choose rows before they are written, see share_of")
 
 
 def assemble(
@@ -88,7 +83,7 @@ def assemble(
     *,
     space: TargetSpace = "items",
     distances: Distances | None = None,
-    readers: np.ndarray | None = None,
+    user_index: np.ndarray | None = None,
     positives: np.ndarray | None = None,
     targets_per_row: float | None = None,
 ) -> PromptBatch:
@@ -101,7 +96,7 @@ def assemble(
             nothing.
         space: what the targets are.
         distances: of the train graph; None where attention does without.
-        readers: whose history each row tells, -1 for people who are not in the data,
+        user_index: whose history each row tells, -1 for people who are not in the data,
             ``int64[B]``; None = the rows tell something else.
         positives: (row, item) pairs, ``int64[M, 2]``.
         targets_per_row: of the whole batch, where this may be a part of one.
@@ -117,30 +112,31 @@ def assemble(
         torch.from_numpy(node),
         torch.from_numpy(wanted),
         space,
-        _lengths(distances, node, readers, space, tokens.num_users),
+        _distance(distances, node, user_index, space, tokens.num_users),
         None if positives is None else torch.from_numpy(np.asarray(positives, dtype=np.int64)),
         targets_per_row,
     )
 
 
-def _lengths(
+def _distance(
     distances: Distances | None,
     node: np.ndarray,
-    readers: np.ndarray | None,
+    user_index: np.ndarray | None,
     space: TargetSpace,
     num_users: int,
 ) -> torch.Tensor | None:
     if distances is None:
         return None
-    if readers is None:
-        lengths = distances.among(node)
-        if space == "text":
-            # Whoever a text names has the items that it names, also those held out or to come.
-            user, item = (node >= 0) & (node < num_users), node >= num_users
-            taken = user[:, :, None] & item[:, None, :]
-            lengths[taken | taken.transpose(0, 2, 1)] = 1
-        return torch.from_numpy(lengths)
-    return torch.from_numpy(distances.in_histories(node, np.asarray(readers, dtype=np.int64)))
+    if user_index is not None:
+        found = distances.in_histories(node, np.asarray(user_index, dtype=np.int64))
+        return torch.from_numpy(found)
+    found = distances.among(node)
+    if space == "text":
+        # Whoever a text names has the items that it names, also those held out or to come.
+        user, item = (node >= 0) & (node < num_users), node >= num_users
+        joined = user[:, :, None] & item[:, None, :]
+        found[joined | joined.transpose(0, 2, 1)] = 1
+    return torch.from_numpy(found)
 
 
 def padded(rows: Sequence[np.ndarray], filler: int) -> np.ndarray:

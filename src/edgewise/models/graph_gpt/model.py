@@ -33,7 +33,7 @@ class GraphGPTModel(nn.Module):
         num_text: T.
         num_users: U.
         attention: R.
-        content_weight: lambda_V of the pull towards an anchor, see :meth:`hold_on_to_content`.
+        lambda_v: lambda_V of the pull towards an anchor, see :meth:`hold_on_to_content`.
     """
 
     bias_table: torch.Tensor
@@ -45,12 +45,12 @@ class GraphGPTModel(nn.Module):
         num_text: int,
         num_users: int,
         attention: AttentionConfig,
-        content_weight: float = 0.0,
+        lambda_v: float = 0.0,
     ) -> None:
         super().__init__()
         self.gpt = gpt
         self.num_text, self.first_item = num_text, num_text + num_users
-        self.attention, self.content_weight = attention, content_weight
+        self.attention, self.lambda_v = attention, lambda_v
         self.register_buffer("bias_table", bias_table(attention), persistent=False)
         self.register_buffer("anchor", None, persistent=False)
         if attention.gates and attention.kind != "none":
@@ -110,9 +110,8 @@ class GraphGPTModel(nn.Module):
 
     def last_hidden(self, batch: PromptBatch) -> torch.Tensor:
         """What the model makes of each prompt's last token, ``float[B, D]``."""
-        last = batch.attention_mask.sum(1) - 1
-        rows = torch.arange(len(last), device=last.device)
-        return self.hidden(batch)[rows, last]
+        rows = torch.arange(len(batch), device=batch.input_ids.device)
+        return self.hidden(batch)[rows, batch.last]
 
     # Predicting
 
@@ -124,18 +123,20 @@ class GraphGPTModel(nn.Module):
         """Scores of every item (Eq. 7), ``float[..., I]``; no other token's row is multiplied."""
         return F.linear(hidden, self.gpt.wte.weight[self.first_item :])
 
+    def next_item_logits(self, batch: PromptBatch) -> torch.Tensor:
+        """Scores of every item as what follows each prompt, ``float32[B, I]``."""
+        return self.item_logits(self.last_hidden(batch)).float()
+
     # Learning
 
     def forward(self, batch: PromptBatch) -> torch.Tensor:
         """The mean loss of a batch."""
-        if batch.ranked:
-            return self._missed_ndcg(batch)
         if batch.positives is None:
             loss = self._next_token_loss(batch)
         else:
             loss = self._multinomial_loss(batch, batch.positives)
         if self.training and self.anchor is not None:
-            loss = loss + self.content_weight * self._distance_to_content(batch, self.anchor)
+            loss = loss + self.lambda_v * self._distance_to_content(batch, self.anchor)
         return loss
 
     def _next_token_loss(self, batch: PromptBatch) -> torch.Tensor:
@@ -154,24 +155,8 @@ class GraphGPTModel(nn.Module):
 
     def _multinomial_loss(self, batch: PromptBatch, positives: torch.Tensor) -> torch.Tensor:
         """Eq. 6: minus the log-likelihood of a row's positives, summed, averaged over rows."""
-        likelihood = self.item_logits(self.last_hidden(batch)).float().log_softmax(-1)
+        likelihood = self.next_item_logits(batch).log_softmax(-1)
         return -likelihood[positives[:, 0], positives[:, 1]].sum() / len(batch)
-
-    def _missed_ndcg(self, batch: PromptBatch) -> torch.Tensor:
-        """1 - NDCG@10 of each row's target among the items that its prompt does not tell.
-
-        Ties count against the target.
-        """
-        scores = self.item_logits(self.last_hidden(batch)).float()
-        last = batch.attention_mask.sum(1, keepdim=True) - 1
-        target = batch.targets.gather(1, last)
-        told = batch.input_ids - self.first_item
-        row, place = (told >= 0).nonzero(as_tuple=True)
-        own = scores.gather(1, target)
-        scores[row, told[row, place]] = float("-inf")
-        rank = (scores.scatter(1, target, own) >= own).sum(1)
-        gain = torch.where(rank <= 10, 1 / torch.log2(rank + 1.0), 0.0)
-        return 1 - gain.mean()
 
     def hold_on_to_content(self) -> None:
         """Keep the users' and items' embeddings as they are now as an anchor.
@@ -182,7 +167,7 @@ class GraphGPTModel(nn.Module):
         other: what the content stage made of it is kept, and the later stages are pulled towards
         that.
         """
-        if self.content_weight > 0:
+        if self.lambda_v > 0:
             self.anchor = self.gpt.wte.weight[self.num_text :].detach().clone()
 
     def _distance_to_content(self, batch: PromptBatch, anchor: torch.Tensor) -> torch.Tensor:

@@ -1,12 +1,10 @@
-"""The wordings of all prompts, as data (Section 3.3.2, Section 3.4.1).
+"""Prompts: their templates as data, templates filled with tokens, and histories to go on from.
 
-A wording is words and slots separated by single spaces; ``{user}`` and ``{item}`` are filled with
-one token, ``{items}`` with one token an item. The text to be learned follows after the wording, so
-that every content prompt ends in a colon.
+A template (Sections 3.3.2 and 3.4.1) is words and slots separated by single spaces; ``{user}`` and
+``{item}`` are filled with one token, ``{items}`` with one token an item. The text to be learned
+follows after the template, so that every content prompt ends in a colon.
 
-Wordings with their slots filled, as tokens.
-
-Prompts that ask for recommendations: histories as the last stage learned to read them.
+Shapes: S tokens.
 """
 
 from __future__ import annotations
@@ -14,14 +12,15 @@ from __future__ import annotations
 import re
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Literal
 
 import numpy as np
 
+from edgewise.data.ragged import Ragged
 from edgewise.errors import ConfigError
-from edgewise.models.graph_gpt.config import RECOMMENDING, GraphGPTConfig, Stage
+from edgewise.models.graph_gpt.config import RECOMMENDING, GraphGPTConfig, StageName
 from edgewise.models.graph_gpt.tokens import TokenSpace
 
 ItemContent = Literal["title", "brand", "categories", "description"]
@@ -35,51 +34,32 @@ ITEM_CONTENTS: dict[ItemContent, str] = {
     "categories": "The categories of {item} are :",
     "description": "The description of {item} is :",
 }
-
 FIRST_ORDER: dict[FirstOrder, str] = {
     "review": "{user} reviewed {item} in these words :",
     "reason": "{user} gave this reason for buying {item} :",
 }
-
 SECOND_ORDER: dict[SecondOrder, str] = {
     "shared_brand": "The items {items} have one brand in common :",
     "shared_category": "The items {items} have one category in common :",
 }
+CONTENT_TEMPLATES: dict[ContentKind, str] = {**ITEM_CONTENTS, **FIRST_ORDER, **SECOND_ORDER}
 
-SHARED_CONTENT: dict[ContentKind, SecondOrder] = {
-    "brand": "shared_brand",
-    "categories": "shared_category",
-}
-
-CONTENT_WORDINGS: dict[ContentKind, str] = {**ITEM_CONTENTS, **FIRST_ORDER, **SECOND_ORDER}
-
-# The items follow; each is to be told from those before it.
+# The items follow; each is to be predicted from those before it.
 EVENTS = "{user} has interacted with"
-
 PREDICTIVE = "{user} has interacted with {items} . {user} will interact with"
 
-WORDINGS: tuple[str, ...] = (*CONTENT_WORDINGS.values(), EVENTS, PREDICTIVE)
+TEMPLATES: tuple[str, ...] = (*CONTENT_TEMPLATES.values(), EVENTS, PREDICTIVE)
 
-PLURALS: dict[ContentKind, str] = {
-    "title": "titles",
-    "brand": "brands",
-    "categories": "categories",
-    "description": "descriptions",
-    "review": "review texts",
-    "reason": "reasons for buying",
-    "shared_brand": "brands that some items share",
-    "shared_category": "categories that some items share",
-}
+NOBODY = -1
+"""The user index of people who are not in the data."""
 
-
-Slot = Literal["user", "item", "items"]
 _SLOT = re.compile(r" ?\{(\w+)\}")
 _NOTHING = np.empty(0, dtype=np.int64)
 
 
 @dataclass(frozen=True)
 class PromptTemplate:
-    """A wording cut at its slots.
+    """A template cut at its slots.
 
     Attributes:
         pieces: tokens of words, and names of slots.
@@ -90,9 +70,9 @@ class PromptTemplate:
     num_fixed: int
 
     @classmethod
-    def of(cls, wording: str, tokens: TokenSpace) -> PromptTemplate:
+    def of(cls, template: str, tokens: TokenSpace) -> PromptTemplate:
         """Split the words; those after a slot begin with a space, as they do in running text."""
-        parts = _SLOT.split(wording)
+        parts = _SLOT.split(template)
         words = [tokens.encode_text(part) for part in parts[::2]]
         pieces: list[np.ndarray | str] = [words[0]]
         for slot, piece in zip(parts[1::2], words[1:], strict=True):
@@ -107,7 +87,7 @@ class PromptTemplate:
         )
 
     def room(self, max_tokens: int, needed: int) -> int:
-        """Tokens that fit after the phrase, or in its slot of many items.
+        """Tokens that fit after the template, or in its slot of many items.
 
         Raises:
             ConfigError: fewer than needed.
@@ -163,28 +143,29 @@ def _user(user: int | None, tokens: TokenSpace) -> dict[str, np.ndarray]:
     return {} if user is None else {"user": np.array([tokens.user_token(user)], np.int64)}
 
 
-NOBODY = -1
-
-
-def recommending_stage(stages: Sequence[Stage]) -> Stage:
+def recommending_stage(stages: Sequence[StageName]) -> StageName:
     """The stage whose prompts are written when recommending: the last that learned them."""
-    recommending: list[Stage] = [stage for stage in stages if stage in RECOMMENDING]
+    recommending: list[StageName] = [stage for stage in stages if stage in RECOMMENDING]
     return recommending[-1]
 
 
-def names_users(config: GraphGPTConfig, stage: Stage) -> bool:
-    """Whether a stage's prompts hold the users' own tokens."""
-    free_of_order = config.history.order == "set" and stage != "sequence"
-    return config.history.user_token or free_of_order
+def reads_sets(config: GraphGPTConfig, stage: StageName) -> bool:
+    """Whether a stage reads histories as sets: distinct items in no order."""
+    return config.history.order == "set" and stage != "sequence"
+
+
+def names_users(config: GraphGPTConfig, stage: StageName) -> bool:
+    """Whether a stage's prompts hold users' own tokens: sets always, others by choice."""
+    return config.history.user_token or reads_sets(config, stage)
 
 
 @dataclass(frozen=True)
 class HistoryWriter:
-    """Writes the prompt at whose end the next item is to be told.
+    """Writes the prompt at whose end the next item is to be predicted.
 
     Attributes:
         tokens: numbers of words, users and items.
-        stage: whose wording is written: ``predictive`` has its own, the other two share one.
+        stage: whose template is filled: ``predictive`` has its own, the other two share one.
         max_items: of a prompt; the newest are kept.
         max_tokens: of a prompt, likewise.
         with_user: whether the user's own token is written.
@@ -192,7 +173,7 @@ class HistoryWriter:
     """
 
     tokens: TokenSpace
-    stage: Stage
+    stage: StageName
     max_items: int
     max_tokens: int
     with_user: bool
@@ -200,15 +181,12 @@ class HistoryWriter:
 
     @classmethod
     def of(
-        cls, config: GraphGPTConfig, tokens: TokenSpace, stages: Sequence[Stage]
+        cls, config: GraphGPTConfig, tokens: TokenSpace, stages: Sequence[StageName]
     ) -> HistoryWriter:
         """As the last of the trained stages that recommend wants it."""
         stage = recommending_stage(stages)
-        named = names_users(config, stage)
-        as_set = config.history.order == "set" and stage != "sequence"
-        return cls(
-            tokens, stage, config.history.max_items, config.backbone.max_tokens, named, as_set
-        )
+        limits = config.history.max_items, config.backbone.max_tokens
+        return cls(tokens, stage, *limits, names_users(config, stage), reads_sets(config, stage))
 
     @cached_property
     def room(self) -> int:
@@ -217,8 +195,8 @@ class HistoryWriter:
         Raises:
             ConfigError: ``max_tokens`` leaves room for none.
         """
-        wording = PREDICTIVE if self.stage == "predictive" else EVENTS
-        room = PromptTemplate.of(wording, self.tokens).room(self.max_tokens, needed=1)
+        template = PREDICTIVE if self.stage == "predictive" else EVENTS
+        room = PromptTemplate.of(template, self.tokens).room(self.max_tokens, needed=1)
         return min(self.max_items, room)
 
     def write(self, user_index: int, items: np.ndarray) -> np.ndarray:
@@ -227,22 +205,25 @@ class HistoryWriter:
         prompt = predictive_prompt if self.stage == "predictive" else event_prompt
         return prompt(user, np.asarray(items, dtype=np.int64), self.tokens)
 
-    def prompts(self, users: np.ndarray, histories: Sequence[np.ndarray]) -> list[np.ndarray]:
+    def prompts(self, users: np.ndarray, histories: Ragged) -> list[np.ndarray]:
         """A prompt of each user's newest items.
 
         Where histories are sets, each item is written once, by rising number: the answer does not
         depend on the order in which they were given.
+
+        Args:
+            users: user indices, -1 for people who are not in the data, ``int64[B]``.
+            histories: each of these users' items, oldest first.
         """
         if self.as_set:
-            histories = [distinct(items) for items in histories]
-        self._warn_of_cuts(histories)
-        newest = [items[-self.room :] for items in histories]
+            histories = distinct(histories)
+        self._warn_of_cuts(int(histories.lengths.max(initial=0)))
+        kept = newest(histories, self.room)
         if self.as_set:
-            newest = [np.sort(items) for items in newest]
-        return [self.write(int(u), items) for u, items in zip(users, newest, strict=True)]
+            kept = replace(kept, values=kept.values[kept.ranked(kept.values)])
+        return [self.write(int(u), items) for u, items in zip(users, kept.rows(), strict=True)]
 
-    def _warn_of_cuts(self, histories: Sequence[np.ndarray]) -> None:
-        longest = max((len(items) for items in histories), default=0)
+    def _warn_of_cuts(self, longest: int) -> None:
         if min(longest, self.max_items) > self.room:
             warnings.warn(
                 f"histories of up to {longest} items do not fit into backbone.max_tokens = "
@@ -251,7 +232,16 @@ class HistoryWriter:
             )
 
 
-def distinct(items: np.ndarray) -> np.ndarray:
-    """Each item once, where it stood last."""
-    backwards = np.asarray(items)[::-1]
-    return backwards[np.sort(np.unique(backwards, return_index=True)[1])][::-1]
+def distinct(histories: Ragged) -> Ragged:
+    """Each item of a history once, where it stood last."""
+    size = int(histories.values.max(initial=0)) + 1
+    codes = histories.row_of_value * size + histories.values
+    last = np.zeros(len(codes), dtype=bool)
+    last[len(codes) - 1 - np.unique(codes[::-1], return_index=True)[1]] = True
+    return histories.keep(last)
+
+
+def newest(histories: Ragged, limit: int) -> Ragged:
+    """The last items of each history, at most ``limit``."""
+    from_end = histories.lengths[histories.row_of_value] - histories.place_of_value
+    return histories.keep(from_end <= limit)

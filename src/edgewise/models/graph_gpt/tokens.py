@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from edgewise.data.splits import Split
 
-_WORDING_COUNT = 1000
+_TEMPLATE_COUNT = 1000
 
 
 class TokenSpace:
@@ -87,7 +87,7 @@ class TokenSpace:
         return np.where(tokens < self.num_text, -1, tokens - self.num_text)
 
     def encode_text(self, text: str) -> np.ndarray:
-        """The tokens of a text, ``int64``; kept, so that a wording is split once."""
+        """The tokens of a text, ``int64``; kept, so that a template is split once."""
         if text not in self._encoded:
             row = self.tokenizer(text, add_special_tokens=False)["input_ids"]
             encoded = np.array(row, dtype=np.int64)
@@ -100,14 +100,14 @@ def _number(token: Any) -> int:
     return int(token)
 
 
-def corpus_of(split: Split, wordings: Sequence[str]) -> Iterator[str]:
-    """The texts a tokenizer may learn from: wordings, item texts, and reviews of train rows.
+def corpus_of(split: Split, templates: Sequence[str]) -> Iterator[str]:
+    """The texts a tokenizer may learn from: templates, item texts, and reviews of train rows.
 
-    Wordings stand in every prompt: they are counted often, so that each word becomes one token.
+    Templates stand in every prompt: they are counted often, so that each word becomes one token.
     Every other text follows a colon or a comma, and is learned with the space before it.
     """
-    for _ in range(_WORDING_COUNT):
-        yield from wordings
+    for _ in range(_TEMPLATE_COUNT):
+        yield from templates
     yield from (f" {text}" for text in _texts(split) if text)
 
 

@@ -14,15 +14,16 @@ from edgewise.config import with_overrides
 from edgewise.data.dataset import Catalog, Dataset, Interactions, Vocabulary
 from edgewise.data.splits import Split, leave_one_out, ratio_split
 from edgewise.data.synthetic import make_demo_shop
+from edgewise.graph.shortest_paths import ShortestPaths
+from edgewise.models.graph_gpt.attention_bias import build_distances
 from edgewise.models.graph_gpt.batch import PromptBatch
 from edgewise.models.graph_gpt.config import AttentionConfig, GraphGPTConfig
-from edgewise.models.graph_gpt.distances import TrainGraph, build_distances
 from edgewise.models.graph_gpt.prompts import WORDINGS
 from edgewise.models.graph_gpt.stages import build_stage
 from edgewise.models.graph_gpt.tokens import TokenSpace, corpus_of, train_text_tokenizer
 
 SMALL = (
-    "history.unknown_user_rate=0.0",
+    "history.user_dropout=0.0",
     "training.content.batch_size=16",
     "training.events.batch_size=16",
     "training.predictive.batch_size=16",
@@ -39,7 +40,7 @@ def token_space(split: Split) -> TokenSpace:
     return TokenSpace(tokenizer, split.dataset.num_users, split.dataset.num_items)
 
 
-def distances_of(split: Split) -> TrainGraph:
+def distances_of(split: Split) -> ShortestPaths:
     histories = split.known_before("valid")
     found = build_distances(AttentionConfig(), histories, split.dataset.num_items)
     assert found is not None

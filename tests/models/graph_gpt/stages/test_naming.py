@@ -39,7 +39,7 @@ def test_validation_names_all_or_nobody():
 
 @pytest.mark.parametrize("name", ["events", "predictive"])
 def test_stages_leave_some_users_out(name, by_ratio, tokens):
-    data = stage(name, by_ratio, "history.unknown_user_rate=0.5", tokens=tokens)
+    data = stage(name, by_ratio, "history.user_dropout=0.5", tokens=tokens)
     steps = range(2 * data.steps_per_epoch)
     texts = [text for step in steps for text in prompts_of(tokens, data.batch(step, ALL))]
     share = np.mean(["[u" in text for text in texts])

@@ -1,10 +1,11 @@
-"""Texts of items and train reviews, each with the prompt that it answers.
+"""Stage 1: crowd contextual prompts, language-model loss on what follows the colon (Eq. 5).
 
-Second-order prompts: items that have a brand or a category in common (Section 3.3.2).
+Texts of items and train reviews are gathered (:func:`collect_texts`), and so are the brands and
+categories that items have in common, the second-order prompts of Section 3.3.2
+(:func:`shared_names`). A :class:`ContentWriter` turns them into numbered prompts
+(:class:`ContentPrompts`), which share the stage with interaction events (:class:`ContentData`).
 
-Content prompts as tokens, and the texts after them as targets.
-
-Stage 1: crowd contextual prompts, language-model loss on what follows the colon (Eq. 5).
+Shapes: N prompts, n texts, W windows of lists.
 """
 
 from __future__ import annotations
@@ -26,23 +27,47 @@ from edgewise.data.texts import ExplanationPairs, explanation_split
 from edgewise.models.graph_gpt.batch import IGNORED, Distances, PromptBatch, assemble
 from edgewise.models.graph_gpt.config import ContentConfig, GraphGPTConfig
 from edgewise.models.graph_gpt.prompts import (
-    CONTENT_WORDINGS,
-    PLURALS,
+    CONTENT_TEMPLATES,
     SECOND_ORDER,
-    SHARED_CONTENT,
     ContentKind,
     PromptTemplate,
     SecondOrder,
 )
 from edgewise.models.graph_gpt.stages.events import EventPrompts
 from edgewise.models.graph_gpt.stages.schedule import (
-    LatestEpoch,
+    Latest,
     Schedule,
     Stream,
     chunks_of,
+    mean_loss,
     share_of,
 )
 from edgewise.models.graph_gpt.tokens import TokenSpace
+from edgewise.training.trainer import Average
+
+PLURALS: dict[ContentKind, str] = {
+    "title": "titles",
+    "brand": "brands",
+    "categories": "categories",
+    "description": "descriptions",
+    "review": "review texts",
+    "reason": "reasons for buying",
+    "shared_brand": "brands that some items share",
+    "shared_category": "categories that some items share",
+}
+# Without brands it goes without saying that no items share one.
+_IMPLIED: dict[ContentKind, SecondOrder] = {
+    "brand": "shared_brand",
+    "categories": "shared_category",
+}
+KINDS: tuple[ContentKind, ...] = tuple(CONTENT_TEMPLATES)
+MAX_VALIDATION_TEXTS = 1000
+HELD_OUT_SHARE = 0.05
+_TEXTS = 0
+_log = logging.getLogger("edgewise")
+
+
+# Texts
 
 
 @dataclass(frozen=True)
@@ -50,9 +75,9 @@ class Texts:
     """Texts of one kind.
 
     Attributes:
-        kind: chooses the wording.
+        kind: chooses the template.
         user, item: whom and what each text is about, ``int64[n]``; ``user`` is -1 where the
-            wording names none.
+            template names none.
         text: one line each.
     """
 
@@ -130,6 +155,9 @@ def encode_texts(tokens: TokenSpace, texts: Sequence[str], max_tokens: int) -> R
     return Ragged.of_rows([np.array(row, dtype=np.int32) for row in rows])
 
 
+# Shared names
+
+
 @dataclass(frozen=True)
 class SharedName:
     """A brand or category and the items that have it, rising."""
@@ -194,8 +222,8 @@ class SharedLists:
         return self._shuffled(epoch)[first + start : first + end]
 
     @cached_property
-    def _shuffled(self) -> LatestEpoch[np.ndarray]:
-        return LatestEpoch(self._draw)
+    def _shuffled(self) -> Latest[np.ndarray]:
+        return Latest(self._draw)
 
     def _draw(self, epoch: int) -> np.ndarray:
         places = np.arange(len(self.items.values))
@@ -203,7 +231,7 @@ class SharedLists:
         return self.items.values[self.items.ranked(draw)]
 
 
-KINDS: tuple[ContentKind, ...] = tuple(CONTENT_WORDINGS)
+# Prompts
 
 
 @dataclass(frozen=True, eq=False)
@@ -211,16 +239,16 @@ class ContentPrompts:
     """Numbered prompts: first the texts of users and items, then the windows of shared names.
 
     Attributes:
-        phrases: of every kind, in the order of ``KINDS``.
+        templates: of every kind, in the order of ``KINDS``.
         kind: of every prompt, ``int64[N]``.
-        user, item: of every text, ``int64[n]``; ``user`` is -1 where the wording names none.
+        user, item: of every text, ``int64[n]``; ``user`` is -1 where the template names none.
         answers: tokens of every text, then of every shared name.
         lists: items of every shared name.
         tokens: numbers of users and items.
         distances: of the train graph, or None.
     """
 
-    phrases: Sequence[PromptTemplate]
+    templates: Sequence[PromptTemplate]
     kind: np.ndarray
     user: np.ndarray
     item: np.ndarray
@@ -235,7 +263,7 @@ class ContentPrompts:
     @cached_property
     def lengths(self) -> np.ndarray:
         """Tokens of every prompt with its answer, ``int64[N]``."""
-        fixed = np.array([phrase.num_fixed for phrase in self.phrases])[self.kind]
+        fixed = np.array([template.num_fixed for template in self.templates])[self.kind]
         windows = self.lists.windows
         listed = np.concatenate([np.zeros(len(self.user), np.int64), windows[:, 2] - windows[:, 1]])
         return fixed + listed + self.num_targets
@@ -270,15 +298,15 @@ class ContentPrompts:
         )
 
     def _written(self, row: int, epoch: int) -> tuple[np.ndarray, np.ndarray]:
-        phrase, num_texts = self.phrases[self.kind[row]], len(self.user)
+        template, num_texts = self.templates[self.kind[row]], len(self.user)
         if row < num_texts:
             user = self.tokens.user_token(self.user[row : row + 1])
             item = self.tokens.item_token(self.item[row : row + 1])
-            return phrase.fill(user=user, item=item), self.answers[row]
+            return template.fill(user=user, item=item), self.answers[row]
         window = row - num_texts
         items = self.tokens.item_token(self.lists.items_of(window, epoch))
         answer = num_texts + int(self.lists.windows[window, 0])
-        return phrase.fill(items=items), self.answers[answer]
+        return template.fill(items=items), self.answers[answer]
 
 
 class ContentWriter:
@@ -302,9 +330,9 @@ class ContentWriter:
         distances: Distances | None,
     ) -> None:
         self.tokens, self.distances = tokens, distances
-        self.phrases = [PromptTemplate.of(CONTENT_WORDINGS[kind], tokens) for kind in KINDS]
-        texts = [p.room(max_tokens, needed=1) for p in self.phrases[: -len(SECOND_ORDER)]]
-        lists = [p.room(max_tokens, needed=4) for p in self.phrases[-len(SECOND_ORDER) :]]
+        self.templates = [PromptTemplate.of(CONTENT_TEMPLATES[kind], tokens) for kind in KINDS]
+        texts = [t.room(max_tokens, needed=1) for t in self.templates[: -len(SECOND_ORDER)]]
+        lists = [t.room(max_tokens, needed=4) for t in self.templates[-len(SECOND_ORDER) :]]
         # Half of a short input for the items, so that the name they share fits as well.
         self.window = min(config.window, min(lists) // 2)
         self.max_text = min(config.max_text_tokens, *texts, min(lists) - self.window)
@@ -320,7 +348,7 @@ class ContentWriter:
         lines = [line for group in texts for line in group.text] + [g.name for g in shared]
         nothing = np.empty(0, dtype=np.int64)
         return ContentPrompts(
-            self.phrases,
+            self.templates,
             np.concatenate([*kind_of_text, kind_of_list[lists.windows[:, 0]]]),
             np.concatenate([nothing, *(group.user for group in texts)]),
             np.concatenate([nothing, *(group.item for group in texts)]),
@@ -331,10 +359,7 @@ class ContentWriter:
         )
 
 
-MAX_VALIDATION_TEXTS = 1000
-HELD_OUT_SHARE = 0.05
-_TEXTS = 0
-_log = logging.getLogger("edgewise")
+# The stage
 
 
 @dataclass(frozen=True, eq=False)
@@ -349,14 +374,24 @@ class ContentData:
         events: of interaction events, or None.
         people: users of the event prompts.
         schedule: of prompts, then of people.
-        valid_batches: fixed batches.
+        valid_batches: fixed; empty where no text is kept out of training.
     """
 
     prompts: ContentPrompts
     events: EventPrompts | None
     people: np.ndarray
     schedule: Schedule
-    valid_batches: Mapping[str, Sequence[PromptBatch]]
+    valid_batches: Sequence[PromptBatch]
+
+    @property
+    def has_reasons(self) -> bool:
+        """Whether users' reasons for buying are among the texts that are learned."""
+        return bool((self.prompts.kind == KINDS.index("reason")).any())
+
+    @property
+    def num_examples(self) -> int:
+        """Texts, windows and users."""
+        return self.schedule.num_rows
 
     @property
     def steps_per_epoch(self) -> int:
@@ -372,9 +407,9 @@ class ContentData:
         per_row = self.events.targets_per_row(self.people[rows])
         return self.events.training(self.people[mine], epoch, per_row)
 
-    def validation(self) -> Mapping[str, Sequence[PromptBatch]]:
-        """Reasons for buying from validation rows, else item texts kept out of training."""
-        return self.valid_batches
+    def validate(self, average: Average, metric: str) -> Mapping[str, float]:
+        """Of reasons for buying from validation rows, else of item texts kept out of training."""
+        return mean_loss(self.valid_batches, average)
 
 
 @dataclass(frozen=True)
@@ -390,7 +425,7 @@ def content_examples(split: Split, config: GraphGPTConfig) -> ContentExamples:
     """Gather the contents the configuration asks for; a log line names those the data lacks."""
     texts = list(collect_texts(split, config.content))
     shared = list(shared_names(split.dataset.catalog)) if config.content.second_order else []
-    _say_what_is_missing(split, config, texts, shared)
+    _log_what_is_missing(split, config, texts, shared)
     reasons = held_out_reasons(split) if config.content.reviews else None
     if reasons:
         return ContentExamples(texts, shared, [_drawn(reasons, config.seed)])
@@ -398,14 +433,13 @@ def content_examples(split: Split, config: GraphGPTConfig) -> ContentExamples:
     return ContentExamples([p[0] for p in pairs], shared, [p[1] for p in pairs])
 
 
-def _say_what_is_missing(
+def _log_what_is_missing(
     split: Split, config: GraphGPTConfig, texts: Sequence[Texts], shared: Sequence[SharedName]
 ) -> None:
     missing: list[ContentKind] = [group.kind for group in texts if not len(group)]
     if config.content.second_order:
         found = {group.kind for group in shared}
-        # Without brands it goes without saying that no items share one.
-        implied = {SHARED_CONTENT[kind] for kind in missing if kind in SHARED_CONTENT}
+        implied = {_IMPLIED[kind] for kind in missing if kind in _IMPLIED}
         missing.extend(kind for kind in SECOND_ORDER if kind not in found | implied)
     if missing:
         what = ", no ".join(PLURALS[kind] for kind in missing)
@@ -447,4 +481,4 @@ def build_content(
     held_out = writer.prompts(examples.valid, (), config.seed)
     chunks = chunks_of(np.argsort(held_out.lengths, kind="stable"), size)
     batches = [held_out.batch(rows, epoch=0) for rows in chunks]
-    return ContentData(prompts, events, people, schedule, {"content": batches} if batches else {})
+    return ContentData(prompts, events, people, schedule, batches)

@@ -76,7 +76,7 @@ class EventPrompts:
             prompts,
             targets,
             distances=self.distances,
-            readers=users,
+            user_index=users,
             targets_per_row=targets_per_row,
         )
 
@@ -91,7 +91,7 @@ class EventPrompts:
             self.tokens,
             self._prompts(self.naming.validation(users), histories),
             distances=self.distances,
-            readers=users,
+            user_index=users,
             positives=positive_pairs(held_out),
         )
 

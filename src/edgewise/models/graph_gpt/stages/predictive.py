@@ -14,6 +14,7 @@ from edgewise.models.graph_gpt.config import GraphGPTConfig
 from edgewise.models.graph_gpt.prompts import (
     PREDICTIVE,
     PromptTemplate,
+    distinct,
     predictive_prompt,
 )
 from edgewise.models.graph_gpt.stages.schedule import (
@@ -25,7 +26,6 @@ from edgewise.models.graph_gpt.stages.schedule import (
     draws,
     positive_pairs,
     prompt_histories,
-    train_items,
     user_data,
 )
 from edgewise.models.graph_gpt.tokens import TokenSpace
@@ -62,7 +62,7 @@ class PredictivePrompts:
     def training(
         self, users: np.ndarray, epoch: int, targets_per_row: float | None = None
     ) -> PromptBatch:
-        """Ragged with a part left out; the targets are all items, or that part."""
+        """Histories with a part left out; the targets are all items, or that part."""
         items = self.histories.read(users, epoch)
         left_out = self._left_out(users, items, epoch)
         hidden = items.keep(left_out)
@@ -94,7 +94,7 @@ class PredictivePrompts:
         ]
         pairs = np.unique(positive_pairs(wanted), axis=0)
         return assemble(
-            self.tokens, prompts, distances=self.distances, readers=users, positives=pairs
+            self.tokens, prompts, distances=self.distances, user_index=users, positives=pairs
         )
 
 
@@ -113,7 +113,7 @@ def build_predictive(
     room = PromptTemplate.of(PREDICTIVE, tokens).room(config.backbone.max_tokens, needed=1)
     prompts = PredictivePrompts(
         prompt_histories(split, history, room, seed, Stream.PREDICTIVE),
-        train_items(split, distinct=True) if history.targets == "all" else None,
+        distinct(split.known_before("valid")) if history.targets == "all" else None,
         history.mask_rate,
         UserTokenDropout.of(config, Stream.PREDICTIVE),
         tokens,

@@ -1,8 +1,11 @@
-"""Which rows make up batch number n: a function of the seed and n alone.
+"""What the stages have in common: numbered batches, histories as prompts read them, users.
 
-Ragged as prompts read them, and the validation items that follow them.
+A batch is a function of the seed and its number alone (:class:`Schedule`), and every draw has a
+stream of its own (:class:`Stream`), so that runs resume exactly and no stage's draws depend on
+another's. The stages whose examples are users, events and predictive, differ only in how they write
+prompts (:class:`UserPrompts`); :func:`user_data` makes training data of either.
 
-Stages whose examples are users: their train histories, batch by numbered batch.
+Shapes: U users, M pairs, n rows asked for.
 """
 
 from __future__ import annotations
@@ -20,11 +23,17 @@ from edgewise.data.hashing import keyed_uniform
 from edgewise.data.ragged import Ragged
 from edgewise.data.splits import Split
 from edgewise.models.graph_gpt.batch import PromptBatch
-from edgewise.models.graph_gpt.config import GraphGPTConfig, HistoryConfig, Stage
+from edgewise.models.graph_gpt.config import GraphGPTConfig, HistoryConfig, StageName
+from edgewise.models.graph_gpt.prompts import distinct, names_users, newest
+from edgewise.training.trainer import Average
 
 Made = TypeVar("Made")
+MAX_VALIDATION_USERS = 1000
+# No training run gets that far, so that validation has draws of its own.
+VALIDATION_EPOCH = 2**40
 # Rows of about the same length share a batch, chosen among this many batches' worth of them.
-_POOLED_BATCHES = 16
+POOLED_BATCHES = 16
+_log = logging.getLogger("edgewise")
 
 
 class Stream(IntEnum):
@@ -39,6 +48,7 @@ class Stream(IntEnum):
     PREDICTIVE_MASK = 6
     VALIDATION = 7
     UNKNOWN_USERS = 8
+    SEQUENCE = 100
 
     @property
     def label(self) -> str:
@@ -46,17 +56,20 @@ class Stream(IntEnum):
         return self.name.lower().replace("_", " ")
 
 
-class LatestEpoch(Generic[Made]):
-    """Keeps what was made for the epoch that was asked for last."""
+class Latest(Generic[Made]):
+    """Keeps what was made for the number, such as an epoch, that was asked for last."""
 
     def __init__(self, make: Callable[[int], Made]) -> None:
         self._make = make
         self._kept: tuple[int, Made] | None = None
 
-    def __call__(self, epoch: int) -> Made:
-        if self._kept is None or self._kept[0] != epoch:
-            self._kept = (epoch, self._make(epoch))
+    def __call__(self, number: int) -> Made:
+        if self._kept is None or self._kept[0] != number:
+            self._kept = (number, self._make(number))
         return self._kept[1]
+
+
+# Batches
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,6 +95,11 @@ class Schedule:
         """Batches in which every row comes once."""
         return sum(-(-len(group) // self.batch_size) for group in self.lengths)
 
+    @property
+    def num_rows(self) -> int:
+        """Of all groups."""
+        return sum(map(len, self.lengths))
+
     def at(self, step: int) -> tuple[int, int, np.ndarray]:
         """Epoch, group and rows of a batch, counted from the start of training."""
         epoch, place = divmod(step, self.steps_per_epoch)
@@ -89,8 +107,8 @@ class Schedule:
         return epoch, group, rows
 
     @cached_property
-    def _order(self) -> LatestEpoch[list[tuple[int, np.ndarray]]]:
-        return LatestEpoch(self._drawn)
+    def _order(self) -> Latest[list[tuple[int, np.ndarray]]]:
+        return Latest(self._drawn)
 
     def _drawn(self, epoch: int) -> list[tuple[int, np.ndarray]]:
         rng = np.random.default_rng((self.seed, self.stream, epoch))
@@ -103,7 +121,7 @@ class Schedule:
 
     def _batches(self, lengths: np.ndarray, rng: np.random.Generator) -> list[np.ndarray]:
         shuffled = rng.permutation(len(lengths))
-        pool = np.arange(len(lengths)) // (self.batch_size * _POOLED_BATCHES)
+        pool = np.arange(len(lengths)) // (self.batch_size * POOLED_BATCHES)
         rows = shuffled[np.lexsort((lengths[shuffled], pool))]
         return chunks_of(rows, self.batch_size)
 
@@ -119,10 +137,12 @@ def share_of(rows: np.ndarray, part: slice) -> np.ndarray:
     return mine if len(mine) else rows
 
 
-MAX_VALIDATION_USERS = 1000
-# No training run gets that far, so that validation has draws of its own.
-VALIDATION_EPOCH = 2**40
-_log = logging.getLogger("edgewise")
+def mean_loss(batches: Sequence[PromptBatch], average: Average) -> Mapping[str, float]:
+    """What a stage says of its validation batches; nothing where there are none."""
+    return {"loss": average(batches)} if batches else {}
+
+
+# Histories
 
 
 @dataclass(frozen=True, eq=False)
@@ -163,27 +183,12 @@ def draws(seed: int, stream: Stream, epoch: int, users: np.ndarray, chosen: Ragg
     return keyed_uniform(seed, int(stream), epoch, users[row], place)
 
 
-def train_items(split: Split, *, distinct: bool) -> Ragged:
-    """Items of every user's train rows, oldest first.
-
-    Args:
-        split: parts of the interactions; train rows alone are read.
-        distinct: keep the newest row of each item that a user took several times.
-    """
-    known: Ragged = split.known_before("valid")
-    rows = known
-    if not distinct:
-        return rows
-    codes = _codes(rows.row_of_value, rows.values, split.dataset.num_items)
-    newest = np.zeros(len(codes), dtype=bool)
-    newest[len(codes) - 1 - np.unique(codes[::-1], return_index=True)[1]] = True
-    return rows.keep(newest)
-
-
 def prompt_histories(
     split: Split, config: HistoryConfig, room: int, seed: int, stream: Stream
 ) -> PromptHistories:
     """Train histories cut to what a prompt holds; a log line says how many were cut.
+
+    Sets hold each item once, where it stood last.
 
     Args:
         split: parts of the interactions; train rows alone are read.
@@ -192,7 +197,8 @@ def prompt_histories(
         seed, stream: of the order of sets.
     """
     shuffled = config.order == "set"
-    items = train_items(split, distinct=shuffled)
+    known: Ragged = split.known_before("valid")
+    items = distinct(known) if shuffled else known
     limit = min(config.max_items, room)
     if num_cut := int((items.lengths > limit).sum()):
         # A limit that nobody set is worth a warning.
@@ -204,8 +210,7 @@ def prompt_histories(
             split.dataset.name,
             limit,
         )
-    from_end = items.lengths[items.row_of_value] - items.place_of_value
-    return PromptHistories(items.keep(from_end <= limit), shuffled, seed, stream)
+    return PromptHistories(newest(items, limit), shuffled, seed, stream)
 
 
 def validation_positives(split: Split, seed: int) -> tuple[np.ndarray, Ragged]:
@@ -215,8 +220,10 @@ def validation_positives(split: Split, seed: int) -> tuple[np.ndarray, Ragged]:
         Up to 1,000 users drawn from the seed, ``int64[n]``, rising, and the items of each.
     """
     num_items = split.dataset.num_items
-    codes = np.unique(_codes(split.valid.user_index, split.valid.item_index, num_items))
-    known = np.unique(_codes(split.train.user_index, split.train.item_index, num_items))
+    codes, known = (
+        np.unique(rows.user_index.astype(np.int64) * num_items + rows.item_index)
+        for rows in (split.valid, split.train)
+    )
     has_history = np.isin(codes // num_items, split.train.user_index)
     users, items = np.divmod(codes[has_history & ~np.isin(codes, known)], num_items)
     held_out = Ragged.of_lengths(np.bincount(users, minlength=split.dataset.num_users), items)
@@ -230,11 +237,43 @@ def positive_pairs(items: Ragged) -> np.ndarray:
     return np.stack([items.row_of_value, items.values.astype(np.int64)], axis=1)
 
 
-def _codes(users: np.ndarray, items: np.ndarray, num_items: int) -> np.ndarray:
-    return users.astype(np.int64) * num_items + items
+# Users
 
 
-_log_user_data = logging.getLogger("edgewise")
+@dataclass(frozen=True)
+class UserTokenDropout:
+    """Names users, and leaves some of them out in training.
+
+    Attributes:
+        with_user: whether users are named at all.
+        user_dropout: share of training prompts that do not name theirs.
+        seed, stream: of the draws.
+    """
+
+    with_user: bool
+    user_dropout: float
+    seed: int
+    stream: Stream
+
+    @classmethod
+    def of(cls, config: GraphGPTConfig, stream: Stream) -> UserTokenDropout:
+        """Sets always come with their user, time-ordered histories by choice."""
+        with_user = names_users(config, "events")
+        return cls(with_user, config.history.user_dropout, config.seed, stream)
+
+    def training(self, users: np.ndarray, epoch: int) -> list[int | None]:
+        """The users whom an epoch's prompts name, None in the places of those they do not.
+
+        A user's draw depends on the seed, the stage and the epoch, and on no other row of a batch.
+        """
+        key = self.seed, int(Stream.UNKNOWN_USERS), int(self.stream), epoch
+        unknown = keyed_uniform(*key, users) < self.user_dropout
+        named = self.validation(users)
+        return [None if hide else user for user, hide in zip(named, unknown, strict=True)]
+
+    def validation(self, users: np.ndarray) -> list[int | None]:
+        """All users, or None for each."""
+        return [int(user) if self.with_user else None for user in users]
 
 
 class UserPrompts(Protocol):
@@ -273,13 +312,18 @@ class UserData:
         prompts: writes batches.
         users: those that are learned from.
         schedule: of the users.
-        valid_batches: fixed batches by the stage's name; empty where no row is held out.
+        valid_batches: of up to 1,000 users; empty where no row is held out.
     """
 
     prompts: UserPrompts
     users: np.ndarray
     schedule: Schedule
-    valid_batches: Mapping[str, Sequence[PromptBatch]]
+    valid_batches: Sequence[PromptBatch]
+
+    @property
+    def num_examples(self) -> int:
+        """Users."""
+        return self.schedule.num_rows
 
     @property
     def steps_per_epoch(self) -> int:
@@ -292,18 +336,18 @@ class UserData:
         per_row = self.prompts.targets_per_row(self.users[rows])
         return self.prompts.training(self.users[share_of(rows, part)], epoch, per_row)
 
-    def validation(self) -> Mapping[str, Sequence[PromptBatch]]:
-        """Fixed batches of up to 1,000 users."""
-        return self.valid_batches
+    def validate(self, average: Average, metric: str) -> Mapping[str, float]:
+        """Minus the log-likelihood of the users' held-out items."""
+        return mean_loss(self.valid_batches, average)
 
 
 def user_data(
-    stage: Stage, prompts: UserPrompts, split: Split, batch_size: int, seed: int, stream: Stream
+    stage: StageName, prompts: UserPrompts, split: Split, batch_size: int, seed: int, stream: Stream
 ) -> UserData | None:
     """Schedule the users and write the validation batches; None, and a log line, without users."""
     users = prompts.users
     if not len(users):
-        _log_user_data.warning(
+        _log.warning(
             "%s has no history to learn from: the %s stage is left out", split.dataset.name, stage
         )
         return None
@@ -313,41 +357,4 @@ def user_data(
         prompts.validation(people[rows], held_out.take(rows))
         for rows in chunks_of(np.arange(len(people)), batch_size)
     ]
-    return UserData(prompts, users, schedule, {stage: batches} if batches else {})
-
-
-@dataclass(frozen=True)
-class UserTokenDropout:
-    """Names users, and leaves some of them out in training.
-
-    Attributes:
-        with_user: whether users are named at all.
-        unknown_user_rate: share of training prompts that do not name theirs.
-        seed, stream: of the draws.
-    """
-
-    with_user: bool
-    unknown_user_rate: float
-    seed: int
-    stream: Stream
-
-    @classmethod
-    def of(cls, config: GraphGPTConfig, stream: Stream) -> UserTokenDropout:
-        """Sets always come with their user, time-ordered histories by choice."""
-        history = config.history
-        with_user = history.order == "set" or history.user_token
-        return cls(with_user, history.unknown_user_rate, config.seed, stream)
-
-    def training(self, users: np.ndarray, epoch: int) -> list[int | None]:
-        """The users whom an epoch's prompts name, None in the places of those they do not.
-
-        A user's draw depends on the seed, the stage and the epoch, and on no other row of a batch.
-        """
-        key = self.seed, int(Stream.UNKNOWN_USERS), int(self.stream), epoch
-        unknown = keyed_uniform(*key, users) < self.unknown_user_rate
-        named = self.validation(users)
-        return [None if hide else user for user, hide in zip(named, unknown, strict=True)]
-
-    def validation(self, users: np.ndarray) -> list[int | None]:
-        """All users, or None for each."""
-        return [int(user) if self.with_user else None for user in users]
+    return UserData(prompts, users, schedule, batches)

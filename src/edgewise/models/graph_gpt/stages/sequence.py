@@ -1,75 +1,49 @@
-"""The time-ordered stage: the next item at every position of every user's history."""
+"""The time-ordered stage: the next item at every position of every user's history.
+
+Histories longer than a prompt are cut into windows, so that each train item is a target once an
+epoch. Beyond the paper, whose histories have no order.
+
+Shapes: W windows, V validation rows.
+"""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from functools import cached_property
-from typing import NamedTuple
+from dataclasses import dataclass
+from functools import cached_property, partial
 
 import numpy as np
+import torch
 
 from edgewise.data.ragged import Ragged
+from edgewise.data.sequences import Windows, cut_evenly, windows_of
 from edgewise.data.splits import Split
+from edgewise.models.base import mean_metric
 from edgewise.models.graph_gpt.batch import IGNORED, Distances, PromptBatch, assemble
 from edgewise.models.graph_gpt.config import GraphGPTConfig
+from edgewise.models.graph_gpt.model import GraphGPTModel
 from edgewise.models.graph_gpt.prompts import NOBODY, HistoryWriter
+from edgewise.models.graph_gpt.stages.schedule import (
+    POOLED_BATCHES,
+    Latest,
+    Stream,
+    chunks_of,
+    mean_loss,
+    share_of,
+)
 from edgewise.models.graph_gpt.tokens import TokenSpace
+from edgewise.training.trainer import Average
 
 MAX_VALIDATION_ROWS = 1000
 # A hit or miss tells less of a row than its likelihood does.
 MAX_RANKED_ROWS = 5000
-# Ragged of similar length share a batch; this many batches' worth are sorted together.
-_BATCHES_SORTED_TOGETHER = 16
-_STREAM = 100
 _log = logging.getLogger("edgewise")
-
-
-class Windows(NamedTuple):
-    """Stretches of histories: items ``first..last - 1`` of ``user`` are targets, ``int64[W]``."""
-
-    user: np.ndarray
-    first: np.ndarray
-    last: np.ndarray
-
-    @property
-    def num_targets(self) -> np.ndarray:
-        """Of each window, ``int64[W]``."""
-        return self.last - self.first
-
-
-def windows_of(lengths: np.ndarray, max_items: int) -> Windows:
-    """Cut histories from their newest item backwards, so that each item is a target once.
-
-    Args:
-        lengths: of every user's history, ``int64[U]``.
-        max_items: of a window at most.
-    """
-    counts = -(-lengths // max_items)
-    user = np.repeat(np.arange(len(lengths)), counts)
-    place = np.arange(len(user)) - np.repeat(np.cumsum(counts) - counts, counts)
-    last = lengths[user] - place * max_items
-    return Windows(user, np.maximum(last - max_items, 0), last)
-
-
-def cut_evenly(weights: np.ndarray, num_parts: int) -> np.ndarray:
-    """Boundaries of consecutive, non-empty parts of about equal weight, ``int64[num_parts + 1]``.
-
-    Args:
-        weights: above 0, at least ``num_parts`` of them.
-    """
-    done = np.cumsum(weights)
-    wanted = done[-1] * np.arange(1, num_parts) / num_parts
-    cuts = np.concatenate([[0], np.searchsorted(done, wanted) + 1, [len(weights)]])
-    earliest, latest = np.arange(num_parts + 1), len(weights) - np.arange(num_parts, -1, -1)
-    rising = np.maximum.accumulate(np.maximum(cuts - earliest, 0)) + earliest
-    return np.minimum(rising, latest)
 
 
 @dataclass(frozen=True, eq=False)
 class SequenceData:
-    """Ragged in order of time; batches of about equal numbers of targets.
+    """Histories in order of time (:class:`edgewise.training.trainer.TrainingData`).
 
     Windows of similar length share a batch, which saves padding: a batch of short ones has more
     rows than ``batch_size`` and one of long ones fewer, so that every target weighs the same.
@@ -80,9 +54,9 @@ class SequenceData:
         distances: of the train graph, or None.
         held_out: validation rows as (user, item), ``int64[V, 2]``.
         batch_size: windows of a batch on average.
-        unknown_user_rate: share of windows without the user's token.
+        user_dropout: share of windows without the user's token.
         seed: of all draws.
-        ranked: whether validation measures NDCG@10 in place of the likelihood.
+        network: ranks all items where a metric of ranking chooses the epoch.
     """
 
     histories: Ragged
@@ -90,9 +64,9 @@ class SequenceData:
     distances: Distances | None
     held_out: np.ndarray
     batch_size: int
-    unknown_user_rate: float
+    user_dropout: float
     seed: int
-    ranked: bool = False
+    network: GraphGPTModel | None = None
 
     @cached_property
     def windows(self) -> Windows:
@@ -109,43 +83,34 @@ class SequenceData:
         """Batches in which every train item is a target once."""
         return -(-self.num_examples // self.batch_size)
 
-    @cached_property
-    def _passes(self) -> dict[int, list[np.ndarray]]:
-        return {}
-
-    def _order(self, passed: int) -> list[np.ndarray]:
-        """The windows of each batch of an epoch."""
-        if passed not in self._passes:
-            self._passes.clear()
-            self._passes[passed] = self._drawn(passed)
-        return self._passes[passed]
-
-    def _drawn(self, passed: int) -> list[np.ndarray]:
-        rng = np.random.default_rng((self.seed, _STREAM, passed))
-        shuffled = rng.permutation(len(self.windows.user))
-        pool = self.batch_size * _BATCHES_SORTED_TOGETHER
-        batches: list[np.ndarray] = []
-        for start in range(0, len(shuffled), pool):
-            rows = shuffled[start : start + pool]
-            rows = rows[np.argsort(self.windows.num_targets[rows], kind="stable")]
-            cuts = cut_evenly(self.windows.num_targets[rows], -(-len(rows) // self.batch_size))
-            batches += np.split(rows, cuts[1:-1])
-        return [batches[n] for n in rng.permutation(len(batches))]
-
     def batch(self, step: int, part: slice) -> PromptBatch:
         """Batch ``step`` of the run, a function of the seed and the step alone.
 
         ``part`` selects this process's rows; all of them if it would get none.
         """
-        passed, place = divmod(step, self.steps_per_epoch)
-        rows = self._order(passed)[place]
-        rng = np.random.default_rng((self.seed, _STREAM, step, 1))
-        unknown = rng.random(len(rows)) < self.unknown_user_rate
-        mine = part if len(rows[part]) else slice(None)
+        epoch, place = divmod(step, self.steps_per_epoch)
+        rows = self._order(epoch)[place]
+        rng = np.random.default_rng((self.seed, Stream.SEQUENCE, step, 1))
+        unknown = rng.random(len(rows)) < self.user_dropout
         targets_per_row = float(self.windows.num_targets[rows].mean())
-        return self._training_batch(rows[mine], unknown[mine], targets_per_row)
+        return self._training(share_of(rows, part), share_of(unknown, part), targets_per_row)
 
-    def _training_batch(
+    @cached_property
+    def _order(self) -> Latest[list[np.ndarray]]:
+        """The windows of each batch of an epoch."""
+        return Latest(self._drawn)
+
+    def _drawn(self, epoch: int) -> list[np.ndarray]:
+        rng = np.random.default_rng((self.seed, Stream.SEQUENCE, epoch))
+        shuffled = rng.permutation(self.num_examples)
+        batches: list[np.ndarray] = []
+        for pool in chunks_of(shuffled, self.batch_size * POOLED_BATCHES):
+            rows = pool[np.argsort(self.windows.num_targets[pool], kind="stable")]
+            cuts = cut_evenly(self.windows.num_targets[rows], -(-len(rows) // self.batch_size))
+            batches += np.split(rows, cuts[1:-1])
+        return [batches[n] for n in rng.permutation(len(batches))]
+
+    def _training(
         self, rows: np.ndarray, unknown: np.ndarray, targets_per_row: float
     ) -> PromptBatch:
         prompts, targets = [], []
@@ -157,43 +122,73 @@ class SequenceData:
             row = np.full(len(prompts[-1]), IGNORED)
             row[len(row) - (last - first) :] = items[first:last]
             targets.append(row)
+        users = self.windows.user[rows]
+        return self._assembled(users, prompts, targets, targets_per_row)
+
+    def _assembled(
+        self,
+        users: np.ndarray,
+        prompts: Sequence[np.ndarray],
+        targets: Sequence[np.ndarray],
+        targets_per_row: float | None = None,
+    ) -> PromptBatch:
         return assemble(
             self.writer.tokens,
             prompts,
             targets,
             distances=self.distances,
-            readers=self.windows.user[rows],
+            user_index=users,
             targets_per_row=targets_per_row,
         )
 
-    def validation(self) -> Mapping[str, Sequence[PromptBatch]]:
-        """The item after each of a sample of train histories, at its last position."""
-        return self._validation_batches
+    def validate(self, average: Average, metric: str) -> Mapping[str, float]:
+        """How well the item after each of a sample of train histories is predicted.
+
+        Args:
+            average: means over batches.
+            metric: ``loss``, or one of ranking among the items that the prompt does not hold.
+        """
+        if metric == "loss":
+            return mean_loss(self.valid_batches(MAX_VALIDATION_ROWS), average)
+        batches = self.valid_batches(MAX_RANKED_ROWS)
+        return {metric: average(batches, partial(self._ranking, metric))} if batches else {}
+
+    def _ranking(self, metric: str, batch: PromptBatch) -> torch.Tensor:
+        assert self.network is not None, "ranking needs the network"
+        targets = batch.targets.gather(1, batch.last[:, None])[:, 0]
+        item = batch.node - self.writer.tokens.num_users
+        seen = Ragged.of_lengths((item >= 0).sum(1).cpu().numpy(), item[item >= 0].cpu().numpy())
+        scores = self.network.next_item_logits(batch)
+        return torch.tensor(mean_metric(metric, scores, targets.cpu().numpy(), seen))
 
     @cached_property
-    def _validation_batches(self) -> dict[str, list[PromptBatch]]:
-        rng = np.random.default_rng((self.seed, _STREAM, 0, 2))
-        most = MAX_RANKED_ROWS if self.ranked else MAX_VALIDATION_ROWS
+    def valid_batches(self) -> Latest[list[PromptBatch]]:
+        """Fixed batches of at most so many validation rows; empty where none is held out."""
+        return Latest(self._valid_batches)
+
+    def _valid_batches(self, most: int) -> list[PromptBatch]:
+        rng = np.random.default_rng((self.seed, Stream.SEQUENCE, 0, 2))
         rows = rng.permutation(len(self.held_out))[:most]
         rows = rows[np.argsort(self.histories.lengths[self.held_out[rows, 0]], kind="stable")]
-        starts = range(0, len(rows), self.batch_size)
-        chunks = [self.held_out[rows[n : n + self.batch_size]] for n in starts]
-        name = "1 - NDCG@10" if self.ranked else "sequence"
-        return {name: [self._validation_batch(chunk) for chunk in chunks]} if chunks else {}
+        return [
+            self._validation(self.held_out[chunk]) for chunk in chunks_of(rows, self.batch_size)
+        ]
 
-    def _validation_batch(self, pairs: np.ndarray) -> PromptBatch:
+    def _validation(self, pairs: np.ndarray) -> PromptBatch:
         users, items = pairs.T
-        prompts = self.writer.prompts(users, [self.histories[user] for user in users])
+        prompts = self.writer.prompts(users, self.histories.take(users))
         targets = [np.full(len(prompt), IGNORED) for prompt in prompts]
         for row, item in zip(targets, items, strict=True):
             row[-1] = item
-        tokens = self.writer.tokens
-        batch = assemble(tokens, prompts, targets, distances=self.distances, readers=users)
-        return replace(batch, ranked=self.ranked)
+        return self._assembled(users, prompts, targets)
 
 
 def build_sequence(
-    config: GraphGPTConfig, split: Split, tokens: TokenSpace, distances: Distances | None
+    config: GraphGPTConfig,
+    split: Split,
+    tokens: TokenSpace,
+    distances: Distances | None,
+    network: GraphGPTModel | None = None,
 ) -> SequenceData | None:
     """Train on train rows, validate on validation rows; None, and a log line, without train rows.
 
@@ -202,6 +197,7 @@ def build_sequence(
         split: its test part is not read.
         tokens: numbers of words, users and items.
         distances: of the train graph, or None.
+        network: that is trained; read where a metric of ranking chooses the epoch.
     """
     if not len(split.train):
         _log.warning("%s has no train rows: the sequence stage is left out", split.dataset.name)
@@ -214,7 +210,7 @@ def build_sequence(
         distances=distances,
         held_out=held_out.astype(np.int64),
         batch_size=config.training.sequence.batch_size,
-        unknown_user_rate=config.history.unknown_user_rate if writer.with_user else 0.0,
+        user_dropout=config.history.user_dropout if writer.with_user else 0.0,
         seed=config.seed,
-        ranked=config.history.selection == "ndcg",
+        network=network,
     )

@@ -1,0 +1,50 @@
+"""Histories as training material: cut into windows, and windows into batches of equal weight."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from edgewise.data.ragged import Ragged
+
+
+class Windows(NamedTuple):
+    """Stretches of histories: items ``first..last - 1`` of ``user`` are targets, ``int64[W]``."""
+
+    user: np.ndarray
+    first: np.ndarray
+    last: np.ndarray
+
+    @property
+    def num_targets(self) -> np.ndarray:
+        """Of each window, ``int64[W]``."""
+        return self.last - self.first
+
+
+def windows_of(lengths: np.ndarray, max_items: int) -> Windows:
+    """Cut histories from their newest item backwards, so that each item is a target once.
+
+    Args:
+        lengths: of every user's history, ``int64[U]``.
+        max_items: of a window at most.
+    """
+    windows = Ragged.of_lengths(-(-lengths // max_items))
+    user = windows.row_of_value
+    last = lengths[user] - windows.place_of_value * max_items
+    return Windows(user, np.maximum(last - max_items, 0), last)
+
+
+def cut_evenly(weights: np.ndarray, num_parts: int) -> np.ndarray:
+    """Boundaries of consecutive, non-empty parts of about equal weight, ``int64[num_parts + 1]``.
+
+    Args:
+        weights: above 0, at least ``num_parts`` of them.
+        num_parts: at least 1.
+    """
+    done = np.cumsum(weights)
+    wanted = done[-1] * np.arange(1, num_parts) / num_parts
+    cuts = np.concatenate([[0], np.searchsorted(done, wanted) + 1, [len(weights)]])
+    earliest, latest = np.arange(num_parts + 1), len(weights) - np.arange(num_parts, -1, -1)
+    rising = np.maximum.accumulate(np.maximum(cuts - earliest, 0)) + earliest
+    return np.minimum(rising, latest)

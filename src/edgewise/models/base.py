@@ -1,0 +1,278 @@
+"""Recommenders with gradients: what a network shares with every other one.
+
+A method in one file is a subclass of :class:`TorchRecommender` that says what its network is
+(:meth:`~TorchRecommender.build`), what it reads in training (:meth:`~TorchRecommender.examples` and
+:meth:`~TorchRecommender.training_batch`) and how it represents users and items
+(:meth:`~TorchRecommender.encode`, :meth:`~TorchRecommender.item_embeddings`).
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import torch
+from safetensors.torch import load_model, save_model
+from torch import nn
+
+from edgewise.data.ragged import Ragged
+from edgewise.data.splits import Split
+from edgewise.errors import DataError
+from edgewise.evaluation.metrics import ranking_metric
+from edgewise.recommender import FitOptions, FitPlan, ItemFilter, Recommender
+from edgewise.training.trainer import Average, Stage, train
+
+# A hit or miss tells less of a row than its likelihood does.
+_MAX_VALIDATION_ROWS = 5000
+_ORDER, _DRAW = 0, 1
+
+
+@dataclass(frozen=True)
+class TensorBatch:
+    """Tensors of the same rows; other fields are passed on as they are."""
+
+    def __len__(self) -> int:
+        return len(getattr(self, fields(self)[0].name))
+
+    def to(self, device: torch.device) -> Self:
+        """The same batch on a device."""
+        return replace(self, **{name: t.to(device) for name, t in self._tensors().items()})
+
+    def take(self, part: slice) -> Self:
+        """Some of the rows."""
+        return replace(self, **{name: t[part] for name, t in self._tensors().items()})
+
+    def _tensors(self) -> dict[str, torch.Tensor]:
+        values = ((field.name, getattr(self, field.name)) for field in fields(self))
+        return {name: value for name, value in values if isinstance(value, torch.Tensor)}
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """Validation rows: items to be found, one a row, both ``int64[B]``."""
+
+    user: np.ndarray
+    item: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.user)
+
+    def to(self, device: torch.device) -> HeldOut:
+        """They stay where they are."""
+        return self
+
+
+class TorchRecommender(Recommender):
+    """A recommender whose network is trained by :mod:`edgewise.training`.
+
+    ``network(batch)`` is the mean loss of a batch.
+
+    Attributes:
+        network: fitted or loaded.
+    """
+
+    network: nn.Module
+
+    # What a method says
+
+    @abstractmethod
+    def build(self, split: Split | None) -> nn.Module:
+        """The network with random weights, drawn from torch's generator.
+
+        Args:
+            split: what it is going to be fitted on; None where saved weights will be loaded.
+        """
+
+    def examples(self, split: Split) -> int:
+        """How many examples an epoch has; prepares what :meth:`training_batch` needs."""
+        raise NotImplementedError
+
+    def training_batch(self, rows: np.ndarray, rng: np.random.Generator) -> TensorBatch:
+        """Examples by their numbers ``int64[B]``, with what is drawn for them."""
+        raise NotImplementedError
+
+    def encode(self, users: np.ndarray, histories: Ragged) -> torch.Tensor:
+        """Vectors whose dot product with :meth:`item_embeddings` is the score, ``float[B, D]``.
+
+        Arguments as for :meth:`~edgewise.recommender.Recommender.score_items`.
+        """
+        raise NotImplementedError
+
+    def item_embeddings(self) -> torch.Tensor:
+        """Of all items, ``float[I, D]``."""
+        raise NotImplementedError
+
+    def stages(self, split: Split) -> Sequence[Stage]:
+        """What is trained, in order; one stage of :meth:`examples` unless a method says more."""
+        config = self.config.training
+        data = Examples(self, split, self.examples(split), config.batch_size)
+        return [Stage("training", data, config)]
+
+    def plan(self, stages: Sequence[Stage]) -> tuple[tuple[str, str], ...]:
+        """Rows of the plan that is told before the first step."""
+        return tuple(
+            (
+                stage.name,
+                f"at most {stage.config.epochs} epochs of {stage.data.steps_per_epoch:,} batches, "
+                f"best by {stage.config.validation_metric}",
+            )
+            for stage in stages
+        )
+
+    def trained(self) -> None:
+        """Called when the best weights are in place."""
+
+    # What all share
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return next(self.network.parameters()).device
+
+    def _fit(self, split: Split, options: FitOptions) -> None:
+        with torch.random.fork_rng():
+            torch.manual_seed(self.config.seed)
+            self.network = self.build(split)
+        stages = self.stages(split)
+        if options.on_plan is not None:
+            learned = sum(p.numel() for p in self.network.parameters() if p.requires_grad)
+            options.on_plan(FitPlan(self.plan(stages), learned))
+        self.stage_curves = train(
+            self.network,
+            stages,
+            seed=self.config.seed,
+            folder=options.folder,
+            resume=options.resume,
+            show_progress=options.show_progress,
+        )
+        self.network.eval()
+        with torch.no_grad():
+            self.trained()
+
+    @torch.no_grad()
+    def scores(self, users: np.ndarray, histories: Ragged) -> torch.Tensor:
+        """Scores of all items, ``float32[B, I]``, where the network is."""
+        return (self.encode(users, histories) @ self.item_embeddings().T).float()
+
+    def score_items(self, users: np.ndarray, histories: Ragged) -> np.ndarray:
+        """See :meth:`scores`."""
+        return self.scores(users, histories).cpu().numpy()
+
+    def rank_items(
+        self, users: np.ndarray, histories: Ragged, hidden: ItemFilter, k: int
+    ) -> tuple[list[np.ndarray], list[np.ndarray]]:
+        items: list[np.ndarray] = []
+        scores: list[np.ndarray] = []
+        for rows in self._parts(len(users)):
+            found = self.scores(users[rows], histories.take(rows))
+            hide(found, hidden.take(rows))
+            for best, values in best_items(found, k):
+                items.append(best)
+                scores.append(values)
+        return items, scores
+
+    def _save_learned(self, folder: Path) -> dict[str, Any]:
+        save_model(self.network, str(folder / "model.safetensors"))
+        return {}
+
+    def _load_learned(self, folder: Path, told: Mapping[str, Any]) -> None:
+        self.network = self.build(None)
+        load_model(self.network, folder / "model.safetensors")
+        self.network.eval()
+
+
+def hide(scores: torch.Tensor, hidden: ItemFilter) -> None:
+    """Set the scores ``[B, I]`` of items that must not be listed to minus infinity."""
+    if hidden.seen is not None:
+        seen = torch.from_numpy(hidden.seen.values.astype(np.int64)).to(scores.device)
+        scores[torch.from_numpy(hidden.seen.row_of_value).to(scores.device), seen] = -torch.inf
+    if hidden.hidden is not None:
+        scores[:, torch.from_numpy(hidden.hidden).to(scores.device)] = -torch.inf
+
+
+def best_items(scores: torch.Tensor, k: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """The k best items of each row ``[B, I]`` and their scores, best first; hidden ones never."""
+    best = scores.topk(min(k, scores.shape[1]))
+    for values, numbers in zip(best.values.cpu(), best.indices.cpu(), strict=True):
+        listed = torch.isfinite(values)
+        yield numbers[listed].numpy(), values[listed].numpy()
+
+
+class Examples:
+    """Shuffled examples of a method, and its ranking of validation rows.
+
+    Every batch is a function of the seed and its number alone, so that runs resume exactly.
+    """
+
+    def __init__(
+        self, method: TorchRecommender, split: Split, num_examples: int, batch_size: int
+    ) -> None:
+        if not num_examples:
+            raise DataError(
+                f"data set {split.dataset.name!r} has no example for {method.name} to learn from"
+            )
+        self.method, self.num_examples, self.batch_size = method, num_examples, batch_size
+        self.seed: int = method.config.seed
+        self.valid = HeldOut(
+            split.valid.user_index.astype(np.int64), split.valid.item_index.astype(np.int64)
+        )
+        self._epoch, self._order = -1, np.empty(0, np.int64)
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Batches in which every example comes once."""
+        return -(-self.num_examples // self.batch_size)
+
+    def batch(self, step: int, part: slice) -> TensorBatch:
+        """Batch ``step`` of the run; ``part`` selects this process's rows."""
+        epoch, place = divmod(step, self.steps_per_epoch)
+        if epoch != self._epoch:
+            rng = np.random.default_rng((self.seed, _ORDER, epoch))
+            self._epoch, self._order = epoch, rng.permutation(self.num_examples)
+        rows = self._order[place * self.batch_size : (place + 1) * self.batch_size]
+        batch = self.method.training_batch(rows, np.random.default_rng((self.seed, _DRAW, step)))
+        return batch.take(part) if len(rows[part]) else batch
+
+    def validate(self, average: Average, metric: str) -> Mapping[str, float]:
+        """The metric of ranking of a sample of validation rows, ties against the method."""
+        batches = self._held_out
+        return (
+            {metric: average(batches, lambda rows: self._measure(rows, metric))} if batches else {}
+        )
+
+    @cached_property
+    def _held_out(self) -> list[HeldOut]:
+        known = self.method.data.histories.lengths[self.valid.user] > 0
+        rng = np.random.default_rng((self.seed, _ORDER, 2**31))
+        rows = rng.permutation(np.flatnonzero(known))[:_MAX_VALIDATION_ROWS]
+        size = 256
+        return [
+            HeldOut(self.valid.user[part], self.valid.item[part])
+            for part in (rows[n : n + size] for n in range(0, len(rows), size))
+        ]
+
+    def _measure(self, rows: HeldOut, metric: str) -> torch.Tensor:
+        histories = self.method.data.histories.take(rows.user)
+        scores = self.method.scores(rows.user, histories)
+        return torch.tensor(mean_metric(metric, scores, rows.item, histories))
+
+
+def mean_metric(metric: str, scores: torch.Tensor, targets: np.ndarray, seen: Ragged) -> float:
+    """The mean over rows of a metric of the place of each row's target among unseen items.
+
+    Args:
+        metric: such as ``NDCG@10``.
+        scores: ``float[B, I]``; written to.
+        targets: item indices, ``int64[B]``.
+        seen: items of each row that do not count.
+    """
+    wanted = torch.from_numpy(targets).to(scores.device)[:, None]
+    own = scores.gather(1, wanted)
+    hide(scores, ItemFilter(seen))
+    rank = (scores.scatter(1, wanted, own) >= own).sum(1)
+    return ranking_metric(metric, np.arange(len(targets)), rank.cpu().numpy())
