@@ -20,8 +20,9 @@ from edgewise.evaluation.statistics import Estimate
 from edgewise.experiments.compare import Comparison, compare
 from edgewise.experiments.grid import Layout, ResultKey
 from edgewise.experiments.results import find_results, read_result
-from edgewise.runs.run import FINISHED, DataInfo, RunInfo
-from edgewise.runs.spec import resolve_config
+from edgewise.models.registry import find_method
+from edgewise.runs.run import FINISHED, RunInfo
+from edgewise.runs.spec import DataInfo, RunSpec, resolve_config
 
 Users = Mapping[str, Sequence[float]]
 Write = Callable[..., Path]
@@ -63,10 +64,10 @@ def write_result(layout: Layout) -> Write:
     ) -> Path:
         at = ResultKey.of(Path(place))
         seed = [] if at.seed is None else [f"seed={at.seed}"]
-        config = resolve_config("tiny", assignments=[*seed, *changes])
+        config = resolve_config(find_method("elmrec"), "tiny", None, [*seed, *changes])
         data = DataInfo(folder or f"runs/data/{at.dataset}", at.dataset, checksum)
         protocol = find_protocol(at.protocol, edge_share=edge_share)
-        info = RunInfo(config, data, status=FINISHED, training_seconds=60.0, protocol=protocol)
+        info = RunInfo(RunSpec("elmrec", config, data, protocol), FINISHED, 60.0)
         own = report_of(users, protocol=at.protocol, num_negatives=99, **settings)
         systems = {"ELMRec": own}
         if baseline is not None:
@@ -140,7 +141,7 @@ _LEAKING = """# title: Effect of N & more
 # reference: n-0
 # released: elmrec-released
 # note: A note.
-# panel: n-* | decoding.num_extra_candidates | N
+# panel: n-* | decoding.rerank_extra | N
 dataset,task,method,label,HitRate@10
 shop,direct,n-0,N = 0,0.65
 shop,direct,lost,Lost <one>,0.31
@@ -156,7 +157,7 @@ def comparison(layout, write_result) -> Comparison:
         for n, hits in ((0, 30), (5, 12)):
             users = {"HitRate@10": [1.0] * (hits + 3 * seed) + [0.0] * (60 - hits - 3 * seed)}
             place = f"p/figure-1/shop/n-{n}-seed{seed}"
-            changes = [f"decoding.num_extra_candidates={n}"]
+            changes = [f"decoding.rerank_extra={n}"]
             write_result(place, users, changes=changes, baseline={"HitRate@10": [0.0] * 60})
     write_result("p/figure-1/shop/n-0@elmrec-released-seed0", {"HitRate@10": [1.0] * 60})
     files = find_results(layout, "p/figure-1")

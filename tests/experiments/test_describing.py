@@ -10,7 +10,7 @@ import json
 import numpy as np
 import pytest
 
-from edgewise.data.dataset import load_dataset
+from edgewise.data.dataset import Dataset
 from edgewise.data.splits import leave_one_out
 from edgewise.data.synthetic import make_demo_shop
 from edgewise.errors import EdgewiseError
@@ -51,7 +51,7 @@ def test_statistics(layout, described):
 
 def test_texts_are_counted_where_a_method_reads_them(layout, described):
     _, result = described("texts", f'method = "graph-gpt"\n{DATA}')
-    dataset = load_dataset(layout.runs / "data" / "shop")
+    dataset = Dataset.load(layout.runs / "data" / "shop")
     catalog = dataset.catalog
     lists = (catalog.title, catalog.brand, catalog.categories, catalog.description)
     of_items = sum(bool(each) for texts in lists for each in texts)

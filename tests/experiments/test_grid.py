@@ -149,7 +149,7 @@ like = "full"
 graph.rank = 0
 
 [sweeps.alpha]
-settings = ["whole_words.direct_scale", "whole_words.sequential_scale"]
+settings = ["whole_words.direct_alpha", "whole_words.sequential_alpha"]
 values = [1, 3]
 graph.rank = 4
 
@@ -185,7 +185,7 @@ def test_what_stands_nearer_to_a_cell_goes_before_the_rest(written):
     }
     assert trained["toys/none"].patience == 2 and rows["toys/none"].config().graph.rank == 0
     swept = rows["toys/alpha-3"].config()
-    assert (swept.whole_words.direct_scale, swept.whole_words.sequential_scale) == (3.0, 3.0)
+    assert (swept.whole_words.direct_alpha, swept.whole_words.sequential_alpha) == (3.0, 3.0)
     assert swept.graph.rank == 4
 
 
@@ -201,7 +201,11 @@ def test_what_stands_nearer_to_a_cell_goes_before_the_rest(written):
             "grpah.rank = 0",
             "none on beauty: unknown key 'grpah'. Did you mean 'g",
         ),
-        ("graph.rank = 0", "graph.rnak = 0", "none on beauty: graph.rnak'. Did you mean 'rank'"),
+        (
+            "graph.rank = 0",
+            "graph.rnak = 0",
+            "none on beauty: unknown configuration key 'graph.rnak'",
+        ),
         ('preset = "tiny"', 'preset = "tinny"', "full on beauty: unknown preset 'tinny'"),
         (
             'preset = "tiny"',

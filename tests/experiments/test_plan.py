@@ -21,11 +21,13 @@ from edgewise.experiments.plan import (
     plan_work,
     shared_runs,
 )
-from edgewise.runs.run import FILE, FINISHED, DataInfo, RunInfo
-from edgewise.runs.spec import resolve_config
+from edgewise.models.registry import find_method
+from edgewise.runs.run import FILE, FINISHED, RunInfo
+from edgewise.runs.spec import DataInfo, RunSpec, resolve_config
 
 USERS = {"HitRate@10": [0.0, 1.0]}
 DATA = DataInfo("runs/data/shop", "shop", "a" * 64)
+ELMREC = find_method("elmrec")
 
 
 def words_of(command):
@@ -89,7 +91,7 @@ def test_a_row_that_says_nothing_is_elmrecs_as_it_always_was(layout, write_confi
     fitted = words_of(fit_command(cell, layout, run, "fit"))
     assert fitted == ["fit", "elmrec", "--data", data, "--preset", "tiny", "--out", str(run)]
     measured = words_of(evaluate_command(raw, layout, run, raw.settings))
-    assert measured[2:7] == ["--task", "sequential", "--max-users", "9", "--no-rerank"]
+    assert measured[2:7] == ["--task", "sequential", "--max-users", "9", "--allow-seen"]
     assert measured[-1].endswith("/full-no-rerank.json")
     resumed = words_of(fit_command(cell, layout, run, "resume"))
     assert resumed == ["fit", "elmrec", "--resume", "--out", str(run)]
@@ -105,13 +107,13 @@ def test_a_released_protocol_has_data_of_its_own(layout, write_config):
 
 
 def test_decoding_that_a_run_was_not_fitted_with_is_set_when_it_is_measured(layout, write_config):
-    text = 'preset = "tiny"\n\n[decoding]\nnum_extra_candidates = 5\nrerank = false\n'
+    text = 'preset = "tiny"\n\n[decoding]\nrerank_extra = 5\nrerank = false\n'
     (cell,) = cells(layout, write_config, text)
     run = layout.run_folder(cell.key)
-    words = words_of(evaluate_command(cell, layout, run, resolve_config("tiny")))
+    words = words_of(evaluate_command(cell, layout, run, ELMREC.preset_config("tiny")))
     assert words[2:7] == [
-        *("--set", "decoding.num_extra_candidates=5"),
-        *("--set", "decoding.rerank=false", "--no-rerank"),
+        *("--set", "decoding.rerank_extra=5"),
+        *("--set", "decoding.rerank=false", "--allow-seen"),
     ]
 
 
@@ -120,7 +122,7 @@ def test_the_settings_of_a_command_are_the_cells(layout, write_config):
     (cell,) = cells(layout, write_config, f"{text}training.learning_rate = 1e-3\n")
     words = words_of(fit_command(cell, layout, layout.run_folder(cell.key), "fit"))
     given = [words[at + 1] for at, word in enumerate(words) if word == "--set"]
-    assert len(given) == 4 and resolve_config("cpu", None, given) == cell.settings
+    assert len(given) == 4 and resolve_config(ELMREC, "cpu", None, given) == cell.settings
 
 
 @pytest.fixture
@@ -141,8 +143,8 @@ def imported(layout):
 
 
 def begin(layout, *changes, status=FINISHED):
-    info = RunInfo(resolve_config("tiny", assignments=changes), DATA, status=status)
-    info.write(layout.runs / "t/shop/a")
+    spec = RunSpec("elmrec", resolve_config(ELMREC, "tiny", None, changes), DATA)
+    RunInfo(spec, status).write(layout.runs / "t/shop/a")
 
 
 def verbs(lines):
@@ -195,7 +197,7 @@ def test_cells_without_a_model_are_left_as_others_are(layout, left, kind):
     assert described[:3] == ["edgewise", "reproduce", "t"]
     options = dict(zip(described[3::2], described[4::2], strict=True))
     assert options == {
-        **{"--dataset": "shop", "--method": "a", "--data": str(layout.raw)},
+        **{"--dataset": "shop", "--method": "a", "--raw-data": str(layout.raw)},
         **{f"--{name}": str(getattr(layout, name)) for name in ("configs", "results", "runs")},
     }
 
@@ -213,13 +215,14 @@ def grouped(layout, write_config):
 
 def stand(layout, cell, name, **changes):
     """A run as if it had been fitted for a cell."""
+    status = changes.pop("status", FINISHED)
     data = DataInfo("somewhere/data/shop", "shop", "c" * 64)
-    info = RunInfo(cell.settings, data, status=FINISHED)
-    replace(info, **changes).write(layout.runs / name)
+    spec = replace(RunSpec("elmrec", cell.settings, data), **changes)
+    RunInfo(spec, status).write(layout.runs / name)
 
 
 def test_decoding_alone_makes_no_training(grouped):
-    few = "[decoding]\nnum_extra_candidates = 0\n"
+    few = "[decoding]\nrerank_extra = 0\n"
     assert grouped(a="", b=few, c="seed = 1\n") == {"a": ["a", "b"], "c": ["c"]}
 
 
@@ -282,7 +285,7 @@ def test_a_run_of_other_data_than_are_here_is_not(layout, write_config, import_d
     stand(layout, cell, "older/shop/x")
     own = layout.runs / "t/shop/a"
     assert list(shared_runs([cell], layout)) == [own]
-    info = RunInfo(cell.settings, DataInfo("data/shop", "shop", "c" * 64), status=FINISHED)
+    info = RunInfo(RunSpec("elmrec", cell.settings, DataInfo("data/shop", "shop", "c" * 64)))
     message = "a run of other settings (data (shop with checksum cccccccccccc, now shop))"
     assert fitted_otherwise(info, cell, layout) == message
     stand(layout, cell, "older/shop/y", data=DataInfo("data/shop", "shop", checksum))
@@ -290,11 +293,12 @@ def test_a_run_of_other_data_than_are_here_is_not(layout, write_config, import_d
 
 
 def test_what_a_run_was_fitted_with_instead(layout, write_config):
-    write_config("t/shop/a", 'preset = "tiny"\n[decoding]\nnum_extra_candidates = 0\n')
+    write_config("t/shop/a", 'preset = "tiny"\n[decoding]\nrerank_extra = 0\n')
     (cell,) = find_cells(layout, ["t"])
     data = DataInfo("data/shop", "shop", "c" * 64)
-    info = RunInfo(resolve_config("tiny", assignments=["training.epochs=3"]), data, split_seed=1)
+    other = resolve_config(ELMREC, "tiny", None, ["training.epochs=3"])
+    info = RunInfo(RunSpec("elmrec", other, data, split_seed=1))
     message = "a run of other settings (split_seed (1, now 0), training.epochs (3, now 10))"
     assert fitted_otherwise(info, cell, layout) == message
-    same = RunInfo(resolve_config("tiny"), data)
+    same = RunInfo(RunSpec("elmrec", ELMREC.preset_config("tiny"), data))
     assert fitted_otherwise(same, cell, layout) is None

@@ -16,7 +16,7 @@ TEXT = """# title: A table
 # reference: full
 # note: first
 # note: second
-# panel: n-* | decoding.num_extra_candidates | N
+# panel: n-* | decoding.rerank_extra | N
 dataset,task,method,label,HitRate@10,NDCG@10
 toys,direct,full,"Full, whole",0.5,0.25
 toys,direct,none,Nothing,,0.1
@@ -32,7 +32,7 @@ def test_everything_is_read(tmp_path):
     paper = read(tmp_path, TEXT)
     assert (paper.title, paper.source, paper.reference) == ("A table", "somebody, Table 9", "full")
     assert paper.notes == ("first", "second")
-    assert paper.panels == (Panel("n-*", "decoding.num_extra_candidates", "N"),)
+    assert paper.panels == (Panel("n-*", "decoding.rerank_extra", "N"),)
     assert paper.metrics == ("HitRate@10", "NDCG@10")
     first, second = paper.printed("toys", "direct")
     assert (first.label, first.figures) == ("Full, whole", {"HitRate@10": 0.5, "NDCG@10": 0.25})

@@ -8,7 +8,8 @@ from edgewise.experiments.grid import find_cells
 from edgewise.experiments.plan import plan_work
 from edgewise.experiments.runner import reproduce
 from edgewise.experiments.workers import StepError, Workers
-from edgewise.runs.run import FINISHED, DataInfo, RunInfo, read_info
+from edgewise.runs.run import FINISHED, RunInfo, read_info
+from edgewise.runs.spec import DataInfo, RunSpec
 
 USERS = {"HitRate@10": [0.0, 1.0], "NDCG@10": [0.0, 0.5]}
 
@@ -27,8 +28,8 @@ def shop_floor(layout, write_config, write_result, monkeypatch):
 
     def fit(cell, run, step):
         data = DataInfo(str(layout.data_folder(cell)), "shop", "a" * 64)
-        info = read_info(run) if step == "resume" else RunInfo(cell.settings, data)
-        RunInfo(info.config, info.data, status=FINISHED).write(run)
+        spec = read_info(run).spec if step == "resume" else RunSpec("elmrec", cell.settings, data)
+        RunInfo(spec, FINISHED).write(run)
 
     def run(self, function, cell, layout, *more, command, log):
         step = function.__name__.partition("_")[0]
@@ -40,7 +41,7 @@ def shop_floor(layout, write_config, write_result, monkeypatch):
         elif step == "fit":
             fit(cell, *more[:2])
         else:
-            config = read_info(more[0]).config
+            config = read_info(more[0]).spec.config
             write_result(
                 cell.key.path, USERS, changes=[f"training.epochs={config.training.epochs}"]
             )
@@ -95,8 +96,7 @@ def test_an_interrupted_run_is_resumed(layout, shop_floor):
     make(layout)
     (layout.results / "t/shop/a-seed0.json").unlink()
     run = layout.runs / "t/shop/a-seed0"
-    info = read_info(run)
-    RunInfo(info.config, info.data, status="training").write(run)
+    RunInfo(read_info(run).spec, "training").write(run)
     called.clear()
     make(layout)
     assert called[0] == ("fit", "a-seed0", f"edgewise fit elmrec --resume --out {run}")

@@ -21,7 +21,7 @@ from edgewise.experiments.tune import (
 )
 from edgewise.models.registry import METHODS
 from edgewise.runs.evaluate import evaluate_task
-from edgewise.runs.run import DataInfo
+from edgewise.runs.spec import DataInfo
 
 optuna = pytest.importorskip("optuna")
 from optuna.distributions import (  # noqa: E402
@@ -37,7 +37,7 @@ objective = "direct/NDCG@10"
 [training]
 epochs = 1
 
-[space."whole_words.direct_scale"]
+[space."whole_words.direct_alpha"]
 low = 1.0
 high = 10.0
 log = true
@@ -68,7 +68,7 @@ def test_everything_is_read(read):
     assert (space.objective, space.direction) == ("direct/NDCG@10", "maximize")
     assert (space.base.training.epochs, space.base.seed) == (1, 3)
     assert space.distributions == {
-        "whole_words.direct_scale": FloatDistribution(1.0, 10.0, log=True),
+        "whole_words.direct_alpha": FloatDistribution(1.0, 10.0, log=True),
         "graph.rank": CategoricalDistribution((16, 32)),
         "prompts.max_history": IntDistribution(5, 20, step=5),
     }
@@ -76,9 +76,9 @@ def test_everything_is_read(read):
 
 def test_the_settings_of_a_trial(read):
     space = read(WHOLE)
-    values = {"whole_words.direct_scale": 2.5, "graph.rank": 16, "prompts.max_history": 10}
+    values = {"whole_words.direct_alpha": 2.5, "graph.rank": 16, "prompts.max_history": 10}
     config = space.settings(values)
-    assert (config.whole_words.direct_scale, config.graph.rank) == (2.5, 16)
+    assert (config.whole_words.direct_alpha, config.graph.rank) == (2.5, 16)
     assert config.training.epochs == 1
 
 
@@ -97,16 +97,16 @@ def test_the_loss_is_searched_downwards(read):
         ("choices = [16, 32]", "choices = [16, 32]\nlow = 1", "choices stand alone"),
         ("choices = [16, 32]", "choices = []", "choices is empty"),
         ("log = true", "log = true\nstep = 1.0", "`step` is not supported when `log` is true"),
-        ("low = 1.0", "low = 0.0", 'direct_scale"]: `low'),
+        ("low = 1.0", "low = 0.0", 'direct_alpha"]: `low'),
         ("direct/NDCG@10", "drect/NDCG@10", "Did you mean 'direct'"),
-        ("direct/NDCG@10", "direct/NDGC@10", "did you mean 'NDCG'"),
+        ("direct/NDCG@10", "direct/NDGC@10", "Did you mean 'NDCG'"),
         ("epochs = 1", "epoch = 1", "Did you mean 'epochs'"),
         ("choices = [16, 32]", 'choices = ["many"]', "graph.rank = 'many': int is wanted"),
         ("high = 20", "high = 20.5", "prompts.max_history = 20.5: int is wanted"),
         ("direct/NDCG@10", "direct/NDCG@0", "lists of at least 1 item"),
         ("direct/NDCG@10", "direct/NDCG", 'write "loss", or as "direct/NDCG@10"'),
         ('"direct/NDCG@10"', "3", "objective = 3: write"),
-        ("low = 1.0", 'low = "a"', "direct_scale\"]: low = 'a': a number is wanted"),
+        ("low = 1.0", 'low = "a"', "direct_alpha\"]: low = 'a': a number is wanted"),
         ("low = 5", "low = true", "low = True: a number is wanted"),
         ("high = 10.0", "high = inf", "high = inf: a number is wanted"),
         ("log = true", 'log = "yes"', "log = 'yes': true or false is wanted"),
@@ -114,7 +114,7 @@ def test_the_loss_is_searched_downwards(read):
         ("step = 5", "step = 2.5", "step = 2.5: between whole numbers"),
         ("choices = [16, 32]", "choices = 5", "choices = 5: a list is wanted"),
         ('preset = "tiny"', "preset = 3", "preset = 3: the name of a preset is wanted"),
-        ("epochs = 1", "epochs = 0", "training.epochs must be at least 1"),
+        ("epochs = 1", "epochs = 0", "training.epochs = 0: must be at least 1"),
         ("epochs = 1", '[prompts]\ntasks = ["sequential"]', "objective: 'direct' is not among"),
         (
             "choices = [16, 32]",

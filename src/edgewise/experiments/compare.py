@@ -22,7 +22,6 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from edgewise.config import flat_settings
 from edgewise.errors import EdgewiseError
 from edgewise.evaluation.protocols import recorded_protocol
 from edgewise.evaluation.statistics import (
@@ -166,11 +165,7 @@ def compare(
 
 def _about(paper: Paper, results: Sequence[Result]) -> PaperTable:
     warnings = dict.fromkeys(each.content["warning"] for each in results if each.leaks)
-    settings = {
-        row_key(each): flat_settings(each.content["run"]["config"])
-        for each in results
-        if each.kind == "run"
-    }
+    settings = {row_key(each): each.settings for each in results if each.kind == "run"}
     pictures = {
         f"{result.place.dataset}, {kind}": picture_of(result.file, kind)
         for result in results

@@ -17,7 +17,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from edgewise.config import to_dict
-from edgewise.data.dataset import Dataset, load_dataset
+from edgewise.data.dataset import Dataset
 from edgewise.data.describe import describe
 from edgewise.errors import EdgewiseError
 from edgewise.evaluation.protocols import split_under
@@ -28,7 +28,7 @@ from edgewise.files import write_text
 from edgewise.graph.bipartite import BipartiteGraph
 from edgewise.graph.propagation import Variant, random_features
 from edgewise.runs.provenance import code_versions, describe_machine
-from edgewise.runs.run import DataInfo
+from edgewise.runs.spec import DataInfo
 
 DIM = 512
 """Width of whole-word vectors in the paper (T5-small)."""
@@ -41,7 +41,7 @@ Figures = dict[str, dict[str, float]]
 def describe_cell(cell: ExperimentCell, layout: Layout) -> None:
     """Write the cell's result file and its pictures."""
     folder, file = layout.data_folder(cell), layout.result_file(cell.key)
-    dataset = load_dataset(folder)
+    dataset = Dataset.load(folder)
     is_data = cell.options.kind == "data"
     figures = statistics_of(cell, dataset) if is_data else measure_vectors(cell, dataset, file)
     content = {
@@ -88,7 +88,7 @@ def measure_vectors(cell: ExperimentCell, dataset: Dataset, file: Path) -> Figur
     graph = BipartiteGraph.from_interactions(split.graph_edges(), *sizes)
     settings, seed = cell.settings.graph, cell.settings.seed
     figures: Figures = {}
-    for dots in dots_of(graph, cell.options.rounds, settings.init_std, settings.variant, seed):
+    for dots in dots_of(graph, cell.options.rounds, settings.sigma, settings.variant, seed):
         figures[dots.kind] = dots.purities()
         panels = {f"{dots.kind}, {name}": each for name, each in dots.features.items()}
         map_2d(panels, dots.groups, picture_of(file, dots.kind), seed=seed)
@@ -130,7 +130,7 @@ class Dots:
 def dots_of(
     graph: BipartiteGraph,
     rounds: Sequence[int],
-    init_std: float = 1.0,
+    sigma: float = 1.0,
     variant: Variant = "mean",
     seed: int = 0,
 ) -> list[Dots]:
@@ -139,14 +139,14 @@ def dots_of(
     Args:
         graph: of the train rows.
         rounds: of propagation, one panel each; Eq. 7 with L = round, so 0 is the random start.
-        init_std, variant: see :func:`edgewise.graph.propagation.random_features`.
+        sigma, variant: see :func:`edgewise.graph.propagation.random_features`.
         seed: of layer 0.
 
     Raises:
         EdgewiseError: the graph is too small to colour anything.
     """
     vectors = {
-        f"round {count}": random_features(graph, DIM, count, init_std, seed, variant)
+        f"round {count}": random_features(graph, DIM, count, sigma, seed, variant)
         for count in rounds
     }
     ones = np.ones(graph.num_edges, dtype=np.int8)

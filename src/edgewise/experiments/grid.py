@@ -20,7 +20,7 @@
     graph.rank = 0
 
     [sweeps.alpha]                   # rows alpha-1, alpha-3: a value in one or more settings
-    settings = ["whole_words.direct_scale"]
+    settings = ["whole_words.direct_alpha"]
     values = [1, 3]
     names = "alpha-{}"               # the default
 
@@ -34,16 +34,27 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import dataclass, replace
 from functools import reduce
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal
 
-from edgewise.config import check, nearest, read_toml, to_dict, updated
+from edgewise.config import (
+    MethodConfig,
+    Settings,
+    check,
+    nearest,
+    read_toml,
+    section,
+    setting,
+    to_dict,
+    updated,
+)
 from edgewise.errors import ConfigError
 from edgewise.evaluation.protocols import Protocol, find_protocol
-from edgewise.models.registry import DEFAULT_METHOD, MethodConfig, find_method
-from edgewise.runs.spec import DEFAULT_PRESET
+from edgewise.models.registry import DEFAULT_METHOD, find_method
+from edgewise.recommender import DEFAULT_PRESET
+from edgewise.runs.spec import resolve_config
 
 CONFIGS = Path(__file__).with_name("configs")
 """The papers' tables, which come with the package."""
@@ -152,79 +163,60 @@ class ResultKey:
         )
 
 
-@dataclass(frozen=True)
-class DataOptions:
-    """How the data set is imported; options that are None are left out.
+class DataOptions(Settings):
+    """How the data set is imported; what is none is left to the import."""
 
-    Attributes:
-        source: a folder or file among the raw data, where it is not called as the data set is.
-        format, min_rating, duplicates, max_users, k_core, item_numbers, seed: as those of
-            :class:`edgewise.data.importing.ImportOptions`.
-    """
-
-    source: str | None = None
-    format: str | None = None
-    min_rating: float | None = None
-    duplicates: str | None = None
-    max_users: int | None = None
-    k_core: int | None = None
-    item_numbers: str | None = None
-    seed: int | None = None
+    source: str | None = setting(
+        None, "A folder or file among the raw data, where it is not called as the data set is."
+    )
+    format: str | None = setting(None, "Of the source; detected if none.")
+    min_rating: float | None = setting(None, "Rows rated lower are left out.")
+    duplicates: str | None = setting(None, "Which of a user's rows about one item is kept.")
+    max_users: int | None = setting(None, "A seeded sample of the users is kept.")
+    k_core: int | None = setting(None, "Rows that users and items have at least.")
+    item_numbers: str | None = setting(None, "source keeps the numbers of a P5 folder.")
+    seed: int | None = setting(None, "Of the import.")
 
     def options(self) -> dict[str, Any]:
         """Options of the import that differ from its own defaults."""
-        given = asdict(self)
+        given = to_dict(self)
         del given["source"]
         return {name: value for name, value in given.items() if value is not None}
 
 
-@dataclass(frozen=True)
-class EvaluationOptions:
-    """How a run is measured; what is empty or None is left to the protocol.
+class EvaluationOptions(Settings):
+    """How a run is measured; what is empty or none is left to the protocol."""
 
-    Attributes:
-        tasks, metrics, ks: what to measure.
-        max_users: measure a seeded sample of the users.
-        negatives: beside each held-out item of the direct task.
-    """
-
-    tasks: tuple[str, ...] = ()
-    metrics: tuple[str, ...] = ()
-    ks: tuple[int, ...] = ()
-    max_users: int | None = None
-    negatives: int | None = None
+    tasks: tuple[str, ...] = setting((), "What is measured; all that was trained if empty.")
+    metrics: tuple[str, ...] = setting((), "Of ranked lists.")
+    ks: tuple[int, ...] = setting((), "Lengths of lists.")
+    max_users: int | None = setting(None, "Measure a seeded sample of the users.")
+    negatives: int | None = setting(None, "Beside each held-out item of the direct task.")
 
 
-@dataclass(frozen=True)
-class RowOptions:
-    """What a table says of a row beside the settings of its method.
+class RowOptions(Settings):
+    """What a table says of a row beside the settings of its method."""
 
-    Attributes:
-        method, preset: by name.
-        protocols: under each of which the row is wanted.
-        edge_share: of those protocols that have one.
-        split, split_seed: how rows are held out; the protocol's own split where it is None.
-        seeds: of the runs that the row is the mean of; the settings' own where it is empty.
-        kind: ``run``, a fitted and measured model; ``data``, statistics of the data set; or
-            ``vectors``, whole-word vectors of the train graph, drawn and measured.
-        rounds: of propagation, after which vectors are looked at.
-        data, evaluation: before and after training.
-    """
-
-    method: str = DEFAULT_METHOD
-    preset: str = DEFAULT_PRESET
-    protocols: tuple[str, ...] = (HONEST,)
-    edge_share: float | None = None
-    split: str | None = None
-    split_seed: int = 0
-    seeds: tuple[int, ...] = ()
-    kind: Literal["run", "data", "vectors"] = "run"
-    rounds: tuple[int, ...] = ()
-    data: DataOptions = field(default_factory=DataOptions)
-    evaluation: EvaluationOptions = field(default_factory=EvaluationOptions)
+    method: str = setting(DEFAULT_METHOD, "By name.")
+    preset: str = setting(DEFAULT_PRESET, "Of the method.")
+    protocols: tuple[str, ...] = setting((HONEST,), "Under each of which the row is wanted.")
+    edge_share: float | None = setting(None, "Of those protocols that have one.")
+    split: str | None = setting(None, "How rows are held out; the protocol's own if none.")
+    split_seed: int = setting(0, "Of a split by chance.")
+    seeds: tuple[int, ...] = setting(
+        (), "Of the runs that the row is the mean of; the settings' own where it is empty."
+    )
+    kind: Literal["run", "data", "vectors"] = setting(
+        "run",
+        "run: a fitted and measured model; data: statistics of the data set; vectors: whole-word "
+        "embeddings of the train graph, drawn and measured.",
+    )
+    rounds: tuple[int, ...] = setting((), "Of propagation, after which they are looked at.")
+    data: DataOptions = section(DataOptions)
+    evaluation: EvaluationOptions = section(EvaluationOptions)
 
 
-_OWN = [each.name for each in fields(RowOptions)]
+_OWN = list(RowOptions.model_fields)
 
 
 @dataclass(frozen=True)
@@ -262,14 +254,16 @@ class TableRow:
             ConfigError: an unknown preset, key or value, with the nearest valid one.
         """
         method = find_method(self.options.method, self.where)
+        known = [*_OWN, *method.config_class.model_fields]
+        old = method.config_class.RENAMED
+        for key in self.settings:
+            check(
+                key in known or key in old, f"{self.where}unknown key {key!r}.{nearest(key, known)}"
+            )
         try:
-            start = method.preset_config(self.options.preset)
+            return resolve_config(method, self.options.preset, self.settings)
         except ConfigError as error:
             raise ConfigError(f"{self.where}{error}") from None
-        known = [*_OWN, *to_dict(start)]
-        for key in self.settings:
-            check(key in known, f"{self.where}unknown key {key!r}.{nearest(key, known)}")
-        return updated(start, self.settings, self.where)
 
 
 def table_names(configs: Path) -> list[str]:
@@ -306,7 +300,7 @@ def read_table(configs: Path, table: str) -> list[TableRow]:
             check(name in named, f"{place}no such row: {name!r}.{nearest(str(name), named)}")
         for name in (name for name in named if name in only):
             layers = (common, own, named[name], special.get(name, {}))
-            found.append(_row(file, table, dataset, name, reduce(_merged, layers)))
+            found.append(_row(file, table, dataset, name, reduce(merged, layers)))
     return found
 
 
@@ -323,7 +317,7 @@ def _named_rows(file: Path, rows: Mapping[str, dict[str, Any]]) -> dict[str, dic
         like = own.pop("like", "")
         known = not like or like in found
         check(known, f"{file}: [rows.{name}]: no row {like!r} above it.{nearest(str(like), found)}")
-        found[name] = _merged(found.get(like, {}), own)
+        found[name] = merged(found.get(like, {}), own)
     return found
 
 
@@ -337,27 +331,27 @@ def _swept_rows(file: Path, sweeps: Mapping[str, dict[str, Any]]) -> dict[str, d
         check(bool(fits), f"{file}: [sweeps.{sweep}]: give {wanted}")
         names = own.pop("names", f"{sweep}-{{}}")
         for step in steps:
-            layers = (_nested(setting, step) for setting in settings)
-            found[names.format(step)] = reduce(_merged, layers, own)
+            layers = (nested(setting, step) for setting in settings)
+            found[names.format(step)] = reduce(merged, layers, own)
     return found
 
 
-def _nested(setting: str, value: Any) -> dict[str, Any]:
+def nested(setting: str, value: Any) -> dict[str, Any]:
     """``section.key`` as a TOML file nests it."""
     for name in reversed(setting.split(".")):
         value = {name: value}
     return value
 
 
-def _merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+def merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
     """Both, section by section; the second goes first."""
-    merged = dict(base)
+    both = dict(base)
     for key, value in over.items():
-        before = merged.get(key)
+        before = both.get(key)
         if isinstance(value, Mapping) and isinstance(before, Mapping):
-            value = _merged(before, value)
-        merged[key] = value
-    return merged
+            value = merged(before, value)
+        both[key] = value
+    return both
 
 
 def _row(file: Path, table: str, dataset: str, name: str, values: dict[str, Any]) -> TableRow:

@@ -13,13 +13,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from edgewise.config import to_dict
+from edgewise.config import differences, flat_settings, to_dict
 from edgewise.errors import EdgewiseError
 from edgewise.experiments.grid import HONEST, DataOptions, ExperimentCell, Layout, path_text
 from edgewise.experiments.results import recorded_checksum, why_unfinished
-from edgewise.models.registry import find_method, setting
+from edgewise.models.registry import find_method
 from edgewise.runs.run import FILE, FINISHED, RunInfo, is_run, read_info
-from edgewise.runs.spec import differences, flat_settings
+from edgewise.runs.spec import setting_of
 
 _RERANK = "decoding.rerank"
 _SHOWN = 4
@@ -51,11 +51,12 @@ class Training:
 
     @classmethod
     def of_run(cls, info: RunInfo, layout: Layout) -> Training:
-        data, found = Path(info.data.folder).name, info.data.checksum
+        spec = info.spec
+        data, found = Path(spec.data.folder).name, spec.data.checksum
         wanted = recorded_checksum(layout.runs / "data" / data)
         data = data if wanted in (None, found) else f"{data} with checksum {found[:12]}"
-        names = (info.method_name, _json(info.protocol.to_dict()), info.split_kind, info.split_seed)
-        return cls(*names, data, _trained_settings(info.config))
+        protocol, split = _json(spec.protocol.to_dict()), (spec.split_kind, spec.split_seed)
+        return cls(spec.method_name, protocol, *split, data, _trained_settings(spec.config))
 
 
 def fitted_otherwise(info: RunInfo, cell: ExperimentCell, layout: Layout) -> str | None:
@@ -67,7 +68,7 @@ def fitted_otherwise(info: RunInfo, cell: ExperimentCell, layout: Layout) -> str
     pairs = {name: (getattr(found, name), getattr(wanted, name)) for name in names}
     changed = [f"{name} ({old}, now {new})" for name, (old, new) in pairs.items() if old != new]
     if found.method == wanted.method:
-        settings = differences(info.config, cell.settings)
+        settings = differences(info.spec.config, cell.settings)
         changed += [each for each in settings if not each.startswith("decoding.")]
     more = ", ..." if len(changed) > _SHOWN else ""
     return f"a run of other settings ({', '.join(changed[:_SHOWN])}{more})"
@@ -201,7 +202,7 @@ def _run_commands(
         step = step_of_run(run, cells[0], layout, force=force)
         if step is not None:
             yield fit_command(cells[0], layout, run, step)
-        fitted = read_info(run).config if step in (None, "resume") else cells[0].settings
+        fitted = read_info(run).spec.config if step in (None, "resume") else cells[0].settings
     except OtherRunError as error:
         yield f"# {path_text(run)} holds {error.other}: the same with --force replaces it"
         return
@@ -250,7 +251,7 @@ def evaluate_command(cell: ExperimentCell, layout: Layout, run: Path, fitted: An
     lists = [w for name, values in repeated.items() for v in values for w in (name, str(v))]
     single = {"negatives": wanted.negatives, "max_users": wanted.max_users}
     options = _flags({name: value for name, value in single.items() if value is not None})
-    raw = ["--no-rerank"] if shows_raw_lists(cell) else []
+    raw = ["--allow-seen"] if shows_raw_lists(cell) else []
     users, figures = layout.per_user_folder(cell.key), layout.result_file(cell.key)
     words = ["evaluate", path_text(run), *lists, *options, *_assignments(cell.settings, fitted)]
     return _spelled(*words, *raw, "--per-user", path_text(users), "--json", path_text(figures))
@@ -260,14 +261,15 @@ def reproduce_command(cell: ExperimentCell, layout: Layout) -> str:
     """``edgewise reproduce`` for a cell that no other command makes."""
     usual = asdict(Layout())
     given = {name: path for name, path in asdict(layout).items() if path != usual[name]}
-    folders = {"data" if name == "raw" else name: path_text(path) for name, path in given.items()}
+    names = {"raw": "raw_data"}
+    folders = {names.get(name, name): path_text(path) for name, path in given.items()}
     row = ("--dataset", cell.key.dataset, "--method", cell.key.method)
     return _spelled("reproduce", cell.key.table, *row, *_flags(folders))
 
 
 def shows_raw_lists(cell: ExperimentCell) -> bool:
     """Whether lists are measured as they were searched, seen items and all."""
-    return cell.key.raw_lists or not setting(cell.settings, _RERANK, True)
+    return cell.key.raw_lists or not setting_of(cell.settings, _RERANK, True)
 
 
 def _assignments(wanted: Any, before: Any) -> list[str]:

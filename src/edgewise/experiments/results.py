@@ -10,24 +10,43 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import polars as pl
 
-from edgewise.config import check, differences, nearest, updated
+from edgewise.config import (
+    MethodConfig,
+    Settings,
+    check,
+    differences,
+    flat_settings,
+    nearest,
+    to_dict,
+    updated,
+)
 from edgewise.data.dataset import MANIFEST, Dataset, read_manifest
 from edgewise.errors import ConfigError, EdgewiseError
 from edgewise.evaluation.protocols import check_version, recorded_protocol
 from edgewise.evaluation.report import OtherRowsError, load_report, load_rows
 from edgewise.evaluation.statistics import Estimate
-from edgewise.experiments.grid import EvaluationOptions, ExperimentCell, Layout, ResultKey
-from edgewise.models.registry import DEFAULT_METHOD
+from edgewise.experiments.grid import (
+    EvaluationOptions,
+    ExperimentCell,
+    Layout,
+    ResultKey,
+    merged,
+    nested,
+)
+from edgewise.models.registry import DEFAULT_METHOD, find_method
 
 EVALUATION, STATISTICS, VECTORS = "edgewise evaluation", "edgewise statistics", "edgewise vectors"
 _KINDS = {EVALUATION: "run", STATISTICS: "data", VECTORS: "vectors"}
 TIME = "time"
 """The task under which a cell's seconds stand."""
-_RAW = ("", "-no-rerank")
+_RAW = ("", "-allow-seen")
+_CHOSEN_BY = "training.sequence.validation_metric"
+_VALUES_NOW = {(_CHOSEN_BY, "likelihood"): "loss", (_CHOSEN_BY, "ndcg"): "NDCG@10"}
+C = TypeVar("C", bound=MethodConfig)
 
 
 @dataclass(frozen=True)
@@ -55,6 +74,12 @@ class Result:
     def method(self) -> str:
         """The method that was fitted, by name."""
         return self.content["run"].get("method", DEFAULT_METHOD)
+
+    @property
+    def settings(self) -> Mapping[str, Any]:
+        """Of a run, by ``section.key`` as they are called today."""
+        kind = find_method(self.method).config_class
+        return flat_settings(to_dict(recorded_config(kind, self.content["run"]["config"])))
 
     @property
     def data(self) -> Mapping[str, Any]:
@@ -175,6 +200,33 @@ def find_results(layout: Layout, name: str, is_table: bool = False) -> Iterator[
     yield from sorted(place.rglob("*.json")) if place.is_dir() else [place] * place.exists()
 
 
+def recorded_config(kind: type[C], values: Mapping[str, Any]) -> C:
+    """The settings that a result was made with, under the names that they have today.
+
+    A setting that is younger than the result had its default's effect.
+
+    Raises:
+        ConfigError: a setting is no more, or does not take the value.
+    """
+    found: dict[str, Any] = {}
+    for path, value in flat_settings(values).items():
+        now = _name_now(kind, path)
+        spelled = _VALUES_NOW.get((now, value), value) if isinstance(value, str) else value
+        found = merged(found, nested(now, spelled))
+    return updated(kind(), found)
+
+
+def _name_now(kind: type[Settings], path: str) -> str:
+    *sections, key = path.split(".")
+    for name in sections:
+        hint = kind.model_fields[name].annotation if name in kind.model_fields else None
+        if not (isinstance(hint, type) and issubclass(hint, Settings)):
+            return path
+        kind = hint
+    now = kind.RENAMED.get(key, key)
+    return now if "." in now else ".".join([*sections, now])
+
+
 def why_unfinished(cell: ExperimentCell, layout: Layout) -> str | None:
     """What the cell's result file lacks, None where nothing is left to do."""
     file = layout.result_file(cell.key)
@@ -198,7 +250,8 @@ def described(cell: ExperimentCell) -> dict[str, Any]:
     if options.kind == "vectors":
         graph = cell.settings.graph
         found |= {"seed": cell.settings.seed, "rounds": list(options.rounds)}
-        found |= {name: getattr(graph, name) for name in ("init_std", "variant")}
+        # Sealed results call sigma as it was called when they were made.
+        found |= {"init_std": graph.sigma, "variant": graph.variant}
     return found
 
 
@@ -223,11 +276,9 @@ def _made_otherwise(cell: ExperimentCell, result: Result) -> str | None:
 
 def _changed_settings(cell: ExperimentCell, values: Mapping[str, Any]) -> str | None:
     try:
-        # A setting that is younger than the result had its default's effect.
-        before = updated(type(cell.settings)(), values)
+        changed = differences(recorded_config(type(cell.settings), values), cell.settings)
     except ConfigError as error:
         return str(error)
-    changed = differences(before, cell.settings)
     return f"settings changed: {', '.join(changed)}" if changed else None
 
 

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from edgewise.config import to_dict
 from edgewise.errors import EdgewiseError
 from edgewise.experiments.describing import describe_cell
 from edgewise.experiments.grid import DataOptions, ExperimentCell, Layout, path_text
@@ -29,6 +30,7 @@ from edgewise.experiments.plan import (
     step_of_run,
 )
 from edgewise.experiments.workers import StoppedError, Workers
+from edgewise.files import write_text
 from edgewise.runs.run import read_info
 
 OnStep = Callable[[ExperimentCell, str], None]
@@ -112,7 +114,7 @@ class _Runner:
         layout = self._layout
         try:
             if cell.options.kind == "run":
-                command = evaluate_command(cell, layout, run, read_info(run).config)
+                command = evaluate_command(cell, layout, run, read_info(run).spec.config)
                 self._step(cell, "evaluate", command, evaluate_cell, run, command)
             else:
                 self._step(cell, "describe", reproduce_command(cell, layout), describe_cell)
@@ -173,64 +175,42 @@ def fit_cell(
     cell: ExperimentCell, layout: Layout, run: Path, step: Step, command: str = ""
 ) -> None:
     """Train the run of a cell, or go on with it."""
-    from edgewise.data.dataset import load_dataset
-    from edgewise.runs.run import DataInfo, RunInfo, load_run_data, prepare_folder
-    from edgewise.runs.train import fit_run
+    from edgewise.data.dataset import Dataset
+    from edgewise.runs.spec import DataInfo, RunSpec
+    from edgewise.runs.train import train
 
     if step == "resume":
-        info = read_info(run)
-        fit_run(run, info, load_run_data(info.data), resume=True)
+        train(read_info(run).spec, run, resume=True)
         return
     folder = layout.data_folder(cell)
-    dataset = load_dataset(folder)
+    dataset = Dataset.load(folder)
     data = DataInfo.of(dataset, path_text(folder))
-    names = (*cell.split, cell.method)
-    info = RunInfo(cell.settings, data, *names, command=command, protocol=cell.protocol)
-    prepare_folder(run, info, force=step == "replace")
-    fit_run(run, info, dataset)
+    spec = RunSpec(cell.method, cell.settings, data, cell.protocol, *cell.split, command)
+    train(spec, run, dataset=dataset, force=step == "replace")
 
 
 def evaluate_cell(cell: ExperimentCell, layout: Layout, run: Path, command: str = "") -> None:
     """Measure the run of a cell and write its result file and its users."""
-    from edgewise.evaluation.report import sealed, stamp
-    from edgewise.files import write_text
     from edgewise.runs.audit import saved_headline
-    from edgewise.runs.evaluate import Conditions, evaluate_task, save_result, texts_of
-    from edgewise.runs.provenance import code_versions, describe_machine
+    from edgewise.runs.evaluate import Conditions, evaluate_run, result_document
     from edgewise.runs.run import open_run
-    from edgewise.training.curves import learning
 
-    wanted = cell.options.evaluation
-    opened = open_run(run)
-    opened = opened.decoding_as(_decoding(cell.settings))
-    rerank = not shows_raw_lists(cell)
+    wanted, audited = cell.options.evaluation, saved_headline(run)
+    opened = open_run(run).decoding_as(decoding_of(cell.settings))
     conditions = Conditions(
-        "test", wanted.ks, wanted.metrics, wanted.negatives, wanted.max_users, rerank
+        ks=wanted.ks,
+        metrics=wanted.metrics,
+        num_negatives=wanted.negatives,
+        max_users=wanted.max_users,
+        allow_seen=shows_raw_lists(cell),
     )
-    tasks = list(wanted.tasks or opened.tasks)
-    if "explanation" in tasks and not len(texts_of(opened).test):
-        tasks.remove("explanation")
-    results = {}
-    for task in tasks:
-        found = evaluate_task(opened, task, conditions)  # type: ignore[arg-type]
-        save_result(found, layout.per_user_folder(cell.key), conditions)
-        results[task] = found.to_dict()
-    content = {
-        **stamp(opened.info.protocol),
-        "kind": "edgewise evaluation",
-        "command": command,
-        "run": opened.info.to_dict(),
-        "learning": learning(run),
-        "versions": code_versions(),
-        "machine": describe_machine(),
-        "audit": saved_headline(run),
-        "results": results,
-    }
-    write_text(layout.result_file(cell.key), json.dumps(sealed(content), indent=2) + "\n")
+    folder = layout.per_user_folder(cell.key)
+    results = evaluate_run(opened, conditions, wanted.tasks, folder=folder)  # type: ignore[arg-type]
+    document = result_document(opened, results, audited, command)
+    write_text(layout.result_file(cell.key), json.dumps(document, indent=2) + "\n")
 
 
-def _decoding(settings: Any) -> list[str]:
-    from edgewise.config import to_dict
-
-    values = to_dict(settings).get("decoding", {})
-    return [f"decoding.{key}={json.dumps(value)}" for key, value in values.items()]
+def decoding_of(settings: Any) -> list[str]:
+    """All settings of decoding, ``decoding.key=value`` each."""
+    decoding = to_dict(settings).get("decoding", {})
+    return [f"decoding.{key}={json.dumps(value)}" for key, value in decoding.items()]

@@ -29,25 +29,26 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from edgewise.config import check, nearest, read_toml, to_dict, updated, with_overrides
+from edgewise.config import (
+    MethodConfig,
+    check,
+    flat_settings,
+    nearest,
+    read_toml,
+    to_dict,
+    updated,
+    with_overrides,
+)
 from edgewise.errors import ConfigError, DataError, EdgewiseError
 from edgewise.evaluation.metrics import check_metrics
 from edgewise.evaluation.protocols import HONEST
-from edgewise.models.registry import MethodConfig, find_method, setting
+from edgewise.experiments.grid import merged, nested
+from edgewise.models.registry import find_method
+from edgewise.recommender import DEFAULT_PRESET
 from edgewise.runs.evaluate import Conditions, evaluate_task
-from edgewise.runs.run import (
-    FINISHED,
-    DataInfo,
-    Run,
-    RunInfo,
-    is_run,
-    open_run,
-    prepare_folder,
-    read_info,
-    split_of,
-)
-from edgewise.runs.spec import DEFAULT_PRESET, flat_settings
-from edgewise.runs.train import fit_run
+from edgewise.runs.run import FINISHED, Run, is_run, open_run, read_info
+from edgewise.runs.spec import DataInfo, RunSpec, setting_of
+from edgewise.runs.train import train
 
 if TYPE_CHECKING:
     from optuna import Study
@@ -96,15 +97,11 @@ class Space:
 
     def settings(self, values: Mapping[str, Any]) -> MethodConfig:
         """The settings of one trial."""
-        nested: dict[str, Any] = {}
+        found: dict[str, Any] = {}
         for name, value in values.items():
-            *sections, key = name.split(".")
-            place = nested
-            for section in sections:
-                place = place.setdefault(section, {})
             is_list = isinstance(value, str) and value.startswith("[")
-            place[key] = json.loads(value) if is_list else value
-        return updated(self.base, nested)
+            found = merged(found, nested(name, json.loads(value) if is_list else value))
+        return updated(self.base, found)
 
 
 def read_space(file: Path, method: str, assignments: Sequence[str] = ()) -> Space:
@@ -166,7 +163,7 @@ def _preset(method: str, name: Any) -> MethodConfig:
 
 def _check_task(config: MethodConfig, task: str) -> None:
     """Refuse an objective that a trial of these settings is not trained for."""
-    trained = setting(config, _TRAINED, None)
+    trained = setting_of(config, _TRAINED, None)
     check(
         not task or trained is None or task in trained,
         f"{task!r} is not among {_TRAINED} = {list(trained or ())}, which are trained; add it "
@@ -264,6 +261,11 @@ class Search:
     folder: Path
     seed: int = 0
     split_kind: str | None = None
+
+    def spec(self, config: MethodConfig) -> RunSpec:
+        """What a trial of these settings trains."""
+        kind = self.split_kind or HONEST.split_kind
+        return RunSpec(self.space.method, config, self.data, HONEST, kind)
 
     def about(self) -> dict[str, Any]:
         """What must be the same when the study goes on, as JSON values."""
@@ -364,7 +366,7 @@ def best_settings(search: Search, study: Study) -> Any:
 
 def _check_rows(search: Search) -> None:
     """Refuse data without validation rows, by which no trial could be judged."""
-    split = split_of(_info(search, search.space.base), search.dataset)
+    split = search.spec(search.space.base).split(search.dataset)
     if not len(split.valid):
         raise DataError(
             f"{search.data.folder}: no row is held out for validation under the {split.kind} "
@@ -384,21 +386,11 @@ def _judged(search: Search, values: Mapping[str, Any]) -> float:
 
 
 def _fitted(search: Search, values: Mapping[str, Any]) -> Run:
-    config = search.space.settings(values)
+    spec = search.spec(search.space.settings(values))
     folder = search.folder / f"trial-{_digest(values)}"
-    if is_run(folder):
-        info = read_info(folder)
-        if info.status == FINISHED:
-            return open_run(folder, search.data.folder)
-        return fit_run(folder, info, search.dataset, resume=True)
-    info = _info(search, config)
-    prepare_folder(folder, info)
-    return fit_run(folder, info, search.dataset)
-
-
-def _info(search: Search, config: Any) -> RunInfo:
-    kind = search.split_kind or HONEST.split_kind
-    return RunInfo(config, search.data, kind, method_name=search.space.method)
+    if is_run(folder) and read_info(folder).status == FINISHED:
+        return open_run(folder, search.data.folder)
+    return train(spec, folder, dataset=search.dataset, resume=is_run(folder))
 
 
 def _validation_loss(run: Run) -> float:
@@ -406,9 +398,9 @@ def _validation_loss(run: Run) -> float:
     from edgewise.training.curves import read_curves
 
     curves = list(read_curves(run.folder).values())[-1]
-    if not curves.valid_loss:
-        raise EdgewiseError(f"{run.folder}: no validation loss to judge it by; use an objective")
-    return float(min(row["total"] for row in curves.valid_loss))
+    losses = [row["loss"] for row in curves.valid if "loss" in row]
+    check(bool(losses), f"{run.folder}: no validation loss to judge it by; use an objective")
+    return float(min(losses))
 
 
 def _digest(values: Mapping[str, Any]) -> str:
