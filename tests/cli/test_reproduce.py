@@ -44,7 +44,7 @@ def reproduce(edgewise):
 
 
 def test_a_cell_from_raw_data_to_its_figures(edgewise, reproduce, project):
-    asked = ("paper/table-1", "--data", "raw", "--seeds", 1)
+    asked = ("paper/table-1", "--raw-data", "raw", "--seeds", 1)
     source = '[datasets.shop]\ndata.source = "shop/ratings.csv"\n'
     (project / "configs/paper/table-1.toml").write_text(TABLE.replace("[datasets.shop]", source))
     made = reproduce(*asked)
@@ -68,7 +68,7 @@ def test_a_cell_from_raw_data_to_its_figures(edgewise, reproduce, project):
 
 def test_what_fails_is_listed_and_ends_with_code_1(reproduce, project):
     (project / "raw/shop/ratings.csv").write_text("nothing,of,use\n1,2,3\n")
-    result = reproduce("paper", "--data", "raw")
+    result = reproduce("paper", "--raw-data", "raw")
     assert result.exit_code == 1
     assert "0 made, 0 were there, 2 failed" in result.output
     assert "failed: paper/table-1/shop/full-seed0: " in result.output
@@ -91,8 +91,8 @@ def test_a_dry_run_prints_commands_and_runs_none(reproduce, project):
         (["paper/tabel-1"], "Did you mean 'paper/table-1'"),
         (["paper", "--method", "fulll"], "Did you mean 'full'"),
         (["paper", "--protocol", "honset"], "--protocol: no such protocol: 'honset'"),
-        (["paper", "--data", "nowhere"], "--data nowhere: no such folder"),
-        (["paper", "--experiments", "mine"], "--experiments mine: the option is called --configs"),
+        (["paper", "--raw-data", "nowhere"], "--raw-data nowhere: no such folder"),
+        (["paper", "--experiments", "mine"], "--experiments is called --configs now"),
     ],
 )
 def test_impossible_wishes(reproduce, project, arguments, message):

@@ -248,22 +248,16 @@ def _block(
     for protocol in dict.fromkeys(protocol for _, protocol in groups):
         check_same_conditions([each for each in mine if each.place.protocol == protocol], task)
     asked = [each.method for each in requested if each.dataset == dataset and each.has(task)]
-    figures = _known_figures(dataset, task, groups, paper)
     methods = _methods(dataset, task, [*asked, *(method for method, _ in groups)], paper)
-    baselines = [
-        method for method in figures["method"].unique(maintain_order=True) if ":" in method
-    ]
-    rows = pl.DataFrame(
-        [(method, _label(method, task, paper)) for method in [*methods, *baselines]],
-        schema=_ROW,
-        orient="row",
-    )
+    figures = _known_figures(dataset, task, groups, paper)
+    baselines = [name for name in figures["method"].unique(maintain_order=True) if ":" in name]
+    labels = [(name, _label(name, task, paper)) for name in [*methods, *baselines]]
+    rows = pl.DataFrame(labels, schema=_ROW, orient="row")
     columns = pl.DataFrame(_columns(dataset, task, mine, paper), schema=_COLUMN, orient="row")
     block = _placed(rows, columns, figures, _PLACE)
-    block = _with_tests(block, task, groups, paper.reference, runs)
-    block = _marked(block, paper.better)
-    named = (pl.lit(dataset).alias("dataset"), pl.lit(task).alias("task"))
-    return block.with_columns(*named).select(name for name in FIGURES if name != "table")
+    block = _marked(_with_tests(block, task, groups, paper.reference, runs), paper.better)
+    named = block.with_columns(dataset=pl.lit(dataset), task=pl.lit(task))
+    return named.select(name for name in FIGURES if name != "table")
 
 
 def _placed(
@@ -319,15 +313,13 @@ def _by_dataset(blocks: Sequence[pl.DataFrame], paper: Paper) -> Iterator[pl.Dat
     for task in dict.fromkeys(block["task"][0] for block in ordered):
         # The paper's data sets come first: they have its columns as well as ours.
         joined = pl.concat(_named_by_dataset(b) for b in ordered if b["task"][0] == task)
-        rows, columns = (
-            joined.select(*keys).unique(maintain_order=True) for keys in (_ROW, _COLUMN)
-        )
-        keys = [*_ROW, *_COLUMN]
-        filled = _placed(rows, columns, joined, keys).with_columns(
-            pl.lit(ALL_DATASETS).alias("dataset"),
-            pl.lit(task).alias("task"),
-            pl.col("place").fill_null(0),
-            pl.col("star").fill_null(value=False),
+        rows = joined.select(*_ROW).unique(maintain_order=True)
+        columns = joined.select(*_COLUMN).unique(maintain_order=True)
+        filled = _placed(rows, columns, joined, [*_ROW, *_COLUMN]).with_columns(
+            dataset=pl.lit(ALL_DATASETS),
+            task=pl.lit(task),
+            place=pl.col("place").fill_null(0),
+            star=pl.col("star").fill_null(value=False),
         )
         yield filled.select(joined.columns)
 

@@ -83,16 +83,16 @@ def run_page(
         users=users,
         explanations=explanations,
         folder=run.folder,
-        method=run.info.method_name,
+        method=run.spec.method_name,
     )
 
 
 def _facts(run: Run) -> str:
-    dataset, info = run.dataset, run.info
+    dataset, info, spec = run.dataset, run.info, run.spec
     return (
         f"{dataset.num_users:,} users, {dataset.num_items:,} items, "
-        f"{len(dataset.interactions):,} purchases; {info.split_kind} split, seed "
-        f"{info.config.seed}; trained for {info.training_seconds / 60:.1f} minutes on "
+        f"{len(dataset.interactions):,} purchases; {spec.split_kind} split, seed "
+        f"{spec.config.seed}; trained for {info.training_seconds / 60:.1f} minutes on "
         f"{info.machine.get('gpu', info.machine['processor'])} ({info.machine['cores']} cores)."
     )
 

@@ -89,9 +89,9 @@ def test_validation_rows_change_no_training_batch(shop_split):
     assert not equal(first, second), "validation itself follows them"
 
 
-def words_of(batch: Batch, row: int, num_users: int) -> list[int]:
+def words_of(batch: Batch, row: int, num_users: int = 0, first: int = 2) -> list[int]:
     order, node = batch.order[row], batch.node[row]
-    return [int(node[order == n][0]) - num_users for n in range(2, int(order.max()) + 1)]
+    return [int(node[order == n][0]) - num_users for n in range(first, int(order.max()) + 1)]
 
 
 def test_targets_are_train_items_of_their_user(shop_split):
@@ -107,10 +107,12 @@ def test_targets_are_train_items_of_their_user(shop_split):
         assert batch.labels is not None
         for row in range(len(batch)):
             target = spelled[tuple(t for t in batch.labels[row].tolist() if t != -100)]
-            user = int(batch.node[row][batch.order[row] == 1][0])
+            # A template may name the user behind the items.
+            nodes = words_of(batch, row, first=1)
+            [user] = [node for node in nodes if node < num_users]
             assert (user, target) in train
             if batch.task == "direct":
-                items = words_of(batch, row, num_users)
+                items = [node - num_users for node in nodes if node >= num_users]
                 assert sum((user, item) in train for item in items) == 1
             checked += 1
     assert checked >= 60

@@ -1,4 +1,4 @@
-"""Two real tokenizers, and tables of pieces spelled by each."""
+"""Two real tokenizers: one trained on a shop's texts, and one of T5's kind."""
 
 from __future__ import annotations
 
@@ -7,16 +7,15 @@ from tests.checkpoints import save_sentencepiece_tokenizer
 
 from edgewise.data.splits import leave_one_out
 from edgewise.data.synthetic import make_demo_shop
-from edgewise.models.elmrec.prompts import EntityTokenTable, build_entity_token_table
+from edgewise.models.elmrec.prompts import all_templates
 from edgewise.models.tokenizers import corpus_of, load_tokenizer, train_tokenizer
-
-NUM_USERS, NUM_ITEMS = 1300, 2100
 
 
 @pytest.fixture(scope="session")
 def trained_tokenizer():
     """Ours, trained on the demo shop's texts."""
-    return train_tokenizer(corpus_of(leave_one_out(make_demo_shop(0, 60, 48))), 300)
+    split = leave_one_out(make_demo_shop(0, 60, 48))
+    return train_tokenizer(corpus_of(split, all_templates()), 300)
 
 
 @pytest.fixture(scope="session")
@@ -28,8 +27,3 @@ def t5_tokenizer(tmp_path_factory):
 @pytest.fixture(scope="session", params=["trained", "t5"])
 def tokenizer(request):
     return request.getfixturevalue(f"{request.param}_tokenizer")
-
-
-@pytest.fixture(scope="session")
-def table(tokenizer) -> EntityTokenTable:
-    return build_entity_token_table(tokenizer, NUM_USERS, NUM_ITEMS)

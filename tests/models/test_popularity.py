@@ -96,7 +96,7 @@ def test_scores_descend_and_agree_with_candidates(model):
 
 def test_equal_counts_are_shuffled_by_the_seed(split):
     def tied(seed: int) -> tuple[int, ...]:
-        order = recommended(Popularity(seed).fit(split), [3])[3]
+        order = recommended(Popularity(seed=seed).fit(split), [3])[3]
         return tuple(order[1:3])
 
     assert tied(0) == tied(0)
@@ -105,31 +105,31 @@ def test_equal_counts_are_shuffled_by_the_seed(split):
 
 def test_it_is_a_recommender(model):
     assert isinstance(model, Recommender)
-    assert repr(model) == "Popularity(seed=0, 6 items)"
+    assert repr(model) == "Popularity(tiny: 4 users, 6 items)"
 
 
 def test_saved_and_loaded_alike(model, tmp_path):
     folder = tmp_path / "runs" / "pop"
-    model.save(folder)
-    loaded = Popularity.load(folder)
-    assert loaded.seed == model.seed
+    model.save_pretrained(folder)
+    loaded = Popularity.from_pretrained(folder)
+    assert loaded.config == model.config
     assert recommended(loaded, [0, 1, 2, 3]) == recommended(model, [0, 1, 2, 3])
 
 
 def test_saving_again_replaces_the_folder(model, split, tmp_path):
-    model.save(tmp_path / "pop")
-    Popularity(seed=7).fit(split).save(tmp_path / "pop")
-    assert Popularity.load(tmp_path / "pop").seed == 7
+    model.save_pretrained(tmp_path / "pop")
+    Popularity(seed=7).fit(split).save_pretrained(tmp_path / "pop")
+    assert Popularity.from_pretrained(tmp_path / "pop").config.seed == 7
     assert [path.name for path in tmp_path.iterdir()] == ["pop"]
 
 
 def truncate(folder):
-    path = folder / "arrays.safetensors"
+    path = folder / "histories.safetensors"
     path.write_bytes(path.read_bytes()[:-3])
 
 
 def alter(folder):
-    path = folder / "arrays.safetensors"
+    path = folder / "histories.safetensors"
     path.write_bytes(path.read_bytes()[:-1] + b"\xff")
 
 
@@ -146,7 +146,7 @@ def edit(**changes):
     [
         (truncate, "truncated or altered"),
         (alter, "truncated or altered"),
-        (lambda folder: (folder / "arrays.safetensors").unlink(), "lacks arrays.safetensors"),
+        (lambda folder: (folder / "histories.safetensors").unlink(), "lacks histories.safetensors"),
         (lambda folder: (folder / "model.json").unlink(), "model.json cannot be read"),
         (lambda folder: (folder / "model.json").write_text('{"kind": '), "cannot be read"),
         (lambda folder: (folder / "model.json").write_text("[]"), "does not describe a model"),
@@ -155,25 +155,25 @@ def edit(**changes):
     ],
 )
 def test_damaged_folders_are_refused(model, tmp_path, damage, message):
-    model.save(tmp_path / "pop")
+    model.save_pretrained(tmp_path / "pop")
     damage(tmp_path / "pop")
     with pytest.raises(ModelFolderError, match=message):
-        Popularity.load(tmp_path / "pop")
+        Popularity.from_pretrained(tmp_path / "pop")
 
 
 def test_a_missing_folder_is_refused(tmp_path):
     with pytest.raises(ModelFolderError, match="not a model folder"):
-        Popularity.load(tmp_path / "nowhere")
+        Popularity.from_pretrained(tmp_path / "nowhere")
 
 
 def test_impossible_requests_are_refused(model):
-    with pytest.raises(UnknownIdError, match="user_index 4: histories cover users 0 to 3"):
+    with pytest.raises(UnknownIdError, match="user_index 4: this model knows users 0 to 3"):
         model.recommend(np.array([0, 4]))
     with pytest.raises(UnknownIdError, match="user_index -1"):
         model.recommend(np.array([-1]))
-    with pytest.raises(UnknownIdError, match="item_index 8, but Popularity was fitted on 6"):
+    with pytest.raises(UnknownIdError, match="item_index 8: this model knows items 0 to 5"):
         model.recommend(np.array([0]), histories=Ragged(np.array([0, 1]), np.array([8])))
-    with pytest.raises(ConfigError, match="k=0"):
+    with pytest.raises(ConfigError, match="k = 0"):
         model.recommend(np.array([0]), k=0)
     with pytest.raises(EdgewiseError, match="not fitted"):
         Popularity().recommend(np.array([0]))
