@@ -13,15 +13,15 @@ from typing import Any
 
 import pytest
 
-from edgewise.config import to_dict, updated
+from edgewise.config import to_dict
 from edgewise.evaluation.protocols import recorded_protocol
 from edgewise.evaluation.report import load_report
 from edgewise.experiments.grid import ExperimentCell, Layout, ResultKey, find_cells
-from edgewise.experiments.results import EVALUATION, STATISTICS, VECTORS, described
+from edgewise.experiments.results import EVALUATION, STATISTICS, VECTORS, described, recorded_config
 from edgewise.models.registry import DEFAULT_METHOD, find_method
 
 ROOT = Path(__file__).parents[1]
-EXPERIMENTS, RESULTS = ROOT / "experiments", ROOT / "results"
+RESULTS = ROOT / "results"
 CELLS = {cell.key.path: cell for cell in find_cells(Layout(), ["."])}
 
 
@@ -66,8 +66,7 @@ def test_a_result_belongs_to_a_committed_configuration(path: Path) -> None:
     assert recorded_protocol(run.get("protocol")).name == cell.key.protocol
     method = find_method(run.get("method", DEFAULT_METHOD))
     assert method.name == cell.method
-    # A setting that is younger than the result had its default's effect.
-    fitted = updated(method.default_config(), run["config"])
+    fitted = recorded_config(method.config_class, run["config"])
     changed = f"the row of {named(path)} or its preset has changed: run it again"
     assert to_dict(fitted) == to_dict(cell.settings), changed
     assert run["seed"] == cell.settings.seed and run["status"] == "finished"

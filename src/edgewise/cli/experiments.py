@@ -16,8 +16,8 @@ from edgewise.errors import EdgewiseError
 if TYPE_CHECKING:
     from edgewise.experiments.compare import Comparison
     from edgewise.experiments.grid import ExperimentCell, Layout
-    from edgewise.experiments.results import Result
     from edgewise.experiments.plan import Work
+    from edgewise.experiments.results import Result
     from edgewise.experiments.runner import OnStep, Outcome
 
 _TUNE = examples(
@@ -183,8 +183,8 @@ def _check_raw_data(work: Work, layout: Layout) -> None:
     lacking = any(not layout.data_folder(cells[0]).exists() for cells in work.groups.values())
     check(
         not lacking or layout.raw.is_dir(),
-        f"--raw-data {layout.raw}: no such folder; name the one that holds the downloaded data sets, "
-        "each in a folder of its name",
+        f"--raw-data {layout.raw}: no such folder; name the one that holds the downloaded data "
+        "sets, each in a folder of its name",
     )
 
 

@@ -31,6 +31,7 @@ from edgewise.experiments.plan import (
 )
 from edgewise.experiments.workers import StoppedError, Workers
 from edgewise.files import write_text
+from edgewise.recommender import FitPlan
 from edgewise.runs.run import read_info
 
 OnStep = Callable[[ExperimentCell, str], None]
@@ -179,14 +180,18 @@ def fit_cell(
     from edgewise.runs.spec import DataInfo, RunSpec
     from edgewise.runs.train import train
 
+    def told(plan: FitPlan) -> None:
+        for name, value in plan.rows:
+            print(f"{name}: {value}", flush=True)
+
     if step == "resume":
-        train(read_info(run).spec, run, resume=True)
+        train(read_info(run).spec, run, resume=True, on_plan=told)
         return
     folder = layout.data_folder(cell)
     dataset = Dataset.load(folder)
     data = DataInfo.of(dataset, path_text(folder))
     spec = RunSpec(cell.method, cell.settings, data, cell.protocol, *cell.split, command)
-    train(spec, run, dataset=dataset, force=step == "replace")
+    train(spec, run, dataset=dataset, force=step == "replace", on_plan=told)
 
 
 def evaluate_cell(cell: ExperimentCell, layout: Layout, run: Path, command: str = "") -> None:
@@ -206,6 +211,10 @@ def evaluate_cell(cell: ExperimentCell, layout: Layout, run: Path, command: str 
     )
     folder = layout.per_user_folder(cell.key)
     results = evaluate_run(opened, conditions, wanted.tasks, folder=folder)  # type: ignore[arg-type]
+    for found in results:
+        for name, report in found.reports.items():
+            means = (f"{metric} {each.mean:.4f}" for metric, each in report.metrics.items())
+            print(f"{found.task}, {name}: {', '.join(means)}", flush=True)
     document = result_document(opened, results, audited, command)
     write_text(layout.result_file(cell.key), json.dumps(document, indent=2) + "\n")
 
