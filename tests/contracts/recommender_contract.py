@@ -128,21 +128,21 @@ class RecommenderContract:
         assert together == pytest.approx(np.concatenate(alone), abs=TOLERANCE)
 
     def test_saved_and_loaded_alike(self, model, everyone, tmp_path):
-        model.save(tmp_path / "model")
-        loaded = type(model).load(tmp_path / "model")
+        model.save_pretrained(tmp_path / "model")
+        loaded = type(model).from_pretrained(tmp_path / "model")
         ours, theirs = model.recommend(everyone, 5), loaded.recommend(everyone, 5)
         assert np.array_equal(ours.item_index, theirs.item_index)
         assert np.array_equal(ours.score, theirs.score)
         assert [path.name for path in tmp_path.iterdir()] == ["model"]
 
     def test_a_truncated_folder_is_refused(self, model, tmp_path):
-        model.save(tmp_path / "model")
+        model.save_pretrained(tmp_path / "model")
         largest = max((tmp_path / "model").iterdir(), key=lambda path: path.stat().st_size)
         largest.write_bytes(largest.read_bytes()[:-5])
         with pytest.raises(ModelFolderError, match=largest.name):
-            type(model).load(tmp_path / "model")
+            type(model).from_pretrained(tmp_path / "model")
         with pytest.raises(ModelFolderError):
-            type(model).load(tmp_path / "nowhere")
+            type(model).from_pretrained(tmp_path / "nowhere")
 
     def test_equal_seeds_equal_lists(self, model, world, everyone):
         again = self.build(seed=0).fit(world.split)
