@@ -6,9 +6,9 @@ import json
 from pathlib import Path
 
 import pytest
+from edgewise.cli.fitting import Wish, fit
 from tests.fake_method import FAKE
 
-from edgewise.cli.fitting import Wish, fit
 from edgewise.data.importing import ImportOptions, import_dataset
 from edgewise.errors import ConfigError, DataError, EdgewiseError
 from edgewise.evaluation.protocols import HONEST, find_protocol
