@@ -351,6 +351,7 @@ class Recommender(ABC):
         else:
             users = np.full(len(candidates), -1, dtype=np.int64)
             rows = Ragged.of_rows([self.item_index(row) for row in new_users])
+            self._check_ready(None)
         return self._scored(users, rows, candidates.lists, task)
 
     def explain(self, pairs: Sequence[tuple[Any, Any]]) -> list[str]:
