@@ -20,4 +20,6 @@ class TestLightGCN(RecommenderContract):
 
 class TestWithSampledSoftmax(RecommenderContract):
     def build(self, seed):
-        return LightGCN.from_preset("tiny", ["loss=sampled_softmax", "num_negatives=8", f"seed={seed}"])
+        return LightGCN.from_preset(
+            "tiny", ["loss=sampled_softmax", "num_negatives=8", f"seed={seed}"]
+        )

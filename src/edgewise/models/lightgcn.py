@@ -15,8 +15,8 @@ With ``loss = "sampled_softmax"``, beyond the paper, i competes with many items 
 shares, which takes a fraction of the epochs.
 
 A user's own row of all layers, added up, is ``e_u^0 / (L + 1)`` plus what the user's items carry,
-``sum of e_i^(0..L-1) / (L + 1)``, times the weights of eq. 3. This is how users are represented when
-asked: exactly as trained for those whose history has not grown, with the newer items for those
+``sum of e_i^(0..L-1) / (L + 1)``, times the weights of eq. 3. This is how users are represented
+when asked: exactly as trained for those whose history has not grown, with the newer items for those
 whose has, and without a layer 0 of their own for people who are not in the data.
 
 Shapes: B pairs, M sampled items, U users, I items, ``N = U + I``, D embedding size, L layers.
@@ -56,7 +56,9 @@ class LightGCNConfig(MethodConfig):
         1, "Sampled items: of every pair (bpr), or of a batch (sampled_softmax).", ge=1
     )
     temperature: float = setting(
-        1.0, "Scores are divided by it in sampled_softmax: below 1, hard negatives count more.", gt=0
+        1.0,
+        "Scores are divided by it in sampled_softmax: below 1, hard negatives count more.",
+        gt=0,
     )
     training: TrainingConfig = section(
         TrainingConfig,
@@ -99,7 +101,9 @@ class LightGCNNetwork(nn.Module):
         size = config.embedding_size
         self.layer_0 = nn.Parameter(torch.randn(num_users + num_items, size) * config.init_std)
         self.adjacency = None if graph is None else SparseAdjacency(graph.normalized_adjacency())
-        scale = np.zeros(num_items, np.float32) if graph is None else inverse_sqrt(graph.item_degrees)
+        scale = (
+            np.zeros(num_items, np.float32) if graph is None else inverse_sqrt(graph.item_degrees)
+        )
         self.register_buffer("item_scale", torch.from_numpy(scale))
         for name in ("carried", "final_items"):
             self.register_buffer(name, torch.zeros(num_items, size))
@@ -122,7 +126,9 @@ class LightGCNNetwork(nn.Module):
             others = torch.einsum("bd,bmd->bm", users, items[negatives])
             return bpr(score, others) + config.l2 / 2 * penalty
         equal = torch.zeros(len(items), device=users.device)
-        loss = sampled_cross_entropy(users / config.temperature, items, batch.items, negatives, equal)
+        loss = sampled_cross_entropy(
+            users / config.temperature, items, batch.items, negatives, equal
+        )
         return loss + config.l2 / 2 * penalty
 
     @torch.no_grad()
