@@ -6,7 +6,7 @@
 #                       index of CPU wheels saves several gigabytes of download
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format bench docs clean
+.PHONY: help setup demo test check format bench report docs clean
 
 VENV ?= .venv
 TORCH_INDEX ?=
@@ -48,6 +48,9 @@ bench: $(STAMP) ## measure speed; writes results/bench/*.json
 	@mkdir -p results/bench
 	for name in $(BENCHMARKS); do \
 	    $(BIN)/python benchmarks/$$name.py --json results/bench/$$name.json || exit 1; done
+
+report: $(STAMP) ## the papers' tables beside ours as one page, runs/report.html
+	$(BIN)/edgewise compare elmrec graph-gpt --format html --out runs/report.html
 
 docs: $(DOCS_STAMP) ## build the documentation into site/
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict

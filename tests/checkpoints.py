@@ -8,15 +8,15 @@ from pathlib import Path
 
 import pytest
 
-from edgewise.models.elmrec.prompts import WORDINGS
+from edgewise.models.elmrec.prompts import all_templates
 
 
 def save_sentencepiece_tokenizer(folder: Path) -> Path:
-    """Train a sentencepiece model on wordings and ids, and save it the way T5 is distributed."""
+    """Train a sentencepiece model on templates and ids, and save it the way T5 is distributed."""
     sentencepiece = pytest.importorskip("sentencepiece")
     numbers = [f"{n} {n * 37 % 1000}" for n in range(300)]
     ids = [f"user_{n * 7} item_{n * 13}" for n in range(300)]
-    lines = [*(w for task in WORDINGS.values() for w in task), *numbers, *ids]
+    lines = [*all_templates(), *numbers, *ids]
     model = io.BytesIO()
     sentencepiece.SentencePieceTrainer.train(
         sentence_iterator=iter(lines),

@@ -1,4 +1,4 @@
-"""Published figures: every one from a committed configuration, every table from its files."""
+"""Published figures: every one of a packaged table, every table from its files."""
 
 from __future__ import annotations
 
@@ -6,72 +6,34 @@ import importlib.util
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import pytest
 
-from edgewise.config import to_dict, updated
-from edgewise.evaluation.protocols import find_protocol, recorded_protocol
+from edgewise.config import to_dict
+from edgewise.evaluation.protocols import recorded_protocol
 from edgewise.evaluation.report import load_report
-from edgewise.experiments.grid import ResultKey
-from edgewise.experiments.results import EVALUATION, STATISTICS, VECTORS
+from edgewise.experiments.grid import ExperimentCell, Layout, ResultKey, find_cells
+from edgewise.experiments.results import EVALUATION, STATISTICS, VECTORS, described, recorded_config
 from edgewise.models.registry import DEFAULT_METHOD, find_method
-from edgewise.runs.spec import differences, read_recipe, resolve_config
 
 ROOT = Path(__file__).parents[1]
-EXPERIMENTS, RESULTS = ROOT / "experiments", ROOT / "results"
-CONFIGS = sorted(EXPERIMENTS.rglob("*.toml"))
-# Counted by hand: a configuration that gets lost, or is added without a table, is noticed.
-NUM_CONFIGS = {
-    "direct/beauty": 6,
-    "direct/toys": 2,
-    "sequential/beauty": 7,
-    "reviews/musical_instruments": 1,
-    "elmrec/table-1/beauty": 1,
-    "elmrec/table-1/gift_cards": 1,
-    "elmrec/table-1/musical_instruments": 1,
-    "elmrec/table-1/toys": 1,
-    "elmrec/table-2/beauty": 4,
-    "elmrec/table-2/toys": 4,
-    "elmrec/table-3/beauty": 3,
-    "elmrec/table-3/toys": 3,
-    "elmrec/table-4/musical_instruments": 4,
-    "elmrec/table-5/musical_instruments": 3,
-    "elmrec/table-6/musical_instruments": 5,
-    "elmrec/table-7/musical_instruments": 4,
-    "elmrec/table-8/beauty": 1,
-    "elmrec/table-8/musical_instruments": 1,
-    "elmrec/figure-5/musical_instruments": 5,
-    "elmrec/figure-6/musical_instruments": 9,
-    "elmrec/figure-7/beauty": 1,
-    "elmrec/figure-8/beauty": 1,
-    "graph-gpt/choices/gift_cards": 2,
-    "graph-gpt/choices/musical_instruments": 2,
-    "graph-gpt/figure-4/gift_cards": 3,
-    "graph-gpt/figure-5/gift_cards": 5,
-    "graph-gpt/figure-5/musical_instruments": 5,
-    "graph-gpt/figure-6/gift_cards": 6,
-    "graph-gpt/figure-6/musical_instruments": 6,
-    "graph-gpt/table-2/gift_cards": 5,
-    "graph-gpt/table-2/musical_instruments": 5,
-    "sequential/toys": 1,
-    "graph-gpt/table-1/gift_cards": 1,
-    "graph-gpt/table-1/musical_instruments": 1,
-}
+RESULTS = ROOT / "results"
+CELLS = {cell.key.path: cell for cell in find_cells(Layout(), ["."])}
 
 
 def read(path: Path) -> dict[str, Any]:
     return json.loads(path.read_text(encoding="utf-8"))
 
 
-def configuration(result: Path) -> Path:
-    """The configuration that a result belongs to."""
-    place = ResultKey.of(result.relative_to(RESULTS))
-    file = EXPERIMENTS / place.table / place.dataset / f"{place.method}.toml"
-    assert file.is_file(), f"{named(result)} has no configuration {named(file)}"
-    return file
+def asked_by(result: Path) -> ExperimentCell:
+    """The cell of a packaged table that a result belongs to."""
+    key = replace(ResultKey.of(result.relative_to(RESULTS)), raw_lists=False)
+    assert key.path in CELLS, f"{named(result)}: no table of edgewise.experiments asks for it"
+    return CELLS[key.path]
 
 
 def named(path: Path) -> str:
@@ -84,52 +46,32 @@ DESCRIPTIONS = [path for path in ALL_RESULTS if read(path).get("kind") in (STATI
 OTHERS = [path for path in ALL_RESULTS if path not in [*EVALUATIONS, *DESCRIPTIONS]]
 
 
+WRITE_TABLES = ROOT / "docs" / "write_tables.py"
+
+
 @pytest.fixture
 def tables(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    """``experiments/tables.py``, whose neighbours are imported from its folder."""
-    monkeypatch.syspath_prepend(EXPERIMENTS)
-    spec = importlib.util.spec_from_file_location("tables", EXPERIMENTS / "tables.py")
+    """``docs/write_tables.py``."""
+    spec = importlib.util.spec_from_file_location("write_tables", WRITE_TABLES)
     assert spec and spec.loader
     module = importlib.util.module_from_spec(spec)
+    monkeypatch.setitem(sys.modules, spec.name, module)
     spec.loader.exec_module(module)
     return module
 
 
-def test_all_configurations_are_there() -> None:
-    found: dict[str, int] = {}
-    for path in CONFIGS:
-        folder = path.parent.relative_to(EXPERIMENTS).as_posix()
-        found[folder] = found.get(folder, 0) + 1
-    assert found == NUM_CONFIGS
-
-
-@pytest.mark.parametrize("path", CONFIGS, ids=named)
-def test_a_configuration_parses_and_differs_from_its_neighbours(path: Path) -> None:
-    config = resolve_config(None, path)
-    for other in path.parent.glob("*.toml"):
-        if other != path:
-            assert differences(config, resolve_config(None, other)), f"the same as {other.name}"
-
-
 @pytest.mark.parametrize("path", EVALUATIONS, ids=named)
 def test_a_result_belongs_to_a_committed_configuration(path: Path) -> None:
-    place, file = ResultKey.of(path.relative_to(RESULTS)), configuration(path)
-    run, recipe, seed = read(path)["run"], read_recipe(file), place.seed
-    assert seed is None or seed in recipe.seeds, f"{named(file)} names no seed {seed}"
-    protocols = recipe.protocols or (recipe.protocol or "honest",)
-    assert place.protocol in protocols, f"{named(file)} names no protocol {place.protocol}"
-    assert recorded_protocol(run.get("protocol")).name == place.protocol
+    run, cell = read(path)["run"], asked_by(path)
+    assert recorded_protocol(run.get("protocol")).name == cell.key.protocol
     method = find_method(run.get("method", DEFAULT_METHOD))
-    assert method.name == (recipe.method or DEFAULT_METHOD)
-    committed = resolve_config(None, file, [] if seed is None else [f"seed={seed}"])
-    # A setting that is younger than the result had its default's effect.
-    fitted = updated(method.default_config(), run["config"])
-    changed = f"{named(file)} or its preset has changed: run it again"
-    assert to_dict(fitted) == to_dict(committed), changed
-    assert run["seed"] == committed.seed and run["status"] == "finished"
-    kind = recipe.split or find_protocol(place.protocol).split_kind
-    split = {"kind": kind, "seed": recipe.split_seed or 0}
-    assert run["split"] == split
+    assert method.name == cell.method
+    fitted = recorded_config(method.config_class, run["config"])
+    changed = f"the row of {named(path)} or its preset has changed: run it again"
+    assert to_dict(fitted) == to_dict(cell.settings), changed
+    assert run["seed"] == cell.settings.seed and run["status"] == "finished"
+    kind, seed = cell.split
+    assert run["split"] == {"kind": kind, "seed": seed}
     assert run["data"]["name"] == path.parent.name and len(run["data"]["checksum"]) == 64
     assert run["machine"]["processor"] and run["machine"]["cores"] >= 1
     assert {"python", "edgewise", "torch", "transformers"} <= run["versions"].keys()
@@ -154,10 +96,8 @@ def test_a_result_stands_beside_a_baseline_under_the_same_conditions(path: Path)
 
 @pytest.mark.parametrize("path", DESCRIPTIONS, ids=named)
 def test_a_description_belongs_to_a_committed_configuration(path: Path) -> None:
-    result, file = read(path), configuration(path)
-    recipe = read_recipe(file)
-    assert result["recipe"]["kind"] == recipe.kind
-    assert result["recipe"]["data"] == recipe.data.options()
+    result, cell = read(path), asked_by(path)
+    assert result["recipe"] == described(cell)
     assert result["data"]["name"] == path.parent.name and len(result["data"]["checksum"]) == 64
     assert result["machine"]["processor"] and result["versions"]["python"]
 
@@ -182,7 +122,7 @@ def test_a_result_names_no_folder_of_one_machine(path: Path) -> None:
 
 
 def test_the_tables_are_up_to_date() -> None:
-    command = [sys.executable, EXPERIMENTS / "tables.py", "--check"]
+    command = [sys.executable, WRITE_TABLES, "--check"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stdout + done.stderr
 
@@ -243,3 +183,63 @@ def test_a_result_that_no_table_shows_is_noticed(tables: ModuleType, tmp_path: P
     for table in tables.TABLES.values():
         table(results)
     assert results.unasked() == ["direct/beauty/forgotten.json"]
+
+
+def write_seed(folder: Path, name: str, ours: float, seconds: float) -> None:
+    """A run of two stages, of which popularity finds 0.05."""
+
+    def recall(value: float) -> dict[str, Any]:
+        return {"num_users": 1234, "metrics": {"Recall@20": {"mean": value, "low": 0, "high": 1}}}
+
+    training = {stage: {"epochs": count} for stage, count in {"content": 3, "events": 10}.items()}
+    config = {"stages": ["content", "events"], "training": training}
+    systems = {"Graph-attentive GPT-2": recall(ours), "Popularity": recall(0.05)}
+    result = {
+        "run": {"training_seconds": seconds, "config": config},
+        "learning": {"content": {"epochs": 3}, "events": {"epochs": 7}},
+        "results": {"sequential": systems},
+    }
+    path = folder / f"{name}.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(result))
+
+
+def test_rows_of_several_seeds_are_means_with_deviations(
+    tables: ModuleType, tmp_path: Path
+) -> None:
+    for seed, (value, minutes) in {0: (0.1, 2), 1: (0.2, 3), 10: (0.3, 4)}.items():
+        write_seed(tmp_path, f"ablation/gifts/full-seed{seed}", value, 60 * minutes)
+    write_seed(tmp_path, "ablation/gifts/full-seedless", 0.9, 60)
+    write_seed(tmp_path, "ablation/gifts/single", 0.25, 60)
+    results = tables.Results(tmp_path)
+    names = {name: f"ablation/gifts/{name}" for name in ("full", "single", "missing")}
+    rows = tables.variants(results, names, ["Recall@20"])
+    assert rows == [
+        ["variant", "Recall@20", "seeds", "epochs", "training, minutes", "users"],
+        ["full", "0.2000 ± 0.1000", "3", "3 + 7", "3", "1,234"],
+        ["single", "0.2500", "1", "3 + 7", "1", "1,234"],
+        ["missing", "not run"],
+        ["popularity", "0.0500", "", "", "", "1,234"],
+    ]
+    assert results.unasked() == ["ablation/gifts/full-seedless.json"]
+    nothing = tables.variants(tables.Results(tmp_path / "none"), names, ["Recall@20"])
+    assert [row[1] for row in nothing[1:]] == ["not run"] * 4
+
+
+def test_a_table_of_a_paper_shows_what_was_measured(tables: ModuleType, tmp_path: Path) -> None:
+    assert tables.is_paper_table("elmrec/table-4") and not tables.is_paper_table("direct-beauty")
+    results = tables.Results(tmp_path)
+    assert tables.paper_table("elmrec/table-4", results) == "not run" and results.asked == set()
+
+
+def test_parts_of_a_benchmark_have_the_cells_that_they_know(
+    tables: ModuleType, tmp_path: Path
+) -> None:
+    parts = {"a 21": "{size} nodes|21", "b 21": "lost|21"}
+    columns = {"ms": "batch_{}_seconds:ms.1f", "speed": "slow:.1f fast:.2f", "none": "none:"}
+    (tmp_path / "x.json").write_text('{"a": {"size": 5, "batch_21_seconds": 0.0123, "fast": 2}}')
+    assert tables.Bench("x", "what|width", parts, columns)(tables.Results(tmp_path)) == [
+        ["what", "width", "ms", "speed", "none"],
+        ["5 nodes", "21", "12.3", "2.00", ""],
+        ["lost", "21", "not run"],
+    ]

@@ -123,11 +123,11 @@ class ItemFilter:
         """For some of the users."""
         return replace(self, seen=None if self.seen is None else self.seen.take(rows))
 
-    def banned(self) -> list[np.ndarray] | None:
-        """Every user's banned items, ``int64``, rising; None where nothing is."""
+    def banned(self, num_users: int) -> list[np.ndarray]:
+        """Every user's banned items, ``int64``, rising."""
         shared = np.empty(0, np.int64) if self.hidden is None else np.flatnonzero(self.hidden)
         if self.seen is None:
-            return None
+            return [shared] * num_users
         return [np.union1d(row, shared).astype(np.int64) for row in self.seen.rows()]
 
     def apply(self, scores: np.ndarray) -> None:
@@ -351,6 +351,7 @@ class Recommender(ABC):
         else:
             users = np.full(len(candidates), -1, dtype=np.int64)
             rows = Ragged.of_rows([self.item_index(row) for row in new_users])
+            self._check_ready(None)
         return self._scored(users, rows, candidates.lists, task)
 
     def explain(self, pairs: Sequence[tuple[Any, Any]]) -> list[str]:
@@ -370,6 +371,10 @@ class Recommender(ABC):
 
     def prepare(self, histories: Ragged) -> None:  # noqa: B027
         """Told the histories of all users before they are asked about; most methods need it not."""
+
+    def cold_scores(self) -> np.ndarray:
+        """Scores of all items for people without a history: what is popular, ``float64[I]``."""
+        return popularity_scores(self.data.item_counts, self.config.seed)
 
     def rank_items(
         self, users: np.ndarray, histories: Ragged, hidden: ItemFilter, k: int
@@ -409,9 +414,10 @@ class Recommender(ABC):
         """
         _ = self.data
         if task not in self.tasks:
+            hint = f": fit one with {task} among its tasks" if task in self.TASKS else ""
             raise ConfigError(
                 f"this {type(self).__name__} was not trained for the {task} task, only for "
-                f"{', '.join(self.tasks)}"
+                f"{', '.join(self.tasks)}{hint}"
             )
 
     def user_index(self, users: Users) -> np.ndarray:
@@ -449,7 +455,7 @@ class Recommender(ABC):
     def _popular(
         self, users: np.ndarray, histories: Ragged, hidden: ItemFilter, k: int
     ) -> tuple[list[np.ndarray], list[np.ndarray]]:
-        scores = popularity_scores(self.data.item_counts, self.config.seed)[None]
+        scores = self.cold_scores()[None].copy()
         replace(hidden, seen=None).apply(scores)
         best = top_k(scores[0], k)
         return [best] * len(users), [scores[0][best]] * len(users)
@@ -460,7 +466,7 @@ class Recommender(ABC):
         cold = histories.lengths == 0
         if not cold.any():
             return self.score_lists(users, histories, lists, task).astype(np.float32)
-        scores = popularity_scores(self.data.item_counts, self.config.seed)[lists.values]
+        scores = self.cold_scores()[lists.values]
         warm = np.flatnonzero(~cold)
         if len(warm):
             asked = users[warm], histories.take(warm), lists.take(warm), task
@@ -625,8 +631,9 @@ class Recommender(ABC):
             f'model = {name}.from_pretrained("THIS FOLDER OR REPOSITORY")\n'
             f'print(model.recommend(["{self.data.users.ids[0]}"], k=5).to_frame())\n```',
             "## Licence",
-            "edgewise is Apache-2.0. The weights were learned from the data named above, and ids and "
-            "titles of users and items are part of this folder: the data's own terms apply to it.",
+            "edgewise is Apache-2.0. The weights were learned from the data named above, and ids "
+            "and titles of users and items are part of this folder: the data's own terms apply to "
+            "it.",
         ]
 
 

@@ -19,7 +19,7 @@ from tests.contracts.checkerboard import Checkerboard, checkerboard
 
 from edgewise.data.item_lists import CandidateLists
 from edgewise.data.ragged import Ragged
-from edgewise.errors import EdgewiseError, ModelFolderError, UnknownIdError
+from edgewise.errors import ConfigError, EdgewiseError, ModelFolderError, UnknownIdError
 from edgewise.recommender import Recommender
 
 TOLERANCE = 1e-4
@@ -53,8 +53,9 @@ class RecommenderContract:
     def everyone(cls, world) -> np.ndarray:
         return np.arange(world.split.dataset.num_users)
 
-    def test_it_meets_the_protocol(self, model):
+    def test_it_is_a_recommender(self, model):
         assert isinstance(model, Recommender)
+        assert model.name and model.label and set(model.PRESETS) >= {"tiny", "cpu"}
 
     def test_withheld_items_are_found(self, model, world, everyone):
         """Of the four unseen items of a user's group and the twelve others, which come first?"""
@@ -133,6 +134,10 @@ class RecommenderContract:
         ours, theirs = model.recommend(everyone, 5), loaded.recommend(everyone, 5)
         assert np.array_equal(ours.item_index, theirs.item_index)
         assert np.array_equal(ours.score, theirs.score)
+        assert loaded.config == model.config and loaded.tasks == model.tasks
+        assert ours.to_frame().equals(theirs.to_frame())
+        newcomers = [m.recommend_new([["i0", "i3"]], 3).item_index for m in (model, loaded)]
+        assert np.array_equal(*newcomers)
         assert [path.name for path in tmp_path.iterdir()] == ["model"]
 
     def test_a_truncated_folder_is_refused(self, model, tmp_path):
@@ -156,11 +161,102 @@ class RecommenderContract:
         pairs = zip(found.user_index, found.item_index, strict=True)
         assert not any(item in newer[user] for user, item in pairs)
 
-    def test_an_empty_history_is_answered(self, model, world, everyone):
-        num_users = world.split.dataset.num_users
-        nothing = Ragged(np.zeros(num_users + 1, np.int64), np.empty(0, np.int32))
-        found = model.recommend(everyone[:2], 4, histories=nothing)
-        assert len(found) == 8 and np.isfinite(found.score).all()
+    def test_seen_items_may_be_asked_for(self, model, world, everyone):
+        num_items = world.split.dataset.num_items
+        known = world.split.known_before("valid")
+        found = model.recommend(everyone[:3], num_items, exclude_seen=False)
+        assert len(found) == 3 * num_items, "every item, the seen ones among them"
+        for user in everyone[:3]:
+            assert set(known[user]) <= set(found.item_index[found.user_index == user])
+
+    def test_only_what_is_allowed_is_listed(self, model, world, everyone):
+        allowed = ["i3", "i7", "i11", "i20"]
+        found = model.recommend(everyone[:4], 24, exclude_seen=False, allow=allowed)
+        assert sorted(found.item_index.tolist()) == sorted([3, 7, 11, 20] * 4)
+        fewer = model.recommend(everyone[:4], 24, allow=allowed)
+        known = world.split.known_before("valid")
+        for user in everyone[:4]:
+            items = fewer.item_index[fewer.user_index == user].tolist()
+            assert set(items) == {3, 7, 11, 20} - set(known[user].tolist())
+        assert len(model.recommend(everyone[:4], 3, allow=[])) == 0
+
+    @pytest.mark.parametrize("exclude_seen", [True, False])
+    def test_what_is_denied_makes_room_for_others(self, model, everyone, exclude_seen):
+        asked = {"exclude_seen": exclude_seen}
+        denied = np.unique(model.recommend(everyone[:4], 1, **asked).item_index)
+        found = model.recommend(everyone[:4], 3, deny=denied, **asked)
+        assert len(found) == 12
+        assert not set(found.item_index.tolist()) & set(denied.tolist())
+        both = model.recommend(everyone[:4], 3, allow=denied, deny=denied, **asked)
+        assert len(both) == 0
+
+    def test_raw_ids_in_and_out(self, model, everyone):
+        numbers, ids = everyone[[5, 2]], ["u5", "u2"]
+        found, expected = (
+            model.recommend(ids, 3, deny=["i4"]),
+            model.recommend(numbers, 3, deny=[4]),
+        )
+        assert np.array_equal(found.item_index, expected.item_index)
+        frame = found.to_frame()
+        assert frame["user_id"].to_list() == ["u5"] * 3 + ["u2"] * 3
+        assert frame["item_id"].to_list() == [f"i{item}" for item in found.item_index]
+        with pytest.raises(UnknownIdError, match="nobody"):
+            model.recommend(["u5", "nobody"], 3)
+        with pytest.raises(UnknownIdError, match="nothing"):
+            model.recommend(ids, 3, allow=["nothing"])
+
+    def test_without_a_history_what_is_popular_is_listed_and_said_to_be(
+        self, model, world, everyone
+    ):
+        known = world.split.known_before("valid")
+        rows = known.rows()
+        rows[1] = np.empty(0, np.int32)
+        found = model.recommend(everyone[:3], 4, histories=Ragged.of_rows(rows))
+        assert len(found) == 12 and np.isfinite(found.score).all()
+        assert found.cold.tolist() == [False] * 4 + [True] * 4 + [False] * 4
+        assert found.to_frame()["cold"].to_list() == found.cold.tolist()
+        counts = np.bincount(world.split.train.item_index, minlength=24)
+        listed = counts[found.item_index[4:8]]
+        assert listed.tolist() == np.sort(counts)[::-1][:4].tolist()
+        lists = CandidateLists.from_lists(everyone[:3], [found.item_index[4:8]] * 3)
+        scores = model.score_candidates(lists, histories=Ragged.of_rows(rows)).reshape(3, 4)
+        assert np.isfinite(scores).all() and (np.diff(scores[1]) < 0).all()
+        nothing = Ragged(np.zeros(len(known) + 1, np.int64), np.empty(0, np.int32))
+        assert model.recommend(everyone[:2], 4, histories=nothing).cold.all()
+
+    def test_people_not_in_the_data_are_answered_from_their_items(self, model, world):
+        items = [np.flatnonzero(world.item_group == group)[:6] for group in (0, 1)]
+        ids = [[f"i{item}" for item in row] for row in items]
+        found, expected = model.recommend_new(ids, 3), model.recommend_new(items, 3)
+        assert np.array_equal(found.item_index, expected.item_index)
+        assert found.user_index.tolist() == [0, 0, 0, 1, 1, 1]
+        assert not any(set(found.item_index[3 * n : 3 * n + 3]) & set(items[n]) for n in (0, 1))
+        assert found.to_frame()["item_id"].to_list() == [f"i{item}" for item in found.item_index]
+        if self.finds_groups:
+            assert world.item_group[found.item_index].tolist() == [0, 0, 0, 1, 1, 1]
+        again = model.recommend_new(ids[:1], 8, exclude_seen=False, deny=ids[0][:1])
+        assert len(again) == 8 and items[0][0] not in again.item_index
+        lists = CandidateLists.from_lists(np.zeros(1, int), [np.arange(24)])
+        scores = model.score_candidates(lists, new_users=ids[:1])
+        assert scores.shape == (24,) and np.isfinite(scores).all()
+
+    def test_a_person_without_history_is_answered(self, model):
+        found = model.recommend_new([[]], 3)
+        assert len(found) == 3 and found.cold.all()
+        assert len(model.recommend_new([], 3)) == 0
+
+    def test_unknown_items_are_refused(self, model):
+        with pytest.raises(UnknownIdError, match="item_index 24"):
+            model.recommend_new([[24]], 3)
+        with pytest.raises(UnknownIdError, match="item_index 24"):
+            model.score_candidates(CandidateLists.from_lists(np.array([0]), [np.array([24])]))
+
+    def test_a_task_it_does_not_know_is_refused(self, model, everyone):
+        if "explanation" not in model.tasks:
+            with pytest.raises(ConfigError, match="not trained for the explanation task"):
+                model.explain([(0, 0)])
+        with pytest.raises(ConfigError, match="k = 0"):
+            model.recommend(everyone[:1], 0)
 
     def test_no_users_no_lists(self, model):
         assert len(model.recommend(np.array([], dtype=np.int64), 3)) == 0

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import numpy as np
 from tests.contracts.recommender_contract import RecommenderContract
 
 from edgewise.models.elmrec.recommender import ELMRec
@@ -27,11 +26,3 @@ SETTINGS = (
 class TestELMRec(RecommenderContract):
     def build(self, seed):
         return ELMRec.from_preset("tiny", [*SETTINGS, f"seed={seed}"])
-
-    def test_a_person_not_in_the_data_gets_the_items_of_the_group(self, model, world):
-        items = [np.flatnonzero(world.item_group == group)[:6] for group in (0, 1)]
-        found = model.recommend_new(items, k=3)
-        assert world.item_group[found.item_index].tolist() == [0, 0, 0, 1, 1, 1]
-
-    def test_a_person_without_history_is_answered(self, model):
-        assert len(model.recommend_new([np.array([], dtype=np.int64)], k=3)) == 3

@@ -11,4 +11,4 @@ class TestPopularity(RecommenderContract):
     finds_groups = False
 
     def build(self, seed):
-        return Popularity(seed)
+        return Popularity(seed=seed)

@@ -10,10 +10,10 @@ from transformers import PreTrainedTokenizerBase
 _ENTITY = re.compile(r"(user|item)_(\d+)")
 
 
-def written(wording: str, user: int, **slots: Sequence[int]) -> str:
-    """A wording with its slots filled; user -1 is somebody unknown."""
+def written(template: str, user: int, **slots: Sequence[int]) -> str:
+    """A template with its slots filled; user -1 is somebody unknown."""
     items = {name: " ".join(f"item_{i + 1}" for i in row) for name, row in slots.items()}
-    text = wording.format(user=f"user_{user + 1}", **items)
+    text = template.format(user=f"user_{user + 1}", **items)
     return " ".join(text.split())
 
 

@@ -60,14 +60,6 @@ def _title(found: Audit) -> str:
     return f"audit of {told['data']}: {protocol['name']} v{protocol['version']}, {split} split"
 
 
-EXAMPLES = examples(
-    "edgewise audit --data data/mine",
-    "edgewise audit --data data/mine --split time --fail-on any",
-    "edgewise audit --data data/beauty-source --protocol elmrec-released --json audit.json",
-    "edgewise audit --run runs/mine --fail-on graph --fail-on text",
-    "edgewise audit --run runs/mine --json runs/mine/audit.json  (the one that evaluate tells)",
-    "edgewise audit --table published.csv",
-)
 FOUND = 1
 
 
@@ -181,7 +173,7 @@ def _of_run(
 
     for option, value in given.items():
         check(value is None, f"{option} {value}: a run has its own; leave it out or name --data")
-    fitted = read_info(folder).protocol.name
+    fitted = read_info(folder).spec.protocol.name
     check(
         protocol in (None, fitted),
         f"--protocol {protocol}: {folder} was fitted under {fitted}; leave the protocol out, or "
@@ -217,3 +209,19 @@ def _fail(found: Audit, groups: list[str]) -> None:
         names = ", ".join(leak.check for leak in wanted)
         typer.secho(f"failed on: {names}", fg="red", err=True)
         raise typer.Exit(FOUND)
+
+
+COMMANDS = (
+    (
+        audit,
+        examples(
+            "edgewise audit --data data/mine",
+            "edgewise audit --data data/mine --split time --fail-on any",
+            "edgewise audit --data data/beauty-source --protocol elmrec-released --json audit.json",
+            "edgewise audit --run runs/mine --fail-on graph --fail-on text",
+            "edgewise audit --run runs/mine --json runs/mine/audit.json  (the one that evaluate tells)",
+            "edgewise audit --table published.csv",
+        ),
+        {},
+    ),
+)

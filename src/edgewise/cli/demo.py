@@ -8,22 +8,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from edgewise.cli.evaluate import measure
+from edgewise.cli.fit import complete_methods, plan_table
 from edgewise.cli.output import command_line, console, examples, list_table
-from edgewise.cli.plans import plan_table
-from edgewise.config import with_overrides
-from edgewise.models.registry import DEFAULT_METHOD, find_method, training_sections
 
 if TYPE_CHECKING:
     from edgewise.data.dataset import Dataset
-    from edgewise.reporting.examples import ExplanationExample, UserExample
-    from edgewise.runs.contract import Plan
+    from edgewise.recommender import FitPlan
+    from edgewise.reporting.run_page import ExplanationExample, UserExample
     from edgewise.runs.run import Run
-
-EXAMPLES = examples(
-    "edgewise demo",
-    "edgewise demo --method graph-gpt --out runs/demo-gpt",
-    "edgewise demo --out runs/quick --quick",
-)
 
 
 def demo(
@@ -31,19 +23,23 @@ def demo(
         Path, typer.Option(help="The run folder; an older demo in it is replaced.")
     ] = Path("runs/demo"),
     method: Annotated[
-        str, typer.Option(help="What to train: elmrec or graph-gpt.")
-    ] = DEFAULT_METHOD,
+        str,
+        typer.Option(
+            help="What to train; see 'edgewise methods'.", autocompletion=complete_methods
+        ),
+    ] = "elmrec",
     seed: Annotated[int, typer.Option(help="Seed of the shop and of the training.")] = 0,
     quick: Annotated[
         bool, typer.Option("--quick", help="A smaller shop and two epochs: seconds, poor results.")
     ] = False,
 ) -> None:
     """Make a shop, train on it, measure, recommend, explain, and write OUT/report.html."""
+    from edgewise.models.registry import find_method
+
     find_method(method, "--method: ")
     from edgewise.data.synthetic import make_demo_shop
     from edgewise.files import write_text
-    from edgewise.reporting.examples import explanation_examples, user_examples
-    from edgewise.reporting.page import Story, render_page
+    from edgewise.reporting.run_page import explanation_examples, run_page, user_examples
     from edgewise.runs.evaluate import Conditions
 
     sizes = {"num_users": 80, "num_items": 144} if quick else {}
@@ -56,29 +52,41 @@ def demo(
     for text in texts:
         _print_explanation(text)
     report = out / "report.html"
-    write_text(report, render_page(Story(run, results, users, texts)))
+    write_text(report, run_page(run, results, users, texts))
     typer.echo(f"\nwrote {report}: open it in a browser")
+
+
+COMMANDS = (
+    (
+        demo,
+        examples(
+            "edgewise demo",
+            "edgewise demo --method graph-gpt --out runs/demo-gpt",
+            "edgewise demo --out runs/quick --quick",
+        ),
+        {},
+    ),
+)
 
 
 def _trained(out: Path, dataset: Dataset, method: str, seed: int, epochs: int | None) -> Run:
     """Train as ``edgewise fit METHOD --preset tiny`` does, with the shop beside the run."""
-    from edgewise.runs.run import DataInfo, RunInfo, prepare_folder
-    from edgewise.runs.spec import resolve_config
-    from edgewise.runs.train import fit_run
+    from edgewise.models.registry import find_method
+    from edgewise.runs.spec import DataInfo, RunSpec, resolve_config
+    from edgewise.runs.train import train
 
-    config = resolve_config("tiny", assignments=[f"seed={seed}"], method=method)
-    if epochs is not None:
-        shorter = [f"{section}.epochs={epochs}" for section in training_sections(config)]
-        config = with_overrides(config, shorter)
+    config = resolve_config(find_method(method), "tiny", {"seed": seed})
+    if epochs is not None and hasattr(config, "training"):
+        changed = {"seed": seed, "training": {"epochs": epochs}}
+        config = resolve_config(find_method(method), "tiny", changed)
     data = DataInfo.of(dataset, out / "data")
-    info = RunInfo(config, data, method_name=method, command=command_line())
-    prepare_folder(out, info, force=True)
-    dataset.save(str(out / "data"))
+    spec = RunSpec(method, config, data, command=command_line())
 
-    def show(plan: Plan) -> None:
-        console().print(plan_table(plan, info, out))
+    def begin(plan: FitPlan) -> None:
+        dataset.save(out / "data", force=True)
+        console().print(plan_table(plan, spec, out))
 
-    return fit_run(out, info, dataset, show_progress=True, on_plan=show)
+    return train(spec, out, dataset=dataset, force=True, show_progress=True, on_plan=begin)
 
 
 def _print_user(user: UserExample) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -16,13 +16,6 @@ if TYPE_CHECKING:
     from edgewise.runs.evaluate import Conditions, TaskResult
     from edgewise.runs.run import Run
 
-EXAMPLES = examples(
-    "edgewise evaluate runs/mine",
-    "edgewise evaluate runs/mine --task direct --split valid -k 1 -k 10",
-    "edgewise evaluate runs/mine --metric Recall --metric NDCG -k 20 -k 40 -k 100",
-    "edgewise evaluate runs/mine --task sequential --no-rerank --json results/raw-lists.json",
-)
-
 
 def evaluate(
     run: Annotated[Path, typer.Argument(help="A run folder, made by 'edgewise fit'.")],
@@ -30,7 +23,7 @@ def evaluate(
         list[str] | None,
         typer.Option(help="direct, sequential or explanation; repeatable; all trained if absent."),
     ] = None,
-    split: Annotated[str, typer.Option(help="The held-out part: test or valid.")] = "test",
+    part: Annotated[str, typer.Option(help="The held-out part: test or valid.")] = "test",
     json_file: Annotated[
         Path | None, typer.Option("--json", help="Write everything into this file, too.")
     ] = None,
@@ -55,9 +48,9 @@ def evaluate(
     data: Annotated[
         Path | None, typer.Option(help="Where the data set stands, if it has moved.")
     ] = None,
-    no_rerank: Annotated[
+    allow_seen: Annotated[
         bool,
-        typer.Option("--no-rerank", help="Raw sequential lists, which may hold seen items."),
+        typer.Option("--allow-seen", help="Sequential lists that may hold what users have."),
     ] = False,
     protocol: Annotated[
         str | None,
@@ -78,31 +71,47 @@ def evaluate(
     Explanation: come close to what the user wrote. What the user already has (train items, and
     validation items before a test) is left out of the whole catalogue's lists.
     """
-    _check_choices(task or [], split)
-    from edgewise.evaluation.protocols import find_protocol, warning_on
-    from edgewise.evaluation.report import sealed
+    ks, metrics = tuple(k or ()), tuple(metric or ())
+    _check_choices(task or [], part, ks, metrics, protocol)
+    from edgewise.evaluation.protocols import warning_on
+    from edgewise.files import write_text
     from edgewise.runs.audit import saved_headline
-    from edgewise.runs.evaluate import Conditions
-    from edgewise.runs.run import open_run
+    from edgewise.runs.run import open_run, read_finished
 
-    if protocol is not None:
-        find_protocol(protocol, "--protocol: ")
+    spec = read_finished(run).spec
+    check(
+        protocol in (None, spec.protocol.name),
+        f"--protocol {protocol}: {run} was fitted under {spec.protocol.name}, with other graph "
+        "edges, texts, numbers or splits, and can be measured under that alone; fit another run "
+        f"with 'edgewise fit {spec.method_name} --protocol {protocol}'",
+    )
     audited = saved_headline(run)
     opened = open_run(run, data).decoding_as(set_ or [])
-    _check_protocol(opened, protocol)
-    if warning := warning_on(opened.info.protocol, opened.dataset):
+    if warning := warning_on(spec.protocol, opened.dataset):
         typer.secho(warning, fg="red")
-    ks, metrics = tuple(k or ()), tuple(metric or ())
-    conditions = Conditions(split, ks, metrics, negatives, max_users, not no_rerank)
-    tasks = _tasks(opened, task, split)
-    results = [measure(opened, each, conditions, per_user) for each in tasks]
+    from edgewise.runs.evaluate import Conditions, result_document
+
+    conditions = Conditions(part, ks, metrics, negatives, max_users, allow_seen)
+    results = [measure(opened, each, conditions, per_user) for each in _tasks(opened, task, part)]
     typer.echo(audited)
     if json_file is not None:
-        from edgewise.files import write_text
-
-        everything = sealed(_combined(opened, results, audited))
-        write_text(json_file, json.dumps(everything, indent=2) + "\n")
+        document = result_document(opened, results, audited, command_line())
+        write_text(json_file, json.dumps(document, indent=2) + "\n")
         typer.echo(f"wrote {json_file}")
+
+
+COMMANDS = (
+    (
+        evaluate,
+        examples(
+            "edgewise evaluate runs/mine",
+            "edgewise evaluate runs/mine --task direct --part valid -k 1 -k 10",
+            "edgewise evaluate runs/mine --metric Recall --metric NDCG -k 20 -k 40 -k 100",
+            "edgewise evaluate runs/mine --task sequential --allow-seen --json raw-lists.json",
+        ),
+        {"--split": "--part", "--no-rerank": "--allow-seen"},
+    ),
+)
 
 
 def measure(run: Run, task: Task, conditions: Conditions, folder: Path | None = None) -> TaskResult:
@@ -113,56 +122,38 @@ def measure(run: Run, task: Task, conditions: Conditions, folder: Path | None = 
     with progress_bar(task) as told:
         result = evaluate_task(run, task, conditions, told)
     console().print(comparison_table(result.reports, title=task))
-    save_result(result, folder or run.folder / "evaluation", conditions)
+    save_result(result, run, conditions, folder)
     return result
 
 
-def _check_choices(tasks: list[str], part: str) -> None:
+def _check_choices(
+    tasks: list[str], part: str, ks: tuple[int, ...], metrics: tuple[str, ...], protocol: str | None
+) -> None:
+    """Refuse what no run can be asked for, before one is opened."""
     known = ("direct", "sequential", "explanation")
     for task in tasks:
         check(task in known, f"--task {task}: no such task.{nearest(task, known)}")
-    check(
-        part in ("test", "valid"),
-        f"--split {part}: no such part.{nearest(part, ('test', 'valid'))}",
-    )
+    parts = ("test", "valid")
+    check(part in parts, f"--part {part}: no such part.{nearest(part, parts)}")
+    if protocol is not None:
+        from edgewise.evaluation.protocols import find_protocol
+
+        find_protocol(protocol, "--protocol: ")
+    if ks or metrics:
+        from edgewise.evaluation.metrics import check_cutoffs, check_metrics
+
+        check_cutoffs(ks or (1,))
+        check_metrics(metrics or ("NDCG",))
 
 
-def _check_protocol(run: Run, asked: str | None) -> None:
-    fitted = run.info.protocol
-    check(
-        asked in (None, fitted.name),
-        f"--protocol {asked}: {run.folder} was fitted under {fitted.name}, with other graph edges, "
-        f"texts, numbers or splits, and can be measured under that alone; fit another run with "
-        f"'edgewise fit {run.info.method_name} --protocol {asked}'",
-    )
-
-
-def _tasks(run: Run, asked: list[str] | None, part: str) -> list[Any]:
+def _tasks(run: Run, asked: list[str] | None, part: str) -> list[Task]:
     """The tasks to measure: those asked for, or all that were trained and have held-out rows."""
-    from edgewise.runs.evaluate import texts_of
+    from edgewise.runs.evaluate import measurable_tasks
 
     for task in asked or []:
         run.require(task)
-    tasks = list(dict.fromkeys(asked or run.tasks))
-    if "explanation" in tasks and not len(getattr(texts_of(run), part)):
+    possible = measurable_tasks(run, part)
+    wanted = [task for task in run.tasks if not asked or task in asked]
+    if "explanation" in wanted and "explanation" not in possible:
         warn(f"explanation: no review belongs to the {part} part, nothing to measure")
-        tasks.remove("explanation")
-    return tasks
-
-
-def _combined(run: Run, results: list[TaskResult], audited: str) -> dict[str, Any]:
-    from edgewise.evaluation.report import stamp
-    from edgewise.runs.provenance import code_versions, describe_machine
-    from edgewise.training.curves import learning
-
-    return {
-        **stamp(run.info.protocol),
-        "kind": "edgewise evaluation",
-        "command": command_line(),
-        "run": run.info.to_dict(),
-        "learning": learning(run.folder),
-        "versions": code_versions(),
-        "machine": describe_machine(),
-        "audit": audited,
-        "results": {result.task: result.to_dict() for result in results},
-    }
+    return [task for task in wanted if task in possible]

@@ -1,134 +1,281 @@
-"""``edgewise fit``: train a model into a run folder; one command a method, one way to train."""
+"""``edgewise fit``, and what can be fitted: ``edgewise methods`` and ``edgewise settings``."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from edgewise.cli.output import examples
+from edgewise.cli.output import command_line, console, examples, warn
+from edgewise.config import SettingRow, check, describe_settings
+from edgewise.errors import ConfigError
 
-app = typer.Typer(
-    no_args_is_help=True,
-    help="Train a model on a data set.",
-    epilog=examples(
-        "edgewise fit elmrec --data data/mine --out runs/mine --preset tiny",
-        "edgewise fit graph-gpt --data data/mine --out runs/gpt --preset tiny",
-    ),
-)
+if TYPE_CHECKING:
+    from edgewise.audit.report import Audit
+    from edgewise.data.dataset import Dataset
+    from edgewise.recommender import FitPlan
+    from edgewise.runs.spec import RunSpec, Wanted
 
-Out = Annotated[Path, typer.Option("--out", help="The run folder to write.")]
-Data = Annotated[
-    Path | None, typer.Option("--data", help="A data set folder; see 'edgewise data'.")
-]
-Config = Annotated[
-    Path | None,
-    typer.Option(
-        help="A TOML file of settings, which go before the preset's. Its method and split, if it "
-        "names them, must not contradict the command; its seeds, data and evaluation are for "
-        "experiments."
-    ),
+
+def complete_methods(incomplete: str) -> Iterator[tuple[str, str]]:
+    """Methods with their summaries, for the shell."""
+    from edgewise.models.registry import methods as known
+
+    yield from ((m.name, m.summary) for m in known().values() if m.name.startswith(incomplete))
+
+
+def complete_presets(ctx: typer.Context, incomplete: str) -> list[str]:
+    """Presets of the method that was typed, for the shell."""
+    from edgewise.models.registry import find_method
+
+    presets = find_method(ctx.params.get("method") or "elmrec").presets
+    return [name for name in presets if name.startswith(incomplete)]
+
+
+def complete_settings(ctx: typer.Context, incomplete: str) -> Iterator[tuple[str, str]]:
+    """Settings of the method that was typed, as ``section.key=default``, for the shell."""
+    from edgewise.models.registry import find_method
+
+    kind = find_method(ctx.params.get("method") or "elmrec").config_class
+    for row in describe_settings(kind):
+        if row.path.startswith(incomplete.partition("=")[0]):
+            yield f"{row.path}={row.default}", row.meaning
+
+
+Method = Annotated[
+    str,
+    typer.Argument(help="What to train; see 'edgewise methods'.", autocompletion=complete_methods),
 ]
 Set = Annotated[
     list[str] | None,
-    typer.Option("--set", help="section.key=value, before preset and file; repeatable."),
-]
-Split = Annotated[
-    str | None,
-    typer.Option(help="leave-one-out (the default), ratio or time; the protocol's if absent."),
-]
-SplitSeed = Annotated[int | None, typer.Option(help="Seed of a ratio split.")]
-Protocol = Annotated[
-    str | None,
     typer.Option(
-        help="honest (the default), temporal, elmrec-released or llm4rec-released; the released "
-        "ones leak, and say so in every report. Goes before the file's."
+        "--set",
+        help="section.key=value, before preset and file; repeatable; see 'edgewise settings'.",
+        autocompletion=complete_settings,
     ),
 ]
-EdgeShare = Annotated[
-    float | None,
-    typer.Option(
-        help="Of elmrec-released: the share of all rows that become edges where the data set has "
-        "no texts; 0.535."
-    ),
-]
-Resume = Annotated[
-    bool, typer.Option("--resume", help="Go on with an interrupted run, to the same result.")
-]
-Force = Annotated[bool, typer.Option("--force", help="Replace a run that is there.")]
-Quiet = Annotated[bool, typer.Option("--quiet", help="Print nothing but errors.")]
 
 
-@app.command(
-    epilog=examples(
-        "edgewise fit elmrec --data data/mine --out runs/mine --preset tiny",
-        "edgewise fit elmrec --data data/mine --out runs/own --set training.epochs=3 "
-        "--set graph.features=random",
-        "edgewise fit elmrec --data data/mine --out runs/own --config runs/mine/config.toml",
-        "edgewise fit elmrec --data data/mine --out runs/later --protocol temporal",
-        "edgewise fit elmrec --out runs/mine --resume",
-        "torchrun --nproc-per-node 2 -m edgewise.cli.main fit elmrec --data data/mine --out runs/2",
-    )
-)
-def elmrec(
-    out: Out,
-    data: Data = None,
+def fit(
+    method: Method,
+    out: Annotated[Path, typer.Option("--out", help="The run folder to write.")],
+    data: Annotated[
+        Path | None, typer.Option("--data", help="A data set folder; see 'edgewise data'.")
+    ] = None,
     preset: Annotated[
         str | None,
         typer.Option(
-            help="tiny, cpu (the default), paper-beauty, paper-sports, paper-toys, pod, p5, t5."
+            help="Named settings; cpu if absent; see 'edgewise settings METHOD'.",
+            autocompletion=complete_presets,
         ),
     ] = None,
-    config: Config = None,
+    config: Annotated[
+        Path | None,
+        typer.Option(
+            help="A TOML file of settings, which go before the preset's. Its method, preset and "
+            "split, if it names them, must not contradict the command."
+        ),
+    ] = None,
     set_: Set = None,
-    split: Split = None,
-    split_seed: SplitSeed = None,
-    protocol: Protocol = None,
-    edge_share: EdgeShare = None,
-    resume: Resume = False,
-    force: Force = False,
-    quiet: Quiet = False,
+    split: Annotated[
+        str | None,
+        typer.Option(help="leave-one-out (the default), ratio or time; the protocol's if absent."),
+    ] = None,
+    split_seed: Annotated[int | None, typer.Option(help="Seed of a ratio split.")] = None,
+    protocol: Annotated[
+        str | None,
+        typer.Option(
+            help="honest (the default), temporal, elmrec-released or llm4rec-released; the "
+            "released ones leak, and say so in every report. Goes before the file's."
+        ),
+    ] = None,
+    edge_share: Annotated[
+        float | None,
+        typer.Option(
+            help="Of elmrec-released: the share of all rows that become edges where the data set "
+            "has no texts; 0.535."
+        ),
+    ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with an interrupted run, to the same result.")
+    ] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace a run that is there.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", help="Print nothing but errors.")] = False,
 ) -> None:
-    """Train ELMRec, P5, POD or plain T5 (by preset) and keep the best model on validation rows."""
-    from edgewise.cli.fitting import Wish, fit
+    """Train a method and keep its best epoch on validation rows."""
+    from edgewise.evaluation.protocols import warning_on
+    from edgewise.runs.run import FINISHED, is_main_process, is_run, read_info
+    from edgewise.runs.spec import Wanted
 
-    wish = Wish(
-        "elmrec", out, data, preset, config, set_ or [], split, split_seed, protocol, edge_share
-    )
-    fit(wish, resume=resume, force=force, quiet=quiet)
+    wanted = Wanted(method, preset, protocol, edge_share, split, split_seed)
+    goes_on = resume and is_run(out)
+    resolve = _started if goes_on else _planned
+    spec, dataset = resolve(wanted, out, data, config, set_ or [], force)
+    quiet = quiet or not is_main_process()
+    if (warning := warning_on(spec.protocol, dataset)) and not quiet:
+        warn(warning)
+    if goes_on and read_info(out).status == FINISHED:
+        _say(f"{out} is finished already: nothing to resume", quiet)
+        return
+    _train(spec, out, dataset, goes_on, force, quiet)
 
 
-@app.command(
-    "graph-gpt",
-    epilog=examples(
-        "edgewise fit graph-gpt --data data/mine --out runs/gpt --preset tiny",
-        "edgewise fit graph-gpt --data data/mine --out runs/gpt --split ratio "
-        "--set attention.kind=none",
-        "edgewise fit graph-gpt --data data/mine --out runs/own --config runs/gpt/config.toml",
-        "edgewise fit graph-gpt --out runs/gpt --resume",
+def methods() -> None:
+    """List what can be fitted."""
+    from rich.table import Table
+
+    from edgewise.models.registry import methods as known
+
+    table = Table("method", "what it is", "paper")
+    for each in known().values():
+        table.add_row(each.name, each.summary, each.paper)
+    console().print(table)
+    typer.echo("settings and presets of one: edgewise settings METHOD")
+
+
+def settings(
+    method: Method,
+    search: Annotated[
+        str | None, typer.Option("--search", help="Only settings whose path or meaning has this.")
+    ] = None,
+) -> None:
+    """Print every setting of a method: type, default, meaning, and the paper's symbol."""
+    from rich.table import Table
+
+    from edgewise.models.registry import find_method
+
+    found = find_method(method, "settings: ")
+    table = Table("setting", "type", "default", "meaning", "in the paper")
+    rows = [row for row in describe_settings(found.config_class) if _matches(row, search)]
+    check(bool(rows), f"--search {search}: no setting of {method} has it")
+    for row in rows:
+        table.add_row(row.path, row.kind, row.default, row.meaning, row.symbol)
+    console().print(table)
+    typer.echo(f"presets: {', '.join(found.presets)}")
+    typer.echo(f"change one: edgewise fit {method} --data DIR --out RUN --set {rows[0].path}=VALUE")
+
+
+COMMANDS = (
+    (
+        fit,
+        examples(
+            "edgewise fit elmrec --data data/mine --out runs/mine --preset tiny",
+            "edgewise fit graph-gpt --data data/mine --out runs/gpt --set training.epochs=3",
+            "edgewise fit ease --data data/mine --out runs/ease",
+            "edgewise fit elmrec --data data/mine --out runs/own --config runs/mine/config.toml",
+            "edgewise fit elmrec --data data/mine --out runs/later --protocol temporal",
+            "edgewise fit elmrec --out runs/mine --resume",
+            "torchrun --nproc-per-node 2 -m edgewise.cli.main fit elmrec --data data/mine --out r",
+        ),
+        {},
+    ),
+    (methods, examples("edgewise methods"), {}),
+    (
+        settings,
+        examples("edgewise settings elmrec", "edgewise settings graph-gpt --search delta"),
+        {},
     ),
 )
-def graph_gpt(
-    out: Out,
-    data: Data = None,
-    preset: Annotated[
-        str | None, typer.Option(help="tiny, cpu (the default), cpu-stages or paper.")
-    ] = None,
-    config: Config = None,
-    set_: Set = None,
-    split: Split = None,
-    split_seed: SplitSeed = None,
-    protocol: Protocol = None,
-    edge_share: EdgeShare = None,
-    resume: Resume = False,
-    force: Force = False,
-    quiet: Quiet = False,
-) -> None:
-    """Train a GPT-2 whose attention reads the graph, stage by stage, best epochs kept."""
-    from edgewise.cli.fitting import Wish, fit
 
-    wish = Wish(
-        "graph-gpt", out, data, preset, config, set_ or [], split, split_seed, protocol, edge_share
-    )
-    fit(wish, resume=resume, force=force, quiet=quiet)
+
+def _matches(row: SettingRow, search: str | None) -> bool:
+    return search is None or search.lower() in f"{row.path} {row.meaning} {row.symbol}".lower()
+
+
+def _planned(
+    wanted: Wanted, out: Path, data: Path | None, config: Path | None, set_: list[str], force: bool
+) -> tuple[RunSpec, Dataset]:
+    """A new run. Whatever is wrong with its options is refused before the data are read."""
+    from edgewise.runs.run import check_free, is_main_process
+    from edgewise.runs.spec import DataInfo, resolve_spec
+
+    if is_main_process():
+        check_free(out, force=force)
+    unknown = DataInfo("", "", "")
+    spec = resolve_spec(wanted, set_, file=config, data=unknown, command=command_line())
+    if data is None:
+        raise ConfigError("--data is missing: name a data set folder, see 'edgewise data --help'")
+    from dataclasses import replace
+
+    from edgewise.data.dataset import Dataset
+
+    dataset = Dataset.load(data)
+    return replace(spec, data=DataInfo.of(dataset, data)), dataset
+
+
+def _started(
+    wanted: Wanted, out: Path, data: Path | None, config: Path | None, set_: list[str], force: bool
+) -> tuple[RunSpec, Dataset]:
+    """The run that stands in the folder, unless another method, settings or data are asked for."""
+    from edgewise.runs.run import load_run_data, read_info
+    from edgewise.runs.spec import resolve_spec
+
+    spec = read_info(out).spec
+    if spec.method_name != wanted.method:
+        raise ConfigError(
+            f"{out} holds a run of {spec.method.label}: go on with "
+            f"'edgewise fit {spec.method_name} --out {out} --resume', or fit into another folder"
+        )
+    changed = spec.changes(resolve_spec(wanted, set_, file=config, base=spec))
+    if changed:
+        raise ConfigError(
+            f"--resume goes on with the run's own settings, but these differ: "
+            f"{', '.join(changed)}. Leave them out, or fit into another folder"
+        )
+    return spec, load_run_data(spec.data, data)
+
+
+def _train(
+    spec: RunSpec, out: Path, dataset: Dataset, resume: bool, force: bool, quiet: bool
+) -> None:
+    split = spec.split(dataset)
+    from edgewise.runs.train import train
+
+    def show(plan: FitPlan) -> None:
+        if not quiet:
+            console().print(plan_table(plan, spec, out))
+
+    def tell(found: Audit) -> None:
+        _say(f"audit: {found.headline()}", quiet)
+
+    try:
+        run = train(
+            spec,
+            out,
+            dataset=dataset,
+            split=split,
+            resume=resume,
+            force=force,
+            show_progress=not quiet,
+            on_plan=show,
+            on_audit=tell,
+        )
+    except KeyboardInterrupt:
+        _say(f"stopped; go on with: edgewise fit {spec.method_name} --out {out} --resume", quiet)
+        raise
+    minutes = run.info.training_seconds / 60
+    _say(f"trained for {minutes:.1f} minutes; next: edgewise evaluate {out}", quiet)
+
+
+def plan_table(plan: FitPlan, spec: RunSpec, out: Path) -> Any:
+    """The data, what the method says of itself, its size, and where all goes."""
+    from rich.table import Table
+
+    data = spec.data
+    table = Table(title=f"plan: {spec.method.label}", show_header=False, title_justify="left")
+    table.add_row("data", f"{data.name} ({data.folder}), {spec.split_kind} split")
+    table.add_row("protocol", spec.protocol.title)
+    for row in plan.rows:
+        table.add_row(*row)
+    if plan.num_parameters:
+        table.add_row("parameters", f"{plan.num_parameters:,}")
+    table.add_row("seed", str(spec.config.seed))
+    table.add_row("writes", str(out))
+    return table
+
+
+def _say(message: str, quiet: bool) -> None:
+    if not quiet:
+        typer.echo(message)

@@ -1,6 +1,6 @@
-"""``edgewise``: the console entry. Each verb is a file of this folder.
+"""``edgewise``: the console entry.
 
-Verbs import torch and the like when they run, so that ``--help`` answers at once.
+Commands import what they need when they run, so that ``--help`` and wrong options answer at once.
 """
 
 from __future__ import annotations
@@ -10,11 +10,11 @@ from typing import Annotated, Any
 
 import typer
 
-from edgewise.cli import audit, compare, demo, evaluate, explain, fit, recommend, reproduce, tune
-from edgewise.cli.output import ClearErrors, examples
+from edgewise.cli import audit, demo, evaluate, experiments, fit, recommend
+from edgewise.cli.output import ClearErrors, command_of, examples
 
-_JOURNEY = ["demo", "data", "fit", "evaluate", "audit", "recommend", "explain"]
-_JOURNEY += ["tune", "reproduce", "compare"]
+_JOURNEY = ["demo", "data", "methods", "settings", "fit", "evaluate", "audit", "recommend"]
+_JOURNEY += ["explain", "tune", "reproduce", "compare"]
 
 
 class Edgewise(ClearErrors):
@@ -73,15 +73,9 @@ def _data() -> None:
     """Stands in the list of commands; see :class:`Edgewise`."""
 
 
-app.add_typer(fit.app, name="fit")
-app.command(epilog=evaluate.EXAMPLES)(evaluate.evaluate)
-app.command(epilog=audit.EXAMPLES)(audit.audit)
-app.command(epilog=recommend.EXAMPLES)(recommend.recommend)
-app.command(epilog=explain.EXAMPLES)(explain.explain)
-app.command(epilog=demo.EXAMPLES)(demo.demo)
-app.command(epilog=tune.EXAMPLES)(tune.tune)
-app.command(epilog=reproduce.EXAMPLES)(reproduce.reproduce)
-app.command(epilog=compare.EXAMPLES)(compare.compare)
+for _room in (demo, fit, evaluate, audit, recommend, experiments):
+    for _function, _examples, _renamed in _room.COMMANDS:
+        app.command(epilog=_examples, cls=command_of(_renamed))(_function)
 
 
 def main() -> None:

@@ -1,18 +1,11 @@
-"""Wording that all commands share.
-
-Tables and bars for the terminal.
-
-Errors as one clear line instead of a traceback.
-
-Where recommendations go: a table, JSON, csv or Parquet, written a few users at a time.
-"""
+"""What all commands share: wording, tables and bars, clear errors, and where lists go."""
 
 from __future__ import annotations
 
 import json
 import shlex
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
@@ -20,10 +13,11 @@ from typing import TYPE_CHECKING, Any, TextIO
 import typer
 from rich.console import Console
 from rich.table import Table
-from typer.core import TyperGroup
+from typer.core import TyperCommand, TyperGroup
 
 from edgewise.config import nearest
 from edgewise.errors import ConfigError, EdgewiseError
+from edgewise.files import replacing
 
 if TYPE_CHECKING:
     import polars as pl
@@ -101,6 +95,20 @@ class ClearErrors(TyperGroup):
             raise typer.Exit(WRONG_USE) from None
 
 
+def command_of(renamed: Mapping[str, str]) -> type[TyperCommand]:
+    """A class of commands that refuses options of older versions, with their new names."""
+
+    class Command(TyperCommand):
+        def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+            for word in args:
+                name = word.partition("=")[0]
+                if name in renamed:
+                    raise ConfigError(f"{name} is called {renamed[name]} now")
+            return super().parse_args(ctx, args)
+
+    return Command
+
+
 def warn(message: str) -> None:
     """A line that does not stop the command."""
     typer.secho(f"warning: {message}", fg="yellow", err=True)
@@ -141,14 +149,8 @@ def open_sink(form: str, out: Path | None) -> Iterator[Add]:
         with _SINKS[form](typer.get_text_stream("stdout")) as add:
             yield add
         return
-    out.parent.mkdir(parents=True, exist_ok=True)
-    partial = out.with_name(f".{out.name}.partial")
-    try:
-        with _opened(form, partial) as add:
-            yield add
-        partial.replace(out)
-    finally:
-        partial.unlink(missing_ok=True)
+    with replacing(out) as partial, _opened(form, partial) as add:
+        yield add
 
 
 @contextmanager

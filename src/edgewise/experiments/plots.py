@@ -1,23 +1,26 @@
-"""Lines and bars as the content of a picture file; it knows nothing of papers.
+"""Comparisons as pictures: figures over a setting as lines, other figures as bars.
 
-Comparisons as pictures: figures over a setting as lines, other figures as bars.
+:func:`draw` knows nothing of papers: it makes a file of panels, each of which has a legend below it
+and as much room as its bars need.
 """
 
 from __future__ import annotations
 
 import re
 import textwrap
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatch
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import polars as pl
+
 from edgewise.errors import EdgewiseError
-from edgewise.experiments.compare import PAPER, Block, Column, Comparison, Row
+from edgewise.experiments.compare import PAPER, Comparison
 from edgewise.experiments.published import Panel as PaperPanel
-from edgewise.experiments.tables import heading
+from edgewise.experiments.tables import column_head, heading, is_measured
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -65,21 +68,21 @@ class Panel:
         return _FRAME + len(self.bars) * (len(self.series[: len(_COLOURS)]) * _BAR + _GAP)
 
 
-def draw(sketches: Sequence[Panel], suffix: str = "png") -> bytes:
+def draw(panels: Sequence[Panel], suffix: str = "png") -> bytes:
     """Panels, two in a row, as a file's content: ``png`` or ``svg``.
 
     Raises:
         EdgewiseError: matplotlib is not installed.
     """
-    wide = min(len(sketches), 2)
+    wide = min(len(panels), 2)
     heights = [
-        max(sketch.height for sketch in sketches[first : first + wide])
-        for first in range(0, len(sketches), wide)
+        max(panel.height for panel in panels[first : first + wide])
+        for first in range(0, len(panels), wide)
     ]
     picture = _new_picture(_WIDTH * wide, sum(heights))
     places = picture.subfigures(len(heights), wide, squeeze=False, height_ratios=heights)
-    for place, sketch in zip(places.ravel(), sketches, strict=False):
-        _panel(place, sketch)
+    for place, panel in zip(places.ravel(), panels, strict=False):
+        _draw_panel(place, panel)
     return _saved(picture, suffix)
 
 
@@ -107,24 +110,24 @@ def _new_picture(width: float, height: float) -> Picture:
     return Figure(figsize=(width, height), layout="constrained")
 
 
-def _panel(place: Any, sketch: Panel) -> None:
+def _draw_panel(place: Any, panel: Panel) -> None:
     axes = place.subplots()
-    if sketch.bars:
-        _draw_bars(axes, sketch)
+    if panel.bars:
+        _draw_bars(axes, panel)
     else:
-        _draw_lines(axes, sketch)
+        _draw_lines(axes, panel)
     axes.tick_params(colors=_INK, labelsize=9)
     axes.spines[["top", "right"]].set_visible(False)
     axes.spines[["left", "bottom"]].set_color(_FAINT)
-    place.suptitle(textwrap.fill(sketch.title, _TITLE_LETTERS), color=_INK, fontsize=10)
-    longest = max((len(each.name) for each in sketch.series), default=0)
-    columns = max(1, min(len(sketch.series), _LEGEND_LETTERS // (longest + 4)))
+    place.suptitle(textwrap.fill(panel.title, _TITLE_LETTERS), color=_INK, fontsize=10)
+    longest = max((len(each.name) for each in panel.series), default=0)
+    columns = max(1, min(len(panel.series), _LEGEND_LETTERS // (longest + 4)))
     style = {"frameon": False, "fontsize": 9, "labelcolor": _INK}
     place.legend(loc="outside lower center", ncols=columns, **style)
 
 
-def _draw_lines(axes: Axes, sketch: Panel) -> None:
-    for each, colour in zip(sketch.series, _COLOURS, strict=False):
+def _draw_lines(axes: Axes, panel: Panel) -> None:
+    for each, colour in zip(panel.series, _COLOURS, strict=False):
         axes.errorbar(
             each.at,
             each.values,
@@ -135,18 +138,18 @@ def _draw_lines(axes: Axes, sketch: Panel) -> None:
             markersize=4,
             capsize=3,
         )
-    axes.set_xlabel(sketch.axis, color=_INK, fontsize=9)
+    axes.set_xlabel(panel.axis, color=_INK, fontsize=9)
 
 
-def _draw_bars(axes: Axes, sketch: Panel) -> None:
-    series = sketch.series[: len(_COLOURS)]
+def _draw_bars(axes: Axes, panel: Panel) -> None:
+    series = panel.series[: len(_COLOURS)]
     room = _BAR * len(series) / (_BAR * len(series) + _GAP)
     width = room / max(len(series), 1)
     for place, (each, colour) in enumerate(zip(series, _COLOURS, strict=False)):
         at = [x + (place - (len(series) - 1) / 2) * width for x in each.at]
         errors = {"xerr": each.deviations, "error_kw": {"ecolor": _INK, "elinewidth": 1}}
         axes.barh(at, each.values, width * 0.92, label=each.name, color=colour, **errors)
-    names = [textwrap.fill(name, _NAME_LETTERS) for name in sketch.bars]
+    names = [textwrap.fill(name, _NAME_LETTERS) for name in panel.bars]
     axes.set_yticks(range(len(names)), names)
     axes.set_ylim(len(names) - 0.5, -0.5)
 
@@ -166,35 +169,35 @@ def _saved(picture: Picture, suffix: str) -> bytes:
 _STATISTICS = ("data", "time", "users", "items")
 
 
-def save_figures(comparisons: Sequence[Comparison], folder: Path) -> list[Path]:
-    """Write a PNG and an SVG for every comparison that can be drawn, whole or not at all.
+def save_figures(comparison: Comparison, folder: Path) -> list[Path]:
+    """Write a PNG and an SVG for every table that can be drawn, whole or not at all.
 
     Pictures that stand beside results are copied.
     """
     written = []
-    for each in comparisons:
-        name = each.name.replace("/", "-")
+    for table, about in comparison.tables.items():
+        name = table.replace("/", "-")
         for suffix in ("png", "svg"):
-            content = drawn(each, suffix)
+            content = drawn(comparison, table, suffix)
             if content is not None:
                 written.append(_written(folder / f"{name}.{suffix}", content))
-        for title, file in each.pictures.items():
+        for title, file in about.pictures.items():
             words = re.sub(r"[^\w.]+", "-", title)
             path = folder / f"{name}-{words}{Path(file).suffix}"
             written.append(_written(path, Path(file).read_bytes()))
     return written
 
 
-def drawn(comparison: Comparison, suffix: str = "png") -> bytes | None:
-    """All panels as one file's content; None where nothing of ours can be drawn."""
-    sketches = list(_sketches(comparison))
-    return draw(sketches, suffix) if sketches else None
+def drawn(comparison: Comparison, table: str, suffix: str = "png") -> bytes | None:
+    """All panels of a table as one file's content; None where nothing of ours can be drawn."""
+    panels = list(_panels(comparison, table))
+    return draw(panels, suffix) if panels else None
 
 
-def drawn_panels(comparison: Comparison) -> Iterator[tuple[str, bytes]]:
-    """Every panel as a PNG of its own, with its title."""
-    for sketch in _sketches(comparison):
-        yield sketch.title, draw([sketch])
+def drawn_panels(comparison: Comparison, table: str) -> Iterator[tuple[str, bytes]]:
+    """Every panel of a table as a PNG of its own, with its title."""
+    for panel in _panels(comparison, table):
+        yield panel.title, draw([panel])
 
 
 def _written(path: Path, content: bytes) -> Path:
@@ -204,46 +207,50 @@ def _written(path: Path, content: bytes) -> Path:
     return partial.replace(path)
 
 
-def _sketches(comparison: Comparison) -> Iterator[Panel]:
-    for block in comparison.blocks:
-        if not block.measured or block.task in _STATISTICS:
+def _panels(comparison: Comparison, table: str) -> Iterator[Panel]:
+    """Lines over a setting where the paper has such panels, bars in its other figures."""
+    about = comparison.tables[table]
+    for block in comparison.blocks(table):
+        if not is_measured(block) or block["task"][0] in _STATISTICS:
             continue
-        if comparison.paper.panels:
-            for panel in comparison.paper.panels:
-                points = _points(comparison, block, panel)
-                if points:
-                    yield Panel(heading(block), _series(block, points), axis=panel.label)
-        elif comparison.name.rpartition("/")[2].startswith("figure"):
-            yield _bars(block)
+        for panel in about.paper.panels:
+            figures = _over_setting(block, panel, about.settings)
+            if len(figures):
+                yield Panel(heading(block), _series(block, figures), axis=panel.label)
+        if not about.paper.panels and table.rpartition("/")[2].startswith("figure"):
+            figures = _ours(block)
+            rows = figures.select("method", "label").unique(maintain_order=True)
+            figures = figures.join(rows.with_row_index("at"), on=["method", "label"])
+            series = _series(block, figures)
+            yield Panel(heading(block), series, bars=rows["label"].to_list())
 
 
-def _points(comparison: Comparison, block: Block, panel: PaperPanel) -> list[tuple[float, Row]]:
-    """Rows of ours by the value on the horizontal axis."""
+def _over_setting(
+    block: pl.DataFrame, panel: PaperPanel, settings: Mapping[str, Mapping[str, object]]
+) -> pl.DataFrame:
+    """Our figures with the value on the horizontal axis, ascending, as ``at``."""
     patterns = panel.methods.split()
-    rows = [row for row in block.rows if any(fnmatch(row.method, each) for each in patterns)]
-    values = ((comparison.settings.get(row.method, {}).get(panel.setting), row) for row in rows)
-    found = [(float(value), row) for value, row in values if isinstance(value, int | float)]
-    return sorted(found, key=lambda point: point[0])
+    places = {
+        method: float(value)
+        for method, own in settings.items()
+        if any(fnmatch(method, each) for each in patterns)
+        and isinstance(value := own.get(panel.setting), int | float)
+    }
+    at = pl.col("method").replace_strict(places, default=None, return_dtype=pl.Float64)
+    figures = _ours(block).with_columns(at=at).drop_nulls("at")
+    return figures.sort("at", maintain_order=True)
 
 
-def _bars(block: Block) -> Panel:
-    rows = [row for row in block.rows if any(column in row.figures for column in _ours(block))]
-    series = _series(block, [(float(place), row) for place, row in enumerate(rows)])
-    return Panel(heading(block), series, bars=[row.label for row in rows])
+def _ours(block: pl.DataFrame) -> pl.DataFrame:
+    return block.filter(pl.col("origin") != PAPER, pl.col("value").is_not_null())
 
 
-def _series(block: Block, points: Sequence[tuple[float, Row]]) -> list[Series]:
-    """One a column of ours, with the rows that have its figure."""
+def _series(block: pl.DataFrame, figures: pl.DataFrame) -> list[Series]:
+    """One a column of ours, with the rows that have its figure, at their places ``at``."""
     found = []
-    for column in _ours(block):
-        there = [(x, row.figures[column]) for x, row in points if column in row.figures]
-        if there:
-            figures = [figure for _, figure in there]
-            values = [figure.value for figure in figures]
-            deviations = [figure.deviation or 0.0 for figure in figures]
-            found.append(Series(column.head, [x for x, _ in there], values, deviations))
+    for metric, origin in block.select("metric", "origin").unique(maintain_order=True).rows():
+        own = figures.filter(metric=metric, origin=origin)
+        if len(own):
+            columns = (own["at"], own["value"], own["deviation"].fill_null(0.0))
+            found.append(Series(column_head(metric, origin), *(c.to_list() for c in columns)))
     return found
-
-
-def _ours(block: Block) -> list[Column]:
-    return [column for column in block.columns if column.origin != PAPER]

@@ -29,6 +29,10 @@ class Popularity(Recommender):
             counts = np.maximum(self.data.item_counts, newer)
             self._scores, self._counted = popularity_scores(counts, self.config.seed), histories
 
+    def cold_scores(self) -> np.ndarray:
+        """The same as for everybody."""
+        return self._scores
+
     def score_items(self, users: np.ndarray, histories: Ragged) -> np.ndarray:
         """Counts, plus fractions below 1, the same for every user, ``float64[B, I]``."""
         return np.tile(self._scores, (len(users), 1))

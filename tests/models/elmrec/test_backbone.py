@@ -25,14 +25,14 @@ def checkpoint(tmp_path_factory) -> Path:
 
 def test_a_checkpoint_folder_works_end_to_end(checkpoint, shop_split, tmp_path):
     model = small_elmrec(f"backbone.name={checkpoint}").fit(shop_split)
-    assert model.model.t5.config.d_model == 32
+    assert model.network.t5.config.d_model == 32
     assert model.tokenizer("item_7")["input_ids"][-1] == model.tokenizer.eos_token_id == 1
     users = np.arange(4)
     found = model.recommend(users, 5)
     assert len(found) == 20
-    model.save(tmp_path / "model")
+    model.save_pretrained(tmp_path / "model")
     checkpoint.rename(tmp_path / "moved")  # a saved model needs its checkpoint no more
-    loaded = ELMRec.load(tmp_path / "model")
+    loaded = ELMRec.from_pretrained(tmp_path / "model")
     (tmp_path / "moved").rename(checkpoint)
     assert np.array_equal(loaded.recommend(users, 5).score, found.score)
     assert loaded.explain([(0, 1)]) == model.explain([(0, 1)])
@@ -40,7 +40,7 @@ def test_a_checkpoint_folder_works_end_to_end(checkpoint, shop_split, tmp_path):
 
 def test_it_starts_from_the_checkpoints_weights(checkpoint):
     tokenizer = train_tokenizer(["x"], 5)
-    config = BackboneConfig(str(checkpoint), dropout=0.25)
+    config = BackboneConfig(name=str(checkpoint), dropout=0.25)
     first, second = (build_t5(config, tokenizer, torch.Generator().manual_seed(s)) for s in (0, 1))
     assert torch.equal(first.shared.weight, second.shared.weight)
     assert first.config.dropout_rate == 0.25 and first.shared.weight.dtype == torch.float32
@@ -51,7 +51,7 @@ def test_random_weights_follow_the_generator_alone():
     before = torch.get_rng_state()
 
     def start(seed: int) -> torch.Tensor:
-        t5 = build_t5(BackboneConfig("tiny"), tokenizer, torch.Generator().manual_seed(seed))
+        t5 = build_t5(BackboneConfig(name="tiny"), tokenizer, torch.Generator().manual_seed(seed))
         return t5.encoder.block[0].layer[0].SelfAttention.q.weight
 
     assert torch.equal(start(3), start(3)) and not torch.equal(start(3), start(4))
@@ -66,10 +66,21 @@ def test_sizes():
 def test_a_missing_checkpoint_is_named(tmp_path):
     tokenizer = train_tokenizer(["x"], 5)
     with pytest.raises(ConfigError, match=r"backbone.name = .*nowhere.*or one of tiny, cpu"):
-        build_t5(BackboneConfig(str(tmp_path / "nowhere")), tokenizer, torch.Generator())
+        build_t5(BackboneConfig(name=str(tmp_path / "nowhere")), tokenizer, torch.Generator())
+
+
+def test_without_network_the_way_out_is_told(shop_split):
+    model = ELMRec.from_preset("paper-beauty", ["backbone.name=edgewise-tests/no-such-t5"])
+    with pytest.raises(ConfigError) as caught:
+        model.fit(shop_split)
+    told = str(caught.value)
+    assert told.startswith("backbone.name = 'edgewise-tests/no-such-t5': no T5 checkpoint could be")
+    for way in ("backbone.name=FOLDER", "paper-beauty-from-scratch", "backbone.name=t5-small"):
+        assert way in told
+    assert "\n" not in told
 
 
 def test_another_kind_of_model_is_refused(tmp_path):
     (tmp_path / "config.json").write_text(json.dumps({"model_type": "bert"}))
     with pytest.raises(ConfigError, match="it is a bert model"):
-        build_t5(BackboneConfig(str(tmp_path)), train_tokenizer(["x"], 5), torch.Generator())
+        build_t5(BackboneConfig(name=str(tmp_path)), train_tokenizer(["x"], 5), torch.Generator())

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import pytest
 
-from edgewise.config import to_dict, updated, with_overrides
+from edgewise.config import preset_config, to_dict, updated, with_overrides
 from edgewise.errors import ConfigError
-from edgewise.models.elmrec.config import PRESETS, ELMRecConfig, GraphConfig, preset
+from edgewise.models.elmrec.config import PRESETS, ELMRecConfig, GraphConfig
 
-NAMES = {"tiny", "cpu", "paper-beauty", "paper-sports", "paper-toys", "pod", "p5", "t5"}
+PUBLISHED = {"paper-beauty", "paper-sports", "paper-toys", "pod", "p5", "t5"}
+NAMES = {"tiny", "cpu", *PUBLISHED, *(f"{name}-from-scratch" for name in PUBLISHED)}
+
+
+def preset(name: str) -> ELMRecConfig:
+    return preset_config(ELMRecConfig, PRESETS, name)
 
 
 def test_these_are_the_presets():
@@ -41,15 +46,37 @@ def test_the_papers_settings():
     }
 
 
+def test_what_is_published_starts_from_t5_and_may_do_without():
+    for name in PUBLISHED:
+        pretrained, random = preset(name), preset(f"{name}-from-scratch")
+        assert pretrained.backbone.name == "google-t5/t5-small"
+        assert random.backbone.name == "t5-small"
+        assert updated(pretrained, {"backbone": {"name": "t5-small"}}) == random
+
+
+def test_elmrec_without_its_graph_is_pod():
+    """The presets are settings of the same parts: undo four of them, and POD remains."""
+    elmrec, pod = preset("paper-beauty"), preset("pod")
+    plain = to_dict(ELMRecConfig())
+    incremental = dict.fromkeys(("direct", "sequential", "explanation"), "incremental")
+    undone = updated(
+        elmrec,
+        {
+            "whole_words": {**plain["whole_words"], **incremental},
+            "graph": plain["graph"],
+            "training": {"learning_rate": pod.training.learning_rate},
+            "decoding": {"rerank_extra": 0},
+        },
+    )
+    assert undone == pod
+
+
 def test_predecessors_know_no_graph():
     for name, kind in (("pod", "incremental"), ("p5", "incremental"), ("t5", "none")):
         words = preset(name).whole_words
         assert {words.direct, words.sequential, words.explanation} == {kind}
-    assert (
-        preset("p5").prompts.num_prompt_embeddings
-        == preset("t5").prompts.num_prompt_embeddings
-        == 0
-    )
+    for name in ("p5", "t5"):
+        assert preset(name).prompts.num_prompt_embeddings == 0
 
 
 def test_an_unknown_preset_is_named_with_its_nearest():
@@ -63,12 +90,15 @@ def test_folds_are_on_for_spectral_features_alone():
     assert GraphConfig(num_folds=3, features="random").folds == 3
 
 
+MATCH = "prompts.graph_match=true prompts.candidate_head=true prompts.direct_likelihood=candidates"
+
+
 @pytest.mark.parametrize(
     ("assignment", "message"),
     [
         ("prompts.tasks=", "prompts.tasks"),
         ("prompts.tasks=direct,direct", "names a task twice"),
-        ("prompts.template_rate=1.5", "prompts.template_rate must lie in 0..1"),
+        ("prompts.template_rate=1.5", "prompts.template_rate = 1.5: must be at most 1"),
         ("prompts.user_dropout=-0.1", "prompts.user_dropout"),
         ("prompts.max_history=0", "prompts.max_history"),
         ("prompts.num_negatives=0", "prompts.num_negatives"),
@@ -81,6 +111,11 @@ def test_folds_are_on_for_spectral_features_alone():
         ("decoding.explanation_groups=0", "multiple of decoding.explanation_groups"),
         ("decoding.min_explanation_tokens=21", "decoding.min_explanation_tokens"),
         ("graph.features=trained graph.num_folds=3", "graph.num_folds needs frozen features"),
+        (
+            "prompts.candidate_head=true",
+            "candidate_head needs prompts.direct_likelihood=candidates",
+        ),
+        (f"{MATCH} whole_words.direct=none", "graph_match needs"),
     ],
 )
 def test_impossible_settings_are_refused(assignment, message):

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import copy
-from dataclasses import replace
+import json
+import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,14 +14,16 @@ from safetensors.torch import load_file
 from tests.models.elmrec.conftest import same_weights, small_elmrec
 from transformers.modeling_outputs import BaseModelOutput
 
+from edgewise.config import updated
 from edgewise.data.item_lists import CandidateLists
 from edgewise.data.ragged import Ragged
-from edgewise.errors import ConfigError, UnknownIdError
-from edgewise.models.elmrec.data import wordings
-from edgewise.models.elmrec.prompts import SHORT_WORDING, WORDINGS
+from edgewise.errors import ConfigError, ModelFolderError, UnknownIdError
+from edgewise.files import kind_of
+from edgewise.models.elmrec.prompts import SHORT_TEMPLATE
 from edgewise.models.elmrec.recommender import ELMRec
-from edgewise.recommender import Explainer, Recommender
-from edgewise.training import trainer as loop
+from edgewise.models.popularity import Popularity
+from edgewise.recommender import Recommender
+from edgewise.training.trainer import Trainer
 
 USERS = np.arange(6)
 PLAIN = ("prompts.tasks=direct,sequential", "training.epochs=1")
@@ -53,15 +57,9 @@ def test_every_variant_trains_and_repeats_itself(shop_split, overrides, tmp_path
     again = answers(model)
     assert np.array_equal(items, again[0]) and np.array_equal(scores, again[1])
     assert len(items) == 4 * len(USERS) and np.isfinite(scores).all() and (scores <= 0).all()
-    model.save(tmp_path / "model")
-    loaded = answers(ELMRec.load(tmp_path / "model"))
+    model.save_pretrained(tmp_path / "model")
+    loaded = answers(ELMRec.from_pretrained(tmp_path / "model"))
     assert np.array_equal(items, loaded[0]) and np.array_equal(scores, loaded[1])
-
-
-def test_trained_graph_features_move_and_are_kept(shop_split):
-    model = small_elmrec(*PLAIN, "graph.features=trained", "graph.num_folds=0").fit(shop_split)
-    frozen = small_elmrec(*PLAIN, "graph.features=random", "graph.num_folds=0").fit(shop_split)
-    assert not np.array_equal(model.knowledge.features, frozen.knowledge.features)
 
 
 def test_disorder_at_inference_does_not_depend_on_the_batch(shop_split):
@@ -75,31 +73,22 @@ def test_disorder_at_inference_does_not_depend_on_the_batch(shop_split):
     assert together == pytest.approx(np.concatenate(alone), abs=1e-4)
 
 
-def test_prompts_are_full_sentences_where_no_vectors_replace_them():
-    for vectors, wording in ((0, WORDINGS["direct"][0]), (3, SHORT_WORDING["direct"])):
-        model = small_elmrec(f"prompts.num_prompt_embeddings={vectors}")
-        assert _wordings(model).for_inference("direct") == wording
-
-
-def _wordings(model: ELMRec):
-    return wordings(model.config.prompts)
-
-
-def test_it_is_a_recommender_and_an_explainer(fitted):
-    assert isinstance(fitted, Recommender) and isinstance(fitted, Explainer)
-    assert repr(ELMRec()) == "ELMRec(backbone='cpu', not fitted)"
-    assert "sequential" in repr(fitted)
+def test_it_is_a_recommender(fitted):
+    assert isinstance(fitted, Recommender)
+    assert repr(ELMRec()) == "ELMRec(not fitted)"
+    assert "40 users, 48 items" in repr(fitted)
+    assert fitted.tasks == ("explanation", "sequential", "direct")
 
 
 def test_a_beam_as_wide_as_the_catalogue_is_exhaustive(fitted, shop_split):
     num_items = shop_split.dataset.num_items
-    search = replace(fitted.config.decoding, num_beams=num_items, rerank_extra=0)
-    wide = _with_decoding(fitted, search)
+    wide = with_decoding(fitted, num_beams=num_items, rerank_extra=0)
     found = wide.recommend(USERS, num_items)
     everything = CandidateLists.from_lists(USERS, [np.arange(num_items)] * len(USERS))
     scores = fitted.score_candidates(everything, task="sequential").reshape(len(USERS), -1)
+    assert np.array_equal(fitted.score_items(USERS, fitted.data.histories.take(USERS)), scores)
     for user in USERS:
-        seen = fitted.histories[user]
+        seen = fitted.data.histories[user]
         unseen = np.setdiff1d(np.arange(num_items), seen)
         rows = found.user_index == user
         assert set(found.item_index[rows].tolist()) == set(unseen.tolist())
@@ -110,31 +99,45 @@ def test_a_beam_as_wide_as_the_catalogue_is_exhaustive(fitted, shop_split):
 def test_filtering_after_the_search_needs_extra_candidates(fitted):
     """With few of them lists are short; with enough, and a full beam, nothing differs."""
     num_items, k = fitted.table.num_items, 5
-    wide = replace(fitted.config.decoding, num_beams=num_items)
-    longest = max(len(fitted.histories[user]) for user in USERS)
-    during = _with_decoding(fitted, wide).recommend(USERS, k)
-    enough = replace(wide, filtering="after", rerank_extra=longest)
-    after = _with_decoding(fitted, enough).recommend(USERS, k)
+    longest = max(len(fitted.data.histories[user]) for user in USERS)
+    during = with_decoding(fitted, num_beams=num_items).recommend(USERS, k)
+    late = with_decoding(fitted, num_beams=num_items, filtering="after", rerank_extra=longest)
+    after = late.recommend(USERS, k)
     np.testing.assert_array_equal(after.item_index, during.item_index)
-    few = replace(wide, filtering="after", rerank_extra=0)
-    short = _with_decoding(fitted, few).recommend(USERS, num_items - 1)
+    few = with_decoding(late, rerank_extra=0)
+    short = few.recommend(USERS, num_items - 1)
     for user in USERS:
         found = short.item_index[short.user_index == user]
-        assert not set(found.tolist()) & set(fitted.histories[user].tolist())
+        assert not set(found.tolist()) & set(fitted.data.histories[user].tolist())
         assert len(found) < num_items - 1
 
 
-def _with_decoding(model: ELMRec, decoding) -> ELMRec:
+def with_decoding(model: ELMRec, **changes) -> ELMRec:
     model = copy.copy(model)
-    model.config = replace(model.config, decoding=decoding)
+    model.config = updated(model.config, {"decoding": changes})
     return model
+
+
+@pytest.mark.parametrize("filtering", ["during", "after"])
+def test_denied_items_cost_no_room_whatever_the_filtering(fitted, filtering):
+    model = with_decoding(fitted, filtering=filtering, rerank_extra=8)
+    for seen in (True, False):
+        first = model.recommend(USERS, 5, exclude_seen=seen)
+        denied = np.unique(first.item_index)[:6]
+        found = model.recommend(USERS, 5, exclude_seen=seen, deny=denied)
+        assert not set(found.item_index.tolist()) & set(denied.tolist())
+        only = model.recommend(USERS, 2, exclude_seen=False, allow=[3, 17])
+        assert set(only.item_index.tolist()) == {3, 17} and len(only) == 2 * len(USERS)
 
 
 def test_without_reranking_seen_items_may_come_back(fitted, shop_split):
     num_items = shop_split.dataset.num_items
-    search = replace(fitted.config.decoding, num_beams=num_items, rerank=False)
-    raw = _with_decoding(fitted, search).recommend(USERS, num_items)
+    raw = with_decoding(fitted, num_beams=num_items, rerank=False).recommend(USERS, num_items)
     assert len(raw) == num_items * len(USERS)
+    wide = with_decoding(fitted, num_beams=num_items)
+    asked = wide.recommend(USERS, num_items, exclude_seen=False)
+    assert np.array_equal(asked.item_index, raw.item_index)
+    assert np.array_equal(asked.score, raw.score)
 
 
 @torch.no_grad()
@@ -142,9 +145,9 @@ def test_exact_scores_are_the_decoders(as_printed):
     """Each candidate alone through the library: the log-likelihood of its tokens."""
     users, lists = np.array([2, 4]), [np.array([3, 17, 40]), np.array([5])]
     scores = as_printed.score_candidates(CandidateLists.from_lists(users, lists))
-    prompts = as_printed._writer.direct(users, lists, SHORT_WORDING["direct"])
-    t5, expected = as_printed.model.t5, []
-    for encoded in as_printed._inference.encoded("direct", prompts, max_rows=1):
+    prompts = as_printed._writer.direct(users, lists, SHORT_TEMPLATE["direct"])
+    t5, expected = as_printed.network.t5, []
+    for encoded in as_printed.encoded("direct", prompts, max_rows=1):
         for item in lists[encoded.rows.start]:
             target = as_printed.tokenizer(f"item_{item + 1}", add_special_tokens=False)["input_ids"]
             target = torch.tensor([[*target, as_printed.tokenizer.eos_token_id]])
@@ -169,18 +172,18 @@ def test_histories_given_later_are_read_and_filtered(fitted, shop_split):
     assert not np.allclose(old, new)
 
 
-def test_items_taken_since_training_move_a_users_graph_vector(fitted, shop_split):
+def test_items_taken_since_training_move_a_users_graph_embedding(fitted, shop_split):
     lists = CandidateLists.from_lists(USERS, [np.arange(9)] * len(USERS))
     newer = shop_split.known_before("test")
     same, moved = (
-        fitted._moved("direct", USERS, [h[u] for u in USERS]) for h in (fitted.histories, newer)
+        fitted._moved("direct", USERS, h.take(USERS)) for h in (fitted.data.histories, newer)
     )
     assert same is None
     for user, vector in zip(USERS, moved, strict=True):
-        np.testing.assert_array_equal(vector, fitted.knowledge.new_user(newer[user]))
+        np.testing.assert_array_equal(vector, fitted.graph.new_user(newer[user]))
     old, repeated, new = (
         fitted.score_candidates(lists, task="direct", histories=histories)
-        for histories in (None, fitted.histories, newer)
+        for histories in (None, fitted.data.histories, newer)
     )
     np.testing.assert_array_equal(old, repeated)
     assert not np.allclose(old, new)
@@ -193,14 +196,14 @@ def test_new_users_are_answered_from_their_items(fitted):
     assert not set(found.item_index[:3].tolist()) & {3, 4}
     lists = CandidateLists.from_lists(np.zeros(2, int), [np.arange(9)] * 2)
     first, second = fitted.score_candidates(lists, new_users=histories[:2]).reshape(2, -1)
-    assert not np.allclose(first, second), "their vectors come from their own items"
+    assert not np.allclose(first, second), "their embeddings come from their own items"
     assert len(fitted.recommend_new([], k=3)) == 0
 
 
-def test_a_new_user_with_a_known_users_items_gets_his_vector(fitted):
-    history = fitted.histories[0]
-    vector = fitted.knowledge.new_user(history)
-    assert vector == pytest.approx(fitted.knowledge.features[0], abs=1e-3)
+def test_a_new_user_with_a_known_users_items_gets_his_embedding(fitted):
+    history = fitted.data.histories[0]
+    vector = fitted.graph.new_user(history)
+    assert vector == pytest.approx(fitted.graph.features[0], abs=1e-3)
 
 
 def test_explanations_are_lines_of_words(fitted):
@@ -241,7 +244,7 @@ def test_nonsense_is_refused(fitted):
 
 def test_a_task_that_was_not_trained_is_named(shop_split):
     model = small_elmrec("prompts.tasks=direct").fit(shop_split)
-    with pytest.raises(ConfigError, match="not trained for the sequential task, only for direct"):
+    with pytest.raises(ConfigError, match="sequential task, only for direct: fit one with"):
         model.recommend(USERS)
     with pytest.raises(ConfigError, match="not trained for the explanation task"):
         model.explain([(0, 0)])
@@ -253,28 +256,149 @@ def test_equal_seeds_fit_equal_models(shop_split, fitted):
 
 
 def test_a_stopped_fit_resumes_to_the_same_weights(shop_split, tmp_path, monkeypatch):
-    step = loop._Run._step
+    step = Trainer._step
 
-    def stopping(run, number):
-        if number == run.data.steps_per_epoch + 4:
+    def stopping(trainer, number):
+        if number == trainer.data.steps_per_epoch + 4:
             raise KeyboardInterrupt
-        return step(run, number)
+        return step(trainer, number)
 
     two = (*PLAIN[:1], "training.epochs=2", "backbone.dropout=0.1")
     whole = small_elmrec(*two).fit(shop_split)
-    monkeypatch.setattr(loop._Run, "_step", stopping)
+    monkeypatch.setattr(Trainer, "_step", stopping)
     with pytest.raises(KeyboardInterrupt):
         small_elmrec(*two).fit(shop_split, folder=tmp_path)
     monkeypatch.undo()
     torch.manual_seed(99)
     resumed = small_elmrec(*two).fit(shop_split, folder=tmp_path, resume=True)
     assert same_weights(resumed, whole)
-    assert whole.curves is not None and resumed.curves is not None
-    assert resumed.curves.train_loss == whole.curves.train_loss
-    assert resumed.curves.valid_loss == whole.curves.valid_loss
+    ours, theirs = (each.stage_curves["training"] for each in (resumed, whole))
+    assert ours.train_loss == theirs.train_loss
+    assert ours.valid == theirs.valid
 
 
 def test_a_checkpoint_holds_no_graph_features(shop_split, tmp_path):
     small_elmrec(*PLAIN).fit(shop_split, folder=tmp_path)
-    saved = load_file(tmp_path / "checkpoint" / "model.safetensors")
+    saved = load_file(tmp_path / "training" / "checkpoint" / "model.safetensors")
     assert saved and not any(name.startswith("graph") for name in saved)
+
+
+def test_the_plan_is_told_before_the_first_step(shop_split):
+    plans = []
+
+    def told(plan):
+        plans.append(plan)
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        small_elmrec("whole_words.sequential=incremental").fit(shop_split, on_plan=told)
+    rows = dict(plans[0].rows)
+    assert list(rows) == ["explanation", "sequential", "direct", "graph", "training"]
+    assert rows["explanation"].endswith(" explained pairs")
+    assert rows["sequential"] == "40 users, incremental whole words"
+    assert rows["direct"] == "40 users, graph whole words"
+    assert rows["graph"] == "spectral features, 2 folds"
+    assert rows["training"].startswith("at most 1 epochs of ")
+    assert plans[0].num_parameters > 100_000
+
+
+def test_many_prompts_are_answered_as_few(fitted, monkeypatch):
+    users = np.arange(12)
+    together = fitted.recommend(users, 4)
+    monkeypatch.setattr("edgewise.models.elmrec.recommender._TOKENS_AT_ONCE", 1)
+    alone = fitted.recommend(users, 4)
+    assert np.array_equal(together.item_index, alone.item_index)
+    assert alone.score == pytest.approx(together.score, abs=1e-4)
+
+
+@pytest.fixture(scope="module")
+def saved(fitted, tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("models") / "elmrec"
+    fitted.save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture
+def copied(saved, tmp_path) -> Path:
+    return Path(shutil.copytree(saved, tmp_path / "copy"))
+
+
+def test_a_loaded_model_answers_alike(fitted, saved):
+    loaded = ELMRec.from_pretrained(saved)
+    assert loaded.config == fitted.config and loaded.tasks == fitted.tasks
+    users = np.arange(8)
+    ours, theirs = fitted.recommend(users, 5), loaded.recommend(users, 5)
+    assert np.array_equal(ours.item_index, theirs.item_index)
+    assert np.array_equal(ours.score, theirs.score)
+    assert loaded.explain([(1, 2)]) == fitted.explain([(1, 2)])
+    new = [np.array([4, 9])]
+    assert np.array_equal(fitted.recommend_new(new).score, loaded.recommend_new(new).score)
+
+
+def test_saving_again_keeps_everything(fitted, saved, tmp_path):
+    loaded = ELMRec.from_pretrained(saved)
+    loaded.save_pretrained(tmp_path / "again")
+    first, second = (
+        json.loads((f / "model.json").read_text()) for f in (saved, tmp_path / "again")
+    )
+    assert first["settings"] == second["settings"]
+    assert same_weights(ELMRec.from_pretrained(tmp_path / "again"), fitted)
+
+
+def test_it_holds_nothing_pickled(saved):
+    suffixes = {path.suffix for path in saved.rglob("*") if path.is_file()}
+    assert suffixes == {".json", ".safetensors", ".parquet", ".md"}
+    assert kind_of(saved) == "elmrec"
+
+
+def edited(change) -> object:
+    def edit(folder: Path) -> None:
+        path = folder / "model.json"
+        about = json.loads(path.read_text())
+        change(about)
+        path.write_text(json.dumps(about))
+
+    return edit
+
+
+def cut(name: str) -> object:
+    return lambda folder: (folder / name).write_bytes((folder / name).read_bytes()[:-7])
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (cut("model.safetensors"), "model.safetensors was truncated or altered"),
+        (cut("tokenizer/tokenizer.json"), "tokenizer.json was truncated or altered"),
+        (lambda folder: (folder / "graph.safetensors").unlink(), "lacks graph.safetensors"),
+        (cut("model.json"), "model.json cannot be read"),
+        (edited(lambda about: about.update(kind="other")), "holds a 'other' model"),
+        (edited(lambda about: about.update(version=99)), "has version 99"),
+        (
+            edited(lambda about: about["settings"]["learned"].pop("t5")),
+            "cannot be read by this version",
+        ),
+        (
+            edited(lambda about: about["settings"]["config"]["prompts"].update(mystery=1)),
+            "unknown configuration key 'prompts.mystery'",
+        ),
+        (
+            edited(
+                lambda about: about["settings"]["config"]["prompts"].update(num_prompt_embeddings=9)
+            ),
+            "cannot be read by this version",
+        ),
+    ],
+)
+def test_damage_is_explained(copied, damage, message):
+    damage(copied)
+    with pytest.raises(ModelFolderError, match=message):
+        ELMRec.from_pretrained(copied)
+
+
+def test_folders_of_other_models_and_none_are_refused(shop_split, tmp_path):
+    Popularity().fit(shop_split).save_pretrained(tmp_path / "popular")
+    with pytest.raises(ModelFolderError, match="holds a 'popularity' model, not 'elmrec'"):
+        ELMRec.from_pretrained(tmp_path / "popular")
+    with pytest.raises(ModelFolderError, match="not a model folder"):
+        ELMRec.from_pretrained(tmp_path / "nowhere")

@@ -4,8 +4,8 @@ Random features (ELMRec, Eqs. 4-7) or, beyond the paper, spectral ones; frozen o
 whole train graph or, cross-fitted, without each example's own edge. How they enter the language
 model stands in :mod:`edgewise.models.elmrec.model`.
 
-Shapes: U users, I items, N = U + I nodes (users first), D hidden size, K folds, B examples, S tokens
-of an example.
+Shapes: U users, I items, N = U + I nodes (users first), K folds, B examples, S tokens, D hidden
+size.
 """
 
 from __future__ import annotations

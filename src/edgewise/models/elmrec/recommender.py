@@ -79,6 +79,15 @@ class ELMRec(TorchRecommender):
     """
 
     name, label = "elmrec", "ELMRec"
+    summary = (
+        "A small T5 language model reads users and items as text. Each name it reads also carries "
+        "a vector that has travelled along the graph of who bought what, so the model knows who is "
+        "near whom before it reads a word."
+    )
+    node_vectors_summary = (
+        "they have travelled along the graph: users who buy alike and items bought together lie "
+        "together, and the graph was never told about shelves, it saw purchases alone"
+    )
     paper = "Wang et al., EMNLP 2024, arXiv 2409.19979"
     Config = ELMRecConfig
     PRESETS = PRESETS
@@ -169,10 +178,8 @@ class ELMRec(TorchRecommender):
         search = self.config.decoding
         seen = hidden.seen if search.rerank else None
         after = None if seen is None or search.filtering == "during" else seen.rows()
-        nothing = Ragged.of_lengths(np.zeros(len(users), np.int64), np.empty(0, np.int64))
-        inside = nothing if seen is None or after is not None else seen
-        banned = replace(hidden, seen=inside).banned()
-        assert banned is not None
+        inside = replace(hidden, seen=None if after else seen)
+        banned = inside.banned(len(users))
         items: list[np.ndarray] = []
         scores: list[np.ndarray] = []
         for part in self.encoded("sequential", *self._sequential(users, histories)):
@@ -232,6 +239,10 @@ class ELMRec(TorchRecommender):
                 strength=self.network.spelling_strength(task),
             )
         return np.concatenate([*scores, np.empty(0)]).astype(np.float32)
+
+    def node_vectors(self) -> np.ndarray:
+        """What whole words carry of users, then items (Eq. 7, or spectral), ``float32[N, D]``."""
+        return self.graph.features
 
     def write_explanations(self, users: np.ndarray, items: np.ndarray) -> list[str]:
         """Why each user may like each item, in one line (diverse beam search)."""

@@ -65,6 +65,14 @@ class GraphGPT(TorchRecommender):
     """
 
     name, label = "graph-gpt", "Graph-attentive GPT-2"
+    summary = (
+        "A small GPT-2 language model reads every user and every item as one word of its own. "
+        "Where it decides which words to attend to, two of these words that are near each other in "
+        "the graph of who bought what are raised, so the model looks first at what is near."
+    )
+    node_vectors_summary = (
+        "they are the model's own words for users and items, learned from texts and purchases"
+    )
     paper = "Wang et al. 2024, arXiv 2402.09617"
     Config = GraphGPTConfig
     PRESETS = PRESETS
@@ -194,6 +202,11 @@ class GraphGPT(TorchRecommender):
             "data set that has reviews",
         )
         super().require(task)
+
+    def node_vectors(self) -> np.ndarray:
+        """The embeddings of the tokens of users, then items, ``float32[N, D]``."""
+        table = self.network.gpt.get_input_embeddings().weight
+        return table[self.tokens.num_text :].detach().float().cpu().numpy()
 
     def write_explanations(self, users: np.ndarray, items: np.ndarray) -> list[str]:
         """Why each user may like each item, in the words that the content stage learned."""

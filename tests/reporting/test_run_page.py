@@ -1,0 +1,98 @@
+"""The page of a run: any method has one, and what it tells of itself stands in it."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+from tests.fake_method import FAKE, Fake, FakeConfig
+
+from edgewise.data.synthetic import make_demo_shop
+from edgewise.evaluation.report import RankingReport
+from edgewise.evaluation.statistics import Estimate
+from edgewise.models.registry import METHODS
+from edgewise.reporting.run_page import (
+    explanation_examples,
+    metrics_table,
+    run_page,
+    shelves,
+    user_examples,
+)
+from edgewise.runs.evaluate import Conditions, evaluate_task
+from edgewise.runs.run import DataInfo, Run, RunInfo, prepare_folder
+from edgewise.runs.train import fit_run
+
+pytest.importorskip("matplotlib")
+
+
+@pytest.fixture
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """A run of a method that tells nothing of itself."""
+    monkeypatch.setitem(METHODS, FAKE.name, FAKE)
+    dataset = make_demo_shop(3, num_users=40, num_items=96)
+    info = RunInfo(FakeConfig(), DataInfo.of(dataset, tmp_path / "data"), method_name=FAKE.name)
+    prepare_folder(tmp_path / "run", info)
+    return fit_run(tmp_path / "run", info, dataset)
+
+
+def page_of(run: Run) -> str:
+    results = [evaluate_task(run, task, Conditions()) for task in run.tasks]
+    return run_page(run, results, user_examples(run), explanation_examples(run))
+
+
+def test_a_method_that_tells_nothing_has_a_page(run):
+    page = page_of(run)
+    assert f"<h1>Fake on {run.dataset.name}</h1>" in page
+    assert "Fake has learned from who bought what. This page" in page
+    assert page.count("data:image/png;base64,") == 2 and "<picture>" in page
+    assert "How does it explain?" not in page and "What does it know" not in page
+    assert "edgewise fit fake" in page and page.count('class="card"') == 3
+    outside = re.findall(r'(?:src|href|srcset)="(?!data:)', page) + re.findall(r"https?://", page)
+    assert outside == [] and "<script" not in page
+
+
+def test_what_a_method_tells_of_itself_stands_in_the_page(run, monkeypatch):
+    num_nodes = run.dataset.num_users + run.dataset.num_items
+    vectors = np.random.default_rng(0).normal(size=(num_nodes, 8)).astype(np.float32)
+    monkeypatch.setattr(Fake, "summary", "It counts <everything>.", raising=False)
+    monkeypatch.setattr(Fake, "node_vectors", lambda self: vectors, raising=False)
+    monkeypatch.setattr(Fake, "node_vectors_summary", "they are noise", raising=False)
+    page = page_of(run)
+    assert "It counts &lt;everything&gt;. This page" in page
+    assert "<b>After</b> training,\nthey are noise." in page
+    assert page.count("data:image/png;base64,") == 4
+    assert sorted(p.name for p in (run.folder / "maps").iterdir()) == ["items.png", "users.png"]
+
+
+def test_the_page_says_how_tables_fit_a_telephone(run):
+    page = page_of(run)
+    assert 'content="width=device-width, initial-scale=1"' in page
+    assert '<th class="number">difference</th>' in page
+    (narrow,) = re.findall(r"@media \(max-width: 40rem\) \{(.*)\}\n", page, flags=re.DOTALL)
+    # Intervals stand below their figures and may wrap, so that the last column is on the screen.
+    assert (
+        "table.metrics .small { display: block; font-size: .72rem; white-space: normal; }" in narrow
+    )
+
+
+def report(values: list[float], metric: str) -> RankingReport:
+    rows = pl.DataFrame({"user_index": range(len(values)), metric: values})
+    mean = float(np.mean(values))
+    return RankingReport(rows, {metric: Estimate(mean, mean - 0.1, mean + 0.1)}, len(values), {})
+
+
+@pytest.mark.parametrize(("metric", "sure"), [("HitRate@5", True), ("PopularShare@5", False)])
+def test_a_difference_beyond_chance_is_green_where_more_is_better(metric, sure):
+    table = metrics_table({"A": report([1.0] * 30, metric), "B": report([0.0] * 30, metric)})
+    assert table["systems"] == ["A", "B"] and table["has_differences"]
+    (row,) = table["rows"]
+    assert row["cells"][0] == {"text": "1.000", "interval": "0.900 to 1.100"}
+    assert row["difference"] == {"text": "+1.000", "interval": "+1.000 to +1.000", "sure": sure}
+
+
+def test_shelves_are_the_first_level_on_which_items_differ(run):
+    names = shelves(run.dataset)
+    assert len(names) == run.dataset.num_items and len(set(names)) > 1
