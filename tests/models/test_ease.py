@@ -52,10 +52,10 @@ def test_held_out_rows_are_not_read():
 
 def test_a_catalogue_that_is_too_large_is_refused(monkeypatch):
     monkeypatch.setattr(ease, "_TOO_MANY_ITEMS", 10)
-    with pytest.raises(DataError, match="24 items.*--k-core"):
+    with pytest.raises(DataError, match=r"24 items.*--k-core"):
         EASE.from_preset("tiny").fit(checkerboard().split)
 
 
 def test_lambda_is_above_zero():
-    with pytest.raises(ConfigError, match="l2 = 0.0: must be above"):
+    with pytest.raises(ConfigError, match=r"l2 = 0\.0: must be above"):
         EASE(l2=0.0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -12,7 +13,8 @@ from torch.nn import functional as F
 
 from edgewise.data.ragged import Ragged
 from edgewise.errors import ConfigError, DataError
-from edgewise.models.sasrec import SASRec, SASRecBatch, SASRecConfig, SASRecNetwork, sampling_shares
+from edgewise.models.item_head import sampling_shares
+from edgewise.models.sasrec import SASRec, SASRecBatch, SASRecConfig, SASRecNetwork
 
 SETTINGS = ("training.epochs=2", "training.precision=fp32")
 
@@ -31,7 +33,7 @@ def model(split):
 def network():
     torch.manual_seed(0)
     config = SASRecConfig(hidden_size=8, num_heads=2, inner_size=12, init_std=0.5)
-    return SASRecNetwork(config, 20, np.arange(20)).eval()
+    return SASRecNetwork(config, np.arange(20)).eval()
 
 
 def normed(x, layer):
@@ -79,7 +81,7 @@ def test_losses(loss):
     torch.manual_seed(0)
     counts = np.arange(20)
     config = SASRecConfig(hidden_size=8, loss=loss, num_negatives=3, init_std=0.5)
-    network = SASRecNetwork(config, 20, counts).eval()
+    network = SASRecNetwork(config, counts).eval()
     items, targets = torch.tensor([[1, 2, 3], [4, 5, 0]]), torch.tensor([[2, 3, 9], [5, 6, -1]])
     each = torch.randint(20, (2, 3, 3))
     shared = np.array([2, 7, 7])
@@ -112,9 +114,7 @@ def test_every_item_but_the_first_is_a_target_once(model, split):
         for item, target in zip(*row, strict=True)
         if target >= 0
     ]
-    expected = [
-        pair for row in model.data.histories.rows() for pair in zip(row[:-1], row[1:], strict=True)
-    ]
+    expected = [pair for row in model.data.histories.rows() for pair in pairwise(row.tolist())]
     assert sorted(pairs) == sorted(expected)
 
 
@@ -130,7 +130,7 @@ def test_negatives_of_bce_are_items_that_the_user_has_not(split):
     batch = model.training_batch(np.arange(10), np.random.default_rng(0))
     assert batch.negatives.shape == (*batch.items.shape, 1)
     for row in range(10):
-        user = model._windows.user[row]
+        user = model._examples.windows.user[row]
         assert not set(batch.negatives[row].flatten().tolist()) & set(model.data.histories[user])
 
 
@@ -143,7 +143,7 @@ def test_test_rows_are_not_read(model, split):
 
 def test_users_with_one_row_are_told(split):
     firsts = np.unique(split.train.user_index, return_index=True)[1]
-    with pytest.raises(DataError, match="no user with two train rows.*ease or lightgcn"):
+    with pytest.raises(DataError, match=r"no user with two train rows.*ease or lightgcn"):
         SASRec.from_preset("tiny").fit(replace(split, train=split.train.take(firsts)))
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -10,6 +12,7 @@ from edgewise.data.ragged import Ragged
 
 # Examples of about the same length share a batch, chosen among this many batches' worth of them.
 POOLED_BATCHES = 16
+NO_TARGET = -1
 
 
 class Windows(NamedTuple):
@@ -36,6 +39,51 @@ def windows_of(lengths: np.ndarray, max_items: int) -> Windows:
     user = windows.row_of_value
     last = lengths[user] - windows.place_of_value * max_items
     return Windows(user, np.maximum(last - max_items, 0), last)
+
+
+@dataclass(frozen=True, eq=False)
+class NextItems:
+    """Histories as examples for methods that predict the item after each one.
+
+    Attributes:
+        histories: each user's items, oldest first.
+        max_items: of a window at most.
+    """
+
+    histories: Ragged
+    max_items: int
+
+    @cached_property
+    def windows(self) -> Windows:
+        """Positions that have a next item: all but the last of each history, each once."""
+        return windows_of(np.maximum(self.histories.lengths - 1, 0), self.max_items)
+
+    def take(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The items of some windows, and the one after each.
+
+        Returns:
+            Items, filled up with 0, and targets, filled up with :data:`NO_TARGET`, oldest first,
+            both ``int64[B, S]``.
+        """
+        users, first, last = (part[rows] for part in self.windows)
+        histories = self.histories.take(users)
+        place, row = histories.place_of_value, histories.row_of_value
+        items = histories.keep((place >= first[row]) & (place < last[row]))
+        targets = histories.keep((place > first[row]) & (place <= last[row]))
+        return padded(items, 0), padded(targets, NO_TARGET)
+
+
+def newest(histories: Ragged, max_items: int) -> Ragged:
+    """At most so many items of each history, the last ones."""
+    earliest = (histories.lengths - max_items)[histories.row_of_value]
+    return histories.keep(histories.place_of_value >= earliest)
+
+
+def padded(rows: Ragged, filler: int) -> np.ndarray:
+    """Rows one below the other, filled up at their end, ``int64[rows, longest]``."""
+    table = np.full((len(rows), int(rows.lengths.max(initial=1))), filler, dtype=np.int64)
+    table[rows.row_of_value, rows.place_of_value] = rows.values
+    return table
 
 
 def cut_evenly(weights: np.ndarray, num_parts: int) -> np.ndarray:

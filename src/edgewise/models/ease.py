@@ -21,7 +21,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 import scipy.sparse as sp
-from scipy.linalg import lapack
+from scipy.linalg import get_lapack_funcs
 
 from edgewise.config import MethodConfig, setting
 from edgewise.data.ragged import Ragged
@@ -63,8 +63,8 @@ class EASE(Recommender):
         if num_items > _TOO_MANY_ITEMS:
             raise DataError(
                 f"data set {split.dataset.name!r} has {num_items:,} items, and ease needs "
-                f"{8e-9 * num_items**2:.0f} GB to learn their weights: import with a higher --k-core to "
-                f"keep at most {_TOO_MANY_ITEMS:,}, or fit another method"
+                f"{8e-9 * num_items**2:.0f} GB to learn their weights: import with a higher "
+                f"--k-core to keep at most {_TOO_MANY_ITEMS:,}, or fit another method"
             )
         self.weights = item_weights(self.matrix(self.data.histories), self.config.l2)
 
@@ -84,9 +84,10 @@ def item_weights(taken: sp.csr_array, l2: float) -> np.ndarray:
     """
     gram = (taken.T @ taken).toarray(order="F").astype(np.float64, order="F", copy=False)
     gram[np.diag_indices_from(gram)] += l2
-    # With lambda it is positive definite; both steps work in place.
-    factor, _ = lapack.dpotrf(gram, lower=1, overwrite_a=1)
-    inverse, _ = lapack.dpotri(factor, lower=1, overwrite_c=1)
+    # With lambda it is positive definite; both steps work in place, below the diagonal.
+    cholesky, invert = get_lapack_funcs(("potrf", "potri"), (gram,))
+    factor, _ = cholesky(gram, lower=1, overwrite_a=1)
+    inverse, _ = invert(factor, lower=1, overwrite_c=1)
     diagonal = np.diag(inverse).copy()
     weights = inverse.astype(np.float32, order="C")
     del gram, factor, inverse

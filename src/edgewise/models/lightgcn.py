@@ -15,8 +15,8 @@ With ``loss = "sampled_softmax"``, beyond the paper, i competes with many items 
 shares, which takes a fraction of the epochs.
 
 A user's own row of all layers, added up, is ``e_u^0 / (L + 1)`` plus what the user's items carry,
-``sum of e_i^(0..L-1) / (L + 1)``, times the weights of eq. 3. This is how users are represented when
-asked: exactly as trained for those whose history has not grown, with the newer items for those
+``sum of e_i^(0..L-1) / (L + 1)``, times the weights of eq. 3. This is how users are represented
+when asked: exactly as trained for those whose history has not grown, with the newer items for those
 whose has, and without a layer 0 of their own for people who are not in the data.
 
 Shapes: B pairs, M sampled items, U users, I items, ``N = U + I``, D embedding size, L layers.

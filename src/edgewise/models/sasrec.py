@@ -30,7 +30,7 @@ from torch.nn import functional as F
 
 from edgewise.config import MethodConfig, check, section, setting
 from edgewise.data.ragged import Ragged
-from edgewise.data.sequences import windows_of
+from edgewise.data.sequences import NO_TARGET, NextItems, newest, padded
 from edgewise.data.splits import Split
 from edgewise.errors import DataError
 from edgewise.models.base import TensorBatch, TorchRecommender, UnseenItems
@@ -38,10 +38,9 @@ from edgewise.models.item_head import (
     binary_cross_entropy,
     item_cross_entropy,
     sampled_cross_entropy,
+    sampling_shares,
 )
 from edgewise.training.config import TrainingConfig
-
-_NO_TARGET = -1
 
 
 class SASRecConfig(MethodConfig):
@@ -119,16 +118,15 @@ class SASRecNetwork(nn.Module):
 
     Args:
         config: settings.
-        num_items: I.
-        counts: how often each item is taken, for sampling, ``[I]``; None where nothing is learned.
+        counts: how often each item is taken, for sampling, ``[I]``.
     """
 
     log_q: torch.Tensor
 
-    def __init__(self, config: SASRecConfig, num_items: int, counts: np.ndarray | None) -> None:
+    def __init__(self, config: SASRecConfig, counts: np.ndarray) -> None:
         super().__init__()
         self.config = config
-        self.items = nn.Embedding(num_items, config.hidden_size)
+        self.items = nn.Embedding(len(counts), config.hidden_size)
         self.positions = nn.Embedding(config.max_items, config.hidden_size)
         self.blocks = nn.ModuleList(Block(config) for _ in range(config.num_layers))
         self.norm = nn.LayerNorm(config.hidden_size)
@@ -138,9 +136,8 @@ class SASRecNetwork(nn.Module):
                 nn.init.normal_(part.weight, std=config.init_std)
             if isinstance(part, nn.Linear):
                 nn.init.zeros_(part.bias)
-        expected = sampling_shares(np.ones(num_items) if counts is None else counts)
-        log_q = torch.from_numpy(np.log(expected * config.num_negatives)).float()
-        self.register_buffer("log_q", log_q, persistent=False)
+        expected = config.num_negatives * sampling_shares(counts)
+        self.register_buffer("log_q", torch.from_numpy(np.log(expected)).float(), persistent=False)
 
     def states(self, items: torch.Tensor) -> torch.Tensor:
         """What each position knows of itself and earlier ones, ``[B, S] -> [B, S, D]``."""
@@ -151,7 +148,7 @@ class SASRecNetwork(nn.Module):
 
     def forward(self, batch: SASRecBatch) -> torch.Tensor:
         """The mean loss over positions with a target."""
-        asked = batch.targets != _NO_TARGET
+        asked = batch.targets != NO_TARGET
         hidden, targets = self.states(batch.items)[asked], batch.targets[asked]
         table = self.items.weight
         if self.config.loss == "softmax":
@@ -180,7 +177,15 @@ class SASRec(TorchRecommender):
             "num_heads": 2,
             "inner_size": 512,
             "init_std": 0.05,
-            "training": {"epochs": 16, "patience": 5, "schedule": "cosine", "warmup_steps": 50},
+            "loss": "sampled_softmax",
+            "num_negatives": 2048,
+            "training": {
+                "epochs": 16,
+                "patience": 5,
+                "schedule": "cosine",
+                "warmup_steps": 50,
+                "precision": "fp32",
+            },
         },
         # The published loss and sizes; its 200 epochs end early where validation does not improve.
         "paper": {
@@ -193,58 +198,36 @@ class SASRec(TorchRecommender):
     network: SASRecNetwork
 
     def build(self, split: Split | None) -> SASRecNetwork:
-        counts = None if split is None else self.data.item_counts
-        return SASRecNetwork(self.config, len(self.data.items), counts)
+        return SASRecNetwork(self.config, self.data.item_counts)
 
     def examples(self, split: Split) -> np.ndarray:
-        lengths = self.data.histories.lengths
-        if not (lengths > 1).any():
+        histories = self.data.histories
+        if not (histories.lengths > 1).any():
             raise DataError(
                 f"data set {split.dataset.name!r} has no user with two train rows, and sasrec "
                 "learns which item follows another: import more rows of each user, or fit a "
                 "method that needs no order, such as ease or lightgcn"
             )
-        # A history of n items has n - 1 positions with a next item.
-        self._windows = windows_of(np.maximum(lengths - 1, 0), self.config.max_items)
-        self._unseen = UnseenItems(self.data.histories, len(self.data.items))
+        self._examples = NextItems(histories, self.config.max_items)
+        self._unseen = UnseenItems(histories, len(self.data.items))
         self._shares = sampling_shares(self.data.item_counts)
-        return self._windows.num_targets
+        return self._examples.windows.num_targets
 
     def training_batch(self, rows: np.ndarray, rng: np.random.Generator) -> SASRecBatch:
-        users, first, last = (part[rows] for part in self._windows)
-        histories = self.data.histories.take(users)
-        place, row = histories.place_of_value, histories.row_of_value
-        inputs = histories.keep((place >= first[row]) & (place < last[row]))
-        targets = histories.keep((place > first[row]) & (place <= last[row]))
-        negatives: Any = np.empty(0, np.int64)
-        if self.config.loss == "bce":
-            shape = int(inputs.lengths.max()), self.config.num_negatives
-            negatives = torch.from_numpy(self._unseen.draw(users, rng, *shape))
-        elif self.config.loss == "sampled_softmax":
-            negatives = rng.choice(len(self._shares), self.config.num_negatives, p=self._shares)
-        return SASRecBatch(padded(inputs, 0), padded(targets, _NO_TARGET), negatives)
+        items, targets = self._examples.take(rows)
+        negatives, count = np.empty(0, np.int64), self.config.num_negatives
+        if self.config.loss == "sampled_softmax":
+            negatives = rng.choice(len(self._shares), count, p=self._shares)
+        elif self.config.loss == "bce":
+            users = self._examples.windows.user[rows]
+            negatives = torch.from_numpy(self._unseen.draw(users, rng, items.shape[1], count))
+        return SASRecBatch(torch.from_numpy(items), torch.from_numpy(targets), negatives)
 
     def encode(self, users: np.ndarray, histories: Ragged) -> torch.Tensor:
         """The last state of every history, ``[B, D]``; users themselves are not known."""
-        newest = histories.keep(
-            histories.place_of_value
-            >= (histories.lengths - self.config.max_items)[histories.row_of_value]
-        )
-        states = self.network.states(padded(newest, 0).to(self.device))
-        last = torch.from_numpy(newest.lengths - 1).to(self.device)
-        return states[torch.arange(len(last), device=self.device), last]
+        read = newest(histories, self.config.max_items)
+        states = self.network.states(torch.from_numpy(padded(read, 0)).to(self.device))
+        return states[torch.arange(len(read)), torch.from_numpy(read.lengths - 1)]
 
     def item_embeddings(self) -> torch.Tensor:
         return self.network.items.weight
-
-
-def padded(rows: Ragged, filler: int) -> torch.Tensor:
-    """Rows one below the other, filled up at their end, ``int64[B, S]``."""
-    table = np.full((len(rows), int(rows.lengths.max(initial=1))), filler, dtype=np.int64)
-    table[rows.row_of_value, rows.place_of_value] = rows.values
-    return torch.from_numpy(table)
-
-
-def sampling_shares(counts: np.ndarray) -> np.ndarray:
-    """How likely each item is sampled: by how often it is taken, and once more, ``float64[I]``."""
-    return (counts + 1) / (counts + 1).sum()

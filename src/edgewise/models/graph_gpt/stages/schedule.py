@@ -21,11 +21,11 @@ import numpy as np
 
 from edgewise.data.hashing import keyed_uniform
 from edgewise.data.ragged import Ragged
-from edgewise.data.sequences import POOLED_BATCHES
+from edgewise.data.sequences import POOLED_BATCHES, newest
 from edgewise.data.splits import Split
 from edgewise.models.graph_gpt.batch import PromptBatch
 from edgewise.models.graph_gpt.config import GraphGPTConfig, HistoryConfig, StageName
-from edgewise.models.graph_gpt.prompts import distinct, names_users, newest
+from edgewise.models.graph_gpt.prompts import distinct, names_users
 from edgewise.training.trainer import Average
 
 Made = TypeVar("Made")
