@@ -27,10 +27,9 @@ from edgewise.data.splits import Split
 from edgewise.models.graph_gpt.attention_bias import build_distances
 from edgewise.models.graph_gpt.backbone import build_gpt, build_tokens
 from edgewise.models.graph_gpt.model import GraphGPTModel
-from edgewise.models.graph_gpt.prompts import WORDINGS
+from edgewise.models.graph_gpt.prompts import TEMPLATES
 from edgewise.models.graph_gpt.recommender import GraphGPT
 from edgewise.models.graph_gpt.stages import build_stage
-from edgewise.models.graph_gpt.stages.sequence import build_sequence
 from edgewise.training.trainer import TrainingData, uses_bf16
 
 # Users, items, edges, and windows of a batch: Amazon Beauty, and long histories.
@@ -84,14 +83,11 @@ class Trainer:
 
     def __init__(self, split: Split, kind: str, preset: str, settings: Sequence[str]) -> None:
         config = GraphGPT.from_preset(preset, [f"attention.kind={kind}", *settings]).config
-        tokens = build_tokens(config.backbone, split, WORDINGS)
+        tokens = build_tokens(config.backbone, split, TEMPLATES)
         gpt = build_gpt(config.backbone, tokens, torch.Generator().manual_seed(0))
         histories = split.known_before("valid")
         distances = build_distances(config.attention, histories, split.dataset.num_items)
-        if config.stages[0] == "sequence":
-            data = build_sequence(config, split, tokens, distances)
-        else:
-            data = build_stage(config.stages[0], config, split, tokens, distances)
+        data = build_stage(config.stages[0], config, split, tokens, distances)
         assert data is not None
         self.data: TrainingData = data
         self.model = GraphGPTModel(gpt, tokens.num_text, tokens.num_users, config.attention)

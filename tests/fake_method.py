@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal
 
 from edgewise.config import MethodConfig, Settings, Stages, section, setting
 from edgewise.data.splits import Split
@@ -17,7 +16,7 @@ from edgewise.training.curves import Curves
 class FakeBackbone(Settings):
     SECTION = "backbone"
 
-    name: str = setting("none", "Nothing.")
+    name: str = setting("none", "Of the language model, which there is not.")
 
 
 class FakeStages(Stages):
@@ -28,28 +27,35 @@ class FakeStages(Stages):
 
 
 class FakeConfig(MethodConfig):
-    taste: Literal["popular", "rare"] = setting("popular", "What it likes.")
+    taste: Literal["popular", "rare"] = setting("popular", "What is liked.", symbol="t, Eq. 1")
     backbone: FakeBackbone = section(FakeBackbone)
     training: FakeStages = section(FakeStages)
 
 
+PRESETS: dict[str, dict[str, Any]] = {"cpu": {}, "tiny": {}}
+
+
 def curves(seconds: float, task: str) -> Curves:
+    """Of two epochs, the second of them the better one."""
     rows = [{"step": 10, "loss": 2.0, task: 2.0}, {"step": 20, "loss": 1.0, task: 1.0}]
     return Curves(20, 0, 1.0, seconds, [(10, 2.5), (20, 1.5)], rows)
 
 
 class Fake(Popularity):
-    """Popularity with settings, stages and learning curves."""
+    """Popularity with the settings, the plan and the curves of a method of two stages."""
 
     name, label = "fake", "Fake"
-    Config: ClassVar[type[MethodConfig]] = FakeConfig
-    PRESETS: ClassVar[Mapping[str, Mapping[str, Any]]] = {"cpu": {}, "tiny": {}}
+    Config = FakeConfig
+    PRESETS = PRESETS
 
     def _fit(self, split: Split, options: FitOptions) -> None:
         if options.on_plan is not None:
-            options.on_plan(FitPlan(num_parameters=1234))
-        self.stage_curves = {"first": curves(2.0, "direct"), "second": curves(3.0, "a task")}
+            options.on_plan(FitPlan((("first", "two epochs"),), 1234))
         self.fit_scores(split)
+        self.stage_curves = {"first": curves(2.0, "direct"), "second": curves(3.0, "a task")}
+
+    def explain(self, pairs: Any) -> list[str]:
+        raise AssertionError("nobody may ask what was not trained")
 
 
-FAKE = Method("fake", "tests.fake_method:Fake", "Fake")
+FAKE = Method("fake", "tests.fake_method:Fake", "Fake", "Popularity in disguise.")

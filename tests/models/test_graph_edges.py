@@ -72,10 +72,10 @@ def test_a_loaded_graph_gpt_reads_the_same_edges(split, tmp_path, include_own_ed
         f"attention.include_own_edges={include_own_edges}",
     ]
     fitted = graph_gpt.GraphGPT.from_preset("tiny", settings).fit(split)
-    fitted.save(tmp_path / "model")
-    loaded = graph_gpt.GraphGPT.load(tmp_path / "model")
+    fitted.save_pretrained(tmp_path / "model")
+    loaded = graph_gpt.GraphGPT.from_pretrained(tmp_path / "model")
     nodes = np.arange(90).reshape(1, -1)
-    first, second = (each._inference.distances.among(nodes) for each in (fitted, loaded))
+    first, second = (each.distances.among(nodes) for each in (fitted, loaded))
     np.testing.assert_array_equal(first, second)
     joined = first[0, split.test.user_index, 30 + split.test.item_index] == 1
     assert joined.all() == (distinct(split.test) <= distinct(split.graph_edges()))

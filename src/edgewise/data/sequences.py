@@ -8,6 +8,9 @@ import numpy as np
 
 from edgewise.data.ragged import Ragged
 
+# Examples of about the same length share a batch, chosen among this many batches' worth of them.
+POOLED_BATCHES = 16
+
 
 class Windows(NamedTuple):
     """Stretches of histories: items ``first..last - 1`` of ``user`` are targets, ``int64[W]``."""
@@ -48,3 +51,29 @@ def cut_evenly(weights: np.ndarray, num_parts: int) -> np.ndarray:
     earliest, latest = np.arange(num_parts + 1), len(weights) - np.arange(num_parts, -1, -1)
     rising = np.maximum.accumulate(np.maximum(cuts - earliest, 0)) + earliest
     return np.minimum(rising, latest)
+
+
+def batches_by_length(
+    lengths: np.ndarray, batch_size: int, rng: np.random.Generator
+) -> list[np.ndarray]:
+    """All examples once in random order, those of similar length together, which saves padding.
+
+    A batch of short ones has more rows than ``batch_size`` and one of long ones fewer, so that
+    every target weighs the same.
+
+    Args:
+        lengths: targets of every example, above 0, ``int64[W]``.
+        batch_size: rows of a batch on average.
+        rng: of the order.
+
+    Returns:
+        The examples of each of ``ceil(W / batch_size)`` batches.
+    """
+    shuffled = rng.permutation(len(lengths))
+    size = batch_size * POOLED_BATCHES
+    batches: list[np.ndarray] = []
+    for pool in (shuffled[n : n + size] for n in range(0, len(shuffled), size)):
+        rows = pool[np.argsort(lengths[pool], kind="stable")]
+        cuts = cut_evenly(lengths[rows], -(-len(rows) // batch_size))
+        batches += np.split(rows, cuts[1:-1])
+    return [batches[n] for n in rng.permutation(len(batches))]

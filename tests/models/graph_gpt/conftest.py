@@ -40,7 +40,7 @@ def small_graph_gpt(*overrides: str) -> GraphGPT:
 
 
 def same_weights(first: GraphGPT, second: GraphGPT) -> bool:
-    ours, theirs = first.model.state_dict(), second.model.state_dict()
+    ours, theirs = first.network.state_dict(), second.network.state_dict()
     return ours.keys() == theirs.keys() and all(torch.equal(ours[n], theirs[n]) for n in ours)
 
 

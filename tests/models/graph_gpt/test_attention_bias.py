@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 import torch
@@ -23,7 +21,7 @@ from edgewise.models.graph_gpt.config import AttentionConfig
 
 
 def table(**changes) -> list[float]:
-    return bias_table(replace(AttentionConfig(), **changes)).tolist()
+    return bias_table(AttentionConfig(**changes)).tolist()
 
 
 class TestTable:
@@ -31,7 +29,7 @@ class TestTable:
         """Same node, 1 to 5 steps, farther; an edge counts 1 for R_conn and 1 for its path."""
         assert table() == [0, 2, 0.5, 0.25, 0.125, 0.0625, 0]
 
-    def test_damping(self):
+    def test_delta(self):
         assert table(delta=0.1) == pytest.approx([0, 2, 0.1, 0.01, 1e-3, 1e-4, 0])
 
     def test_connection_off(self):
@@ -123,7 +121,7 @@ class TestDistances:
     def test_prompts_of_histories_are_told_apart_from_others(self, fitted):
         """The same tokens, as anything and as a history of somebody new."""
         prompt = fitted.tokens.item_token(np.arange(20))
-        graph = fitted._inference.distances
+        graph = fitted.distances
         whole = assemble(fitted.tokens, [prompt], distances=graph)
-        own = assemble(fitted.tokens, [prompt], distances=graph, readers=np.array([-1]))
+        own = assemble(fitted.tokens, [prompt], distances=graph, user_index=np.array([-1]))
         assert int(whole.distance.max()) > 2 and sorted(own.distance.unique().tolist()) == [0, 2]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import shutil
 from copy import deepcopy
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -16,10 +15,10 @@ from transformers import BertConfig, GPT2Config, GPT2Model
 from edgewise.errors import ConfigError
 from edgewise.models.graph_gpt.backbone import FROM_SCRATCH, build_gpt, build_tokens, start_items
 from edgewise.models.graph_gpt.config import BackboneConfig
-from edgewise.models.graph_gpt.prompts import WORDINGS
+from edgewise.models.graph_gpt.prompts import TEMPLATES
 from edgewise.models.graph_gpt.tokens import TokenSpace
 
-TINY = BackboneConfig("tiny", vocab_size=300, max_tokens=64)
+TINY = BackboneConfig(name="tiny", vocab_size=300, max_tokens=64)
 
 
 def generator() -> torch.Generator:
@@ -28,7 +27,7 @@ def generator() -> torch.Generator:
 
 @pytest.fixture(scope="module")
 def tokens(shop_split):
-    return build_tokens(TINY, shop_split, WORDINGS)
+    return build_tokens(TINY, shop_split, TEMPLATES)
 
 
 @pytest.fixture(scope="module")
@@ -66,7 +65,7 @@ class TestFromScratch:
         assert torch.equal(gpt.wte.weight, expected)
 
     def test_init_std_and_dropout(self, tokens):
-        config = replace(TINY, init_std=0.1, dropout=0.4, attention_dropout=0.0)
+        config = TINY.model_copy(update={"init_std": 0.1, "dropout": 0.4, "attention_dropout": 0.0})
         gpt = build_gpt(config, tokens, generator())
         assert gpt.wte.weight.std().item() == pytest.approx(0.1, rel=0.05)
         found = gpt.config.embd_pdrop, gpt.config.resid_pdrop, gpt.config.attn_pdrop
@@ -85,8 +84,8 @@ class TestFromScratch:
 
 class TestCheckpoint:
     def test_its_words_come_first(self, checkpoint, shop_split):
-        config = replace(TINY, name=str(checkpoint))
-        tokens = build_tokens(config, shop_split, WORDINGS)
+        config = TINY.model_copy(update={"name": str(checkpoint)})
+        tokens = build_tokens(config, shop_split, TEMPLATES)
         gpt = build_gpt(config, tokens, generator())
         words = GPT2Model.from_pretrained(checkpoint).wte.weight
         assert torch.equal(gpt.wte.weight[: tokens.num_text], words[: tokens.num_text])
@@ -94,13 +93,13 @@ class TestCheckpoint:
         assert gpt.wte.weight[tokens.num_text :].std().item() == pytest.approx(0.02, rel=0.1)
 
     def test_longer_inputs_than_it_reads(self, checkpoint, shop_split):
-        config = replace(TINY, name=str(checkpoint), max_tokens=65)
-        tokens = build_tokens(config, shop_split, WORDINGS)
+        config = TINY.model_copy(update={"name": str(checkpoint), "max_tokens": 65})
+        tokens = build_tokens(config, shop_split, TEMPLATES)
         with pytest.raises(ConfigError, match=r"reads 64 tokens at most; set backbone\.max_tokens"):
             build_gpt(config, tokens, generator())
 
     def test_fewer_words_than_its_tokenizer(self, checkpoint, tokens):
-        config = replace(TINY, name=str(checkpoint))
+        config = TINY.model_copy(update={"name": str(checkpoint)})
         tokenizer = deepcopy(tokens.tokenizer)
         tokenizer.add_tokens(["<1>", "<2>", "<3>"])
         larger = TokenSpace(tokenizer, 40, 48)
@@ -110,11 +109,12 @@ class TestCheckpoint:
     def test_another_kind_of_model(self, tokens, tmp_path):
         BertConfig().save_pretrained(tmp_path)
         with pytest.raises(ConfigError, match="it is a bert model"):
-            build_gpt(replace(TINY, name=str(tmp_path)), tokens, generator())
+            build_gpt(TINY.model_copy(update={"name": str(tmp_path)}), tokens, generator())
 
     def test_nothing_there(self, shop_split, tmp_path):
-        with pytest.raises(ConfigError, match="no tokenizer could be loaded"):
-            build_tokens(replace(TINY, name=str(tmp_path)), shop_split, WORDINGS)
+        remedy = r"no tokenizer could be loaded.*--set backbone\.name=FOLDER.*random weights.*gpt2"
+        with pytest.raises(ConfigError, match=remedy):
+            build_tokens(TINY.model_copy(update={"name": str(tmp_path)}), shop_split, TEMPLATES)
 
     @pytest.mark.parametrize("changes", [{"n_embd": 16}, {"n_positions": 128}])
     def test_weights_of_other_sizes_than_its_configuration(
@@ -123,13 +123,13 @@ class TestCheckpoint:
         broken = shutil.copytree(checkpoint, tmp_path / "broken")
         reconfigure(broken, changes)
         with pytest.raises(ConfigError, match=r"broken.*whose config\.json and weights belong"):
-            build_gpt(replace(TINY, name=str(broken)), tokens, generator())
+            build_gpt(TINY.model_copy(update={"name": str(broken)}), tokens, generator())
 
     def test_fewer_layers_than_its_configuration(self, checkpoint, tokens, tmp_path):
         broken = shutil.copytree(checkpoint, tmp_path / "broken")
         reconfigure(broken, {"n_layer": 2})
         with pytest.raises(ConfigError, match=r"broken.*12 weights that it lacks, such as h\.1"):
-            build_gpt(replace(TINY, name=str(broken)), tokens, generator())
+            build_gpt(TINY.model_copy(update={"name": str(broken)}), tokens, generator())
 
     def test_a_head_beside_the_network_is_no_fault(self, checkpoint, tokens, tmp_path):
         """Checkpoints of the whole language model name their weights so."""
@@ -137,7 +137,7 @@ class TestCheckpoint:
         weights = load_file(whole / "model.safetensors")
         save_file({f"transformer.{n}": w for n, w in weights.items()}, whole / "model.safetensors",
                   metadata={"format": "pt"})  # fmt: skip
-        gpt = build_gpt(replace(TINY, name=str(whole)), tokens, generator())
+        gpt = build_gpt(TINY.model_copy(update={"name": str(whole)}), tokens, generator())
         assert torch.equal(gpt.h[0].ln_1.weight, weights["h.0.ln_1.weight"])
         assert torch.equal(gpt.wpe.weight, weights["wpe.weight"])
 
@@ -145,8 +145,10 @@ class TestCheckpoint:
         broken = shutil.copytree(checkpoint, tmp_path / "broken")
         path = broken / "model.safetensors"
         path.write_bytes(path.read_bytes()[:1000])
-        with pytest.raises(ConfigError, match="no GPT-2 checkpoint could be loaded"):
-            build_gpt(replace(TINY, name=str(broken)), tokens, generator())
+        with pytest.raises(
+            ConfigError, match=r"no GPT-2 checkpoint could be loaded.*backbone\.name=FOLDER"
+        ):
+            build_gpt(TINY.model_copy(update={"name": str(broken)}), tokens, generator())
 
     def test_a_tokenizer_without_an_end(self, checkpoint, tokens, shop_split, tmp_path):
         broken = shutil.copytree(checkpoint, tmp_path / "broken")
@@ -154,7 +156,7 @@ class TestCheckpoint:
         tokenizer.eos_token = None
         tokenizer.save_pretrained(broken)
         with pytest.raises(ConfigError, match=r"broken.*has no end token"):
-            build_tokens(replace(TINY, name=str(broken)), shop_split, WORDINGS)
+            build_tokens(TINY.model_copy(update={"name": str(broken)}), shop_split, TEMPLATES)
 
 
 def reconfigure(folder, changes) -> None:

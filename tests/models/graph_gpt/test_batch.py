@@ -5,6 +5,7 @@ from __future__ import annotations
 from types import SimpleNamespace
 
 import numpy as np
+import pytest
 import torch
 from tests.models.graph_gpt.conftest import DenseDistances
 
@@ -33,6 +34,7 @@ def test_rows_are_padded_on_the_right():
     assert batch.node.tolist() == [[1, -1, 2, 4], [3, -1, -1, -1]]
     assert batch.targets.tolist() == [[-100, 0, 2, -100], [1, -100, -100, -100]]
     assert batch.distance is None and batch.positives is None and len(batch) == 2
+    assert batch.last.tolist() == [3, 0]
 
 
 def test_distances_are_looked_up_once_for_all_pairs():
@@ -63,3 +65,8 @@ def test_moving_keeps_what_is_no_tensor():
 def test_padding_nothing():
     assert padded([], 0).shape == (0, 1)
     assert padded([np.empty(0, np.int64)], 7).tolist() == [[7]]
+
+
+def test_rows_of_a_written_batch_are_not_chosen():
+    with pytest.raises(NotImplementedError, match="before they are written"):
+        assemble(TOKENS, PROMPTS).take(slice(1))

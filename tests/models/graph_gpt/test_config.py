@@ -4,39 +4,42 @@ from __future__ import annotations
 
 import pytest
 
-from edgewise.config import to_dict, updated, with_overrides
+from edgewise.config import preset_config, to_dict, updated, with_overrides
 from edgewise.errors import ConfigError
 from edgewise.models.graph_gpt.config import (
     PRESETS,
     AttentionConfig,
     GraphGPTConfig,
     HistoryConfig,
-    preset,
 )
+
+
+def preset(name: str) -> GraphGPTConfig:
+    return preset_config(GraphGPTConfig, PRESETS, name)
 
 
 @pytest.mark.parametrize(
     ("setting", "message"),
     [
-        ("attention.delta=1.0", "delta = 1.0 must lie between 0 and 1"),
-        ("attention.delta=0.0", "delta = 0.0 must lie between 0 and 1"),
-        ("attention.max_path=0", "max_path must lie in 1..20"),
+        ("attention.delta=1.0", "attention.delta = 1.0: must be below 1"),
+        ("attention.delta=0.0", "attention.delta = 0.0: must be above 0"),
+        ("attention.max_path=0", "attention.max_path = 0: must be at least 1"),
         ("attention.kind=grahp", "attention.kind = 'grahp'.*'graph'"),
         ("stages=content", "add one that learns to recommend"),
         ("stages=[]", "stages is empty"),
         ("stages=sequence,sequence", "names a stage twice"),
         ("stages=sequenc", "stages = 'sequenc'.*'sequence'"),
-        ("lambda_v=-1", "lambda_v must not be negative"),
-        ("history.max_items=0", "max_items must be at least 1"),
-        ("history.mask_rate=1.0", "mask_rate must lie in 0..1"),
-        ("history.user_dropout=2.0", "user_dropout must lie in 0..1"),
+        ("lambda_v=-1", "lambda_v = -1: must be at least 0"),
+        ("history.max_items=0", "history.max_items = 0: must be at least 1"),
+        ("history.mask_rate=1.0", "history.mask_rate = 1.0: must be below 1"),
+        ("history.user_dropout=2.0", "history.user_dropout = 2.0: must be at most 1"),
         ("backbone.max_tokens=8", "at least 16 are needed"),
-        ("backbone.dropout=1.0", "dropout must lie in 0..1"),
-        ("backbone.attention_dropout=1.0", "attention_dropout must lie in 0..1"),
-        ("backbone.init_std=0.0", "init_std must be above 0"),
-        ("content.window=1", "window must be at least 2"),
+        ("backbone.dropout=1.0", "backbone.dropout = 1.0: must be below 1"),
+        ("backbone.attention_dropout=1.0", "backbone.attention_dropout = 1.0: must be below 1"),
+        ("backbone.init_std=0.0", "backbone.init_std = 0.0: must be above 0"),
+        ("content.window=1", "content.window = 1: must be at least 2"),
         ("decoding.min_explanation_tokens=99", "must lie in 0..decoding.explanation_tokens"),
-        ("training.sequence.epochs=0", "epochs must be at least 1"),
+        ("training.sequence.epochs=0", "epochs = 0: must be at least 1"),
     ],
 )
 def test_impossible_values(setting, message):
@@ -57,8 +60,8 @@ def test_presets_survive_json(name):
     assert updated(GraphGPTConfig(), to_dict(config)) == config
 
 
-def test_there_are_four_presets_and_others_are_refused():
-    assert list(PRESETS) == ["tiny", "cpu", "cpu-stages", "paper"]
+def test_there_are_five_presets_and_others_are_refused():
+    assert list(PRESETS) == ["tiny", "cpu", "cpu-stages", "paper", "paper-from-scratch"]
     with pytest.raises(ConfigError, match=r"unknown preset 'cpv'.*'cpu'"):
         preset("cpv")
 

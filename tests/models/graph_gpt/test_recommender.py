@@ -4,23 +4,28 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from tests.models.graph_gpt.conftest import same_weights, small_graph_gpt
 
+from edgewise.config import updated
 from edgewise.data.dataset import Catalog
 from edgewise.data.item_lists import CandidateLists
 from edgewise.data.ragged import Ragged
 from edgewise.errors import ConfigError, DataError, ModelFolderError, UnknownIdError
-from edgewise.models.graph_gpt.backbone import build_tokens
-from edgewise.models.graph_gpt.prompts import WORDINGS
-from edgewise.models.graph_gpt.recommender import GraphGPT, build_stages
+from edgewise.models.graph_gpt import recommender as graph_gpt
+from edgewise.models.graph_gpt.batch import assemble
+from edgewise.models.graph_gpt.prompts import explanation_prompt
+from edgewise.models.graph_gpt.recommender import GraphGPT, bounded_parts
+from edgewise.recommender import ItemFilter
 
-# The whole batch, and the rows of each of two processes.
-PARTS = slice(None), slice(0, None, 2), slice(1, None, 2)
+USERS = np.arange(12)
 
 
 def without_text(split):
@@ -33,11 +38,11 @@ def without_text(split):
     return replace(split, dataset=dataset, train=train, valid=valid)
 
 
-class TestStages:
+class TestLearning:
     def test_each_stage_has_its_curves(self, fitted):
         assert list(fitted.stage_curves) == ["content", "sequence"]
-        assert fitted.curves is fitted.stage_curves["sequence"]
-        assert len(fitted.curves.valid_loss) == 2
+        assert len(fitted.stage_curves["sequence"].valid) == 2
+        assert fitted.trained_stages == ("content", "sequence")
 
     def test_the_plan_is_told_before_the_first_step(self, shop_split):
         class ToldError(Exception):
@@ -51,11 +56,15 @@ class TestStages:
 
         with pytest.raises(ToldError):
             small_graph_gpt().fit(shop_split, on_plan=look)
-        content, sequence = plans[0].stages
-        assert (content.name, content.epochs) == ("content", 1)
-        assert (sequence.name, sequence.epochs) == ("sequence", 2)
-        assert sequence.steps_per_epoch == -(-sequence.examples // 8)
-        assert content.examples > content.steps_per_epoch > 0
+        (attention, content, sequence) = plans[0].rows
+        assert attention == ("attention", "graph, proximity paths")
+        sizes = r"([\d,]+) examples, at most (\d+) epochs of ([\d,]+) batches"
+        (texts, epochs, steps), (windows, passes, batches) = (
+            [int(number.replace(",", "")) for number in re.fullmatch(sizes, words).groups()]
+            for _, words in (content, sequence)
+        )
+        assert (content[0], epochs, sequence[0], passes) == ("content", 1, "sequence", 2)
+        assert batches == -(-windows // 8) and texts > steps > 0
         assert plans[0].num_parameters > 10_000
 
     @pytest.mark.parametrize("stages", ["events", "events,predictive", "content,events,predictive"])
@@ -81,8 +90,8 @@ class TestStages:
 
     def test_the_tie_holds_on_to_what_the_content_stage_learned(self, shop_split):
         """The second run stops as soon as its sequence stage begins."""
-        model = small_graph_gpt("lambda_v=0.1").fit(shop_split).model
-        content = small_graph_gpt("training.sequence.max_minutes=1e-9").fit(shop_split).model
+        model = small_graph_gpt("lambda_v=0.1").fit(shop_split).network
+        content = small_graph_gpt("training.sequence.max_minutes=1e-9").fit(shop_split).network
         learned = content.gpt.wte.weight[content.num_text :]
         assert model.anchor is not None and torch.equal(model.anchor, learned)
         assert not torch.equal(model.gpt.wte.weight[model.num_text :], learned)
@@ -95,42 +104,6 @@ class TestStages:
         assert "no content: the content stage is left out" in caplog.text
         assert "no content: lambda_v = 0.5 is without effect" in caplog.text
         assert "timestamps" not in caplog.text
-
-    @pytest.mark.parametrize(
-        ("stage", "order", "told"),
-        [
-            ("sequence", "set", 1),
-            ("events", "time", 1),
-            ("predictive", "time", 1),
-            ("events", "set", 0),
-            ("predictive", "set", 0),
-        ],
-    )
-    def test_order_without_times_is_told_once(self, shop_split, caplog, stage, order, told):
-        caplog.set_level(logging.WARNING)
-        config = small_graph_gpt(f"stages={stage}", f"history.order={order}").config
-        timeless = replace(shop_split, train=replace(shop_split.train, timestamp=None))
-        build_stages(config, timeless, build_tokens(config.backbone, timeless, WORDINGS), None)
-        assert caplog.text.count("no timestamps: the order of its rows") == told
-
-    def test_parts_of_a_batch_have_the_loss_of_the_whole(self, shop_split, fitted):
-        """Two processes' losses, weighed by their rows, in every stage."""
-        config = small_graph_gpt(
-            "stages=content,events,predictive,sequence", "content.events=true"
-        ).config
-        tokens, graph = fitted.tokens, fitted._inference.distances
-        for stage, data in build_stages(config, shop_split, tokens, graph).items():
-            uneven = 0
-            for step in range(0, data.steps_per_epoch, 3):
-                whole, *parts = (data.batch(step, part) for part in PARTS)
-                with torch.no_grad():
-                    expected = float(fitted.model(whole))
-                    losses = [float(fitted.model(part)) for part in parts]
-                rows = [len(part) for part in parts]
-                assert np.average(losses, weights=rows) == pytest.approx(expected, rel=1e-4)
-                counts = [int((part.targets >= 0).sum()) / len(part) for part in parts]
-                uneven += counts[0] != counts[1]
-            assert uneven or stage == "predictive"
 
     def test_no_train_rows(self, shop_split):
         empty = replace(shop_split, train=shop_split.train.take(np.empty(0, np.int64)))
@@ -164,15 +137,15 @@ class TestResuming:
 
     def test_an_older_runs_stages_are_not_resumed(self, shop_split, tmp_path):
         """A new run that dies in its first stage must not find the second one finished."""
-        for stage in ("content", "sequence", "mine"):
+        for stage in ("content", "sequence"):
             (tmp_path / stage / "checkpoint").mkdir(parents=True)
 
         def die(*_args, **_kwargs):
-            assert [path.name for path in tmp_path.iterdir()] == ["mine"]
+            assert not [*tmp_path.glob("*/checkpoint")]
             raise KeyboardInterrupt
 
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr("edgewise.models.graph_gpt.recommender.train", die)
+            patch.setattr("edgewise.training.trainer.Trainer.run", die)
             with pytest.raises(KeyboardInterrupt):
                 small_graph_gpt().fit(shop_split, folder=tmp_path)
 
@@ -192,7 +165,7 @@ class TestLeaks:
         # One epoch: validation rows choose nothing.
         assert same_weights(ours, theirs)
         nodes = np.arange(88)[None]
-        first, second = (m._inference.distances.among(nodes) for m in (ours, theirs))
+        first, second = (m.distances.among(nodes) for m in (ours, theirs))
         assert np.array_equal(first, second)
 
 
@@ -206,24 +179,27 @@ class TestRecommending:
             assert scores == pytest.approx(found.score, abs=1e-4)
 
     def test_new_users_are_answered_by_their_history_alone(self, fitted):
-        rows = [fitted.histories[3], fitted.histories[3], np.array([], int)]
+        rows = [fitted.data.histories[3], fitted.data.histories[3], np.array([4])]
         found = fitted.recommend_new(rows, 4)
         assert found.user_index.tolist() == np.repeat([0, 1, 2], 4).tolist()
         assert np.array_equal(found.item_index[:4], found.item_index[4:8])
         lists = CandidateLists.from_lists(np.array([99, 98, 97]), [np.arange(48)] * 3)
         scores = fitted.score_candidates(lists, new_users=rows).reshape(3, 48)
-        assert found.score[:4] == pytest.approx(scores[0, found.item_index[:4]], abs=1e-4)
+        for row, (items, values) in enumerate(
+            zip(found.item_index.reshape(3, 4), found.score.reshape(3, 4), strict=True)
+        ):
+            assert values == pytest.approx(scores[row, items], abs=1e-4)
 
     def test_new_items_of_a_history_are_read_as_its_train_items(self, fitted, monkeypatch):
         """R of user 3's prompt, at whose end an item stands that user 3 never took."""
         masks = []
-        read = fitted.model.mask
+        read = fitted.network.mask
         monkeypatch.setattr(
-            fitted.model, "mask", lambda batch: masks.append(read(batch)) or masks[-1]
+            fitted.network, "mask", lambda batch: masks.append(read(batch)) or masks[-1]
         )
-        known = fitted.histories[3][-4:]
+        known = fitted.data.histories[3][-4:]
         new = known.copy()
-        new[-1] = np.setdiff1d(np.arange(48), fitted.histories[3])[0]
+        new[-1] = np.setdiff1d(np.arange(48), fitted.data.histories[3])[0]
         offsets = np.array([0, 0, 0, 0, 4])
         for items in (known, new):
             fitted.recommend(np.array([3]), 2, histories=Ragged(offsets, items))
@@ -245,10 +221,10 @@ class TestRecommending:
         )
         model = small_graph_gpt(*setting).fit(shop_split)
         everything = np.arange(40, 88)[None]
-        found = model._inference.distances.in_histories(everything, np.array([-1]))
+        found = model.distances.in_histories(everything, np.array([-1]))
         assert sorted(np.unique(found)) == [0, 2, 4]
-        model.save(tmp_path / "model")
-        loaded = GraphGPT.load(tmp_path / "model")
+        model.save_pretrained(tmp_path / "model")
+        loaded = GraphGPT.from_pretrained(tmp_path / "model")
         ours, theirs = (m.recommend(np.arange(40), 5) for m in (model, loaded))
         assert np.array_equal(ours.score, theirs.score)
 
@@ -257,11 +233,63 @@ class TestRecommending:
             fitted.recommend_new([np.array([48])])
         with pytest.raises(UnknownIdError, match="user_index 40"):
             fitted.explain([(40, 0)])
-        few = type(fitted.histories)(fitted.histories.offsets[:3], fitted.histories.values)
+        few = fitted.data.histories.take(np.arange(2))
         with pytest.raises(UnknownIdError, match="cover 2 users"):
             fitted.recommend(np.array([5]), histories=few)
         with pytest.raises(ConfigError, match="k = 0"):
             fitted.recommend(np.array([5]), 0)
+
+
+class TestScoring:
+    """Answers do not depend on how many prompts are read at a time."""
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def histories(cls, fitted) -> Ragged:
+        rows = [fitted.data.histories[user][: 1 + user % 5] for user in USERS]
+        return Ragged.of_rows(rows)
+
+    def test_likelihoods_are_of_all_items(self, fitted, histories):
+        rows = []
+        for chosen, likelihood in fitted.likelihoods(USERS, histories):
+            rows += chosen.tolist()
+            assert torch.allclose(likelihood.exp().sum(1), torch.ones(len(chosen)), atol=1e-4)
+        assert sorted(rows) == list(range(12))
+
+    def test_small_parts_give_the_same_answers(self, fitted, histories, monkeypatch):
+        seen = ItemFilter(Ragged.of_rows([np.array([0, 3])] * 12))
+        items, scores = fitted.rank_items(USERS, histories, seen, 5)
+        monkeypatch.setattr(graph_gpt, "_PAIRS_AT_ONCE", 100)
+        again, same = fitted.rank_items(USERS, histories, seen, 5)
+        assert [row.tolist() for row in items] == [row.tolist() for row in again]
+        assert np.concatenate(scores) == pytest.approx(np.concatenate(same), abs=1e-4)
+
+    def test_ranking_agrees_with_scoring(self, fitted, histories):
+        items, scores = fitted.rank_items(USERS, histories, ItemFilter(), 48)
+        lists = Ragged.of_rows([np.arange(48)] * 12)
+        everything = fitted.score_lists(USERS, histories, lists, "direct").reshape(12, 48)
+        assert np.array_equal(everything, fitted.score_items(USERS, histories))
+        for found, score, row in zip(items, scores, everything, strict=True):
+            assert sorted(found) == list(range(48))
+            assert score == pytest.approx(np.sort(row)[::-1], abs=1e-5)
+
+    def test_lists_of_any_lengths(self, fitted, histories):
+        lists = Ragged.of_rows([np.arange(user % 4) for user in USERS])
+        found = fitted.score_lists(USERS, histories, lists, "sequential")
+        everything = fitted.score_items(USERS, histories)
+        assert np.array_equal(found, everything[lists.row_of_value, lists.values])
+
+    def test_seen_items_are_not_found(self, fitted, histories):
+        hidden = np.zeros(48, dtype=bool)
+        hidden[47] = True
+        seen = ItemFilter(Ragged.of_rows([np.arange(40)] * 12), hidden)
+        items, _ = fitted.rank_items(USERS, histories, seen, 10)
+        assert all(sorted(row) == list(range(40, 47)) for row in items)
+
+    def test_nothing_asked_nothing_answered(self, fitted, histories):
+        nobody, nothing = USERS[:0], histories.take(USERS[:0])
+        assert fitted.rank_items(nobody, nothing, ItemFilter(), 3) == ([], [])
+        assert len(fitted.score_lists(nobody, nothing, nothing, "direct")) == 0
 
 
 class TestExplaining:
@@ -276,42 +304,126 @@ class TestExplaining:
 
     def test_it_must_have_been_learned(self, shop_split):
         model = small_graph_gpt("stages=sequence").fit(shop_split)
-        with pytest.raises(ConfigError, match="not trained for the explanation task"):
+        with pytest.raises(
+            ConfigError, match=r"not trained for the explanation task.*content\.reviews"
+        ):
             model.explain([(0, 1)])
         model = small_graph_gpt("content.reviews=false").fit(shop_split)
         assert "explanation" not in model.tasks
+
+
+class TestWriting:
+    @pytest.fixture(scope="class")
+    @classmethod
+    def asked(cls, fitted):
+        return [explanation_prompt(user, 5, fitted.tokens) for user in range(5)]
+
+    def test_the_cache_changes_nothing(self, fitted, asked):
+        """Every token is the likeliest after reading the whole text so far at once."""
+        config = updated(
+            fitted.config.decoding, {"min_explanation_tokens": 6, "explanation_tokens": 6}
+        )
+        network, tokens = fitted.network, fitted.tokens
+        for prompt, text in zip(asked, fitted.write(asked, config), strict=True):
+            assert len(text) == 6
+            for place in range(6):
+                so_far = np.concatenate([prompt, text[:place]]).astype(np.int64)
+                batch = assemble(tokens, [so_far], distances=fitted.distances)
+                logits = network.text_logits(network.last_hidden(batch))[0]
+                logits[[tokens.end_token, tokens.pad_token]] = -torch.inf
+                if place and tokens.blank_tokens[text[place - 1]]:
+                    logits[torch.from_numpy(tokens.blank_tokens)] = -torch.inf
+                assert logits[text[place]] >= logits.max() - 1e-4
+
+    def test_lengths(self, fitted, asked):
+        config = updated(
+            fitted.config.decoding, {"min_explanation_tokens": 2, "explanation_tokens": 4}
+        )
+        texts = fitted.write(asked, config)
+        assert len(texts) == 5 and all(2 <= len(text) <= 4 for text in texts)
+        assert not any(fitted.tokens.end_token in text for text in texts)
+
+    def test_no_white_space_after_white_space(self, fitted, asked, monkeypatch):
+        """The likeliest tokens are blank ones: every second one must be a word."""
+        tokens = fitted.tokens
+        blank = torch.from_numpy(tokens.blank_tokens)
+        assert blank.any() and not blank.all()
+
+        def eager_for_blanks(states):
+            return torch.where(blank, 5.0, torch.arange(len(blank)) / len(blank)).expand(
+                len(states), -1
+            ).clone()  # fmt: skip
+
+        monkeypatch.setattr(fitted.network, "text_logits", eager_for_blanks)
+        config = updated(
+            fitted.config.decoding, {"min_explanation_tokens": 6, "explanation_tokens": 6}
+        )
+        for text in fitted.write(asked, config):
+            assert blank[text].tolist() == [True, False] * 3
+            assert tokens.tokenizer.decode(text).split()
+
+    def test_it_ends_when_all_texts_have_ended(self, fitted, asked, monkeypatch):
+        end, calls = fitted.tokens.end_token, []
+
+        def end_at_once(states):
+            calls.append(len(states))
+            return torch.eye(fitted.tokens.num_text)[[end] * len(states)]
+
+        monkeypatch.setattr(fitted.network, "text_logits", end_at_once)
+        config = updated(
+            fitted.config.decoding, {"min_explanation_tokens": 2, "explanation_tokens": 20}
+        )
+        texts = fitted.write(asked, config)
+        assert [len(text) for text in texts] == [2] * 5 and calls == [5] * 3
+
+    def test_no_tokens_wanted_none_written(self, fitted, asked):
+        config = updated(
+            fitted.config.decoding, {"min_explanation_tokens": 0, "explanation_tokens": 0}
+        )
+        assert fitted.write(asked, config) == [[]] * 5
 
 
 class TestStorage:
     @pytest.mark.parametrize("setting", ["attention.gates=true", "attention.kind=none"])
     def test_loaded_is_saved(self, shop_split, tmp_path, setting):
         model = small_graph_gpt("stages=sequence", setting).fit(shop_split)
-        model.save(tmp_path / "model")
-        loaded = GraphGPT.load(tmp_path / "model")
+        model.save_pretrained(tmp_path / "model")
+        loaded = GraphGPT.from_pretrained(tmp_path / "model")
         assert same_weights(model, loaded) and loaded.config == model.config
         assert loaded.tasks == model.tasks
         ours, theirs = (m.recommend(np.arange(40), 5) for m in (model, loaded))
         assert np.array_equal(ours.score, theirs.score)
 
     def test_explanations_are_kept(self, fitted, tmp_path):
-        fitted.save(tmp_path / "model")
-        loaded = GraphGPT.load(tmp_path / "model")
+        fitted.save_pretrained(tmp_path / "model")
+        loaded = GraphGPT.from_pretrained(tmp_path / "model")
         pairs = [(0, 1), (7, 3)]
         assert loaded.explain(pairs) == fitted.explain(pairs)
 
     def test_a_vocabulary_that_does_not_match(self, fitted, tmp_path):
-        fitted.save(tmp_path / "model")
+        fitted.save_pretrained(tmp_path / "model")
         about = tmp_path / "model" / "model.json"
         values = json.loads(about.read_text())
-        values["settings"]["num_items"] += 1
+        values["settings"]["learned"]["gpt"]["vocab_size"] += 1
         about.write_text(json.dumps(values))
         with pytest.raises(ModelFolderError, match="words, users and items make"):
-            GraphGPT.load(tmp_path / "model")
+            GraphGPT.from_pretrained(tmp_path / "model")
+
+
+@given(st.lists(st.integers(1, 40)), st.integers(1, 3000), st.integers(1, 9))
+def test_parts_are_bounded_and_whole(lengths, budget, most):
+    rising = np.sort(np.array(lengths, dtype=np.int64))
+    parts = list(bounded_parts(rising, budget, most))
+    assert [n for part in parts for n in range(part.start, part.stop)] == list(range(len(rising)))
+    for part in parts:
+        size = part.stop - part.start
+        assert size <= most
+        assert size == 1 or size * rising[part.stop - 1] ** 2 <= budget
 
 
 def test_its_name_tells_its_state(fitted):
-    assert "not fitted" in repr(GraphGPT())
-    assert "'tiny'" in repr(fitted) and "explanation" in repr(fitted)
+    assert repr(GraphGPT()) == "GraphGPT(not fitted)"
+    assert repr(fitted) == "GraphGPT(demo: 40 users, 48 items)"
 
 
 def test_equal_seeds_equal_weights(shop_split, fitted):

@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 
 from edgewise.errors import ConfigError
-from edgewise.models.graph_gpt.prompts import EVENTS, WORDINGS
+from edgewise.models.graph_gpt.prompts import EVENTS, TEMPLATES
 from edgewise.models.graph_gpt.stages.content import encode_texts
 from edgewise.models.graph_gpt.tokens import TokenSpace, corpus_of, train_text_tokenizer
 
 
 @pytest.fixture(scope="module")
 def tokens(shop_split) -> TokenSpace:
-    tokenizer = train_text_tokenizer(corpus_of(shop_split, WORDINGS), 300)
+    tokenizer = train_text_tokenizer(corpus_of(shop_split, TEMPLATES), 300)
     return TokenSpace(tokenizer, 40, 48)
 
 
@@ -41,7 +41,7 @@ def test_every_text_can_be_spelled_and_read_again(tokens):
 
 
 def test_every_word_of_a_wording_is_one_token(shop_split):
-    tokens = TokenSpace(train_text_tokenizer(corpus_of(shop_split, WORDINGS), 600), 40, 48)
+    tokens = TokenSpace(train_text_tokenizer(corpus_of(shop_split, TEMPLATES), 600), 40, 48)
     assert len(tokens.encode_text(EVENTS.removeprefix("{user}"))) == 3
 
 
@@ -60,7 +60,7 @@ def test_padding_is_not_the_end(tokens):
 
 
 def test_the_corpus_holds_no_held_out_review(shop_split):
-    corpus = set(corpus_of(shop_split, WORDINGS))
+    corpus = set(corpus_of(shop_split, TEMPLATES))
     held_out = {f" {r}" for part in (shop_split.valid, shop_split.test) for r in part.review if r}
     trained = {f" {r}" for r in (*shop_split.train.review, *shop_split.train.summary) if r}
     assert held_out - trained and not (held_out - trained) & corpus
@@ -70,7 +70,7 @@ def test_the_corpus_holds_no_held_out_review(shop_split):
 
 def test_texts_are_learned_with_the_space_they_are_read_with(shop_split):
     """The first word of a text is one token, not a space and a word."""
-    tokenizer = train_text_tokenizer(corpus_of(shop_split, WORDINGS), 2000)
+    tokenizer = train_text_tokenizer(corpus_of(shop_split, TEMPLATES), 2000)
     tokens = TokenSpace(tokenizer, 40, 48)
     brand = next(name for name in shop_split.dataset.catalog.brand if name)
     (row,) = encode_texts(tokens, [brand], 20).rows()

@@ -31,7 +31,8 @@ FROM_SCRATCH: dict[str, dict[str, int]] = {
 # A checkpoint cannot be fetched by everybody.
 _WITHOUT_NETWORK = (
     "Without a network, point to a copy on this machine with --set backbone.name=FOLDER, or start "
-    f"from random weights with --set backbone.name=NAME, one of {', '.join(FROM_SCRATCH)}."
+    f"from random weights with --set backbone.name=NAME, one of {', '.join(FROM_SCRATCH)} (the "
+    "preset paper-from-scratch does)."
 )
 
 

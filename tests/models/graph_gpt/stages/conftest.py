@@ -18,7 +18,7 @@ from edgewise.graph.shortest_paths import ShortestPaths
 from edgewise.models.graph_gpt.attention_bias import build_distances
 from edgewise.models.graph_gpt.batch import PromptBatch
 from edgewise.models.graph_gpt.config import AttentionConfig, GraphGPTConfig
-from edgewise.models.graph_gpt.prompts import WORDINGS
+from edgewise.models.graph_gpt.prompts import TEMPLATES
 from edgewise.models.graph_gpt.stages import build_stage
 from edgewise.models.graph_gpt.tokens import TokenSpace, corpus_of, train_text_tokenizer
 
@@ -36,7 +36,7 @@ def config_of(*overrides: str) -> GraphGPTConfig:
 
 
 def token_space(split: Split) -> TokenSpace:
-    tokenizer = train_text_tokenizer(corpus_of(split, WORDINGS), 300)
+    tokenizer = train_text_tokenizer(corpus_of(split, TEMPLATES), 300)
     return TokenSpace(tokenizer, split.dataset.num_users, split.dataset.num_items)
 
 

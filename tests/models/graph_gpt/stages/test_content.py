@@ -1,4 +1,4 @@
-"""Crowd contextual prompts, from a catalogue worked by hand and from shops."""
+"""Which texts there are, items that share a name, and the prompts that ask for either."""
 
 from __future__ import annotations
 
@@ -7,7 +7,10 @@ from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from tests.models.graph_gpt.stages.conftest import (
     ALL,
     config_of,
@@ -21,11 +24,21 @@ from tests.models.graph_gpt.stages.conftest import (
 
 from edgewise.data.dataset import Catalog
 from edgewise.data.importing import ImportOptions, read_dataset
-from edgewise.data.splits import ratio_split
+from edgewise.data.ragged import Ragged
+from edgewise.data.splits import Split, ratio_split
 from edgewise.models.graph_gpt.batch import IGNORED, PromptBatch
+from edgewise.models.graph_gpt.config import ContentConfig
 from edgewise.models.graph_gpt.prompts import explanation_prompt
 from edgewise.models.graph_gpt.stages import build_stage
-from edgewise.models.graph_gpt.stages.content import content_examples
+from edgewise.models.graph_gpt.stages.content import (
+    SharedLists,
+    SharedName,
+    collect_texts,
+    content_examples,
+    encode_texts,
+    held_out_reasons,
+    shared_names,
+)
 from edgewise.models.graph_gpt.tokens import TokenSpace
 
 CATALOG = Catalog(
@@ -34,7 +47,106 @@ CATALOG = Catalog(
     categories=(("Music", "Loud"), ("Music", "Loud"), ("Music",)),
     description=("Brass.", "", ""),
 )
+SPARSE = Catalog(
+    title=("Horn", "", " Big\n drum "),
+    brand=("Toot", "", ""),
+    categories=(("Music", "Brass"), (), ("Music", "Music")),
+    description=("", "", ""),
+)
 END = "<|endoftext|>"
+
+
+def reviewed() -> Split:
+    split = tiny_split([[0, 1, 2]], valid=[(0, 2), (0, 1)], catalog=SPARSE, num_items=3)
+    train = with_texts(split.train, ["Loud. I like it.", "", "Dull"], ["", "Nice", ""])
+    valid = with_texts(split.valid, ["Secret.", "Hidden."], ["", ""])
+    return replace(split, train=train, valid=valid)
+
+
+def table(split: Split, config: ContentConfig) -> dict[str, list[tuple[int, int, str]]]:
+    return {
+        texts.kind: list(zip(texts.user.tolist(), texts.item.tolist(), texts.text, strict=True))
+        for texts in collect_texts(split, config)
+    }
+
+
+def test_every_text_with_its_user_and_item():
+    assert table(reviewed(), ContentConfig()) == {
+        "title": [(-1, 0, "Horn"), (-1, 2, "Big drum")],
+        "brand": [(-1, 0, "Toot")],
+        "categories": [(-1, 0, "Music, Brass"), (-1, 2, "Music")],
+        "description": [],
+        "review": [(0, 0, "Loud. I like it."), (0, 2, "Dull")],
+        "reason": [(0, 0, "Loud."), (0, 1, "Nice"), (0, 2, "Dull")],
+    }
+
+
+def test_kinds_are_chosen_by_the_configuration():
+    split = reviewed()
+    assert list(table(split, ContentConfig(contents=False))) == ["review", "reason"]
+    kinds = ["title", "brand", "categories", "description"]
+    assert list(table(split, ContentConfig(reviews=False))) == kinds
+
+
+def test_held_out_reasons_are_of_pairs_without_a_train_row():
+    split = reviewed()
+    assert len(held_out_reasons(split)) == 0, "both pairs are train rows too"
+    apart = replace(split, train=split.train.take(split.train.item_index[:1]))
+    assert held_out_reasons(apart).text == ["Secret.", "Hidden."]
+
+
+def test_answers_begin_with_a_space_and_end_unless_cut(tokens):
+    whole, cut = encode_texts(tokens, ["Big drum", "Big drum " * 40], 12).rows()
+    assert tokens.tokenizer.decode(whole[:-1]) == " Big drum"
+    assert whole[-1] == tokens.end_token
+    assert len(cut) == 12 and tokens.end_token not in cut
+    assert len(encode_texts(tokens, [], 12)) == 0
+
+
+def lists_of(*sizes: int, window: int = 4, seed: int = 0) -> SharedLists:
+    starts = np.cumsum([0, *sizes])
+    rows = [np.arange(start, start + size) for start, size in zip(starts, sizes, strict=False)]
+    return SharedLists(Ragged.of_rows(rows), window, seed)
+
+
+def test_names_of_two_items_and_more_but_not_of_all():
+    catalog = Catalog(
+        title=("",) * 4,
+        brand=("Toot", "", "Toot", "Solo"),
+        categories=(("Music", "Brass"), ("Music", "Brass", "Brass"), ("Music", ""), ("Music",)),
+        description=("",) * 4,
+    )
+    assert list(shared_names(catalog)) == [
+        SharedName("shared_brand", "Toot", [0, 2]),
+        SharedName("shared_category", "Brass", [0, 1]),
+    ]
+    assert list(shared_names(Catalog.empty(4))) == []
+
+
+def test_a_last_single_item_is_joined_by_another():
+    assert lists_of(2, 9, 5).windows.tolist() == [
+        [0, 0, 2],
+        *([1, 0, 4], [1, 4, 8], [1, 7, 9]),
+        *([2, 0, 4], [2, 3, 5]),
+    ]
+
+
+@given(st.lists(st.integers(2, 30), min_size=1, max_size=4), st.integers(2, 7))
+def test_windows_cover_every_item(sizes, window):
+    lists = lists_of(*sizes, window=window)
+    seen: dict[int, set[int]] = {}
+    for number, (owner, start, end) in enumerate(lists.windows.tolist()):
+        items = lists.items_of(number, epoch=3).tolist()
+        assert 2 <= len(items) == end - start <= window and len(set(items)) == len(items)
+        seen.setdefault(owner, set()).update(items)
+    assert [seen[n] for n in range(len(sizes))] == [set(row.tolist()) for row in lists.items.rows()]
+
+
+def test_lists_are_shuffled_anew_each_epoch_from_the_seed():
+    lists = lists_of(20, window=20)
+    orders = [lists.items_of(0, epoch).tolist() for epoch in (0, 1, 0)]
+    assert orders[0] == orders[2] != orders[1]
+    assert lists_of(20, window=20, seed=1).items_of(0, 0).tolist() != orders[0]
 
 
 @pytest.fixture(scope="module")
@@ -89,7 +201,7 @@ def test_worked_example(worked):
         ]
     )
     assert epoch(data, tokens, 1).total() == 14
-    (valid,) = data.validation()["content"]
+    (valid,) = data.valid_batches
     assert answered(tokens, valid) == [f" [u0] gave this reason for buying [i2] :| Soft.{END}"]
 
 
@@ -129,16 +241,16 @@ def test_explanations_are_asked_for_as_they_were_learned(worked):
 
 def test_without_reviews_a_share_of_item_texts_validates(by_ratio, tokens):
     data = stage("content", by_ratio, "content.reviews=false", tokens=tokens)
-    held_out = {text for b in data.validation()["content"] for text in answered(tokens, b)}
+    held_out = {text for b in data.valid_batches for text in answered(tokens, b)}
     assert len(held_out) == 4 * int(0.05 * 48)
     assert not held_out & set(epoch(data, tokens))
     bare = tiny_split([[0, 1]], catalog=CATALOG, num_items=3)
-    assert stage("content", bare).validation() == {}, "too few texts to spare one"
+    assert stage("content", bare).valid_batches == [], "too few texts to spare one"
 
 
 def test_held_out_reviews_validate_and_every_item_text_trains(by_ratio, tokens):
     data = stage("content", by_ratio, tokens=tokens)
-    batches = data.validation()["content"]
+    batches = data.valid_batches
     assert sum(map(len, batches)) == len(
         by_ratio.valid.review.to_frame().filter(
             (by_ratio.valid.review != "") | (by_ratio.valid.summary != "")

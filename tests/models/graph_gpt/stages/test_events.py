@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
-import logging
-
 import pytest
 import torch
 from tests.models.graph_gpt.stages.conftest import (
     ALL,
-    config_of,
     prompts_of,
-    same,
     stage,
     tiny_split,
     token_space,
 )
 
-from edgewise.errors import ConfigError
 from edgewise.models.graph_gpt.batch import IGNORED
-from edgewise.models.graph_gpt.stages import build_stage
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +39,7 @@ def test_worked_example(worked):
 
 def test_validation_asks_for_held_out_items_at_the_end_of_whole_histories(worked):
     tokens = token_space(worked)
-    (batch,) = stage("events", worked, "history.order=time", tokens=tokens).validation()["events"]
+    (batch,) = stage("events", worked, "history.order=time", tokens=tokens).valid_batches
     assert prompts_of(tokens, batch) == [
         " [u0] has interacted with [i0] [i3] [i2]",
         " [u1] has interacted with [i5]",
@@ -100,32 +94,6 @@ def test_a_time_ordered_prompt_may_go_without_its_user(worked):
     ]
 
 
-@pytest.mark.parametrize("name", ["content", "events", "predictive"])
-def test_batches_depend_on_seed_and_step_alone_and_parts_share_them(name, by_ratio, tokens):
-    data, again = (stage(name, by_ratio, tokens=tokens) for _ in range(2))
-    late = 2 * data.steps_per_epoch + 1
-    assert same(data.batch(late, ALL), again.batch(late, ALL)), "asked for out of turn"
-    data.batch(0, ALL)
-    assert same(data.batch(late, ALL), again.batch(late, ALL))
-    whole = prompts_of(tokens, again.batch(late, ALL))
-    parts = [prompts_of(tokens, data.batch(late, slice(n, None, 2))) for n in range(2)]
-    assert sorted(parts[0] + parts[1]) == sorted(whole) and parts[0] == whole[::2]
-    other = stage(name, by_ratio, "seed=1", tokens=tokens)
-    assert not same(other.batch(late, ALL), data.batch(late, ALL))
-
-
-@pytest.mark.parametrize("name", ["content", "events", "predictive"])
-def test_distances_are_there_where_attention_reads_the_graph(name, by_ratio, tokens):
-    batch = stage(name, by_ratio, tokens=tokens).batch(0, ALL)
-    assert batch.distance is not None
-    assert batch.distance.shape == (len(batch), *[batch.input_ids.shape[1]] * 2)
-    for kind in ("meaningless", "none"):
-        data = stage(name, by_ratio, f"attention.kind={kind}", tokens=tokens)
-        assert data.batch(0, ALL).distance is None
-    (valid, *_) = stage(name, by_ratio, tokens=tokens).validation()[name]
-    assert valid.distance is not None
-
-
 def test_a_user_and_an_item_taken_are_one_step_apart(worked):
     tokens = token_space(worked)
     batch = stage("events", worked, "history.order=time", tokens=tokens).batch(0, ALL)
@@ -133,35 +101,3 @@ def test_a_user_and_an_item_taken_are_one_step_apart(worked):
     row = int(torch.where(batch.node[:, 0] == 0)[0])
     item = int(torch.where(batch.node[row] == worked.dataset.num_users)[0])
     assert batch.distance[row, 0, item] == 1 and batch.distance[row, item, 0] == 1
-
-
-def test_no_train_row_is_nothing_to_learn_from(caplog):
-    empty = tiny_split([[], []], valid=[(0, 1)])
-    tokens = token_space(empty)
-    for name in ("events", "predictive", "content"):
-        caplog.clear()
-        with caplog.at_level(logging.WARNING, "edgewise"):
-            assert build_stage(name, config_of(), empty, tokens, None) is None
-        assert f"the {name} stage is left out" in caplog.records[-1].message
-
-
-def test_prompts_never_exceed_the_longest_input(caplog):
-    split = tiny_split([list(range(40))], valid=[(0, 45)], num_items=50)
-    tokens = token_space(split)
-    for name in ("events", "predictive"):
-        data = stage(name, split, "backbone.max_tokens=30", tokens=tokens)
-        for batch in (data.batch(0, ALL), *data.validation()[name]):
-            assert batch.input_ids.shape[1] <= 30
-        (valid,) = data.validation()[name]
-        assert valid.input_ids.shape[1] == 30, "the room is used"
-        items = sorted((valid.node[0][valid.node[0] >= 1] - 1).tolist())
-        assert items == list(range(40))[-len(items) :]
-    assert "newest of which are read" in caplog.text
-
-
-def test_unknown_stages_and_too_short_inputs_are_errors(worked):
-    tokens = token_space(worked)
-    with pytest.raises(ConfigError, match="no stage 'sequence' is built here"):
-        build_stage("sequence", config_of(), worked, tokens, None)
-    with pytest.raises(ConfigError, match=r"backbone\.max_tokens = 16"):
-        build_stage("content", config_of("backbone.max_tokens=16"), worked, tokens, None)

@@ -107,7 +107,7 @@ def test_targets_reach_beyond_the_window(worked, worked_tokens):
 
 def test_validation_reads_whole_histories_and_asks_for_new_items(worked, worked_tokens):
     data = stage("predictive", worked, tokens=worked_tokens)
-    (batch,) = data.validation()["predictive"]
+    (batch,) = data.valid_batches
     found = items_by_user(worked_tokens, batch)
     assert {user: (sorted(kept), t) for user, (kept, t) in found.items()} == {
         0: ([0, 1, 2, 3, 4], [5]),
@@ -117,4 +117,4 @@ def test_validation_reads_whole_histories_and_asks_for_new_items(worked, worked_
 
 def test_no_held_out_row_means_no_validation(worked_tokens):
     data = stage("predictive", tiny_split(TRAIN), tokens=worked_tokens)
-    assert data.validation() == {}
+    assert data.valid_batches == []

@@ -31,13 +31,13 @@ class EventPrompts:
 
     Attributes:
         histories: train items.
-        naming: whose prompts begin with the user's token.
+        user_tokens: which prompts name the user.
         tokens: numbers of users and items.
         distances: of the train graph, or None.
     """
 
     histories: PromptHistories
-    naming: UserTokenDropout
+    user_tokens: UserTokenDropout
     tokens: TokenSpace
     distances: Distances | None
 
@@ -65,7 +65,7 @@ class EventPrompts:
     ) -> PromptBatch:
         """Each item is a target where the prompt has come to the one before it."""
         histories = self.histories.read(users, epoch).rows()
-        named = self.naming.training(users, epoch)
+        named = self.user_tokens.training(users, epoch)
         prompts = self._prompts(named, [items[:-1] for items in histories])
         targets = [
             _right_aligned(items, len(prompt))
@@ -89,7 +89,7 @@ class EventPrompts:
         histories = self.histories.read(users, VALIDATION_EPOCH).rows()
         return assemble(
             self.tokens,
-            self._prompts(self.naming.validation(users), histories),
+            self._prompts(self.user_tokens.validation(users), histories),
             distances=self.distances,
             user_index=users,
             positives=positive_pairs(held_out),

@@ -39,7 +39,7 @@ class PredictivePrompts:
         histories: train items as prompts read them.
         all_items: every distinct train item of each user, the targets; None = those left out.
         mask_rate: share of the items left out.
-        naming: which prompts name the user.
+        user_tokens: which prompts name the user.
         tokens: numbers of users and items.
         distances: of the train graph, or None.
     """
@@ -47,7 +47,7 @@ class PredictivePrompts:
     histories: PromptHistories
     all_items: Ragged | None
     mask_rate: float
-    naming: UserTokenDropout
+    user_tokens: UserTokenDropout
     tokens: TokenSpace
     distances: Distances | None
 
@@ -67,12 +67,13 @@ class PredictivePrompts:
         left_out = self._left_out(users, items, epoch)
         hidden = items.keep(left_out)
         wanted = hidden if self.all_items is None else self.all_items.take(users)
-        return self._batch(users, self.naming.training(users, epoch), items.keep(~left_out), wanted)
+        named = self.user_tokens.training(users, epoch)
+        return self._batch(users, named, items.keep(~left_out), wanted)
 
     def validation(self, users: np.ndarray, held_out: Ragged) -> PromptBatch:
         """Whole histories, after which the held-out items are the targets."""
         items = self.histories.read(users, VALIDATION_EPOCH)
-        return self._batch(users, self.naming.validation(users), items, held_out)
+        return self._batch(users, self.user_tokens.validation(users), items, held_out)
 
     def _left_out(self, users: np.ndarray, items: Ragged, epoch: int) -> np.ndarray:
         """Marks the share of each row that is left out, ``bool[values]``."""

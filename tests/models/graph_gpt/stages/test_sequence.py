@@ -8,14 +8,19 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from tests.models.graph_gpt.conftest import small_graph_gpt
 
 from edgewise.config import with_overrides
 from edgewise.data.dataset import Interactions
 from edgewise.models.graph_gpt.attention_bias import build_distances
 from edgewise.models.graph_gpt.backbone import build_tokens
 from edgewise.models.graph_gpt.config import GraphGPTConfig
-from edgewise.models.graph_gpt.prompts import WORDINGS
-from edgewise.models.graph_gpt.stages.sequence import build_sequence
+from edgewise.models.graph_gpt.prompts import TEMPLATES
+from edgewise.models.graph_gpt.stages.sequence import (
+    MAX_RANKED_ROWS,
+    MAX_VALIDATION_ROWS,
+    build_sequence,
+)
 
 ALL = slice(None)
 SETTINGS = (
@@ -28,9 +33,9 @@ SETTINGS = (
 )
 
 
-def data_of(split, *overrides):
+def data_of(split, *overrides, tokens=None):
     config = with_overrides(GraphGPTConfig(), [*SETTINGS, *overrides])
-    tokens = build_tokens(config.backbone, split, WORDINGS)
+    tokens = tokens or build_tokens(config.backbone, split, TEMPLATES)
     distances = build_distances(
         config.attention, split.known_before("valid"), split.dataset.num_items
     )
@@ -54,6 +59,13 @@ def rows_of(batches):
     for batch in batches:
         for node, target, mask in zip(batch.node, batch.targets, batch.attention_mask, strict=True):
             yield node[mask.bool()].numpy(), target[mask.bool()].numpy()
+
+
+@torch.no_grad()
+def average(batches, measure=None) -> float:
+    """What the trainer hands over, without its processes."""
+    values = [float(measure(batch)) for batch in batches]
+    return float(np.average(values, weights=[len(batch) for batch in batches]))
 
 
 class TestTraining:
@@ -140,7 +152,7 @@ class TestUsers:
 
 class TestValidation:
     def test_the_held_out_item_follows_the_train_items(self, data, shop_split):
-        batches = data.validation()["sequence"]
+        batches = data.valid_batches(MAX_VALIDATION_ROWS)
         valid = shop_split.valid
         held_out = dict(zip(valid.user_index, valid.item_index, strict=True))
         histories, num_users = shop_split.known_before("valid"), shop_split.dataset.num_users
@@ -154,7 +166,41 @@ class TestValidation:
 
     def test_no_held_out_rows_no_validation(self, shop_split):
         nothing = shop_split.valid.take(np.empty(0, np.int64))
-        assert data_of(replace(shop_split, valid=nothing)).validation() == {}
+        data = data_of(replace(shop_split, valid=nothing))
+        assert data.validate(average, "loss") == data.validate(average, "NDCG@10") == {}
+
+    def test_the_loss_is_the_networks(self, data, fitted):
+        def of_network(batches, measure=None) -> float:
+            assert measure is None
+            return average(batches, fitted.network)
+
+        found = data.validate(of_network, "loss")
+        assert found == {"loss": of_network(data.valid_batches(MAX_VALIDATION_ROWS))}
+
+    def test_ranking_counts_items_that_the_prompt_does_not_hold(self, shop_split, fitted):
+        """Worked out row by row; with two items a prompt, most of a history may be listed."""
+        data = data_of(shop_split, "history.max_items=2", tokens=fitted.tokens)
+        data = replace(data, network=fitted.network)
+        gains = []
+        for batch in data.valid_batches(MAX_RANKED_ROWS):
+            with torch.no_grad():
+                scores = fitted.network.next_item_logits(batch).numpy()
+            for row, (node, target) in enumerate(rows_of([batch])):
+                read = set((node[node >= 40] - 40).tolist()) - {target[-1]}
+                others = [item for item in range(48) if item not in read | {target[-1]}]
+                rank = 1 + sum(scores[row, item] >= scores[row, target[-1]] for item in others)
+                gains.append(1 / np.log2(rank + 1) if rank <= 10 else 0.0)
+        assert len(gains) == len(shop_split.valid)
+        found = data.validate(average, "NDCG@10")
+        assert found == {"NDCG@10": pytest.approx(np.mean(gains), abs=1e-6)}
+        hits = data.validate(average, "HitRate@1")["HitRate@1"]
+        assert hits == pytest.approx(np.mean(np.array(gains) == 1))
+
+    def test_the_setting_chooses_what_is_measured(self, shop_split):
+        setting = "training.sequence.validation_metric=NDCG@10"
+        model = small_graph_gpt("stages=sequence", setting).fit(shop_split)
+        curves = model.stage_curves["sequence"]
+        assert curves.best == max(row["NDCG@10"] for row in curves.valid) > 0
 
 
 def test_training_does_not_depend_on_held_out_rows(data, shop_split):
@@ -176,6 +222,6 @@ def test_what_the_data_lacks_is_told(shop_split, caplog):
     caplog.set_level(logging.WARNING)
     empty = replace(shop_split, train=shop_split.train.take(np.empty(0, np.int64)))
     config = with_overrides(GraphGPTConfig(), SETTINGS)
-    tokens = build_tokens(config.backbone, empty, WORDINGS)
+    tokens = build_tokens(config.backbone, empty, TEMPLATES)
     assert build_sequence(config, empty, tokens, None) is None
     assert "the sequence stage is left out" in caplog.text

@@ -8,63 +8,21 @@ from dataclasses import replace
 import numpy as np
 import polars as pl
 import pytest
-from edgewise.runs.handing import handed_over
-from tests.fake_method import Fake, FakeConfig
+from tests.fake_method import Fake
 
-from edgewise.data.dataset import Interactions
 from edgewise.data.item_lists import Recommendations
-from edgewise.data.splits import Split
-from edgewise.data.synthetic import make_demo_shop
 from edgewise.errors import EdgewiseError, ModelFolderError
-from edgewise.evaluation.protocols import ELMREC_RELEASED, HONEST, parts_under
+from edgewise.evaluation.protocols import ELMREC_RELEASED, HONEST
 from edgewise.evaluation.report import sealed
 from edgewise.runs.audit import Depth, audit_dataset, audit_run, saved_headline
 from edgewise.runs.evaluate import Conditions, evaluate_task, save_result
-from edgewise.runs.run import DataInfo, Run, RunInfo, prepare_folder
-from edgewise.runs.train import fit_run
 
 FAST = Depth(fast=True)
-COLUMNS = ("user_index", "item_index", "timestamp", "review")
-
-
-@pytest.fixture(scope="module")
-def data(tmp_path_factory):
-    """A data set and its folder."""
-    folder = tmp_path_factory.mktemp("auditing") / "shop"
-    dataset = make_demo_shop(3, num_users=60, num_items=96)
-    dataset.save(folder)
-    return dataset, folder
-
-
-@pytest.fixture
-def run(fake, data, tmp_path) -> Run:
-    """A fitted run of the method that learns in no time."""
-    dataset, folder = data
-    info = RunInfo(FakeConfig(), DataInfo.of(dataset, folder), method_name=fake.name)
-    prepare_folder(tmp_path / "run", info)
-    return fit_run(tmp_path / "run", info, dataset)
 
 
 def finding_of(found, check):
     (finding,) = (finding for finding in found.findings if finding.check == check)
     return finding
-
-
-def test_training_never_sees_a_test_row(fake, data, tmp_path, monkeypatch):
-    handed: list[Split] = []
-    fit = Fake.fit
-
-    def remember(self, split, **options):
-        handed.append(split)
-        return fit(self, split, **options)
-
-    monkeypatch.setattr(Fake, "fit", remember)
-    dataset, folder = data
-    info = RunInfo(FakeConfig(), DataInfo.of(dataset, folder), method_name=fake.name)
-    fitted = fit_run(tmp_path, info, dataset)
-    assert [len(split.test) for split in handed] == [0]
-    assert len(handed[0].dataset.interactions) == len(dataset.interactions) - 60
-    assert len(handed[0].valid) == len(fitted.split.test) == 60
 
 
 def test_fit_keeps_the_audit_and_the_log(run):
@@ -76,22 +34,8 @@ def test_fit_keeps_the_audit_and_the_log(run):
     assert saved_headline(run.folder).startswith("audit (fast checks): no leak in")
 
 
-def test_the_audit_is_told_before_training(fake, data, tmp_path, monkeypatch):
-    told = []
-    dataset, folder = data
-    info = RunInfo(FakeConfig(), DataInfo.of(dataset, folder), method_name=fake.name)
-
-    def refuse(self, split, **options):
-        assert told and (tmp_path / "audit.json").is_file()
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(Fake, "fit", refuse)
-    with pytest.raises(KeyboardInterrupt):
-        fit_run(tmp_path, info, dataset, on_audit=told.append)
-
-
 def test_a_run_is_clean(run):
-    save_result(evaluate_task(run, "direct", Conditions()), run.folder / "evaluation", Conditions())
+    save_result(evaluate_task(run, "direct", Conditions()), run, Conditions())
     found = audit_run(run.folder)
     assert not found.leaks
     verdicts = {finding.check: finding.verdict for finding in found.findings}
@@ -114,7 +58,7 @@ def test_a_log_that_tells_of_test_rows_is_found(run):
 
 
 def test_lists_that_repeat_items_are_found(run, monkeypatch):
-    def twice(self, users, k=10, *, histories=None):
+    def twice(self, users, k=10, *, histories=None, **filters):
         rows = [np.array([3, 3])] * len(users)
         return Recommendations.from_lists(users, rows, [np.array([2.0, -np.inf])] * len(users))
 
@@ -126,7 +70,7 @@ def test_lists_that_repeat_items_are_found(run, monkeypatch):
 
 
 def test_a_figure_changed_by_hand_is_found(run):
-    save_result(evaluate_task(run, "direct", Conditions()), run.folder / "evaluation", Conditions())
+    save_result(evaluate_task(run, "direct", Conditions()), run, Conditions())
     path = run.folder / "evaluation" / "direct-test.json"
     values = json.loads(path.read_text())
     values["metrics"]["HitRate@10"]["mean"] = 0.98
@@ -140,7 +84,7 @@ def test_a_figure_changed_by_hand_is_found(run):
 @pytest.fixture
 def measured(run):
     """The file of the run's own figures, whose rows stand beside it."""
-    save_result(evaluate_task(run, "direct", Conditions()), run.folder / "evaluation", Conditions())
+    save_result(evaluate_task(run, "direct", Conditions()), run, Conditions())
     return run.folder / "evaluation" / "direct-test.json"
 
 
@@ -181,37 +125,6 @@ def test_texts_are_sealed_too_and_results_older_than_seals_are_told(run, measure
     file.write_text(json.dumps(sealed(texts) | {"num_pairs": 9}))
     finding = sealed_of(run.folder)
     assert finding.verdict == "leak" and "explanation-test.json" in finding.meaning
-
-
-def test_the_data_set_that_is_handed_over_has_no_test_row_either(data):
-    dataset, _ = data
-    for protocol, kind in ((HONEST, "ratio"), (HONEST, "time"), (ELMREC_RELEASED, None)):
-        split = parts_under(protocol, dataset, kind)
-        handed = handed_over(split)
-        rows = handed.dataset.interactions
-        assert len(rows) == len(split.train) + len(split.valid) < len(dataset.interactions)
-        order = np.lexsort((rows.timestamp, rows.user_index))
-        assert (order == np.arange(len(rows))).all()
-        given = [keys_of(part) for part in (split.train, split.valid)]
-        assert sorted(keys_of(rows)) == sorted(given[0] + given[1])
-        assert handed.dataset.items is dataset.items and handed.dataset.users is dataset.users
-        assert handed.dataset.catalog is dataset.catalog
-        if split.text_rows is not None:
-            assert handed.text_rows is not None and not len(handed.text_rows.test)
-            assert len(handed.text_rows.train) == len(split.text_rows.train)
-
-
-def test_data_without_times_or_texts_are_handed_over(data):
-    dataset, _ = data
-    rows = dataset.interactions
-    bare = replace(dataset, interactions=Interactions(rows.user_index, rows.item_index))
-    handed = handed_over(parts_under(HONEST, bare, "leave-one-out")).dataset.interactions
-    assert (np.diff(handed.user_index) >= 0).all() and handed.review is None
-    assert len(handed) == len(rows) - 60
-
-
-def keys_of(rows):
-    return list(zip(*(list(getattr(rows, name)) for name in COLUMNS), strict=True))
 
 
 def test_a_damaged_file_is_named(run):

@@ -1,0 +1,131 @@
+"""Each loss is what plain torch makes of its definition, and so are its gradients."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch.nn import functional as F
+
+from edgewise.models import item_head
+from edgewise.models.item_head import (
+    binary_cross_entropy,
+    bpr,
+    item_cross_entropy,
+    sampled_cross_entropy,
+)
+
+
+@pytest.fixture
+def inputs():
+    torch.manual_seed(0)
+    hidden, items = torch.randn(23, 8), torch.randn(40, 8)
+    return hidden.requires_grad_(), items.requires_grad_(), torch.randint(40, (23,))
+
+
+def plain(hidden, items, targets):
+    return F.cross_entropy(F.linear(hidden, items), targets)
+
+
+def results(loss, hidden, items, targets):
+    value = 3 * loss(hidden, items, targets)
+    return value.detach(), *torch.autograd.grad(value, (hidden, items))
+
+
+@pytest.mark.parametrize("numbers", [1, 40 * 7, 10_000])
+def test_value_and_gradients(inputs, numbers, monkeypatch):
+    """One row at a time, seven, all."""
+    monkeypatch.setattr(item_head, "_NUMBERS_AT_ONCE", {"cpu": numbers})
+    for ours, theirs in zip(
+        results(item_cross_entropy, *inputs), results(plain, *inputs), strict=True
+    ):
+        assert torch.allclose(ours, theirs, atol=1e-5)
+
+
+def test_bf16_is_as_close_as_plain_bf16(inputs):
+    exact = results(plain, *inputs)
+    with torch.autocast("cpu", torch.bfloat16):
+        ours = results(item_cross_entropy, *inputs)
+    for mine, right in zip(ours, exact, strict=True):
+        assert mine.dtype == torch.float32
+        assert (mine - right).abs().max() < 0.02 * right.abs().max()
+
+
+def test_large_logits_do_not_overflow():
+    hidden, items = torch.tensor([[1000.0]], requires_grad=True), torch.tensor([[1.0], [-1.0]])
+    loss = item_cross_entropy(hidden, items, torch.tensor([1]))
+    assert loss.item() == 2000
+
+
+def test_nothing_to_predict_is_no_loss(inputs):
+    hidden, items, targets = inputs
+    loss = item_cross_entropy(hidden[:0], items, targets[:0])
+    loss.backward()
+    assert loss.item() == 0 and (items.grad == 0).all()
+
+
+def test_no_gradient_is_kept_where_none_is_wanted(inputs):
+    with torch.no_grad():
+        loss = item_cross_entropy(*inputs)
+    assert not loss.requires_grad
+    assert loss.item() == pytest.approx(plain(*inputs).item(), rel=1e-5)
+
+
+class TestSampledSoftmax:
+    NEGATIVES = torch.tensor([3, 8, 8, 21])
+
+    def test_each_target_is_told_among_itself_and_the_sample(self, inputs):
+        """One softmax a position, over logits less log Q, without the target among the sample."""
+        inputs[2][:2] = torch.tensor([8, 3])
+        log_q = torch.linspace(-6, -1, 40)
+
+        def plainly(hidden, items, targets):
+            logits = hidden @ items.T - log_q
+            losses = []
+            for row, target in zip(logits, targets.tolist(), strict=True):
+                others = [n for n in self.NEGATIVES.tolist() if n != target]
+                losses.append(-row[[target, *others]].log_softmax(0)[0])
+            return torch.stack(losses).mean()
+
+        def ours(hidden, items, targets):
+            return sampled_cross_entropy(hidden, items, targets, self.NEGATIVES, log_q)
+
+        for mine, right in zip(results(ours, *inputs), results(plainly, *inputs), strict=True):
+            assert torch.allclose(mine, right, atol=1e-5)
+
+    def test_with_every_item_sampled_alike_it_is_the_full_softmax(self, inputs):
+        everything, evenly = torch.arange(40), torch.full((40,), 0.025).log()
+        loss = sampled_cross_entropy(*inputs, everything, evenly)
+        assert loss.item() == pytest.approx(plain(*inputs).item(), rel=1e-5)
+
+    def test_frequent_items_are_not_pushed_down_for_being_sampled_often(self, inputs):
+        """An item twice in the sample at twice the rate counts as one at the simple rate."""
+        hidden, items, targets = inputs
+        targets[:] = 0
+        rate = torch.zeros(40)
+        once = sampled_cross_entropy(hidden, items, targets, torch.tensor([5]), rate)
+        rate[5] = torch.tensor(2.0).log()
+        twice = sampled_cross_entropy(hidden, items, targets, torch.tensor([5, 5]), rate)
+        assert once.item() == pytest.approx(twice.item(), rel=1e-5)
+
+
+def test_binary_cross_entropy_is_torchs(inputs):
+    negatives = torch.randint(40, (23, 3))
+
+    def plainly(hidden, items, targets):
+        logits = (hidden[:, None] * items[torch.cat([targets[:, None], negatives], 1)]).sum(-1)
+        wanted = torch.zeros_like(logits)
+        wanted[:, 0] = 1
+        return F.binary_cross_entropy_with_logits(logits, wanted, reduction="sum") / len(logits)
+
+    def ours(hidden, items, targets):
+        return binary_cross_entropy(hidden, items, targets, negatives)
+
+    for mine, right in zip(results(ours, *inputs), results(plainly, *inputs), strict=True):
+        assert torch.allclose(mine, right, atol=1e-5)
+
+
+def test_bpr_is_the_probability_of_the_right_order():
+    positive, negative = torch.tensor([2.0, 0.0, -1.0]), torch.tensor([1.0, 0.0, 3.0])
+    expected = -torch.sigmoid(positive - negative).log().mean()
+    assert bpr(positive, negative).item() == pytest.approx(expected.item(), rel=1e-6)
+    assert bpr(torch.tensor([-1e4]), torch.tensor([0.0])).item() == pytest.approx(1e4)
