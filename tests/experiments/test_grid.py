@@ -240,6 +240,14 @@ def test_a_table_has_rows_and_data_sets(written, lost):
         written(text.replace(lost, ""))
 
 
+def test_the_table_of_the_documentation_is_one(written):
+    page = Path(__file__).parents[2] / "docs" / "reproduce.md"
+    text = page.read_text(encoding="utf-8").partition("```toml\n")[2].partition("```")[0]
+    names = ("full", "without-graph", "alpha-1", "alpha-3", "alpha-5")
+    assert list(written(text)) == [*(f"musical_instruments/{n}" for n in names), "toys/full"]
+    assert written(text)["toys/full"].config().training.epochs == 16
+
+
 # Counted by hand: a row that gets lost, or is added without a result, is noticed.
 NUM_CELLS = {
     "direct": 8,
