@@ -57,11 +57,7 @@ class Settings(BaseModel):
     """Names of older versions: what a setting is called now, with its path if it moved."""
 
     def __init__(self, **values: Any) -> None:
-        try:
-            super().__init__(**values)
-        except ValidationError as error:
-            prefix = f"{self.SECTION}." if self.SECTION else ""
-            raise ConfigError(_message(type(self), error, prefix)) from None
+        _filled(self, values, f"{self.SECTION}." if self.SECTION else "")
 
     @field_validator("*", mode="before")
     @classmethod
@@ -115,10 +111,7 @@ def updated(config: S, values: Mapping[str, Any], where: str = "") -> S:
             changes[key] = updated(current, value, f"{where}{key}.")
         else:
             changes[key] = value
-    try:
-        return kind.model_validate({**dict(config), **changes})
-    except ValidationError as error:
-        raise ConfigError(_message(kind, error, where)) from None
+    return _filled(kind.__new__(kind), {**dict(config), **changes}, where)
 
 
 def with_overrides(config: S, assignments: Iterable[str]) -> S:
@@ -199,29 +192,24 @@ class SettingRow(NamedTuple):
     symbol: str
 
 
-def describe_settings(
-    kind: type[Settings], prefix: str = "", defaults: Settings | None = None
-) -> Iterator[SettingRow]:
-    """Every setting of a method by its path, sections after what stands outside of them.
+def describe_settings(kind: type[Settings]) -> Iterator[SettingRow]:
+    """Every setting of a method by its path, sections after what stands outside of them."""
+    return _described(kind(), "")
 
-    Args:
-        kind: a method's settings, or a section of them.
-        prefix: of the paths.
-        defaults: what a section holds where it stands; its own defaults if it is None.
-    """
-    defaults = kind() if defaults is None else defaults
+
+def _described(values: Settings, prefix: str) -> Iterator[SettingRow]:
     sections: list[tuple[str, Settings]] = []
-    for name, field in kind.model_fields.items():
-        value = getattr(defaults, name)
-        if isinstance(value, Settings):
-            sections.append((name, value))
+    for name, field in type(values).model_fields.items():
+        default = getattr(values, name)
+        if isinstance(default, Settings):
+            sections.append((name, default))
             continue
         extra = field.json_schema_extra
         symbol = str(extra.get("symbol", "")) if isinstance(extra, dict) else ""
-        told = _kind(field.annotation), _spelled(value), field.description or "", symbol
+        told = _kind(field.annotation), _spelled(default), field.description or "", symbol
         yield SettingRow(prefix + name, *told)
-    for name, value in sections:
-        yield from describe_settings(type(value), f"{prefix}{name}.", value)
+    for name, inner in sections:
+        yield from _described(inner, f"{prefix}{name}.")
 
 
 def check(condition: bool, message: str) -> None:
@@ -236,6 +224,16 @@ def nearest(name: str, names: Iterable[str]) -> str:
     close = get_close_matches(name, names, n=1, cutoff=0.5)
     hint = f" Did you mean {close[0]!r}?" if close else ""
     return f"{hint} Valid: {', '.join(names)}."
+
+
+def _filled(settings: S, values: Mapping[str, Any], where: str) -> S:
+    """New settings with their values, checked; what is wrong is told in words of our own."""
+    kind = type(settings)
+    try:
+        kind.__pydantic_validator__.validate_python(dict(values), self_instance=settings)
+    except ValidationError as error:
+        raise ConfigError(_message(kind, error, where)) from None
+    return settings
 
 
 def _in_all_stages(config: Settings, values: Mapping[str, Any]) -> dict[str, Any]:

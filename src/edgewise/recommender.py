@@ -351,6 +351,7 @@ class Recommender(ABC):
         else:
             users = np.full(len(candidates), -1, dtype=np.int64)
             rows = Ragged.of_rows([self.item_index(row) for row in new_users])
+            self._check_ready(None)
         return self._scored(users, rows, candidates.lists, task)
 
     def explain(self, pairs: Sequence[tuple[Any, Any]]) -> list[str]:
@@ -413,9 +414,10 @@ class Recommender(ABC):
         """
         _ = self.data
         if task not in self.tasks:
+            hint = f": fit one with {task} among its tasks" if task in self.TASKS else ""
             raise ConfigError(
                 f"this {type(self).__name__} was not trained for the {task} task, only for "
-                f"{', '.join(self.tasks)}"
+                f"{', '.join(self.tasks)}{hint}"
             )
 
     def user_index(self, users: Users) -> np.ndarray:

@@ -291,4 +291,4 @@ def test_data_as_asked(shop):
     assert data_as_asked(shop.dataset, HONEST).verdict == "ok"
     numbered = replace(shop.dataset, source={"item_numbers": "source"})
     finding = data_as_asked(numbered, HONEST)
-    assert finding.verdict == "warning" and "--item-numbers source" in finding.meaning
+    assert finding.verdict == "warning" and "--id-order source" in finding.meaning

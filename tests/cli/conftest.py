@@ -1,23 +1,41 @@
-"""A small shop and a small run, fitted once for all tests of the command line."""
+"""A small shop and small runs, fitted once for all tests of the command line.
+
+Tests leave the runs as they are, and copy one that they want to change.
+"""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from tests.fake_method import FAKE
 from typer.testing import CliRunner, Result
 
 from edgewise.cli.main import app
+from edgewise.data.importing import ImportOptions, import_dataset
 from edgewise.data.synthetic import make_demo_shop
+from edgewise.models.registry import METHODS, Method
 
 Invoke = Callable[..., Result]
-SMALL = ("--preset", "tiny", "--set", "training.epochs=1", "--set", "prompts.num_negatives=30")
+SMALL = ("--preset", "tiny", "--set", "training.epochs=2", "--set", "prompts.num_negatives=30",
+         "--set", "decoding.explanation_beams=3")  # fmt: skip
+# Reviews alone: a content stage of 60 users' worth, not of the whole catalogue's.
+GPT_SMALL = ("--preset", "tiny", "--set", "training.epochs=1", "--set", "content.contents=false",
+             "--set", "content.second_order=false", "--set", "content.events=false")  # fmt: skip
 
 
 def call(*arguments: object) -> Result:
     """Run ``edgewise`` in this process."""
     return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+def fitted(folder: Path, method: str, data: Path, *more: object) -> tuple[Path, str]:
+    """A run and what fitting it printed."""
+    result = call("fit", method, "--data", data, "--out", folder, *more)
+    assert result.exit_code == 0, result.output
+    return folder, result.output
 
 
 @pytest.fixture(scope="session")
@@ -35,11 +53,57 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def run(shop: Path) -> Path:
-    """A run of one epoch on the shop; tests must leave it as it is."""
-    folder = shop.parent / "run"
-    beams = ("--set", "decoding.explanation_beams=3")
-    result = call("fit", "elmrec", "--data", shop, "--out", folder, "--quiet", *SMALL, *beams)
-    assert result.exit_code == 0, result.output
-    assert result.output == ""
-    return folder
+def elmrec_run(shop: Path) -> tuple[Path, str]:
+    """A run of ELMRec for two epochs and what fitting it printed."""
+    return fitted(shop.parent / "run", "elmrec", shop, *SMALL)
+
+
+@pytest.fixture(scope="session")
+def run(elmrec_run: tuple[Path, str]) -> Path:
+    """The run of ELMRec."""
+    return elmrec_run[0]
+
+
+@pytest.fixture(scope="session")
+def gpt_run(shop: Path) -> tuple[Path, str]:
+    """A run of GraphGPT for one epoch a stage and what fitting it printed."""
+    return fitted(shop.parent / "gpt", "graph-gpt", shop, *GPT_SMALL)
+
+
+@pytest.fixture(scope="session")
+def popular_run(shop: Path) -> Path:
+    """A run of popularity, for what does not depend on the method."""
+    return fitted(shop.parent / "popular", "popularity", shop, "--quiet")[0]
+
+
+@pytest.fixture
+def fake(monkeypatch: pytest.MonkeyPatch) -> Method:
+    """The method ``fake`` of :mod:`tests.fake_method`."""
+    monkeypatch.setitem(METHODS, FAKE.name, FAKE)
+    return FAKE
+
+
+@pytest.fixture
+def fake_run(fake: Method, shop: Path, tmp_path: Path) -> Path:
+    """A run of the method ``fake`` on a ratio split."""
+    split = ("--split", "ratio", "--split-seed", 5)
+    return fitted(tmp_path / "run", "fake", shop, *split, "--quiet")[0]
+
+
+@pytest.fixture(scope="session")
+def numbered(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data set that keeps its source's numbers: each of 60 users takes the next five items."""
+    folder = tmp_path_factory.mktemp("numbered")
+    source = folder / "source"
+    source.mkdir()
+    rows = [[5 * user + step + 1 for step in range(5)] for user in range(60)]
+    items = sorted({item for row in rows for item in row})
+    lines = [" ".join(map(str, [user + 1, *row])) for user, row in enumerate(rows)]
+    (source / "sequential.txt").write_text("\n".join(lines) + "\n")
+    maps = {
+        "id2user": {str(user + 1): f"u{user}" for user in range(len(rows))},
+        "id2item": {str(item): f"i{item}" for item in items},
+    }
+    (source / "datamaps.json").write_text(json.dumps(maps))
+    import_dataset(source, folder / "data", ImportOptions(item_numbers="source"))
+    return folder / "data"

@@ -6,9 +6,9 @@ import json
 from pathlib import Path
 
 import pytest
+from edgewise.cli.fitting import Wish, fit
 from tests.fake_method import FAKE
 
-from edgewise.cli.fitting import Wish, fit
 from edgewise.data.importing import ImportOptions, import_dataset
 from edgewise.errors import ConfigError, DataError, EdgewiseError
 from edgewise.evaluation.protocols import HONEST, find_protocol
@@ -80,7 +80,7 @@ def test_the_file_names_it_and_the_command_line_goes_before(numbered, shop, tmp_
         ({"edge_share": 0.8}, ConfigError, "--edge-share needs --protocol"),
         ({"protocol": "honest", "edge_share": 0.8}, ConfigError, "--edge-share: edge_share bel"),
         ({"protocol": "temporal", "split": "ratio"}, ConfigError, "temporal splits by time"),
-        ({"protocol": "elmrec-released"}, DataError, "--item-numbers source --out"),
+        ({"protocol": "elmrec-released"}, DataError, "--id-order source --out"),
         ({"protocol": "llm4rec-released"}, DataError, "import it again with --min-rating 4"),
     ],
 )

@@ -245,7 +245,7 @@ def test_source_numbers_are_kept(tmp_path: Path) -> None:
 
 def test_source_numbers_and_filters_that_leave_gaps(tmp_path: Path) -> None:
     options = ImportOptions(item_numbers="source", filters=Filters(max_users=1))
-    with pytest.raises(ConfigError, match=r"--item-numbers source keeps .* --max-users 1 leaves"):
+    with pytest.raises(ConfigError, match=r"--id-order source keeps .* --max-users 1 leaves"):
         read_dataset(make_p5(tmp_path), options)
     with pytest.raises(ConfigError, match=r"only P5 folders .* this source is csv"):
         read_dataset(write_csv(tmp_path), ImportOptions(item_numbers="source"))
@@ -255,7 +255,7 @@ def test_source_numbers_and_filters_that_leave_gaps(tmp_path: Path) -> None:
     ("settings", "message"),
     [
         ({"on_bad_rows": "ignore"}, "--on-bad-rows ignore: must be error or skip"),
-        ({"item_numbers": "random"}, "--item-numbers random: must be shuffled or source"),
+        ({"item_numbers": "random"}, "--id-order random: must be shuffled or source"),
     ],
 )
 def test_impossible_options(settings: dict, message: str) -> None:

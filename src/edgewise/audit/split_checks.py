@@ -155,7 +155,7 @@ def telling_numbers(held_out: Interactions, known: Ragged, num_items: int) -> Fi
         "guessing 'largest number so far + 1, then last number + 1, 2, ...' finds held-out items: "
         "the items are numbered in the order in which they were taken, test rows included",
         *measurements,
-        repair="number the items by a shuffle: import with --item-numbers shuffled",
+        repair="number the items by a shuffle: import with --id-order shuffled",
     )
 
 

@@ -15,7 +15,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from edgewise.cli.output import examples
+from edgewise.cli.output import command_of, examples
 from edgewise.data.dataset import Dataset, check_target, load_dataset, save_dataset
 from edgewise.data.describe import DatasetInfo, describe, plot
 from edgewise.data.filters import Filters
@@ -86,6 +86,7 @@ Seed = Annotated[int, typer.Option("--seed", min=0, help="Seed of every random c
 
 @app.command(
     "import",
+    cls=command_of({"--item-numbers": "--id-order"}),
     epilog=examples(
         "edgewise data import ratings.csv --out data/mine",
         "edgewise data import log.tsv --out data/log --column user_id=who --column item_id=what",
@@ -125,7 +126,7 @@ def import_(
     k_core: Annotated[
         int | None, typer.Option(help="Keep users and items with so many rows, to a fixed point.")
     ] = None,
-    item_numbers: Annotated[
+    id_order: Annotated[
         str, typer.Option(help="shuffled, or source to keep a P5 folder's own numbers.")
     ] = "shuffled",
     seed: Seed = 0,
@@ -139,7 +140,7 @@ def import_(
         metadata=metadata,
         on_bad_rows=on_bad_rows,  # pyright: ignore[reportArgumentType]  # checked there
         filters=Filters(min_rating, duplicates, max_users, k_core, seed),  # pyright: ignore[reportArgumentType]
-        item_numbers=item_numbers,  # pyright: ignore[reportArgumentType]
+        item_numbers=id_order,  # pyright: ignore[reportArgumentType]
         seed=seed,
     )
     dataset = import_dataset(source, out, options, force=force)

@@ -63,7 +63,7 @@ class ImportOptions:
         if self.on_bad_rows not in ("error", "skip"):
             raise ConfigError(f"--on-bad-rows {self.on_bad_rows}: must be error or skip")
         if self.item_numbers not in ("shuffled", "source"):
-            raise ConfigError(f"--item-numbers {self.item_numbers}: must be shuffled or source")
+            raise ConfigError(f"--id-order {self.item_numbers}: must be shuffled or source")
 
 
 def import_dataset(
@@ -165,13 +165,13 @@ def _source_vocabularies(
     """The source's own numbering, which bears no gaps."""
     if raw.numbers is None:
         raise ConfigError(
-            "--item-numbers source: only P5 folders numbered 1, 2, 3 and so on have numbers to "
+            "--id-order source: only P5 folders numbered 1, 2, 3 and so on have numbers to "
             f"keep; this source is {raw.layout}"
         )
     for step in steps:
         if (step.before.users, step.before.items) != (step.after.users, step.after.items):
             raise ConfigError(
-                f"--item-numbers source keeps every user and item, and --{step.name} "
+                f"--id-order source keeps every user and item, and --{step.name} "
                 f"{step.setting} leaves some out; use one of the two"
             )
     users, items = raw.numbers

@@ -2,9 +2,9 @@
 
 One latent-factor model makes everything. Users and items have factors over eight shelves (what one
 likes, where an item stands) and eight aspects (what one cares for, what an item is good and bad
-at), and a purchase is a draw from ``softmax(p_u . q_i + log popularity_i)`` over the items that the
-user lacks. Habits lie on top of it (after a camera comes the lens of the same line) and complements
-(bought on the same day). Ratings and reviews follow from the same factors. Popularity, the graph
+at), and a wish is a draw from ``softmax(p_u . q_i + log popularity_i)``, bought unless the user has
+it. Habits lie on top of it (after a camera comes the lens of the same line) and complements (bought
+on the same day). Ratings and reviews follow from the same factors. Popularity, the graph
 and the order of events each explain a part of the shop, and none explains all.
 """
 
@@ -267,11 +267,11 @@ def _tastes(num_users: int, rng: np.random.Generator) -> np.ndarray:
 def _purchases(shop: _Shop, rng: np.random.Generator) -> _Purchases:
     """Let every user shop, step by step: follow a habit or a taste, never the same item twice."""
     users = np.arange(len(shop.utility))
-    num_events = 5 + rng.geometric(0.2, size=len(users)).clip(max=20)
+    num_events = 6 + rng.geometric(0.2, size=len(users)).clip(max=20)
     owned = np.zeros(shop.utility.shape, dtype=bool)
     current, rows = np.full(len(users), -1), []
     for step in range(num_events.max()):
-        item = _next_item(shop, owned, current, rng)
+        item = _wish(shop, current, rng)
         buys = (step < num_events) & ~owned[users, item]
         owned[users[buys], item[buys]] = True
         current = np.where(buys, item, current)
@@ -284,17 +284,13 @@ def _purchases(shop: _Shop, rng: np.random.Generator) -> _Purchases:
     return _Purchases(*np.concatenate(rows, axis=1))
 
 
-def _next_item(
-    shop: _Shop, owned: np.ndarray, current: np.ndarray, rng: np.random.Generator
-) -> np.ndarray:
+def _wish(shop: _Shop, current: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """One item a user, ``int64[U]``, given the user's last one (-1 at the start)."""
-    users = np.arange(len(current))
     # The largest of logits with Gumbel noise is a draw from their softmax.
-    logits = np.where(owned, -np.inf, shop.utility)
-    drawn = (logits + rng.gumbel(size=logits.shape)).argmax(axis=1)
-    habit = shop.habits[(rng.random(len(users)) > _SAME_LINE).astype(int), current]
-    follows = (current >= 0) & (habit >= 0) & (rng.random(len(users)) < _FOLLOW_HABIT)
-    return np.where(follows & ~owned[users, habit], habit, drawn)
+    drawn = (shop.utility + rng.gumbel(size=shop.utility.shape)).argmax(axis=1)
+    habit = shop.habits[(rng.random(len(current)) > _SAME_LINE).astype(int), current]
+    follows = (current >= 0) & (habit >= 0) & (rng.random(len(current)) < _FOLLOW_HABIT)
+    return np.where(follows, habit, drawn)
 
 
 def _days(bought: _Purchases, num_users: int, rng: np.random.Generator) -> np.ndarray:

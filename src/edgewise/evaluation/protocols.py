@@ -331,12 +331,12 @@ def _check_numbers(protocol: Protocol, dataset: Dataset) -> None:
         raise DataError(
             f"data set {dataset.name!r}: the protocol {protocol.name} asks for the source's own "
             "numbers, and this one's are shuffled; import the P5 folder again with "
-            "'edgewise data import SOURCE --item-numbers source --out DIR'"
+            "'edgewise data import SOURCE --id-order source --out DIR'"
         )
     raise DataError(
         f"data set {dataset.name!r} keeps its source's numbers, which follow the order of buying "
         f"and tell what comes next; the protocol {protocol.name} asks for shuffled ones: import it "
-        "again without --item-numbers source, or name the protocol elmrec-released"
+        "again without --id-order source, or name the protocol elmrec-released"
     )
 
 

@@ -1,0 +1,84 @@
+"""Asking a few users at a time changes nothing but the telling; everybody is asked alike."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from edgewise.data.dataset import histories_of
+from edgewise.data.negatives import uniform_candidates
+from edgewise.data.splits import leave_one_out
+from edgewise.data.synthetic import make_demo_shop
+from edgewise.errors import ConfigError
+from edgewise.models.popularity import Popularity
+from edgewise.runs import open_run
+from edgewise.runs.predict import BatchedRecommender, Predictor
+
+
+class Explaining(Popularity):
+    """Popularity that writes texts."""
+
+    def explain(self, pairs):
+        return [f"{user}-{item}" for user, item in pairs]
+
+
+def test_parts_equal_the_whole():
+    split = leave_one_out(make_demo_shop(0, num_users=11, num_items=60))
+    model, told = Explaining().fit(split), []
+    batched = BatchedRecommender(model, lambda done, total: told.append((done, total)), size=4)
+    users = np.array([9, 0, 3, 5, 1])
+    known = split.known_before("test")
+    whole, parts = (m.recommend(users, 3, histories=known) for m in (model, batched))
+    for name in ("user_index", "item_index", "rank", "score"):
+        assert np.array_equal(getattr(whole, name), getattr(parts, name))
+    assert told == [(4, 5), (5, 5)]
+    seen = [m.recommend(users, 40, histories=known, exclude_seen=False) for m in (model, batched)]
+    assert np.array_equal(seen[0].item_index, seen[1].item_index)
+    lists = uniform_candidates(split, "test", 5)
+    scores = [m.score_candidates(lists, histories=known) for m in (model, batched)]
+    assert np.array_equal(*scores)
+    asked = [(user, user + 1) for user in range(9)]
+    assert batched.explain(asked) == model.explain(asked)
+    assert len(batched.recommend(users[:0], 3, histories=known)) == 0
+    assert len(batched.score_candidates(lists.take(np.arange(0)))) == 0
+
+
+@pytest.fixture
+def opened(run):
+    """As it was read back, not as it was fitted."""
+    return open_run(run.folder)
+
+
+def test_everything_the_data_set_tells_is_known(opened):
+    dataset = opened.dataset
+    ids = list(dataset.users.ids)
+    answers = list(Predictor(opened, k=4).users(ids))
+    assert [(answer.done, answer.total) for answer in answers] == [(60, 60)]
+    known = histories_of(dataset.num_users, dataset.interactions)
+    expected = opened.model.recommend(np.arange(60), 4, histories=known)
+    assert answers[0].lists["item_id"].to_list() == expected.to_frame()["item_id"].to_list()
+
+
+def test_allowed_and_denied_items(opened):
+    ids, user = opened.dataset.items.ids, opened.dataset.users.ids[0]
+    (answer,) = Predictor(opened, 3, exclude_seen=False, allow=ids[:4], deny=ids[1:3]).users([user])
+    assert sorted(answer.lists["item_id"]) == sorted([ids[0], ids[3]])
+    (new,) = Predictor(opened, 3, allow=ids[:4], deny=ids[1:3]).newcomer([ids[0]])
+    assert new.lists["item_id"].to_list() == [ids[3]]
+    assert new.lists["user_id"].to_list() == ["new user"]
+
+
+def test_candidates_are_ranked_once_each(opened):
+    items, users = opened.dataset.items.ids, opened.dataset.users.ids
+    shared = Predictor(opened, 2, "direct", [*items[:5], items[0]])
+    answers = [next(shared.newcomer([items[9]])), next(shared.users(users[:1]))]
+    for answer in answers:
+        assert len(set(answer.lists["item_id"])) == 2
+        assert set(answer.lists["item_id"]) <= set(items[:5])
+    own = Predictor(opened, 2, "direct", {users[0]: list(items[5:8])})
+    (answer,) = own.users(users[:1])
+    assert set(answer.lists["item_id"]) < set(items[5:8])
+    with pytest.raises(ConfigError, match="--candidates has none for user"):
+        next(own.users(users[1:2]))
+    with pytest.raises(ConfigError, match="not with lists by user"):
+        next(own.newcomer([items[9]]))
