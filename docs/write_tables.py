@@ -27,7 +27,8 @@ from typing import Any
 import polars as pl
 
 from edgewise.experiments.compare import compare, results_of
-from edgewise.experiments.grid import Layout
+from edgewise.experiments.grid import CONFIGS, Layout
+from edgewise.experiments.published import paper_file
 from edgewise.experiments.results import EVALUATION
 from edgewise.experiments.tables import markdown_tables
 from edgewise.files import write_text
@@ -299,7 +300,7 @@ def machines(results: Results) -> Rows:
     return [head, *(rows or [[NOT_RUN]])]
 
 
-# Tables of speed, from ``make bench`` and ``experiments/two_processes.py``.
+# Tables of speed, from ``make bench`` and ``benchmarks/two_processes.py``.
 
 
 @dataclass(frozen=True)
@@ -391,12 +392,12 @@ TABLES: dict[str, Callable[[Results], Rows]] = {
 
 def is_paper_table(name: str) -> bool:
     """Whether a table of the documentation is one of a paper, such as ``elmrec/table-4``."""
-    return (ROOT / "experiments" / name / "paper.csv").is_file()
+    return paper_file(CONFIGS, name).is_file()
 
 
 def paper_table(name: str, results: Results) -> str:
     """Data sets and tasks of which we have figures, from committed results: without users' rows."""
-    layout = Layout(ROOT / "experiments", results.folder, ROOT / "no-runs")
+    layout = Layout(results=results.folder, runs=ROOT / "no-runs")
     found = results_of(layout, name)
     results.asked.update(each.file.relative_to(results.folder).as_posix() for each in found)
     return markdown_tables(compare(found, layout, [name])).strip() or NOT_RUN

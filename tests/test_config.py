@@ -145,7 +145,10 @@ def test_settings_cannot_be_changed_in_place():
 
 def test_a_key_that_names_no_stage_is_set_in_all():
     config = with_overrides(Outer(), ["stages.epochs=4", "stages.second.rate=0.3"])
-    assert (config.stages.first, config.stages.second) == (Stage(epochs=4), Stage(epochs=4, rate=0.3))
+    assert (config.stages.first, config.stages.second) == (
+        Stage(epochs=4),
+        Stage(epochs=4, rate=0.3),
+    )
     own = with_overrides(Outer(), ["stages.epochs=4", "stages.second.epochs=5"])
     assert (own.stages.first.epochs, own.stages.second.epochs) == (4, 5)
     assert with_overrides(own, ["inner.size=9"]).stages == own.stages
@@ -184,7 +187,9 @@ def test_values_of_a_file_are_named_with_it(tmp_path):
 def test_a_file_is_read_as_toml(tmp_path):
     path = tmp_path / "run.toml"
     path.write_text('seed = 4\n[inner]\nshape = "square"\nnames = ["p", "q"]\n')
-    assert updated(Outer(), read_toml(path)) == Outer(seed=4, inner=Inner(shape="square", names=("p", "q")))
+    assert updated(Outer(), read_toml(path)) == Outer(
+        seed=4, inner=Inner(shape="square", names=("p", "q"))
+    )
 
 
 def test_unreadable_files_are_named(tmp_path):

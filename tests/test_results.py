@@ -1,4 +1,4 @@
-"""Published figures: every one from a committed configuration, every table from its files."""
+"""Published figures: every one of a packaged table, every table from its files."""
 
 from __future__ import annotations
 
@@ -6,72 +6,34 @@ import importlib.util
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import pytest
 
-from edgewise.config import to_dict, updated
-from edgewise.evaluation.protocols import find_protocol, recorded_protocol
+from edgewise.config import to_dict
+from edgewise.evaluation.protocols import recorded_protocol
 from edgewise.evaluation.report import load_report
-from edgewise.experiments.grid import ResultKey
-from edgewise.experiments.results import EVALUATION, STATISTICS, VECTORS
+from edgewise.experiments.grid import ExperimentCell, Layout, ResultKey, find_cells
+from edgewise.experiments.results import EVALUATION, STATISTICS, VECTORS, described, recorded_config
 from edgewise.models.registry import DEFAULT_METHOD, find_method
-from edgewise.runs.spec import differences, read_recipe, resolve_config
 
 ROOT = Path(__file__).parents[1]
-EXPERIMENTS, RESULTS = ROOT / "experiments", ROOT / "results"
-CONFIGS = sorted(EXPERIMENTS.rglob("*.toml"))
-# Counted by hand: a configuration that gets lost, or is added without a table, is noticed.
-NUM_CONFIGS = {
-    "direct/beauty": 6,
-    "direct/toys": 2,
-    "sequential/beauty": 7,
-    "reviews/musical_instruments": 1,
-    "elmrec/table-1/beauty": 1,
-    "elmrec/table-1/gift_cards": 1,
-    "elmrec/table-1/musical_instruments": 1,
-    "elmrec/table-1/toys": 1,
-    "elmrec/table-2/beauty": 4,
-    "elmrec/table-2/toys": 4,
-    "elmrec/table-3/beauty": 3,
-    "elmrec/table-3/toys": 3,
-    "elmrec/table-4/musical_instruments": 4,
-    "elmrec/table-5/musical_instruments": 3,
-    "elmrec/table-6/musical_instruments": 5,
-    "elmrec/table-7/musical_instruments": 4,
-    "elmrec/table-8/beauty": 1,
-    "elmrec/table-8/musical_instruments": 1,
-    "elmrec/figure-5/musical_instruments": 5,
-    "elmrec/figure-6/musical_instruments": 9,
-    "elmrec/figure-7/beauty": 1,
-    "elmrec/figure-8/beauty": 1,
-    "graph-gpt/choices/gift_cards": 2,
-    "graph-gpt/choices/musical_instruments": 2,
-    "graph-gpt/figure-4/gift_cards": 3,
-    "graph-gpt/figure-5/gift_cards": 5,
-    "graph-gpt/figure-5/musical_instruments": 5,
-    "graph-gpt/figure-6/gift_cards": 6,
-    "graph-gpt/figure-6/musical_instruments": 6,
-    "graph-gpt/table-2/gift_cards": 5,
-    "graph-gpt/table-2/musical_instruments": 5,
-    "sequential/toys": 1,
-    "graph-gpt/table-1/gift_cards": 1,
-    "graph-gpt/table-1/musical_instruments": 1,
-}
+RESULTS = ROOT / "results"
+CELLS = {cell.key.path: cell for cell in find_cells(Layout(), ["."])}
 
 
 def read(path: Path) -> dict[str, Any]:
     return json.loads(path.read_text(encoding="utf-8"))
 
 
-def configuration(result: Path) -> Path:
-    """The configuration that a result belongs to."""
-    place = ResultKey.of(result.relative_to(RESULTS))
-    file = EXPERIMENTS / place.table / place.dataset / f"{place.method}.toml"
-    assert file.is_file(), f"{named(result)} has no configuration {named(file)}"
-    return file
+def asked_by(result: Path) -> ExperimentCell:
+    """The cell of a packaged table that a result belongs to."""
+    key = replace(ResultKey.of(result.relative_to(RESULTS)), raw_lists=False)
+    assert key.path in CELLS, f"{named(result)}: no table of edgewise.experiments asks for it"
+    return CELLS[key.path]
 
 
 def named(path: Path) -> str:
@@ -98,41 +60,18 @@ def tables(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     return module
 
 
-def test_all_configurations_are_there() -> None:
-    found: dict[str, int] = {}
-    for path in CONFIGS:
-        folder = path.parent.relative_to(EXPERIMENTS).as_posix()
-        found[folder] = found.get(folder, 0) + 1
-    assert found == NUM_CONFIGS
-
-
-@pytest.mark.parametrize("path", CONFIGS, ids=named)
-def test_a_configuration_parses_and_differs_from_its_neighbours(path: Path) -> None:
-    config = resolve_config(None, path)
-    for other in path.parent.glob("*.toml"):
-        if other != path:
-            assert differences(config, resolve_config(None, other)), f"the same as {other.name}"
-
-
 @pytest.mark.parametrize("path", EVALUATIONS, ids=named)
 def test_a_result_belongs_to_a_committed_configuration(path: Path) -> None:
-    place, file = ResultKey.of(path.relative_to(RESULTS)), configuration(path)
-    run, recipe, seed = read(path)["run"], read_recipe(file), place.seed
-    assert seed is None or seed in recipe.seeds, f"{named(file)} names no seed {seed}"
-    protocols = recipe.protocols or (recipe.protocol or "honest",)
-    assert place.protocol in protocols, f"{named(file)} names no protocol {place.protocol}"
-    assert recorded_protocol(run.get("protocol")).name == place.protocol
+    run, cell = read(path)["run"], asked_by(path)
+    assert recorded_protocol(run.get("protocol")).name == cell.key.protocol
     method = find_method(run.get("method", DEFAULT_METHOD))
-    assert method.name == (recipe.method or DEFAULT_METHOD)
-    committed = resolve_config(None, file, [] if seed is None else [f"seed={seed}"])
-    # A setting that is younger than the result had its default's effect.
-    fitted = updated(method.default_config(), run["config"])
-    changed = f"{named(file)} or its preset has changed: run it again"
-    assert to_dict(fitted) == to_dict(committed), changed
-    assert run["seed"] == committed.seed and run["status"] == "finished"
-    kind = recipe.split or find_protocol(place.protocol).split_kind
-    split = {"kind": kind, "seed": recipe.split_seed or 0}
-    assert run["split"] == split
+    assert method.name == cell.method
+    fitted = recorded_config(method.config_class, run["config"])
+    changed = f"the row of {named(path)} or its preset has changed: run it again"
+    assert to_dict(fitted) == to_dict(cell.settings), changed
+    assert run["seed"] == cell.settings.seed and run["status"] == "finished"
+    kind, seed = cell.split
+    assert run["split"] == {"kind": kind, "seed": seed}
     assert run["data"]["name"] == path.parent.name and len(run["data"]["checksum"]) == 64
     assert run["machine"]["processor"] and run["machine"]["cores"] >= 1
     assert {"python", "edgewise", "torch", "transformers"} <= run["versions"].keys()
@@ -157,10 +96,8 @@ def test_a_result_stands_beside_a_baseline_under_the_same_conditions(path: Path)
 
 @pytest.mark.parametrize("path", DESCRIPTIONS, ids=named)
 def test_a_description_belongs_to_a_committed_configuration(path: Path) -> None:
-    result, file = read(path), configuration(path)
-    recipe = read_recipe(file)
-    assert result["recipe"]["kind"] == recipe.kind
-    assert result["recipe"]["data"] == recipe.data.options()
+    result, cell = read(path), asked_by(path)
+    assert result["recipe"] == described(cell)
     assert result["data"]["name"] == path.parent.name and len(result["data"]["checksum"]) == 64
     assert result["machine"]["processor"] and result["versions"]["python"]
 

@@ -414,9 +414,10 @@ class Recommender(ABC):
         """
         _ = self.data
         if task not in self.tasks:
+            hint = f": fit one with {task} among its tasks" if task in self.TASKS else ""
             raise ConfigError(
                 f"this {type(self).__name__} was not trained for the {task} task, only for "
-                f"{', '.join(self.tasks)}"
+                f"{', '.join(self.tasks)}{hint}"
             )
 
     def user_index(self, users: Users) -> np.ndarray:

@@ -20,16 +20,22 @@ far,direct,full,Full,0.7
 def project(edgewise, run, tmp_path, monkeypatch) -> Path:
     """A project folder with one result of the run."""
     monkeypatch.chdir(tmp_path)
-    Path("experiments/t/shop").mkdir(parents=True)
-    Path("experiments/t/paper.csv").write_text(PAPER)
+    Path("configs").mkdir()
+    Path("configs/t.csv").write_text(PAPER)
     asked = ("evaluate", run, "--task", "direct", "--per-user", "runs/per-user/t/shop/full")
     made = edgewise(*asked, "--json", "results/t/shop/full.json")
     assert made.exit_code == 0, made.output
     return tmp_path
 
 
-def test_markdown_is_printed(edgewise, project):
-    result = edgewise("compare", "t")
+@pytest.fixture
+def compare(edgewise):
+    """``edgewise compare`` on the project's own tables."""
+    return lambda *arguments: edgewise("compare", *arguments, "--configs", "configs")
+
+
+def test_markdown_is_printed(compare, project):
+    result = compare("t")
     assert result.exit_code == 0, result.output
     assert "| | HR@10, paper | HR@10, elmrec-released | HR@10 |" in result.output
     assert "| Lost | <u>0.3100</u> | not yet | not yet |" in result.output
@@ -37,10 +43,10 @@ def test_markdown_is_printed(edgewise, project):
     assert "Full less the others:" in result.output and "| Popularity | HR@10 |" in result.output
 
 
-def test_one_data_set_and_another_reference(edgewise, project):
-    result = edgewise("compare", "results/t", "--dataset", "shop", "--reference", "full")
+def test_one_data_set_and_another_reference(compare, project):
+    result = compare("results/t", "--dataset", "shop", "--reference", "full")
     assert result.exit_code == 0 and "### far" not in result.output
-    wrong = edgewise("compare", "t", "--dataset", "shpo")
+    wrong = compare("t", "--dataset", "shpo")
     assert wrong.exit_code == 2 and "Did you mean 'shop'" in wrong.output
 
 
@@ -53,44 +59,44 @@ def test_one_data_set_and_another_reference(edgewise, project):
         ("t.tex", "% t: A table"),
     ],
 )
-def test_the_files_name_tells_the_format(edgewise, project, name, start):
-    result = edgewise("compare", "t", "--out", name)
+def test_the_files_name_tells_the_format(compare, project, name, start):
+    result = compare("t", "--out", name)
     assert result.exit_code == 0 and result.output == f"wrote {name}\n"
     assert Path(name).read_text().startswith(start)
 
 
-def test_a_changed_figure_is_refused(edgewise, project):
+def test_a_changed_figure_is_refused(compare, project):
     file = Path("results/t/shop/full.json")
     content = json.loads(file.read_text())
     content["results"]["direct"]["ELMRec"]["metrics"]["HitRate@10"]["mean"] = 0.99
     file.write_text(json.dumps(content))
     for options in ([], ["--allow-unsealed"]):
-        result = edgewise("compare", "t", *options)
+        result = compare("t", *options)
         assert result.exit_code == 2
         assert "results/t/shop/full.json: its content is not what was sealed" in result.output
 
 
-def test_results_of_other_data_are_refused(edgewise, project, shop, tmp_path):
-    assert edgewise("compare", "t", "--data", shop).exit_code == 0
+def test_results_of_other_data_are_refused(edgewise, compare, project, shop, tmp_path):
+    assert compare("t", "--data", shop).exit_code == 0
     edgewise("data", "demo", "--out", tmp_path / "other" / "shop", "--seed", 9)
     for given in ("other", "other/shop"):
-        result = edgewise("compare", "t", "--data", given)
+        result = compare("t", "--data", given)
         assert result.exit_code == 2 and "measured on other data (checksum" in result.output
-    wrong = edgewise("compare", "t", "--data", "results")
+    wrong = compare("t", "--data", "results")
     assert wrong.exit_code == 2 and "--data results: no result was measured on" in wrong.output
 
 
-def test_a_single_result_of_other_data_than_are_here_is_refused(edgewise, project, shop):
+def test_a_single_result_of_other_data_than_are_here_is_refused(edgewise, compare, project, shop):
     edgewise("data", "demo", "--out", "runs/data/shop", "--seed", 9)
-    result = edgewise("compare", "results/t/shop/full.json")
+    result = compare("results/t/shop/full.json")
     assert result.exit_code == 2 and "than runs/data/shop holds" in result.output
-    assert edgewise("compare", "t", "--data", shop).exit_code == 0
-    assert edgewise("compare", "t", "--dataset", "far").exit_code == 0
+    assert compare("t", "--data", shop).exit_code == 0
+    assert compare("t", "--dataset", "far").exit_code == 0
 
 
-def test_users_that_are_not_here_are_told(edgewise, project):
-    assert "not at hand" not in edgewise("compare", "t").output
-    result = edgewise("compare", "t", "--runs", "elsewhere")
+def test_users_that_are_not_here_are_told(compare, project):
+    assert "not at hand" not in compare("t").output
+    result = compare("t", "--runs", "elsewhere")
     assert "; users' rows are not at hand: no intervals over users" in result.output
 
 
@@ -108,7 +114,7 @@ def test_users_that_are_not_here_are_told(edgewise, project):
         (["t", "--reference", "lost"], "--reference lost: has not been measured"),
     ],
 )
-def test_impossible_wishes(edgewise, project, arguments, message):
-    result = edgewise("compare", *arguments)
+def test_impossible_wishes(compare, project, arguments, message):
+    result = compare(*arguments)
     assert result.exit_code == 2 and message in result.output
     assert not Path("x.pdf").exists() and not Path("x").exists()

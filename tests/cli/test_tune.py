@@ -52,7 +52,7 @@ def test_the_best_settings_can_be_fitted(edgewise, asked, shop, tmp_path):
     ("change", "message"),
     [
         (("direct_alpha", "direct_scael"), "Did you mean 'whole_words.direct_alpha'"),
-        (("epochs = 1", "epochs = 0"), "training.epochs must be at least 1"),
+        (("epochs = 1", "epochs = 0"), "training.epochs = 0: must be at least 1"),
     ],
 )
 def test_mistakes_are_refused_before_training(edgewise, asked, tmp_path, change, message):

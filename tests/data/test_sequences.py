@@ -6,7 +6,15 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgewise.data.sequences import cut_evenly, windows_of
+from edgewise.data.ragged import Ragged
+from edgewise.data.sequences import (
+    NO_TARGET,
+    NextItems,
+    batches_by_length,
+    cut_evenly,
+    newest,
+    windows_of,
+)
 
 
 class TestWindows:
@@ -37,3 +45,28 @@ class TestWindows:
     def test_equal_weights_are_cut_equally(self):
         assert cut_evenly(np.ones(12), 4).tolist() == [0, 3, 6, 9, 12]
         assert cut_evenly(np.array([1, 1, 1, 1, 4]), 2).tolist() == [0, 4, 5]
+
+
+def test_every_item_but_the_first_is_the_target_of_the_one_before_it():
+    histories = Ragged.of_rows([np.array(row) for row in ([5, 3, 8, 1, 9], [7], [], [2, 4])])
+    examples = NextItems(histories, max_items=3)
+    items, targets = examples.take(np.arange(len(examples.windows.user)))
+    assert items.tolist() == [[3, 8, 1], [5, 0, 0], [2, 0, 0]]
+    assert targets.tolist() == [[8, 1, 9], [3, NO_TARGET, NO_TARGET], [4, NO_TARGET, NO_TARGET]]
+    assert examples.windows.user.tolist() == [0, 0, 3]
+
+
+def test_the_newest_items():
+    histories = Ragged.of_rows([np.array(row) for row in ([5, 3, 8], [], [7])])
+    assert [row.tolist() for row in newest(histories, 2).rows()] == [[3, 8], [], [7]]
+
+
+def test_batches_by_length_hold_every_example_once_and_weigh_alike():
+    lengths = np.random.default_rng(0).integers(1, 50, size=1000)
+    batches = batches_by_length(lengths, 10, np.random.default_rng(1))
+    assert sorted(np.concatenate(batches)) == list(range(1000))
+    assert len(batches) == 100
+    targets = [lengths[rows].sum() for rows in batches]
+    assert max(targets) < 1.5 * np.mean(targets)
+    waste = sum(lengths[rows].max() * len(rows) for rows in batches) / lengths.sum()
+    assert waste < 1.2

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,8 +20,9 @@ from edgewise.evaluation.statistics import Estimate
 from edgewise.experiments.compare import Comparison, compare
 from edgewise.experiments.grid import Layout, ResultKey
 from edgewise.experiments.results import find_results, read_result
-from edgewise.runs.run import FINISHED, DataInfo, RunInfo
-from edgewise.runs.spec import resolve_config
+from edgewise.models.registry import find_method
+from edgewise.runs.run import FINISHED, RunInfo
+from edgewise.runs.spec import DataInfo, RunSpec, resolve_config
 
 Users = Mapping[str, Sequence[float]]
 Write = Callable[..., Path]
@@ -28,7 +30,7 @@ Write = Callable[..., Path]
 
 @pytest.fixture
 def layout(tmp_path: Path) -> Layout:
-    return Layout(*(tmp_path / name for name in ("experiments", "results", "runs", "raw")))
+    return Layout(*(tmp_path / name for name in ("configs", "results", "runs", "raw")))
 
 
 def report_of(users: Users, **settings: Any) -> RankingReport:
@@ -62,10 +64,10 @@ def write_result(layout: Layout) -> Write:
     ) -> Path:
         at = ResultKey.of(Path(place))
         seed = [] if at.seed is None else [f"seed={at.seed}"]
-        config = resolve_config("tiny", assignments=[*seed, *changes])
+        config = resolve_config(find_method("elmrec"), "tiny", None, [*seed, *changes])
         data = DataInfo(folder or f"runs/data/{at.dataset}", at.dataset, checksum)
         protocol = find_protocol(at.protocol, edge_share=edge_share)
-        info = RunInfo(config, data, status=FINISHED, training_seconds=60.0, protocol=protocol)
+        info = RunInfo(RunSpec("elmrec", config, data, protocol), FINISHED, 60.0)
         own = report_of(users, protocol=at.protocol, num_negatives=99, **settings)
         systems = {"ELMRec": own}
         if baseline is not None:
@@ -107,15 +109,31 @@ def import_data(layout: Layout) -> Callable[..., str]:
 
 @pytest.fixture
 def write_config(layout: Layout) -> Write:
-    """Writes a configuration of a table."""
+    """Writes a row of a table on a data set, beside those that were written before."""
+    tables: dict[str, dict[str, dict[str, str]]] = {}
 
     def write(place: str, text: str = 'preset = "tiny"\n') -> Path:
-        file = layout.experiments / f"{place}.toml"
+        at = ResultKey.of(Path(f"{place}.toml"))
+        datasets = tables.setdefault(at.table, {})
+        datasets.setdefault(at.dataset, {})[at.method] = inline(tomllib.loads(text))
+        names = dict.fromkeys(name for rows in datasets.values() for name in rows)
+        lines = [f"[rows.{name}]" for name in names]
+        for dataset, rows in datasets.items():
+            lines += [f"[datasets.{dataset}]", f"only = {json.dumps([*rows])}"]
+            lines += [f"rows.{name} = {values}" for name, values in rows.items()]
+        file = layout.configs / f"{at.table}.toml"
         file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(text)
+        file.write_text("\n".join(lines) + "\n")
         return file
 
     return write
+
+
+def inline(value: Any) -> str:
+    """A value as TOML has it in one line."""
+    if not isinstance(value, dict):
+        return json.dumps(value)
+    return f"{{ {', '.join(f'{key} = {inline(each)}' for key, each in value.items())} }}"
 
 
 _LEAKING = """# title: Effect of N & more
@@ -123,7 +141,7 @@ _LEAKING = """# title: Effect of N & more
 # reference: n-0
 # released: elmrec-released
 # note: A note.
-# panel: n-* | decoding.num_extra_candidates | N
+# panel: n-* | decoding.rerank_extra | N
 dataset,task,method,label,HitRate@10
 shop,direct,n-0,N = 0,0.65
 shop,direct,lost,Lost <one>,0.31
@@ -133,13 +151,13 @@ shop,direct,lost,Lost <one>,0.31
 @pytest.fixture
 def comparison(layout, write_result) -> Comparison:
     """Two seeds of two settings, one of which was measured under a protocol that leaks, too."""
-    (layout.experiments / "p/figure-1").mkdir(parents=True)
-    (layout.experiments / "p/figure-1/paper.csv").write_text(_LEAKING)
+    (layout.configs / "p").mkdir(parents=True)
+    (layout.configs / "p/figure-1.csv").write_text(_LEAKING)
     for seed in (0, 1):
         for n, hits in ((0, 30), (5, 12)):
             users = {"HitRate@10": [1.0] * (hits + 3 * seed) + [0.0] * (60 - hits - 3 * seed)}
             place = f"p/figure-1/shop/n-{n}-seed{seed}"
-            changes = [f"decoding.num_extra_candidates={n}"]
+            changes = [f"decoding.rerank_extra={n}"]
             write_result(place, users, changes=changes, baseline={"HitRate@10": [0.0] * 60})
     write_result("p/figure-1/shop/n-0@elmrec-released-seed0", {"HitRate@10": [1.0] * 60})
     files = find_results(layout, "p/figure-1")

@@ -37,8 +37,8 @@ def users(hits: int, of: int = N):
 
 @pytest.fixture
 def table(layout):
-    (layout.experiments / "t").mkdir(parents=True)
-    (layout.experiments / "t" / "paper.csv").write_text(TEXT)
+    layout.configs.mkdir(parents=True)
+    (layout.configs / "t.csv").write_text(TEXT)
     return layout
 
 
@@ -264,7 +264,7 @@ dataset,task,method,label
 
 def test_rows_are_borrowed_for_data_sets_that_the_table_has(layout, write_config, write_result):
     write_config("p/figure-4/shop/short")
-    (layout.experiments / "p/figure-4/paper.csv").write_text(BORROWS)
+    (layout.configs / "p/figure-4.csv").write_text(BORROWS)
     for dataset in ("shop", "far"):
         write_result(f"p/table-2/{dataset}/full", {"HitRate@10": [1.0, 0.0]})
     found = results_of(layout, "p/figure-4")
@@ -284,7 +284,7 @@ far,direct,full,Full,0.7
 
 
 def test_rows_that_are_data_sets_keep_their_own_figures_and_differences(table, write_result):
-    (table.experiments / "t" / "paper.csv").write_text(BY_DATASET)
+    (table.configs / "t.csv").write_text(BY_DATASET)
     for dataset, mine, other in (("shop", 80, 60), ("far", 50, 40), ("near", 20, 10)):
         write_result(f"t/{dataset}/full", users(mine))
         write_result(f"t/{dataset}/own", users(other))
@@ -305,7 +305,7 @@ def test_rows_that_are_data_sets_keep_their_own_figures_and_differences(table, w
 )
 def test_equal_figures_share_their_place(table, write_result, better, places):
     text = TEXT.replace("# reference", f"# better: {better}\n# reference")
-    (table.experiments / "t" / "paper.csv").write_text(text)
+    (table.configs / "t.csv").write_text(text)
     for method, hits in (("full", 80), ("other", 80), ("third", 60), ("zero", 10)):
         write_result(f"t/shop/{method}", users(hits))
     block = blocks(table)[0].filter(origin=HONEST)

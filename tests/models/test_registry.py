@@ -43,7 +43,7 @@ def test_an_unknown_method_is_refused_with_the_nearest(typed, nearest):
 def test_its_class_says_what_the_registry_says(method):
     kind = method.recommender
     assert (kind.name, kind.label) == (method.name, method.label)
-    assert kind.Config is method.config_class and kind.PRESETS == method.presets
+    assert kind.Config is method.config_class and method.presets == kind.PRESETS
 
 
 def test_its_model_takes_what_runs_ask(method):

@@ -72,10 +72,14 @@ def test_all_tasks_at_once_are_kept_and_told(run):
     told = []
     results = evaluate_run(run, Conditions(max_users=9), on_result=told.append)
     assert told == results
-    assert [each.task for each in results] == measurable_tasks(run, "test") == [
-        "direct",
-        "sequential",
-    ]
+    assert (
+        [each.task for each in results]
+        == measurable_tasks(run, "test")
+        == [
+            "direct",
+            "sequential",
+        ]
+    )
     names = sorted(path.name for path in (run.folder / "evaluation").glob("*.json"))
     assert names == [
         f"{task}-test{end}.json" for task in ("direct", "sequential") for end in ("-popularity", "")

@@ -63,8 +63,7 @@ def elmrec() -> dict[str, Any]:
     small = ("prompts.num_negatives=5", "prompts.tasks=direct,sequential", "graph.num_folds=2")
     model = ELMRec.from_preset("tiny", [*changes, *small])
     model.fit(leave_one_out(make_demo_shop(0, 24, 48)))
-    assert model.curves is not None
-    return _result(model.model, model.curves)
+    return _result(model.network, model.stage_curves["training"])
 
 
 def _result(model: nn.Module, progress: Curves) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,8 +16,9 @@ from edgewise.errors import EdgewiseError
 if TYPE_CHECKING:
     from edgewise.experiments.compare import Comparison
     from edgewise.experiments.grid import ExperimentCell, Layout
+    from edgewise.experiments.plan import Work
     from edgewise.experiments.results import Result
-    from edgewise.experiments.runner import OnStep, Outcome, Work
+    from edgewise.experiments.runner import OnStep, Outcome
 
 _TUNE = examples(
     "edgewise tune elmrec --data data/mine --space space.toml --trials 20",
@@ -28,7 +28,7 @@ _TUNE = examples(
 
 
 def tune(
-    method: Annotated[str, typer.Argument(help="elmrec or graph-gpt.")],
+    method: Annotated[str, typer.Argument(help="By name; 'edgewise methods' lists them.")],
     data: Annotated[Path, typer.Option(help="A data set folder; see 'edgewise data'.")],
     space: Annotated[
         Path, typer.Option(help='A TOML file: settings, objective and \\[space."section.key"].')
@@ -56,7 +56,7 @@ def tune(
     that 'edgewise fit --config' takes.
     """
     from edgewise.config import to_toml
-    from edgewise.data.dataset import load_dataset
+    from edgewise.data.dataset import Dataset
     from edgewise.experiments.tune import (
         Search,
         best_settings,
@@ -70,7 +70,7 @@ def tune(
 
     find_method(method, "tune: ")
     wanted = read_space(space, method, set_ or [])
-    dataset = load_dataset(data)
+    dataset = Dataset.load(data)
     search = Search(wanted, dataset, DataInfo.of(dataset, data), out, seed, split)
     found = run_search(search, study or out / "study.jsonl", trials, _say)
     done = finished_trials(found)
@@ -93,36 +93,43 @@ def _say(number: int, values: Mapping[str, Any], found: float | EdgewiseError) -
 
 
 _REPRODUCE = examples(
-    "edgewise reproduce elmrec/table-4 --data RAW_DATA --jobs 2",
-    "edgewise reproduce elmrec/table-2 --dataset beauty --protocol honest --data RAW_DATA",
-    "edgewise reproduce elmrec/table-4 elmrec/table-7 --seeds 10 --data RAW_DATA",
+    "edgewise reproduce elmrec/table-4 --raw-data RAW_DATA --jobs 2",
+    "edgewise reproduce elmrec/table-2 --dataset beauty --protocol honest --raw-data RAW_DATA",
+    "edgewise reproduce elmrec/table-4 elmrec/table-7 --seeds 10 --raw-data RAW_DATA",
     "edgewise reproduce elmrec/table-4 --dry-run",
+    "edgewise reproduce mine --configs my-tables --raw-data RAW_DATA",
 )
+Configs = Annotated[
+    Path | None, typer.Option(help="A folder of tables instead of the papers', which are at hand.")
+]
 
 
 def reproduce(
     table: Annotated[
         list[str],
-        typer.Argument(help="Folders or files below --experiments, such as elmrec/table-4."),
+        typer.Argument(
+            help="Tables such as elmrec/table-4, folders of them such as elmrec, or their rows."
+        ),
     ],
-    data: Annotated[Path, typer.Option(help="The folder of downloaded data sets, by name.")] = Path(
-        "data"
-    ),
+    raw_data: Annotated[
+        Path, typer.Option(help="The folder of downloaded data sets, by name.")
+    ] = Path("data"),
     dataset: Annotated[str | None, typer.Option(help="Only this data set.")] = None,
-    method: Annotated[
-        str | None, typer.Option(help="Only this row: a configuration's name without .toml.")
-    ] = None,
+    method: Annotated[str | None, typer.Option(help="Only this row of the tables.")] = None,
     seeds: Annotated[
-        int | None, typer.Option(min=1, help="Seeds 0 to N - 1 instead of the configurations'.")
+        int | None, typer.Option(min=1, help="Seeds 0 to N - 1 instead of the tables'.")
     ] = None,
     protocol: Annotated[
-        str | None, typer.Option(help="Instead of the configurations' own; 'honest' for one.")
+        str | None, typer.Option(help="Instead of the tables' own; 'honest' for one.")
     ] = None,
     max_users: Annotated[
         int | None, typer.Option(min=1, help="Measure a seeded sample of the users.")
     ] = None,
-    no_rerank: Annotated[
-        bool, typer.Option("--no-rerank", help="Measure raw sequential lists, too.")
+    allow_seen: Annotated[
+        bool,
+        typer.Option(
+            "--allow-seen", help="Measure sequential lists that may hold seen items, too."
+        ),
     ] = False,
     jobs: Annotated[
         int, typer.Option(min=1, help="Runs at a time, each a process of one thread.")
@@ -133,9 +140,7 @@ def reproduce(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Print the commands that are left, run none.")
     ] = False,
-    experiments: Annotated[Path, typer.Option(help="Where configurations are.")] = Path(
-        "experiments"
-    ),
+    configs: Configs = None,
     results: Annotated[Path, typer.Option(help="Where figures go, one JSON a cell.")] = Path(
         "results"
     ),
@@ -150,15 +155,15 @@ def reproduce(
     end, and the exit code is 1.
     """
     from edgewise.evaluation.protocols import find_protocol
-    from edgewise.experiments.grid import Layout, Selection, find_cells
-    from edgewise.experiments.runner import commands_of, plan_work
+    from edgewise.experiments.grid import CONFIGS, Layout, Selection, find_cells
+    from edgewise.experiments.plan import commands_of, plan_work
     from edgewise.experiments.runner import reproduce as make
 
     if protocol is not None:
         find_protocol(protocol, "--protocol: ")
-    layout = Layout(experiments, results, runs, data)
-    choice = Selection(dataset, method, seeds, protocol, max_users, no_rerank)
-    work = plan_work(find_cells(layout, table, choice), layout)
+    layout = Layout(configs or CONFIGS, results, runs, raw_data)
+    selection = Selection(dataset, method, seeds, protocol, max_users, allow_seen)
+    work = plan_work(find_cells(layout, table, selection), layout)
     if dry_run:
         left = commands_of(work, layout, force=force)
         typer.echo("\n".join(left) if work.reasons else "nothing is left to do")
@@ -166,7 +171,7 @@ def reproduce(
     _check_raw_data(work, layout)
     _announce(work)
     try:
-        with _ended_by_term(), _progress(work) as told:
+        with _progress(work) as told:
             outcome = make(work, layout, jobs=jobs, force=force, on_step=told)
     except KeyboardInterrupt:
         typer.echo("stopped; the same command goes on", err=True)
@@ -175,14 +180,11 @@ def reproduce(
 
 
 def _check_raw_data(work: Work, layout: Layout) -> None:
-    from edgewise.experiments.describing import data_folder
-
-    cells = [cells[0] for cells in work.groups.values()]
-    lacking = any(not data_folder(cell, layout).exists() for cell in cells)
+    lacking = any(not layout.data_folder(cells[0]).exists() for cells in work.groups.values())
     check(
         not lacking or layout.raw.is_dir(),
-        f"--data {layout.raw}: no such folder; name the one that holds the downloaded data sets, "
-        "each in a folder of its name",
+        f"--raw-data {layout.raw}: no such folder; name the one that holds the downloaded data "
+        "sets, each in a folder of its name",
     )
 
 
@@ -194,21 +196,7 @@ def _announce(work: Work) -> None:
     )
     for cell, reason in work.reasons.items():
         if reason != "not measured yet":
-            typer.echo(f"  {cell.place.path}: {reason}; done again")
-
-
-@contextmanager
-def _ended_by_term() -> Iterator[None]:
-    """SIGTERM ends the cells as Ctrl-C does, so that they can be resumed."""
-
-    def stop(number: int, frame: object) -> None:
-        raise KeyboardInterrupt
-
-    before = signal.signal(signal.SIGTERM, stop)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
+            typer.echo(f"  {cell.key.path}: {reason}; done again")
 
 
 @contextmanager
@@ -234,13 +222,13 @@ def _progress(work: Work) -> Iterator[OnStep]:
 
         def told(cell: ExperimentCell, step: str) -> None:
             if not screen.is_terminal:
-                typer.echo(f"{cell.place.path}: {step}")
+                typer.echo(f"{cell.key.path}: {step}")
             if cell in lines:
                 bar.remove_task(lines.pop(cell))  # type: ignore[arg-type]
             if step in ("finished", "failed"):
                 bar.advance(all_cells)
             else:
-                lines[cell] = bar.add_task(f"{cell.place.path}: {step}", total=None)
+                lines[cell] = bar.add_task(f"{cell.key.path}: {step}", total=None)
 
         yield told
 
@@ -249,11 +237,11 @@ def _report(outcome: Outcome) -> None:
     done, skipped, failed = len(outcome.done), len(outcome.skipped), len(outcome.failed)
     typer.echo(f"{done} made, {skipped} were there, {failed} failed")
     for cell, reason in outcome.failed.items():
-        typer.secho(f"failed: {cell.place.path}: {reason}", fg="red", err=True)
+        typer.secho(f"failed: {cell.key.path}: {reason}", fg="red", err=True)
     if outcome.failed:
         typer.echo("the same command tries the failed ones again")
         raise typer.Exit(1)
-    tables = dict.fromkeys(cell.place.table for cell in [*outcome.done, *outcome.skipped])
+    tables = dict.fromkeys(cell.key.table for cell in [*outcome.done, *outcome.skipped])
     typer.echo(f"next: edgewise compare {' '.join(tables)}")
 
 
@@ -290,9 +278,7 @@ def compare(
     allow_unsealed: Annotated[
         bool, typer.Option("--allow-unsealed", help="Accept results older than seals.")
     ] = False,
-    experiments: Annotated[Path, typer.Option(help="Where papers' figures are.")] = Path(
-        "experiments"
-    ),
+    configs: Configs = None,
     results_folder: Annotated[
         Path, typer.Option("--results", help="The folder that results are named in.")
     ] = Path("results"),
@@ -307,10 +293,10 @@ def compare(
     that were measured on other data than their neighbours or this machine's, are refused.
     """
     from edgewise.experiments.compare import compare as compared
-    from edgewise.experiments.grid import Layout
+    from edgewise.experiments.grid import CONFIGS, Layout
 
     chosen = _format(form, out)
-    layout = Layout(experiments, results_folder, runs)
+    layout = Layout(configs or CONFIGS, results_folder, runs)
     found, tables = _read(results, layout, allow_unsealed)
     names = {each.place.dataset for each in found}
     found = [each for each in found if dataset in (None, each.place.dataset)]

@@ -1,6 +1,5 @@
-"""Tables of papers by one command: a table is a folder of configurations, a cell a fitted run.
+"""Tables of papers by one command: a table is a file, a cell a fitted and measured run.
 
-``experiments/<paper>/<table>/<data set>/<method>.toml`` asks for a cell,
-``results/<paper>/<table>/<data set>/<method>.json`` holds its figures, and ``paper.csv`` beside the
-data sets' folders what the paper prints.
+``configs/<paper>/<table>.toml`` asks for the cells, ``configs/<paper>/<table>.csv`` holds what the
+paper prints, and ``results/<paper>/<table>/<data set>/<row>.json`` what was measured.
 """

@@ -33,10 +33,9 @@ from edgewise.evaluation.statistics import (
     paired_t_test,
 )
 from edgewise.experiments.describing import picture_of
-from edgewise.experiments.grid import HONEST, Layout
-from edgewise.experiments.published import ANY, FILE, Paper, read_paper
+from edgewise.experiments.grid import HONEST, Layout, read_table, table_file
+from edgewise.experiments.published import ANY, Paper, printed_tables, read_paper
 from edgewise.experiments.results import TIME, Result, find_results, read_result
-from edgewise.runs.spec import flat_settings, read_recipe
 
 PAPER = "paper"
 BEST, SECOND = 1, 2
@@ -144,7 +143,7 @@ def compare(
     Args:
         results: of any tables.
         tables: shown even without a result, beside those of the results.
-        layout: where ``paper.csv`` files and users' rows are.
+        layout: where the papers' figures and users' rows are.
         reference: the method that others are compared with, instead of the tables' own.
 
     Raises:
@@ -154,7 +153,7 @@ def compare(
     found: dict[str, list[Result]] = {name: [] for name in tables}
     for result in sorted(results, key=lambda each: each.place.path):
         found.setdefault(result.place.table, []).append(result)
-    papers = {name: read_paper(layout.experiments / name) for name in found}
+    papers = {name: read_paper(layout.configs, name) for name in found}
     if reference is not None:
         papers = {name: replace(paper, reference=reference) for name, paper in papers.items()}
     frames = [table_figures(name, mine, papers[name], layout) for name, mine in found.items()]
@@ -166,11 +165,7 @@ def compare(
 
 def _about(paper: Paper, results: Sequence[Result]) -> PaperTable:
     warnings = dict.fromkeys(each.content["warning"] for each in results if each.leaks)
-    settings = {
-        row_key(each): flat_settings(each.content["run"]["config"])
-        for each in results
-        if each.kind == "run"
-    }
+    settings = {row_key(each): each.settings for each in results if each.kind == "run"}
     pictures = {
         f"{result.place.dataset}, {kind}": picture_of(result.file, kind)
         for result in results
@@ -185,7 +180,7 @@ def table_figures(
     table: str, results: Sequence[Result], paper: Paper, layout: Layout
 ) -> pl.DataFrame:
     """All blocks of one table as :data:`FIGURES`: measured ones first, then those asked for."""
-    requested = list(requested_rows(layout.experiments / table))
+    requested = list(requested_rows(layout.configs, table))
     printed = [(row.dataset, row.task) for row in paper.rows if row.dataset != ANY]
     wanted = dict.fromkeys([*_measured(results, paper), *_requested(requested, paper), *printed])
     blocks = [
@@ -213,14 +208,13 @@ class RequestedRow:
         return not self.tasks or task in (*self.tasks, TIME)
 
 
-def requested_rows(table: Path) -> Iterator[RequestedRow]:
-    """The rows that a table's configurations ask for."""
-    for file in sorted(table.glob("*/*.toml")):
-        recipe = read_recipe(file)
-        trained = recipe.settings.get("prompts", {}).get("tasks", ())
-        tasks = {"data": ("data",), "vectors": ("users", "items")}.get(recipe.kind)
-        tasks = tasks or recipe.evaluation.tasks or tuple(trained)
-        yield RequestedRow(file.parent.name, file.stem, tasks)
+def requested_rows(configs: Path, table: str) -> Iterator[RequestedRow]:
+    """The rows that a table asks for; none where it has figures of a paper alone."""
+    rows = read_table(configs, table) if table_file(configs, table).is_file() else []
+    for row in rows:
+        tasks = {"data": ("data",), "vectors": ("users", "items")}.get(row.options.kind)
+        tasks = tasks or row.options.evaluation.tasks or row.trained_tasks
+        yield RequestedRow(row.dataset, row.name, tasks)
 
 
 def _measured(results: Sequence[Result], paper: Paper) -> Iterator[tuple[str, str]]:
@@ -668,11 +662,8 @@ def _conditions_in_words(results: Sequence[Result], task: str, lacking: str) -> 
 
 def tables_below(layout: Layout, name: str) -> Iterator[str]:
     """Tables that bear the name or stand in a folder of the name, in the order of numbers."""
-    bare = name.removeprefix(f"{layout.experiments}/").removeprefix(f"{layout.results}/")
-    place = layout.experiments / bare.rstrip("/")
-    papers = sorted(place.rglob(FILE), key=_by_number) if place.is_dir() else []
-    for paper in papers:
-        yield paper.parent.relative_to(layout.experiments).as_posix()
+    bare = name.removeprefix(f"{layout.configs}/").removeprefix(f"{layout.results}/")
+    yield from printed_tables(layout.configs, bare.rstrip("/"))
 
 
 def results_of(layout: Layout, name: str, *, allow_unsealed: bool = False) -> list[Result]:
@@ -694,12 +685,9 @@ def results_of(layout: Layout, name: str, *, allow_unsealed: bool = False) -> li
 
 def _borrowed(layout: Layout, table: str, allow_unsealed: bool) -> Iterator[Result]:
     """Rows of other tables, for data sets of which this table has rows of its own."""
-    paper = read_paper(layout.experiments / table)
-    own = {row.dataset for row in paper.rows} | {
-        file.parent.name
-        for place, suffix in ((layout.experiments, "toml"), (layout.results, "json"))
-        for file in (place / table).glob(f"*/*.{suffix}")
-    }
+    paper = read_paper(layout.configs, table)
+    own = {row.dataset for row in (*paper.rows, *requested_rows(layout.configs, table))}
+    own |= {file.parent.name for file in (layout.results / table).glob("*/*.json")}
     for source, method in paper.also:
         for file in sorted((layout.results / source).glob(f"*/{method}*.json")):
             if file.parent.name not in own:
@@ -707,10 +695,3 @@ def _borrowed(layout: Layout, table: str, allow_unsealed: bool) -> Iterator[Resu
             found = read_result(file, layout.results, allow_unsealed=allow_unsealed)
             if found.place.method == method and not found.place.raw_lists:
                 yield replace(found, place=replace(found.place, table=table), home=found.place)
-
-
-def _by_number(path: Path) -> tuple[str, str, int]:
-    """``table-2`` before ``table-10``, tables before figures."""
-    kind, _, number = path.parent.name.partition("-")
-    order = {"table": "0", "figure": "1"}.get(kind, kind)
-    return str(path.parent.parent), order, int(number) if number.isdigit() else 0

@@ -1,12 +1,13 @@
-"""What a paper prints in a table or figure: facts, typed into ``paper.csv`` beside the data sets.
+"""What a paper prints in a table or figure: facts, typed into a csv file beside the table's rows.
 
-Lines that begin with ``#`` tell of the table, ``# key: value``; the rest is csv with the columns
-``dataset, task, method, label`` and one column a metric, empty where the paper prints nothing:
+The figures of ``configs/elmrec/table-2.toml`` stand in ``configs/elmrec/table-2.csv``. Lines that
+begin with ``#`` tell of the table, ``# key: value``; the rest is csv with the columns ``dataset,
+task, method, label`` and one column a metric, empty where the paper prints nothing:
 
 .. code-block:: text
 
     # title: Performance comparison on direct recommendation
-    # source: ELMRec (paper 000), Table 2
+    # source: ELMRec (EMNLP 2024), Table 2
     # reference: elmrec
     # released: elmrec-released
     dataset,task,method,label,HitRate@10,NDCG@10
@@ -18,12 +19,12 @@ from __future__ import annotations
 import csv
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
+from typing import Any
 
 from edgewise.config import check, nearest
 from edgewise.errors import ConfigError
 
-FILE = "paper.csv"
 _FIRST = ("dataset", "task", "method", "label")
 _BETTER = ("high", "low", "none")
 ANY = "*"
@@ -46,7 +47,7 @@ class Panel:
     """One panel of a figure: figures over a setting.
 
     Attributes:
-        methods: patterns of the configurations' names, such as ``alpha-*``, with spaces between.
+        methods: patterns of rows' names, such as ``alpha-*``, with spaces between.
         setting: ``section.key`` of the value on the horizontal axis.
         label: of that axis.
     """
@@ -105,60 +106,90 @@ class Paper:
         return methods.index(method) if method in methods else len(methods)
 
 
-def read_paper(folder: Path) -> Paper:
-    """What stands beside a table's data sets; an empty one where nothing does.
+def read_paper(configs: Path, table: str) -> Paper:
+    """What stands beside a table's rows; an empty one where nothing does.
+
+    Args:
+        configs: the folder of tables.
+        table: such as ``elmrec/table-4``.
 
     Raises:
         ConfigError: a line cannot be read.
     """
-    file = folder / FILE
+    file = paper_file(configs, table)
     if not file.is_file():
-        return Paper(title=folder.name)
+        return Paper(title=PurePosixPath(table).name)
     lines = list(enumerate(file.read_text(encoding="utf-8").splitlines(), start=1))
     about = [(number, line) for number, line in lines if line.startswith("#")]
-    table = [(number, line) for number, line in lines if line and not line.startswith("#")]
+    printed = [(number, line) for number, line in lines if line and not line.startswith("#")]
+    check(bool(printed), f"{file}: no line of columns; begin it with {','.join(_FIRST)}")
+    (number, heads), *rows = printed
+    names = heads.split(",")
+    begins = tuple(names[:4]) == _FIRST
+    check(begins, f"{file} line {number}: columns must begin with {','.join(_FIRST)}")
     paper = _about(file, about)
-    check(bool(table), f"{file}: no line of columns; begin it with {','.join(_FIRST)}")
-    names = table[0][1].split(",")
-    check(
-        tuple(names[:4]) == _FIRST,
-        f"{file} line {table[0][0]}: columns must begin with {','.join(_FIRST)}",
-    )
-    rows = tuple(_rows(file, names, table[1:]))
-    return replace(paper, metrics=tuple(names[4:]) or paper.metrics, rows=rows)
+    metrics = tuple(names[4:]) or paper.metrics
+    return replace(paper, metrics=metrics, rows=tuple(_rows(file, names, rows)))
+
+
+def paper_file(configs: Path, table: str) -> Path:
+    """Where the figures of a table stand, whether there are any or not."""
+    return configs / f"{table}.csv"
+
+
+def printed_tables(configs: Path, name: str) -> Iterator[str]:
+    """Tables with figures that bear the name, or stand in a folder of the name."""
+    own = paper_file(configs, name)
+    files = [own] if own.is_file() else sorted((configs / name).rglob("*.csv"), key=_by_number)
+    for file in files:
+        yield file.relative_to(configs).with_suffix("").as_posix()
+
+
+def _by_number(file: Path) -> tuple[str, str, int]:
+    """``table-2`` before ``table-10``, tables before figures."""
+    kind, _, number = file.stem.partition("-")
+    order = {"table": "0", "figure": "1"}.get(kind, kind)
+    return str(file.parent), order, int(number) if number.isdigit() else 0
+
+
+_TEXTS = ("title", "source", "reference", "released", "better")
+_KEYS = (*_TEXTS, "digits", "rows", "metrics", "note", "also", "panel")
 
 
 def _about(file: Path, lines: list[tuple[int, str]]) -> Paper:
     paper = Paper()
-    single = ("title", "source", "reference", "released", "better")
     for number, line in lines:
         key, _, value = (part.strip() for part in line.lstrip("#").partition(":"))
-        if key in single:
-            paper = replace(paper, **{key: value})
-        elif key == "digits":
-            paper = replace(paper, digits=None if value == "any" else int(value))
-        elif key == "rows":
-            paper = replace(paper, by_dataset=value == "datasets")
-        elif key == "metrics":
-            paper = replace(paper, metrics=tuple(name.strip() for name in value.split(",")))
-        elif key == "note":
-            paper = replace(paper, notes=(*paper.notes, value))
-        elif key == "also":
-            table, _, method = value.partition(" ")
-            paper = replace(paper, also=(*paper.also, (table, method.strip())))
-        elif key == "panel":
-            paper = replace(paper, panels=(*paper.panels, _panel(file, number, value)))
-        else:
-            known = (*single, "digits", "rows", "metrics", "note", "also", "panel")
-            raise ConfigError(f"{file} line {number}: unknown key {key!r}.{nearest(key, known)}")
+        check(key in _KEYS, f"{file} line {number}: unknown key {key!r}.{nearest(key, _KEYS)}")
+        paper = replace(paper, **_told(paper, key, value, f"{file} line {number}"))
     check(paper.better in _BETTER, f"{file}: better: {paper.better}.{nearest('', _BETTER)}")
     return paper
 
 
-def _panel(file: Path, number: int, value: str) -> Panel:
+def _told(paper: Paper, key: str, value: str, where: str) -> dict[str, Any]:
+    """What a line ``# key: value`` changes."""
+    match key:
+        case "digits":
+            check(value == "any" or value.isdigit(), f"{where}: digits: a number, or any")
+            return {"digits": None if value == "any" else int(value)}
+        case "rows":
+            return {"by_dataset": value == "datasets"}
+        case "metrics":
+            return {"metrics": tuple(name.strip() for name in value.split(","))}
+        case "note":
+            return {"notes": (*paper.notes, value)}
+        case "also":
+            table, _, method = value.partition(" ")
+            return {"also": (*paper.also, (table, method.strip()))}
+        case "panel":
+            return {"panels": (*paper.panels, _panel(where, value))}
+        case _:
+            return {key: value}
+
+
+def _panel(where: str, value: str) -> Panel:
     parts = [part.strip() for part in value.split("|")]
-    wanted = "names | section.key | label of the axis"
-    check(len(parts) == 3, f"{file} line {number}: a panel is {wanted}")
+    check(len(parts) == 3, f"{where}: a panel is names | section.key | label of the axis")
     return Panel(*parts)
 
 

@@ -1,6 +1,8 @@
-"""Result files: what they hold, and whether they can be believed.
+"""Result files: what they hold, whether they can be believed, and whether they are what is asked.
 
-The data sets on this machine, and whether results were measured on them.
+A result counts for a cell if it was made as the table asks, on the data set that this machine has
+under that name; otherwise the cell is made again (:func:`why_unfinished`), and tables refuse what
+was measured on other data (:func:`check_data`).
 """
 
 from __future__ import annotations
@@ -8,24 +10,43 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import polars as pl
 
-from edgewise.config import check, nearest
+from edgewise.config import (
+    MethodConfig,
+    Settings,
+    check,
+    differences,
+    flat_settings,
+    nearest,
+    to_dict,
+    updated,
+)
 from edgewise.data.dataset import MANIFEST, Dataset, read_manifest
-from edgewise.errors import EdgewiseError
+from edgewise.errors import ConfigError, EdgewiseError
 from edgewise.evaluation.protocols import check_version, recorded_protocol
 from edgewise.evaluation.report import OtherRowsError, load_report, load_rows
 from edgewise.evaluation.statistics import Estimate
-from edgewise.experiments.grid import Layout, ResultKey
-from edgewise.models.registry import DEFAULT_METHOD
+from edgewise.experiments.grid import (
+    EvaluationOptions,
+    ExperimentCell,
+    Layout,
+    ResultKey,
+    merged,
+    nested,
+)
+from edgewise.models.registry import DEFAULT_METHOD, find_method
 
 EVALUATION, STATISTICS, VECTORS = "edgewise evaluation", "edgewise statistics", "edgewise vectors"
 _KINDS = {EVALUATION: "run", STATISTICS: "data", VECTORS: "vectors"}
 TIME = "time"
 """The task under which a cell's seconds stand."""
-_RAW = ("", "-no-rerank")
+_RAW = ("", "-allow-seen")
+_CHOSEN_BY = "training.sequence.validation_metric"
+_VALUES_NOW = {(_CHOSEN_BY, "likelihood"): "loss", (_CHOSEN_BY, "ndcg"): "NDCG@10"}
+C = TypeVar("C", bound=MethodConfig)
 
 
 @dataclass(frozen=True)
@@ -53,6 +74,12 @@ class Result:
     def method(self) -> str:
         """The method that was fitted, by name."""
         return self.content["run"].get("method", DEFAULT_METHOD)
+
+    @property
+    def settings(self) -> Mapping[str, Any]:
+        """Of a run, by ``section.key`` as they are called today."""
+        kind = find_method(self.method).config_class
+        return flat_settings(to_dict(recorded_config(kind, self.content["run"]["config"])))
 
     @property
     def data(self) -> Mapping[str, Any]:
@@ -163,15 +190,139 @@ def find_results(layout: Layout, name: str, is_table: bool = False) -> Iterator[
     Raises:
         EdgewiseError: there is nothing of the name.
     """
-    path = Path(name.removeprefix(f"{layout.experiments}/"))
-    place = layout.results / path
+    place = layout.results / name
     if not place.exists():
-        place = path
+        place = Path(name)
     check(
         place.exists() or is_table,
         f"{name}: no result file, folder or table, nor below {layout.results}/",
     )
     yield from sorted(place.rglob("*.json")) if place.is_dir() else [place] * place.exists()
+
+
+def recorded_config(kind: type[C], values: Mapping[str, Any]) -> C:
+    """The settings that a result was made with, under the names that they have today.
+
+    A setting that is younger than the result had its default's effect.
+
+    Raises:
+        ConfigError: a setting is no more, or does not take the value.
+    """
+    found: dict[str, Any] = {}
+    for path, value in flat_settings(values).items():
+        now = _name_now(kind, path)
+        spelled = _VALUES_NOW.get((now, value), value) if isinstance(value, str) else value
+        found = merged(found, nested(now, spelled))
+    return updated(kind(), found)
+
+
+def _name_now(kind: type[Settings], path: str) -> str:
+    *sections, key = path.split(".")
+    for name in sections:
+        hint = kind.model_fields[name].annotation if name in kind.model_fields else None
+        if not (isinstance(hint, type) and issubclass(hint, Settings)):
+            return path
+        kind = hint
+    now = kind.RENAMED.get(key, key)
+    return now if "." in now else ".".join([*sections, now])
+
+
+def why_unfinished(cell: ExperimentCell, layout: Layout) -> str | None:
+    """What the cell's result file lacks, None where nothing is left to do."""
+    file = layout.result_file(cell.key)
+    if not file.exists():
+        return "not measured yet"
+    try:
+        result = read_result(file, layout.results, allow_unsealed=True)
+    except EdgewiseError as error:
+        return str(error)
+    return (
+        _made_otherwise(cell, result)
+        or _on_other_data(cell, result, layout)
+        or _measured_otherwise(cell, result)
+    )
+
+
+def described(cell: ExperimentCell) -> dict[str, Any]:
+    """What the figures of a data set or a graph depend on, as JSON values."""
+    options = cell.options
+    found: dict[str, Any] = {"kind": options.kind, "data": options.data.options()}
+    if options.kind == "vectors":
+        graph = cell.settings.graph
+        found |= {"seed": cell.settings.seed, "rounds": list(options.rounds)}
+        # Sealed results call sigma as it was called when they were made.
+        found |= {"init_std": graph.sigma, "variant": graph.variant}
+    return found
+
+
+def _made_otherwise(cell: ExperimentCell, result: Result) -> str | None:
+    if result.kind != cell.options.kind:
+        return f"holds {result.kind} figures instead of {cell.options.kind} figures"
+    if cell.options.kind != "run":
+        return None if result.content.get("recipe") == described(cell) else "settings changed"
+    run, (split, seed) = result.content["run"], cell.split
+    protocol = recorded_protocol(run.get("protocol")).to_dict()
+    found = {"method": result.method, "protocol": protocol, "split": run["split"]}
+    wanted = {
+        "method": cell.method,
+        "protocol": cell.protocol.to_dict(),
+        "split": {"kind": split, "seed": seed},
+    }
+    for name, value in wanted.items():
+        if found[name] != value:
+            return f"{name} {found[name]}, now {value}"
+    return _changed_settings(cell, run["config"])
+
+
+def _changed_settings(cell: ExperimentCell, values: Mapping[str, Any]) -> str | None:
+    try:
+        changed = differences(recorded_config(type(cell.settings), values), cell.settings)
+    except ConfigError as error:
+        return str(error)
+    return f"settings changed: {', '.join(changed)}" if changed else None
+
+
+def _on_other_data(cell: ExperimentCell, result: Result, layout: Layout) -> str | None:
+    """Whether the data set on this machine, if it is here, is another than was measured."""
+    folder, found = layout.data_folder(cell), result.data
+    if _name(result) != folder.name:
+        return f"measured on the data set {_name(result)}, now {folder.name}"
+    try:
+        wanted = recorded_checksum(folder)
+    except EdgewiseError as error:
+        return str(error)
+    return None if wanted in (None, found["checksum"]) else other_data(found["checksum"], wanted)
+
+
+def _measured_otherwise(cell: ExperimentCell, result: Result) -> str | None:
+    if cell.options.kind != "run":
+        return None
+    for task in cell.options.evaluation.tasks or result.tasks:
+        if task not in result.tasks:
+            return f"{task} not measured"
+        if reason := _task_measured_otherwise(cell, task, result.report(task)):
+            return f"{task} {reason}"
+    return None
+
+
+def _task_measured_otherwise(
+    cell: ExperimentCell, task: str, report: Mapping[str, Any]
+) -> str | None:
+    wanted, settings = cell.options.evaluation, report["settings"]
+    most = settings.get("max_pairs" if task == "explanation" else "max_users")
+    if most != wanted.max_users:
+        return f"measured on {most or 'all'} users, now {wanted.max_users or 'all'}"
+    negatives = wanted.negatives or cell.protocol.num_negatives
+    if task == "direct" and settings["num_negatives"] != negatives:
+        return f"measured with {settings['num_negatives']} negatives"
+    missing = [] if task == "explanation" else _missing(wanted, list(report["metrics"]))
+    return f"without {', '.join(missing)}" if missing else None
+
+
+def _missing(wanted: EvaluationOptions, measured: Sequence[str]) -> list[str]:
+    lengths = [f"@{k}" for k in wanted.ks]
+    lost = [k for k in lengths if not any(name.endswith(k) for name in measured)]
+    return lost + [n for n in wanted.metrics if not any(m.startswith(f"{n}@") for m in measured)]
 
 
 def recorded_checksum(folder: Path) -> str | None:
@@ -231,7 +382,7 @@ def check_data(results: Sequence[Result], layout: Layout, given: Path | None = N
             raise EdgewiseError(
                 f"{result.file}: {other_data(result.data['checksum'], wanted)} than {folder} "
                 f"holds; leave the file out, make it again with 'edgewise reproduce "
-                f"{home.table or '.'} --dataset {home.dataset} --method {home.method} --force', or "
+                f"{home.table} --dataset {home.dataset} --method {home.method} --force', or "
                 "name the data set that it was measured on with --data DIR"
             )
 

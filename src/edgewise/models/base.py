@@ -21,6 +21,7 @@ from safetensors.torch import load_model, save_model
 from torch import nn
 
 from edgewise.data.ragged import Ragged
+from edgewise.data.sequences import batches_by_length
 from edgewise.data.splits import Split
 from edgewise.errors import DataError
 from edgewise.evaluation.metrics import ranking_metric
@@ -30,6 +31,7 @@ from edgewise.training.trainer import Average, Stage, train
 # A hit or miss tells less of a row than its likelihood does.
 _MAX_VALIDATION_ROWS = 5000
 _ORDER, _DRAW = 0, 1
+_MAX_REDRAWS = 20
 
 
 @dataclass(frozen=True)
@@ -88,8 +90,13 @@ class TorchRecommender(Recommender):
             split: what it is going to be fitted on; None where saved weights will be loaded.
         """
 
-    def examples(self, split: Split) -> int:
-        """How many examples an epoch has; prepares what :meth:`training_batch` needs."""
+    def examples(self, split: Split) -> int | np.ndarray:
+        """How many examples an epoch has; prepares what :meth:`training_batch` needs.
+
+        Returns:
+            Their number, or the length of each, ``int64[n]``, where those of similar length are to
+            share a batch.
+        """
         raise NotImplementedError
 
     def training_batch(self, rows: np.ndarray, rng: np.random.Generator) -> TensorBatch:
@@ -210,8 +217,14 @@ class Examples:
     """
 
     def __init__(
-        self, method: TorchRecommender, split: Split, num_examples: int, batch_size: int
+        self,
+        method: TorchRecommender,
+        split: Split,
+        examples: int | np.ndarray,
+        batch_size: int,
     ) -> None:
+        self.lengths = None if isinstance(examples, int) else examples
+        num_examples = examples if isinstance(examples, int) else len(examples)
         if not num_examples:
             raise DataError(
                 f"data set {split.dataset.name!r} has no example for {method.name} to learn from"
@@ -221,7 +234,7 @@ class Examples:
         self.valid = HeldOut(
             split.valid.user_index.astype(np.int64), split.valid.item_index.astype(np.int64)
         )
-        self._epoch, self._order = -1, np.empty(0, np.int64)
+        self._epoch, self._batches = -1, list[np.ndarray]()
 
     @property
     def steps_per_epoch(self) -> int:
@@ -233,10 +246,16 @@ class Examples:
         epoch, place = divmod(step, self.steps_per_epoch)
         if epoch != self._epoch:
             rng = np.random.default_rng((self.seed, _ORDER, epoch))
-            self._epoch, self._order = epoch, rng.permutation(self.num_examples)
-        rows = self._order[place * self.batch_size : (place + 1) * self.batch_size]
+            self._epoch, self._batches = epoch, self._drawn(rng)
+        rows = self._batches[place]
         batch = self.method.training_batch(rows, np.random.default_rng((self.seed, _DRAW, step)))
         return batch.take(part) if len(rows[part]) else batch
+
+    def _drawn(self, rng: np.random.Generator) -> list[np.ndarray]:
+        if self.lengths is not None:
+            return batches_by_length(self.lengths, self.batch_size, rng)
+        order = rng.permutation(self.num_examples)
+        return [order[n : n + self.batch_size] for n in range(0, len(order), self.batch_size)]
 
     def validate(self, average: Average, metric: str) -> Mapping[str, float]:
         """The metric of ranking of a sample of validation rows, ties against the method."""
@@ -260,6 +279,32 @@ class Examples:
         histories = self.method.data.histories.take(rows.user)
         scores = self.method.scores(rows.user, histories)
         return torch.tensor(mean_metric(metric, scores, rows.item, histories))
+
+
+class UnseenItems:
+    """Draws items that users have not taken, uniformly.
+
+    Args:
+        seen: of every user.
+        num_items: I.
+    """
+
+    def __init__(self, seen: Ragged, num_items: int) -> None:
+        self.num_items = num_items
+        self._seen = np.unique(seen.row_of_value * num_items + seen.values)
+
+    def draw(self, users: np.ndarray, rng: np.random.Generator, *shape: int) -> np.ndarray:
+        """Items of each user, ``int64[users, *shape]``; any, for one who took nearly all."""
+        own = users.reshape(-1, *(1 for _ in shape)) * self.num_items
+        items = rng.integers(self.num_items, size=(len(users), *shape))
+        for _ in range(_MAX_REDRAWS):
+            wanted = own + items
+            place = np.searchsorted(self._seen, wanted).clip(max=len(self._seen) - 1)
+            taken = self._seen[place] == wanted
+            if not taken.any():
+                break
+            items[taken] = rng.integers(self.num_items, size=int(taken.sum()))
+        return items
 
 
 def mean_metric(metric: str, scores: torch.Tensor, targets: np.ndarray, seen: Ragged) -> float:

@@ -20,6 +20,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import torch
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
@@ -123,6 +124,14 @@ def sampled_cross_entropy(
     others = others.masked_fill(targets[:, None] == negatives[None], -torch.inf)
     logits = torch.cat([positive[:, None], others], dim=1).float()
     return -logits.log_softmax(1)[:, 0].mean()
+
+
+def sampling_shares(counts: np.ndarray) -> np.ndarray:
+    """The probabilities of items that are sampled by how often they are taken, ``float64[I]``.
+
+    Every item is counted once more, so that none is never sampled.
+    """
+    return (counts + 1) / (counts + 1).sum()
 
 
 def binary_cross_entropy(

@@ -100,6 +100,27 @@ METHODS: dict[str, Method] = {
             "Popularity",
             "The same popular items for everybody: what every other method must beat.",
         ),
+        Method(
+            "ease",
+            "edgewise.models.ease:EASE",
+            "EASE",
+            "A linear model of items by items, in closed form: no epochs, no order.",
+            "Steck, WWW 2019, arXiv 1905.03375",
+        ),
+        Method(
+            "lightgcn",
+            "edgewise.models.lightgcn:LightGCN",
+            "LightGCN",
+            "Embeddings of users and items that flow along the edges of the graph.",
+            "He et al., SIGIR 2020, arXiv 2002.02126",
+        ),
+        Method(
+            "sasrec",
+            "edgewise.models.sasrec:SASRec",
+            "SASRec",
+            "A causal transformer over a user's history that predicts the next item.",
+            "Kang and McAuley, ICDM 2018, arXiv 1808.09781",
+        ),
     )
 }
 

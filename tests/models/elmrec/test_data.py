@@ -271,9 +271,11 @@ def test_validation_rows_change_no_training_batch(shop_split):
     assert not equal(first, second), "validation itself follows them"
 
 
-def words_of(batch: Batch, row: int, num_users: int) -> list[int]:
+def items_of(batch: Batch, row: int, num_users: int) -> list[int]:
+    """The items of a prompt in order of appearance."""
     order, node = batch.order[row], batch.node[row]
-    return [int(node[order == n][0]) - num_users for n in range(2, int(order.max()) + 1)]
+    words = [int(node[order == n][0]) for n in range(1, int(order.max()) + 1)]
+    return [word - num_users for word in words if word != int(batch.user[row])]
 
 
 def test_targets_are_train_items_of_their_user(shop_split):
@@ -289,10 +291,10 @@ def test_targets_are_train_items_of_their_user(shop_split):
         assert batch.labels is not None
         for row in range(len(batch)):
             target = spelled[tuple(t for t in batch.labels[row].tolist() if t != -100)]
-            user = int(batch.node[row][batch.order[row] == 1][0])
+            user = int(batch.user[row])
             assert (user, target) in train
             if batch.task == "direct":
-                items = words_of(batch, row, num_users)
+                items = items_of(batch, row, num_users)
                 assert sum((user, item) in train for item in items) == 1
             checked += 1
     assert checked >= 60
@@ -308,13 +310,13 @@ def test_validation_prompts_are_as_at_inference(shop_split):
         (batch, *_) = data.valid_batches[task]
         assert (batch.edge_fold == -1).all()
         for row in range(len(batch)):
-            user = int(batch.node[row][batch.order[row] == 1][0])
-            words = words_of(batch, row, num_users)
+            user = int(batch.user[row])
+            items = items_of(batch, row, num_users)
             if task == "sequential":
-                assert words == known[user][-6:].tolist()
+                assert items == known[user][-6:].tolist()
             else:
-                assert words.count(wanted[user]) == 1 and len(words) == len(set(words)) == 6
-                assert not set(words) & set(known[user].tolist()) - {wanted[user]}
+                assert items.count(wanted[user]) == 1 and len(items) == len(set(items)) == 6
+                assert not set(items) & set(known[user].tolist()) - {wanted[user]}
 
 
 def test_training_reads_the_fold_that_left_the_target_out(shop_split):

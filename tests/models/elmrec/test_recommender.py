@@ -244,7 +244,7 @@ def test_nonsense_is_refused(fitted):
 
 def test_a_task_that_was_not_trained_is_named(shop_split):
     model = small_elmrec("prompts.tasks=direct").fit(shop_split)
-    with pytest.raises(ConfigError, match="not trained for the sequential task, only for direct"):
+    with pytest.raises(ConfigError, match="sequential task, only for direct: fit one with"):
         model.recommend(USERS)
     with pytest.raises(ConfigError, match="not trained for the explanation task"):
         model.explain([(0, 0)])

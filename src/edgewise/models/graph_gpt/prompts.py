@@ -19,6 +19,7 @@ from typing import Literal
 import numpy as np
 
 from edgewise.data.ragged import Ragged
+from edgewise.data.sequences import newest
 from edgewise.errors import ConfigError
 from edgewise.models.graph_gpt.config import RECOMMENDING, GraphGPTConfig, StageName
 from edgewise.models.graph_gpt.tokens import TokenSpace
@@ -239,9 +240,3 @@ def distinct(histories: Ragged) -> Ragged:
     last = np.zeros(len(codes), dtype=bool)
     last[len(codes) - 1 - np.unique(codes[::-1], return_index=True)[1]] = True
     return histories.keep(last)
-
-
-def newest(histories: Ragged, limit: int) -> Ragged:
-    """The last items of each history, at most ``limit``."""
-    from_end = histories.lengths[histories.row_of_value] - histories.place_of_value
-    return histories.keep(from_end <= limit)

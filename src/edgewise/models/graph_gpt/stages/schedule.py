@@ -21,18 +21,17 @@ import numpy as np
 
 from edgewise.data.hashing import keyed_uniform
 from edgewise.data.ragged import Ragged
+from edgewise.data.sequences import POOLED_BATCHES, newest
 from edgewise.data.splits import Split
 from edgewise.models.graph_gpt.batch import PromptBatch
 from edgewise.models.graph_gpt.config import GraphGPTConfig, HistoryConfig, StageName
-from edgewise.models.graph_gpt.prompts import distinct, names_users, newest
+from edgewise.models.graph_gpt.prompts import distinct, names_users
 from edgewise.training.trainer import Average
 
 Made = TypeVar("Made")
 MAX_VALIDATION_USERS = 1000
 # No training run gets that far, so that validation has draws of its own.
 VALIDATION_EPOCH = 2**40
-# Rows of about the same length share a batch, chosen among this many batches' worth of them.
-POOLED_BATCHES = 16
 _log = logging.getLogger("edgewise")
 
 

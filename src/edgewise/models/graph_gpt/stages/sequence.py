@@ -17,7 +17,7 @@ import numpy as np
 import torch
 
 from edgewise.data.ragged import Ragged
-from edgewise.data.sequences import Windows, cut_evenly, windows_of
+from edgewise.data.sequences import Windows, batches_by_length, windows_of
 from edgewise.data.splits import Split
 from edgewise.models.base import mean_metric
 from edgewise.models.graph_gpt.batch import IGNORED, Distances, PromptBatch, assemble
@@ -25,7 +25,6 @@ from edgewise.models.graph_gpt.config import GraphGPTConfig
 from edgewise.models.graph_gpt.model import GraphGPTModel
 from edgewise.models.graph_gpt.prompts import NOBODY, HistoryWriter
 from edgewise.models.graph_gpt.stages.schedule import (
-    POOLED_BATCHES,
     Latest,
     Stream,
     chunks_of,
@@ -102,13 +101,7 @@ class SequenceData:
 
     def _drawn(self, epoch: int) -> list[np.ndarray]:
         rng = np.random.default_rng((self.seed, Stream.SEQUENCE, epoch))
-        shuffled = rng.permutation(self.num_examples)
-        batches: list[np.ndarray] = []
-        for pool in chunks_of(shuffled, self.batch_size * POOLED_BATCHES):
-            rows = pool[np.argsort(self.windows.num_targets[pool], kind="stable")]
-            cuts = cut_evenly(self.windows.num_targets[rows], -(-len(rows) // self.batch_size))
-            batches += np.split(rows, cuts[1:-1])
-        return [batches[n] for n in rng.permutation(len(batches))]
+        return batches_by_length(self.windows.num_targets, self.batch_size, rng)
 
     def _training(
         self, rows: np.ndarray, unknown: np.ndarray, targets_per_row: float

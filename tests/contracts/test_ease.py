@@ -1,0 +1,18 @@
+"""EASE keeps the contract."""
+
+from __future__ import annotations
+
+import numpy as np
+from tests.contracts.recommender_contract import RecommenderContract
+
+from edgewise.models.ease import EASE
+
+
+class TestEASE(RecommenderContract):
+    def build(self, seed):
+        return EASE.from_preset("tiny", [f"seed={seed}"])
+
+    def test_a_person_not_in_the_data_gets_the_items_of_the_group(self, model, world):
+        items = [np.flatnonzero(world.item_group == group)[:6] for group in (0, 1)]
+        found = model.recommend_new(items, k=3)
+        assert world.item_group[found.item_index].tolist() == [0, 0, 0, 1, 1, 1]

@@ -1,0 +1,152 @@
+"""SASRec: its blocks against plain numpy, causality, examples, losses, and what it may know."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from itertools import pairwise
+
+import numpy as np
+import pytest
+import torch
+from tests.contracts.checkerboard import checkerboard
+from torch.nn import functional as F
+
+from edgewise.data.ragged import Ragged
+from edgewise.errors import ConfigError, DataError
+from edgewise.models.item_head import sampling_shares
+from edgewise.models.sasrec import SASRec, SASRecBatch, SASRecConfig, SASRecNetwork
+
+SETTINGS = ("training.epochs=2", "training.precision=fp32")
+
+
+@pytest.fixture(scope="module")
+def split():
+    return checkerboard().split
+
+
+@pytest.fixture(scope="module")
+def model(split):
+    return SASRec.from_preset("tiny", [*SETTINGS, "max_items=4"]).fit(split)
+
+
+@pytest.fixture
+def network():
+    torch.manual_seed(0)
+    config = SASRecConfig(hidden_size=8, num_heads=2, inner_size=12, init_std=0.5)
+    return SASRecNetwork(config, np.arange(20)).eval()
+
+
+def normed(x, layer):
+    x = (x - x.mean(-1, keepdims=True)) / np.sqrt(x.var(-1, keepdims=True) + layer.eps)
+    return x * layer.weight.detach().numpy() + layer.bias.detach().numpy()
+
+
+def linear(x, layer):
+    return x @ layer.weight.detach().numpy().T + layer.bias.detach().numpy()
+
+
+def by_hand(network, items):
+    """Equations 1 to 4 for one row, position by position."""
+    x = network.items.weight.detach().numpy()[items]
+    x = x + network.positions.weight.detach().numpy()[: len(items)]
+    for block in network.blocks:
+        query, key, value = np.split(linear(normed(x, block.norms[0]), block.query_key_value), 3, 1)
+        attended = np.zeros_like(x)
+        for head in np.split(np.arange(x.shape[1]), block.heads):
+            for t in range(len(x)):
+                weight = np.exp(key[: t + 1, head] @ query[t, head] / np.sqrt(len(head)))
+                attended[t, head] = weight / weight.sum() @ value[: t + 1, head]
+        x = x + linear(attended, block.out)
+        x = x + linear(np.maximum(linear(normed(x, block.norms[1]), block.inner), 0), block.outer)
+    return normed(x, network.norm)
+
+
+def test_the_equations(network):
+    items = np.array([3, 17, 3, 0, 9])
+    found = network.states(torch.from_numpy(items)[None])[0].detach().numpy()
+    assert found == pytest.approx(by_hand(network, items), abs=1e-5)
+
+
+def test_a_later_item_changes_no_earlier_state(network):
+    items = torch.tensor([[3, 17, 5, 0, 9]])
+    other = items.clone()
+    other[0, 3:] = torch.tensor([12, 1])
+    ours, theirs = network.states(items)[0], network.states(other)[0]
+    assert torch.allclose(ours[:3], theirs[:3], atol=1e-6)
+    assert not torch.allclose(ours[3:], theirs[3:], atol=1e-3)
+
+
+@pytest.mark.parametrize("loss", ["softmax", "sampled_softmax", "bce"])
+def test_losses(loss):
+    torch.manual_seed(0)
+    counts = np.arange(20)
+    config = SASRecConfig(hidden_size=8, loss=loss, num_negatives=3, init_std=0.5)
+    network = SASRecNetwork(config, counts).eval()
+    items, targets = torch.tensor([[1, 2, 3], [4, 5, 0]]), torch.tensor([[2, 3, 9], [5, 6, -1]])
+    each = torch.randint(20, (2, 3, 3))
+    shared = np.array([2, 7, 7])
+    batch = SASRecBatch(items, targets, each if loss == "bce" else shared)
+    asked = targets >= 0
+    logits = network.states(items)[asked] @ network.items.weight.T
+    wanted = targets[asked]
+    if loss == "softmax":
+        expected = F.cross_entropy(logits, wanted)
+    elif loss == "bce":
+        right = logits.gather(1, wanted[:, None])
+        wrong = logits.gather(1, each[asked])
+        expected = -(right.sigmoid().log()[:, 0] + (1 - wrong.sigmoid()).log().sum(1)).mean()
+    else:
+        logits = logits - torch.from_numpy(np.log(3 * sampling_shares(counts))).float()
+        rows = [
+            torch.stack([row[target], *(row[n] for n in shared if n != target)])
+            for row, target in zip(logits, wanted, strict=True)
+        ]
+        expected = torch.stack([-row.log_softmax(0)[0] for row in rows]).mean()
+    assert network(batch).item() == pytest.approx(expected.item(), rel=1e-5)
+
+
+def test_every_item_but_the_first_is_a_target_once(model, split):
+    batch = model.training_batch(np.arange(model.examples(split).size), np.random.default_rng(0))
+    assert batch.items.shape[1] <= 4
+    pairs = [
+        (item, target)
+        for row in zip(batch.items.tolist(), batch.targets.tolist(), strict=True)
+        for item, target in zip(*row, strict=True)
+        if target >= 0
+    ]
+    expected = [pair for row in model.data.histories.rows() for pair in pairwise(row.tolist())]
+    assert sorted(pairs) == sorted(expected)
+
+
+def test_only_the_newest_items_are_read(model):
+    history = np.array([7, 1, 2, 3, 4])
+    nobody = np.array([-1])
+    whole = model.scores(nobody, Ragged.of_rows([history]))
+    assert torch.equal(whole, model.scores(nobody, Ragged.of_rows([history[1:]])))
+
+
+def test_negatives_of_bce_are_items_that_the_user_has_not(split):
+    model = SASRec.from_preset("tiny", ["training.epochs=1", "loss=bce"]).fit(split)
+    batch = model.training_batch(np.arange(10), np.random.default_rng(0))
+    assert batch.negatives.shape == (*batch.items.shape, 1)
+    for row in range(10):
+        user = model._examples.windows.user[row]
+        assert not set(batch.negatives[row].flatten().tolist()) & set(model.data.histories[user])
+
+
+def test_test_rows_are_not_read(model, split):
+    other = replace(split.test, item_index=split.test.item_index[::-1].copy())
+    again = SASRec.from_preset("tiny", [*SETTINGS, "max_items=4"]).fit(replace(split, test=other))
+    for name, weight in model.network.state_dict().items():
+        assert torch.equal(again.network.state_dict()[name], weight), name
+
+
+def test_users_with_one_row_are_told(split):
+    firsts = np.unique(split.train.user_index, return_index=True)[1]
+    with pytest.raises(DataError, match=r"no user with two train rows.*ease or lightgcn"):
+        SASRec.from_preset("tiny").fit(replace(split, train=split.train.take(firsts)))
+
+
+def test_heads_share_the_width():
+    with pytest.raises(ConfigError, match="hidden_size = 10 is no multiple of num_heads = 4"):
+        SASRec(hidden_size=10, num_heads=4)
