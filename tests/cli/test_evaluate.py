@@ -230,6 +230,15 @@ def test_every_verb_reads_the_run(edgewise, fake_run):
     assert explained.exit_code == 0 and "not trained to explain" in explained.output
 
 
+def test_a_run_of_the_baseline_stands_alone(edgewise, popular_run, tmp_path):
+    asked = ("--json", tmp_path / "all.json", "--per-user", tmp_path / "users")
+    result = edgewise("evaluate", popular_run, *asked)
+    assert result.exit_code == 0 and "difference" not in result.output, result.output
+    results = json.loads((tmp_path / "all.json").read_text())["results"]
+    assert [list(systems) for systems in results.values()] == [["Popularity"]] * 2
+    assert not list((tmp_path / "users").glob("*-popularity.json"))
+
+
 def test_a_task_that_was_not_trained_is_refused(edgewise, fake_run):
     refused = edgewise("evaluate", fake_run, "--task", "explanation")
     assert refused.exit_code == 2
