@@ -245,7 +245,8 @@ def _in_all_stages(config: Settings, values: Mapping[str, Any]) -> dict[str, Any
     own = {key: value for key, value in values.items() if key not in shared}
     if not shared:
         return own
-    merged = {name: {**shared, **own.pop(name, {})} for name in stages}
+    given = {name: own.pop(name, {}) for name in stages}
+    merged = {k: {**shared, **v} if isinstance(v, Mapping) else v for k, v in given.items()}
     return {**merged, **own}
 
 

@@ -76,7 +76,9 @@ def test_columns_that_are_not_checked_are_named(edgewise, tmp_path):
     assert told in result.output
 
 
-def test_a_damaged_audit_is_made_again_as_the_message_says(edgewise, popular_run, tmp_path, monkeypatch):
+def test_a_damaged_audit_is_made_again_as_the_message_says(
+    edgewise, popular_run, tmp_path, monkeypatch
+):
     folder = Path(shutil.copytree(popular_run, tmp_path / "run"))
     (folder / "audit.json").write_text("{")
     measured = []

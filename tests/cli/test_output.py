@@ -14,7 +14,9 @@ from edgewise.cli.output import choose_format, examples, list_table, open_sink, 
 from edgewise.errors import ConfigError
 
 COLUMNS = ("user_id", "item_id", "rank", "score", "title")
-FIRST = pl.DataFrame([("u1", "i1", 1, 2.5, "Tea"), ("u1", "i2", 2, 1.5, "Ü, é")], COLUMNS, orient="row")
+FIRST = pl.DataFrame(
+    [("u1", "i1", 1, 2.5, "Tea"), ("u1", "i2", 2, 1.5, "Ü, é")], COLUMNS, orient="row"
+)
 THEN = pl.DataFrame([("u3", "i1", 1, 0.5, "Tea")], COLUMNS, orient="row")
 
 
