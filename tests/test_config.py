@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import ClassVar, Literal
 
 import pytest
@@ -26,6 +27,9 @@ from edgewise.config import (
     with_overrides,
 )
 from edgewise.errors import ConfigError
+from edgewise.models.elmrec.config import ELMRecConfig, GraphConfig
+from edgewise.models.graph_gpt.config import GraphGPTConfig
+from edgewise.training.config import TrainingConfig
 
 
 class Inner(Settings):
@@ -159,6 +163,12 @@ def test_a_value_and_a_section_of_one_name_are_refused():
         with_overrides(Outer(), ["inner=3", "inner.size=3"])
 
 
+@pytest.mark.parametrize("assignments", [["stages.first=3"], ["stages.epochs=4", "stages.first=3"]])
+def test_a_stage_is_a_section(assignments):
+    with pytest.raises(ConfigError, match=r"stages\.first is a section, not a value"):
+        with_overrides(Outer(), assignments)
+
+
 def test_presets_are_the_defaults_with_their_values():
     presets = {"small": {"inner": {"size": 1}}, "tiny": {"stages": {"epochs": 1}}}
     assert preset_config(Outer, presets, "small") == Outer(inner=Inner(size=1))
@@ -169,7 +179,7 @@ def test_presets_are_the_defaults_with_their_values():
 
 def test_what_a_setting_is_stands_beside_it():
     rows = {row.path: row for row in describe_settings(Outer)}
-    assert list(rows)[0] == "seed" and "stages.second.rate" in rows
+    assert next(iter(rows)) == "seed" and "stages.second.rate" in rows
     assert rows["inner.size"][1:] == ("int", "3", "How large it is.", "s, Eq. 1")
     assert rows["inner.shape"].kind == "round | square"
     assert rows["inner.names"].kind == "list of str" and rows["inner.names"].default == '["a"]'
@@ -229,3 +239,52 @@ def test_differences_are_named():
 def test_nearest_names():
     assert nearest("derect", ["direct", "sequential"]).startswith(" Did you mean 'direct'?")
     assert nearest("xyz", ["direct"]) == " Valid: direct."
+
+
+# The settings of the two systems.
+
+
+def test_a_wrong_word_is_refused_wherever_it_is_said():
+    message = r"graph\.features = 'spektral'. Did you mean 'spectral'\?"
+    for ask in (
+        lambda: GraphConfig(features="spektral"),  # type: ignore[arg-type]
+        lambda: ELMRecConfig(graph={"features": "spektral"}),
+        lambda: updated(ELMRecConfig(), {"graph": {"features": "spektral"}}),
+        lambda: with_overrides(ELMRecConfig(), ["graph.features=spektral"]),
+    ):
+        with pytest.raises(ConfigError, match=message):
+            ask()
+
+
+def test_epochs_are_those_of_every_stage():
+    gpt = with_overrides(GraphGPTConfig(), ["training.epochs=4"])
+    assert {getattr(gpt.training, name).epochs for name in type(gpt.training).model_fields} == {4}
+    assert with_overrides(ELMRecConfig(), ["training.epochs=4"]).training.epochs == 4
+
+
+@pytest.mark.parametrize("kind", [ELMRecConfig, GraphGPTConfig, TrainingConfig])
+def test_every_old_name_leads_to_a_setting_of_today(kind):
+    known = {row.path for row in describe_settings(kind)}
+    old = list(old_names(kind, ""))
+    assert old
+    for path, now in old:
+        assert now in known and path not in known, path
+        with pytest.raises(ConfigError, match=f"it is called {re.escape(now)} now"):
+            with_overrides(kind(), [f"{path}=1"])
+
+
+def old_names(kind, prefix):
+    """Old paths and today's, by what each section says of itself."""
+    for old, now in kind.RENAMED.items():
+        yield prefix + old, now if "." in now else prefix + now
+    for name, field in kind.model_fields.items():
+        if isinstance(field.annotation, type) and issubclass(field.annotation, Settings):
+            yield from old_names(field.annotation, f"{prefix}{name}.")
+
+
+@pytest.mark.parametrize("kind", [ELMRecConfig, GraphGPTConfig])
+def test_every_setting_says_what_it_means(kind):
+    rows = list(describe_settings(kind))
+    assert len({row.path for row in rows}) == len(rows) > 40
+    assert all(row.meaning.endswith(".") for row in rows)
+    assert any(row.symbol for row in rows)

@@ -15,6 +15,7 @@ import pytest
 import yaml
 
 import edgewise
+from edgewise.models.registry import METHODS
 
 ROOT = Path(__file__).parents[1]
 
@@ -53,7 +54,13 @@ def test_importing_edgewise_costs_less_than_0_3_seconds() -> None:
 
 @pytest.mark.parametrize(
     "statement",
-    ["import edgewise", "from edgewise import Dataset, Split", "import edgewise.recommender"],
+    [
+        "import edgewise",
+        "from edgewise import Dataset, Split, evaluate, load_model",
+        "from edgewise import EASE, Popularity",
+        "import edgewise.recommender",
+        "import edgewise.cli.main, edgewise.runs.spec, edgewise.runs.train",
+    ],
 )
 def test_data_types_come_without_torch(statement: str) -> None:
     heavy = "sorted({'torch', 'transformers', 'accelerate'} & set(sys.modules))"
@@ -67,6 +74,11 @@ def test_every_public_name_can_be_imported_and_others_are_refused() -> None:
     assert set(edgewise.__all__) <= set(dir(edgewise))
     with pytest.raises(AttributeError, match="no_such_name"):
         _ = edgewise.no_such_name
+
+
+def test_every_method_of_the_registry_is_public() -> None:
+    for method in METHODS.values():
+        assert edgewise._PUBLIC[method.path.partition(":")[2]] == method.path.partition(":")[0]
 
 
 def test_type_checkers_see_the_names_that_are_loaded_lazily() -> None:

@@ -245,18 +245,20 @@ def _in_all_stages(config: Settings, values: Mapping[str, Any]) -> dict[str, Any
     own = {key: value for key, value in values.items() if key not in shared}
     if not shared:
         return own
-    merged = {name: {**shared, **own.pop(name, {})} for name in stages}
+    given = {name: own.pop(name, {}) for name in stages}
+    merged = {k: {**shared, **v} if isinstance(v, Mapping) else v for k, v in given.items()}
     return {**merged, **own}
 
 
 def _unknown_key(kind: type[Settings], path: str, key: str) -> str:
-    if key in kind.RENAMED:
-        now = kind.RENAMED[key]
+    names, renamed = set(kind.model_fields), kind.RENAMED
+    if issubclass(kind, Stages):
+        stage = _stage_of(kind)
+        names, renamed = names | set(stage.model_fields), {**stage.RENAMED, **renamed}
+    if key in renamed:
+        now = renamed[key]
         now = now if "." in now else f"{path.removesuffix(key)}{now}"
         return f"unknown configuration key {path!r}: it is called {now} now"
-    names = set(kind.model_fields)
-    if issubclass(kind, Stages):
-        names |= set(_stage_of(kind).model_fields)
     return f"unknown configuration key {path!r}.{nearest(key, names)}"
 
 

@@ -624,11 +624,10 @@ class Recommender(ABC):
         return facts | dict(card or {})
 
     def _words(self) -> list[str]:
-        name = type(self).__name__
         return [
             "## Use",
-            f"```python\nfrom edgewise import {name}\n\n"
-            f'model = {name}.from_pretrained("THIS FOLDER OR REPOSITORY")\n'
+            "```python\nfrom edgewise import load_model\n\n"
+            'model = load_model("THIS FOLDER OR REPOSITORY")\n'
             f'print(model.recommend(["{self.data.users.ids[0]}"], k=5).to_frame())\n```',
             "## Licence",
             "edgewise is Apache-2.0. The weights were learned from the data named above, and ids "

@@ -8,32 +8,8 @@ import shutil
 from pathlib import Path
 
 import pytest
-from tests.fake_method import FAKE
-
-from edgewise.cli.fitting import Wish, fit
-from edgewise.data.importing import ImportOptions, import_dataset
-from edgewise.models.registry import METHODS
 
 TABLES = Path(__file__).parents[2] / "docs" / "tables"
-
-
-@pytest.fixture(scope="module")
-def numbered(tmp_path_factory) -> Path:
-    """A data set with its source's own numbers: each user takes the next five items."""
-    folder = tmp_path_factory.mktemp("audit")
-    source = folder / "source"
-    source.mkdir()
-    rows = [[5 * user + step + 1 for step in range(5)] for user in range(60)]
-    items = sorted({item for row in rows for item in row})
-    lines = [" ".join(map(str, [user + 1, *row])) for user, row in enumerate(rows)]
-    (source / "sequential.txt").write_text("\n".join(lines) + "\n")
-    maps = {
-        "id2user": {str(user + 1): f"u{user}" for user in range(len(rows))},
-        "id2item": {str(item): f"i{item}" for item in items},
-    }
-    (source / "datamaps.json").write_text(json.dumps(maps))
-    import_dataset(source, folder / "data", ImportOptions(item_numbers="source"))
-    return folder / "data"
 
 
 def test_a_clean_data_set(edgewise, shop, tmp_path):
@@ -72,16 +48,8 @@ def test_a_run(edgewise, run):
     assert "ok" in verdict
 
 
-def test_fit_tells_the_verdict_before_it_trains(monkeypatch, shop, tmp_path, capsys):
-    monkeypatch.setitem(METHODS, FAKE.name, FAKE)
-    wish = Wish(FAKE.name, tmp_path / "run", shop, None, None, [], None, None)
-    fit(wish, resume=False, force=False, quiet=False)
-    printed = capsys.readouterr().out
-    assert 0 <= printed.index("audit: no leak in") < printed.index("plan: Fake")
-
-
-def test_evaluate_tells_the_verdict(edgewise, run):
-    result = edgewise("evaluate", run, "--task", "direct", "--max-users", 5)
+def test_evaluate_tells_the_verdict(edgewise, popular_run):
+    result = edgewise("evaluate", popular_run, "--task", "direct", "--max-users", 5)
     assert result.exit_code == 0, result.output
     assert "audit (fast checks): no leak in" in result.output
 
@@ -108,8 +76,10 @@ def test_columns_that_are_not_checked_are_named(edgewise, tmp_path):
     assert told in result.output
 
 
-def test_a_damaged_audit_is_made_again_as_the_message_says(edgewise, run, tmp_path, monkeypatch):
-    folder = Path(shutil.copytree(run, tmp_path / "run"))
+def test_a_damaged_audit_is_made_again_as_the_message_says(
+    edgewise, popular_run, tmp_path, monkeypatch
+):
+    folder = Path(shutil.copytree(popular_run, tmp_path / "run"))
     (folder / "audit.json").write_text("{")
     measured = []
     monkeypatch.setattr("edgewise.cli.evaluate.measure", lambda *asked: measured.append(asked))
@@ -123,8 +93,8 @@ def test_a_damaged_audit_is_made_again_as_the_message_says(edgewise, run, tmp_pa
     assert again.exit_code == 0 and "audit (fast checks): no leak in" in again.output
 
 
-def test_a_changed_figure_fails_a_script(edgewise, run, tmp_path):
-    folder = Path(shutil.copytree(run, tmp_path / "run"))
+def test_a_changed_figure_fails_a_script(edgewise, popular_run, tmp_path):
+    folder = Path(shutil.copytree(popular_run, tmp_path / "run"))
     assert edgewise("evaluate", folder, "--task", "direct", "--max-users", 20).exit_code == 0
     file = folder / "evaluation" / "direct-test.json"
     file.write_text(file.read_text().replace('"num_users": 20', '"num_users": 21'))
@@ -154,8 +124,8 @@ def test_a_table_beside_a_data_set(edgewise, shop):
         (["--table", "nowhere.csv"], "nowhere.csv"),
     ],
 )
-def test_what_cannot_be_audited_is_refused(edgewise, shop, run, arguments, words):
-    places = {"SHOP": shop, "RUN": run}
+def test_what_cannot_be_audited_is_refused(edgewise, shop, popular_run, arguments, words):
+    places = {"SHOP": shop, "RUN": popular_run}
     result = edgewise("audit", *(places.get(word, word) for word in arguments))
     assert result.exit_code == 2
     assert words in result.output and result.output.count("\n") == 1

@@ -11,8 +11,13 @@ import polars as pl
 import pytest
 
 from edgewise.data.dataset import load_dataset, save_dataset
+from edgewise.errors import EdgewiseError
 from edgewise.evaluation.evaluate import evaluate_direct
+from edgewise.evaluation.protocols import HONEST, find_protocol
+from edgewise.evaluation.report import load_report
 from edgewise.runs import open_run
+
+RELEASED = find_protocol("elmrec-released")
 
 
 @pytest.fixture(scope="module")
@@ -33,9 +38,10 @@ def test_every_task_stands_beside_a_baseline(evaluated):
     assert list(combined["results"]) == ["direct", "sequential", "explanation"]
     assert list(combined["results"]["direct"]) == ["ELMRec", "Popularity"]
     assert combined["results"]["direct"]["ELMRec"]["seconds"] > 0
-    assert combined["run"]["config"]["training"]["epochs"] == 1
+    assert combined["run"]["config"]["training"]["epochs"] == 2
     assert combined["command"].split()[0] == "edgewise"
     assert combined["versions"] and combined["machine"]
+    assert combined["learning"]["training"]["epochs"] == 2
 
 
 def test_results_are_kept_user_by_user(evaluated):
@@ -58,16 +64,28 @@ def test_the_numbers_are_the_protocols_own(evaluated):
     )
 
 
+def test_the_model_card_holds_the_metrics(evaluated):
+    folder, _ = evaluated
+    card = (folder / "model" / "README.md").read_text()
+    for task in ("direct", "sequential", "explanation"):
+        assert f"## Metrics: {task}, test" in card
+    report = json.loads((folder / "evaluation" / "direct-test.json").read_text())
+    assert f"| NDCG@10 | {report['metrics']['NDCG@10']['mean']:.4f} |" in card
+    for words in ("| data | demo:", "| protocol | honest v1 |", "## Licence", "| BLEU-1 |"):
+        assert words in card
+
+
 def test_raw_lists_may_hold_seen_items(edgewise, evaluated):
     folder, _ = evaluated
-    result = edgewise("evaluate", folder, "--task", "sequential", "--no-rerank", "--split", "valid")
+    asked = ("--task", "sequential", "--allow-seen", "--part", "valid", "--max-users", 20)
+    result = edgewise("evaluate", folder, *asked)
     assert result.exit_code == 0, result.output
-    raw = json.loads((folder / "evaluation" / "sequential-valid-no-rerank.json").read_text())
+    raw = json.loads((folder / "evaluation" / "sequential-valid-allow-seen.json").read_text())
     assert raw["settings"]["allow_seen"] is True
     run = open_run(folder)
     known = run.split.known_before("valid")
-    users = run.split.valid.user_index
-    lists = run.without_reranking().model.recommend(users, 90, histories=known)
+    users = run.split.valid.user_index[:20]
+    lists = run.model.recommend(users, 90, histories=known, exclude_seen=False)
     seen = [
         item in known[user] for user, item in zip(lists.user_index, lists.item_index, strict=True)
     ]
@@ -90,29 +108,30 @@ def test_the_papers_metrics_when_asked(edgewise, evaluated):
     [
         (["--metric", "Recal"], "Did you mean 'Recall'"),
         (["--task", "directt"], "Did you mean 'direct'?"),
-        (["--split", "tests"], "Did you mean 'test'?"),
+        (["--part", "tests"], "Did you mean 'test'?"),
+        (["--protocol", "honset"], "Did you mean 'honest'?"),
         (["-k", "0"], "0"),
     ],
 )
-def test_impossible_wishes(edgewise, run, arguments, message):
-    result = edgewise("evaluate", run, *arguments)
+def test_impossible_wishes(edgewise, popular_run, arguments, message):
+    result = edgewise("evaluate", popular_run, *arguments)
     assert result.exit_code == 2
     assert result.output.startswith("error: ") and message in result.output
 
 
-def test_another_data_set_is_refused(edgewise, run, shop, tmp_path):
+def test_another_data_set_is_refused(edgewise, popular_run, shop, tmp_path):
     dataset = load_dataset(shop)
     items = dataset.interactions.item_index.copy()
     items[0] = (items[0] + 1) % dataset.num_items
     altered = replace(dataset, interactions=replace(dataset.interactions, item_index=items))
     save_dataset(altered, tmp_path / "altered")
-    result = edgewise("evaluate", run, "--data", tmp_path / "altered")
+    result = edgewise("evaluate", popular_run, "--data", tmp_path / "altered")
     assert result.exit_code == 2
     assert "not the data the run was fitted on" in result.output
 
 
-def test_a_data_set_that_moved_is_asked_for(edgewise, run, tmp_path):
-    folder = Path(shutil.copytree(run, tmp_path / "run"))
+def test_a_data_set_that_moved_is_asked_for(edgewise, popular_run, tmp_path):
+    folder = Path(shutil.copytree(popular_run, tmp_path / "run"))
     about = json.loads((folder / "run.json").read_text())
     about["data"]["folder"] = str(tmp_path / "gone")
     (folder / "run.json").write_text(json.dumps(about))
@@ -121,8 +140,8 @@ def test_a_data_set_that_moved_is_asked_for(edgewise, run, tmp_path):
 
 
 @pytest.mark.parametrize("damage", ["truncate", "alter", "remove", "foreign"])
-def test_a_damaged_model_is_refused(edgewise, run, tmp_path, damage):
-    folder = Path(shutil.copytree(run, tmp_path / "run"))
+def test_a_damaged_model_is_refused(edgewise, popular_run, tmp_path, damage):
+    folder = Path(shutil.copytree(popular_run, tmp_path / "run"))
     weights = folder / "model" / "model.safetensors"
     content = bytearray(weights.read_bytes())
     content[-1] ^= 1
@@ -134,17 +153,168 @@ def test_a_damaged_model_is_refused(edgewise, run, tmp_path, damage):
         weights.unlink()
     else:
         about = folder / "model" / "model.json"
-        about.write_text(about.read_text().replace('"elmrec"', '"popularity"'))
+        about.write_text(about.read_text().replace('"popularity"', '"elmrec"'))
     result = edgewise("evaluate", folder)
     assert result.exit_code == 2
     assert result.output.startswith("error: ") and str(folder / "model") in result.output
 
 
 @pytest.mark.parametrize(
-    "text", ["{", "[]", '{"kind": "edgewise run", "version": 1}', '{"kind": "x", "version": 1}']
+    "text", ["{", "[]", '{"kind": "edgewise run", "version": 2}', '{"kind": "x", "version": 2}']
 )
-def test_a_damaged_run_json_is_refused(edgewise, run, tmp_path, text):
-    folder = Path(shutil.copytree(run, tmp_path / "run"))
+def test_a_damaged_run_json_is_refused(edgewise, popular_run, tmp_path, text):
+    folder = Path(shutil.copytree(popular_run, tmp_path / "run"))
     (folder / "run.json").write_text(text)
     result = edgewise("evaluate", folder)
     assert result.exit_code == 2 and "run.json" in result.output
+
+
+def test_an_unfinished_run_is_not_evaluated(edgewise, popular_run, tmp_path):
+    folder = Path(shutil.copytree(popular_run, tmp_path / "run"))
+    text = (folder / "run.json").read_text()
+    (folder / "run.json").write_text(text.replace('"finished"', '"training"'))
+    result = edgewise("evaluate", folder)
+    assert result.exit_code == 2
+    assert f"edgewise fit popularity --out {folder} --resume" in result.output
+
+
+def test_decoding_can_change_and_is_recorded(edgewise, run, tmp_path):
+    asked = (
+        "evaluate",
+        run,
+        "--task",
+        "sequential",
+        "--max-users",
+        9,
+        "--json",
+        tmp_path / "r.json",
+    )
+    changed = ("--set", "decoding.num_beams=3", "--per-user", tmp_path / "users")
+    result = edgewise(*asked, *changed)
+    assert result.exit_code == 0, result.output
+    content = json.loads((tmp_path / "r.json").read_text())
+    assert content["run"]["config"]["decoding"]["num_beams"] == 3
+    assert content["machine"]["peak_memory_mb"] > 50
+    users = pl.read_parquet(tmp_path / "users" / "sequential-test.parquet")
+    assert len(users) == 9
+    assert json.loads((run / "run.json").read_text())["config"]["decoding"]["num_beams"] == 20
+
+
+def test_what_training_has_used_cannot_change(edgewise, run):
+    result = edgewise("evaluate", run, "--set", "training.epochs=3")
+    assert result.exit_code == 2
+    assert "only decoding.* can change after training; fit again" in result.output
+    wrong = edgewise("evaluate", run, "--set", "decoding.num_beam=3")
+    assert wrong.exit_code == 2 and "Did you mean 'num_beams'" in wrong.output
+
+
+# Any method.
+
+
+def test_every_verb_reads_the_run(edgewise, fake_run):
+    asked = ("-k", 20, "-k", 40, "--json", fake_run / "all.json")
+    evaluated = edgewise("evaluate", fake_run, *asked)
+    assert evaluated.exit_code == 0, evaluated.output
+    for word in ("Fake", "Popularity", "Recall@20", "Recall@40", "masked: train and validation"):
+        assert word in evaluated.output
+    results = json.loads((fake_run / "all.json").read_text())["results"]
+    assert {task: list(systems) for task, systems in results.items()} == {
+        "direct": ["Fake", "Popularity"],
+        "sequential": ["Fake", "Popularity"],
+    }
+    run = open_run(fake_run)
+    user, item = run.dataset.users.ids[0], run.dataset.items.ids[0]
+    assert edgewise("recommend", fake_run, "--users", user).exit_code == 0
+    assert edgewise("recommend", fake_run, "--history", item).exit_code == 0
+    explained = edgewise("explain", fake_run, "--user", user, "--item", item)
+    assert explained.exit_code == 0 and "not trained to explain" in explained.output
+
+
+def test_a_run_of_the_baseline_stands_alone(edgewise, popular_run, tmp_path):
+    asked = ("--json", tmp_path / "all.json", "--per-user", tmp_path / "users")
+    result = edgewise("evaluate", popular_run, *asked)
+    assert result.exit_code == 0 and "difference" not in result.output, result.output
+    results = json.loads((tmp_path / "all.json").read_text())["results"]
+    assert [list(systems) for systems in results.values()] == [["Popularity"]] * 2
+    assert not list((tmp_path / "users").glob("*-popularity.json"))
+
+
+def test_a_task_that_was_not_trained_is_refused(edgewise, fake_run):
+    refused = edgewise("evaluate", fake_run, "--task", "explanation")
+    assert refused.exit_code == 2
+    assert "was not trained for it, only for direct, sequential" in refused.output
+
+
+def test_graph_gpt_is_evaluated_and_asked(edgewise, gpt_run, tmp_path):
+    folder = Path(shutil.copytree(gpt_run[0], tmp_path / "run"))
+    result = edgewise("evaluate", folder, "--max-users", 10, "-k", 10)
+    assert result.exit_code == 0, result.output
+    assert "Graph-attentive GPT-2" in result.output and "NDCG@10" in result.output
+    run = open_run(folder)
+    user, item = run.dataset.users.ids[0], run.dataset.items.ids[0]
+    named = edgewise("recommend", folder, "--users", user, "-k", 3, "--format", "json")
+    assert len(json.loads(named.output)[0]["items"]) == 3
+    new = edgewise("recommend", folder, "--history", item, "-k", 3, "--format", "json")
+    assert item not in {row["item_id"] for row in json.loads(new.output)[0]["items"]}
+    explained = edgewise("explain", folder, "--user", user, "--item", item, "--format", "json")
+    told = json.loads(explained.output)["text"]
+    assert (told is not None) == ("explanation" in run.tasks)
+    raw = ("--task", "sequential", "--allow-seen", "--max-users", 5)
+    assert edgewise("evaluate", folder, *raw).exit_code == 0
+
+
+# Protocols.
+
+
+@pytest.fixture
+def released(edgewise, fake, numbered, tmp_path) -> Path:
+    """A run under a protocol that leaks."""
+    asked = ("--protocol", "elmrec-released", "--quiet")
+    made = edgewise("fit", "fake", "--data", numbered, "--out", tmp_path / "run", *asked)
+    assert made.exit_code == 0, made.output
+    return tmp_path / "run"
+
+
+def test_evaluation_says_first_that_it_leaks(edgewise, released):
+    result = edgewise("evaluate", released, "--json", released / "all.json")
+    assert result.exit_code == 0, result.output
+    first = result.output.splitlines()[0]
+    assert first == RELEASED.warning_where(has_texts=False) and "texts" not in first
+    assert "protocol: elmrec-released v1 (LEAKS)" in " ".join(result.output.split())
+    values = json.loads((released / "all.json").read_text())
+    assert next(iter(values.items())) == ("warning", RELEASED.warning)
+    assert values["protocol"] == values["run"]["protocol"] == RELEASED.to_dict()
+    assert next(iter(values["results"]["direct"]["Fake"])) == "warning"
+
+
+def test_an_honest_evaluation_has_nothing_to_warn_of(edgewise, fake_run, tmp_path):
+    result = edgewise("evaluate", fake_run, "--json", tmp_path / "all.json")
+    assert result.exit_code == 0 and "LEAKS" not in result.output
+    values = json.loads((tmp_path / "all.json").read_text())
+    assert values["protocol"] == HONEST.to_dict()
+    assert "warning" not in values and "warning" not in values["results"]["direct"]["Fake"]
+
+
+def test_another_protocol_than_the_runs_is_refused(edgewise, released):
+    assert edgewise("evaluate", released, "--protocol", "elmrec-released").exit_code == 0
+    result = edgewise("evaluate", released, "--protocol", "honest")
+    assert result.exit_code == 2
+    message = " ".join(result.output.split())
+    assert "was fitted under elmrec-released" in message
+    assert "edgewise fit fake --protocol honest" in message
+    typo = edgewise("evaluate", released, "--protocol", "honset")
+    assert typo.exit_code == 2 and "Did you mean 'honest'?" in typo.output
+
+
+def test_a_result_that_was_changed_by_hand_is_refused(edgewise, released, numbered):
+    file = released / "all.json"
+    assert edgewise("evaluate", released, "--json", file).exit_code == 0
+    report = load_report(file, numbered)
+    assert report.is_sealed and report.protocol == RELEASED
+    single = load_report(released / "evaluation" / "direct-test.json")
+    assert single.data_checksum == report.data_checksum
+    values = json.loads(file.read_text())
+    values["results"]["direct"]["Fake"]["metrics"]["HitRate@10"]["mean"] = 0.99
+    file.write_text(json.dumps(values))
+    with pytest.raises(EdgewiseError, match="not what was sealed"):
+        load_report(file)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 
@@ -12,8 +13,8 @@ import edgewise as package
 COMMANDS = (
     [],
     ["fit"],
-    ["fit", "elmrec"],
-    ["fit", "graph-gpt"],
+    ["methods"],
+    ["settings"],
     ["evaluate"],
     ["audit"],
     ["recommend"],
@@ -27,6 +28,24 @@ COMMANDS = (
     ["data", "info"],
     ["data", "demo"],
 )
+PROBE = """
+import sys, time
+import edgewise.cli.main as m
+sys.argv = ["edgewise", *sys.argv[1:]]
+try: m.app()
+except SystemExit as end: code = end.code
+loaded = {"torch", "transformers", "polars", "numpy"} & set(sys.modules)
+print("PROBE", code, time.process_time(), *sorted(loaded))
+"""
+
+
+def probe(*arguments: object) -> tuple[int, float, set[str]]:
+    """Exit code, seconds of processor time and the heavy libraries of a command."""
+    words = [sys.executable, "-c", PROBE, *map(str, arguments)]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=120)
+    assert "PROBE" in done.stdout, done.stderr
+    code, seconds, *loaded = done.stdout.rpartition("PROBE ")[2].split()
+    return int(code), float(seconds), set(loaded)
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
@@ -38,16 +57,23 @@ def test_every_help_has_examples(edgewise, command):
 
 
 def test_help_imports_neither_torch_nor_polars():
-    probe = (
-        "import sys, time, edgewise.cli.main as m\n"
-        "try: m.app(['--help'])\n"
-        "except SystemExit: pass\n"
-        "heavy = {'torch', 'transformers', 'polars', 'numpy'} & set(sys.modules)\n"
-        "assert not heavy, heavy\n"
-        "assert time.process_time() < 1\n"  # 0.2 s; processor time, for machines that are busy
-    )
-    done = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
+    # 0.4 s; processor time, for machines that are busy
+    code, seconds, loaded = probe("--help")
+    assert (code, loaded) == (0, set()) and seconds < 1
+
+
+def test_a_wish_that_cannot_be_granted_is_refused_before_a_model_loads(run):
+    code, _, loaded = probe("evaluate", run, "--metric", "Foo")
+    assert code == 2 and not loaded & {"torch", "transformers"}
+
+
+def test_a_method_without_gradients_needs_no_torch(shop, tmp_path):
+    out = tmp_path / "run"
+    code, _, loaded = probe("fit", "popularity", "--data", shop, "--out", out, "--quiet")
+    assert code == 0 and not loaded & {"torch", "transformers"}
+    code, _, loaded = probe("recommend", out, "--all", "--out", tmp_path / "lists.csv")
+    assert code == 0 and not loaded & {"torch", "transformers"}
+    assert (tmp_path / "lists.csv").is_file()
 
 
 def test_version(edgewise):
@@ -58,8 +84,9 @@ def test_version(edgewise):
     ("arguments", "nearest"),
     [
         (["evalute"], "'evaluate'"),
-        (["fit", "elmrek"], "'elmrec'"),
-        (["fit", "graphgpt"], "'graph-gpt'"),
+        (["fit", "elmrek", "--out", "r"], "'elmrec'"),
+        (["fit", "graphgpt", "--out", "r"], "'graph-gpt'"),
+        (["settings", "graphgpt"], "'graph-gpt'"),
         (["data", "imports"], "'import'"),
         (["evaluate", "--taks", "direct"], "--task"),
         (["fit", "elmrec", "--presett", "tiny"], "--preset"),
@@ -72,10 +99,48 @@ def test_unknown_commands_and_options_name_the_nearest(edgewise, arguments, near
     assert nearest in result.output
 
 
+@pytest.mark.parametrize(
+    ("command", "old", "new"),
+    [
+        ("evaluate r", "--split", "--part"),
+        ("evaluate r", "--no-rerank", "--allow-seen"),
+        ("reproduce t", "--data", "--raw-data"),
+        ("reproduce t", "--no-rerank", "--allow-seen"),
+        ("reproduce t", "--experiments", "--configs"),
+        ("compare t", "--experiments", "--configs"),
+        ("data import x --out y", "--item-numbers", "--id-order"),
+    ],
+)
+def test_old_options_are_refused_with_their_new_names(edgewise, command, old, new):
+    for spelling in ([old, "value"], [f"{old}=value"]):
+        result = edgewise(*command.split(), *spelling)
+        assert result.exit_code == 2
+        assert result.output == f"error: {old} is called {new} now\n"
+
+
 def test_an_error_is_one_line_and_debug_raises_it(edgewise, tmp_path):
     arguments = ["evaluate", tmp_path / "none"]
     result = edgewise(*arguments)
     assert result.exit_code == 2
     assert result.output.startswith("error: ") and result.output.count("\n") == 1
-    assert "edgewise fit elmrec" in result.output
+    assert "edgewise fit METHOD" in result.output
     assert type(edgewise("--debug", *arguments).exception).__name__ == "ModelFolderError"
+
+
+@pytest.mark.parametrize(
+    ("typed", "offered"),
+    [
+        ("edgewise fit gra", "graph-gpt"),
+        ("edgewise fit elmrec --preset paper-be", "paper-beauty"),
+        ("edgewise fit graph-gpt --set attention.del", "attention.delta=0.5"),
+        ("edgewise demo --method pop", "popularity"),
+    ],
+)
+def test_the_shell_completes(typed, offered):
+    words = {"COMP_WORDS": typed, "COMP_CWORD": str(len(typed.split()) - 1)}
+    environment = {**os.environ, **words, "_EDGEWISE_COMPLETE": "complete_bash"}
+    code = "from edgewise.cli.main import main; main()"
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=60
+    )
+    assert offered in done.stdout.split(), done.stderr

@@ -1,4 +1,4 @@
-"""Lists for known users, for somebody new, for given candidates, in every format."""
+"""Lists for known users, for somebody new, for given candidates; texts and what speaks for them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from edgewise.cli.ids import read_candidates
+from edgewise.cli.recommend import read_candidates
 from edgewise.data.dataset import histories_of
 from edgewise.errors import ConfigError
 from edgewise.runs import open_run
@@ -132,6 +132,21 @@ def test_unknown_ids_are_refused_or_skipped(edgewise, run, opened):
     assert nothing.exit_code == 2 and "no known item" in nothing.output
 
 
+@pytest.mark.parametrize("task", ["direct", "sequential"])
+def test_recommending_by_an_untrained_task_is_refused(edgewise, fake_run, task):
+    other = {"direct": "sequential", "sequential": "direct"}[task]
+    about = fake_run / "model" / "model.json"
+    values = json.loads(about.read_text())
+    values["settings"]["tasks"] = [other]
+    about.write_text(json.dumps(values))
+    file = fake_run / "items.txt"
+    file.write_text(open_run(fake_run).dataset.items.ids[0])
+    given = ("--candidates", file) if task == "direct" else ()
+    result = edgewise("recommend", fake_run, "--all", "--task", task, *given)
+    assert result.exit_code == 2
+    assert f"--task {task}: {fake_run} was not trained for it, only for {other}" in result.output
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -174,3 +189,46 @@ def test_a_failed_command_leaves_no_file(edgewise, run, opened, tmp_path):
     out = tmp_path / "lists.csv"
     edgewise("recommend", run, "--users", "nobody", "--out", out)
     assert list(tmp_path.iterdir()) == []
+
+
+# Explanations: a text, and the items of the history that speak.
+
+
+@pytest.fixture(scope="module")
+def pair(run) -> tuple[str, str]:
+    opened = open_run(run)
+    row = opened.split.test.take([0])
+    return (
+        opened.dataset.users.ids[row.user_index[0]],
+        opened.dataset.items.ids[row.item_index[0]],
+    )
+
+
+def test_the_text_and_the_shares(edgewise, run, pair):
+    user, item = pair
+    result = edgewise("explain", run, "--user", user, "--item", item, "--format", "json")
+    found = json.loads(result.output)
+    opened = open_run(run)
+    users, items = opened.dataset.users, opened.dataset.items
+    assert found["text"] == opened.model.explain([(users.index_of(user), items.index_of(item))])[0]
+    assert found["text"]
+    shares = [row["share"] for row in found["items"]]
+    assert sum(shares) == pytest.approx(1) and shares == sorted(shares, reverse=True)
+    train = opened.split.train
+    mine = set(train.item_index[train.user_index == users.index_of(user)].tolist())
+    assert {items.index_of(row["item_id"]) for row in found["items"]} <= mine
+
+
+def test_the_table_names_titles(edgewise, run, pair):
+    result = edgewise("explain", run, "--user", pair[0], "--item", pair[1])
+    assert result.exit_code == 0
+    assert "%" in result.output and "what speaks for it" in result.output
+
+
+def test_unknown_ids_name_the_nearest(edgewise, run, pair):
+    user, item = pair
+    wrong_user = edgewise("explain", run, "--user", user + "x", "--item", item)
+    wrong_item = edgewise("explain", run, "--user", user, "--item", item + "x")
+    assert (wrong_user.exit_code, wrong_item.exit_code) == (2, 2)
+    assert f"Close ids: {user}" in wrong_user.output
+    assert item in wrong_item.output.partition("Close ids: ")[2]

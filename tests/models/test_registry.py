@@ -82,5 +82,5 @@ def test_a_folder_of_an_unknown_method_is_refused(tmp_path):
     with pytest.raises(ModelFolderError, match="is not a model folder"):
         load_model(tmp_path)
     (tmp_path / "model.json").write_text('{"kind": "elmrek", "settings": {}, "sha256": {}}')
-    with pytest.raises(ConfigError, match="no such method: 'elmrek'. Did you mean 'elmrec'"):
+    with pytest.raises(ConfigError, match=r"no such method: 'elmrek'. Did you mean 'elmrec'"):
         load_model(tmp_path)

@@ -15,6 +15,7 @@ from edgewise.errors import ConfigError
 if TYPE_CHECKING:
     from edgewise.audit.report import Audit
     from edgewise.data.dataset import Dataset
+    from edgewise.models import registry
     from edgewise.recommender import FitPlan
     from edgewise.runs.spec import RunSpec, Wanted
 
@@ -26,22 +27,29 @@ def complete_methods(incomplete: str) -> Iterator[tuple[str, str]]:
     yield from ((m.name, m.summary) for m in known().values() if m.name.startswith(incomplete))
 
 
-def complete_presets(ctx: typer.Context, incomplete: str) -> list[str]:
+def complete_presets(ctx: typer.Context, incomplete: str) -> Iterator[str]:
     """Presets of the method that was typed, for the shell."""
-    from edgewise.models.registry import find_method
-
-    presets = find_method(ctx.params.get("method") or "elmrec").presets
-    return [name for name in presets if name.startswith(incomplete)]
+    if (method := _typed(ctx)) is not None:
+        yield from (name for name in method.presets if name.startswith(incomplete))
 
 
 def complete_settings(ctx: typer.Context, incomplete: str) -> Iterator[tuple[str, str]]:
     """Settings of the method that was typed, as ``section.key=default``, for the shell."""
-    from edgewise.models.registry import find_method
+    if (method := _typed(ctx)) is not None:
+        for row in describe_settings(method.config_class):
+            if row.path.startswith(incomplete.partition("=")[0]):
+                yield f"{row.path}={row.default}", row.meaning
 
-    kind = find_method(ctx.params.get("method") or "elmrec").config_class
-    for row in describe_settings(kind):
-        if row.path.startswith(incomplete.partition("=")[0]):
-            yield f"{row.path}={row.default}", row.meaning
+
+def _typed(ctx: typer.Context) -> registry.Method | None:
+    """The method on the command line so far; None if what was typed is none."""
+    from edgewise.models.registry import DEFAULT_METHOD
+    from edgewise.models.registry import methods as known
+
+    # While an option waits for its value, click has not told the words apart yet.
+    words = [word for word in (ctx.params.get("method"), *ctx.args) if word]
+    found = known()
+    return next(map(found.get, filter(found.get, words or [DEFAULT_METHOD])), None)
 
 
 Method = Annotated[
@@ -147,7 +155,10 @@ def settings(
     from edgewise.models.registry import find_method
 
     found = find_method(method, "settings: ")
-    table = Table("setting", "type", "default", "meaning", "in the paper")
+    table = Table()
+    table.add_column("setting", no_wrap=True)  # to be copied
+    for column, width in {"type": 14, "default": 14, "meaning": None, "in the paper": 14}.items():
+        table.add_column(column, max_width=width, overflow="fold")
     rows = [row for row in describe_settings(found.config_class) if _matches(row, search)]
     check(bool(rows), f"--search {search}: no setting of {method} has it")
     for row in rows:

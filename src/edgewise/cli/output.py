@@ -102,7 +102,7 @@ def command_of(renamed: Mapping[str, str]) -> type[TyperCommand]:
         def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
             for word in args:
                 name = word.partition("=")[0]
-                if name in renamed:
+                if name in renamed and not ctx.resilient_parsing:
                     raise ConfigError(f"{name} is called {renamed[name]} now")
             return super().parse_args(ctx, args)
 

@@ -171,17 +171,18 @@ def metrics_table(reports: Mapping[str, Report]) -> dict[str, Any]:
     """A system and its baseline, one row a metric, with the paired difference if there are any.
 
     Args:
-        reports: by system, ours first.
+        reports: by system, ours first; ours alone where it is the baseline itself.
     """
-    ours, other = reports.values()
+    ours, *others = reports.values()
     differences: dict[str, Estimate] = {}
-    if isinstance(ours, RankingReport) and isinstance(other, RankingReport):
-        differences = paired_differences(ours, other)
+    for other in others:
+        if isinstance(ours, RankingReport) and isinstance(other, RankingReport):
+            differences = paired_differences(ours, other)
     form = ".3f" if isinstance(ours, RankingReport) else ".1f"
     rows = [
         {
             "metric": metric,
-            "cells": [_spelled(each.metrics[metric], form) for each in (ours, other)],
+            "cells": [_spelled(each.metrics[metric], form) for each in (ours, *others)],
             "difference": _difference(metric, differences.get(metric)),
         }
         for metric in ours.metrics
@@ -205,8 +206,10 @@ def _spelled(estimate: Estimate, form: str) -> dict[str, Any]:
 
 
 def learning_curves(run: Run) -> dict[str, str]:
-    """The curves on ``light`` and on ``dark`` ground."""
+    """The curves on ``light`` and on ``dark`` ground; none of what learns at once."""
     curves = read_curves(run.folder)
+    if not curves:
+        return {}
     return {theme: data_address(curves_png(curves, theme)) for theme in ("light", "dark")}
 
 

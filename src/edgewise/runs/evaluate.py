@@ -87,11 +87,11 @@ def evaluate_task(
     """
     run.require(task)
     check_version(run.spec.protocol, str(run.folder))
-    model = BatchedRecommender(run.model, on_progress)
-    name, baseline = _baseline(run, task)
+    systems: dict[str, Any] = {run.label: BatchedRecommender(run.model, on_progress)}
+    systems.setdefault(*_baseline(run, task))  # a run of the baseline stands alone
     reports: dict[str, Report] = {}
     seconds: dict[str, float] = {}
-    for label, system in ((run.label, model), (name, baseline)):
+    for label, system in systems.items():
         start = time.perf_counter()
         reports[label] = _measure(system, run, task, conditions)
         seconds[label] = time.perf_counter() - start

@@ -1,0 +1,207 @@
+"""What every recommender has in common: cold users, masks, folders that are complete, the hub."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import huggingface_hub
+import numpy as np
+import pytest
+from huggingface_hub.errors import LocalEntryNotFoundError
+
+from edgewise.data.dataset import Vocabulary
+from edgewise.data.item_lists import CandidateLists
+from edgewise.data.ragged import Ragged
+from edgewise.data.splits import leave_one_out
+from edgewise.data.synthetic import make_demo_shop
+from edgewise.errors import ConfigError, ModelFolderError, UnknownIdError
+from edgewise.models.popularity import Popularity
+from edgewise.models.registry import load_model
+from edgewise.recommender import ItemFilter, local_folder, top_k
+
+
+@pytest.fixture(scope="module")
+def split():
+    """A shop, and one user who has bought nothing yet."""
+    shop = make_demo_shop(1, num_users=20, num_items=48)
+    users = Vocabulary((*shop.users.ids, "newest"), "user")
+    return leave_one_out(replace(shop, users=users))
+
+
+@pytest.fixture(scope="module")
+def model(split):
+    return Popularity(seed=3).fit(split)
+
+
+# Users.
+
+
+def test_a_user_without_a_history_gets_what_is_popular_and_is_told_so(model, split):
+    lists = model.recommend(["newest", split.dataset.users.ids[0]], k=4)
+    assert lists.cold is not None and lists.cold.tolist() == [True] * 4 + [False] * 4
+    frame = lists.to_frame()
+    assert frame["cold"].to_list() == lists.cold.tolist()
+    best = np.argsort(-np.bincount(split.train.item_index, minlength=48), kind="stable")
+    counts = model.data.item_counts
+    assert counts[lists.item_index[:4]].tolist() == counts[best[:4]].tolist()
+    warm = model.recommend([0], k=4)
+    assert not warm.cold.any() and "cold" not in warm.to_frame().columns
+
+
+def test_cold_is_who_has_no_history_now(model, split):
+    known = split.known_before("test")
+    given = Ragged.of_rows([*known.rows()[:-1], np.array([5])])
+    assert not model.recommend(["newest"], k=2, histories=given).cold.any()
+    nobody = Ragged.of_lengths(np.zeros(len(known), np.int64), np.empty(0, np.int32))
+    assert model.recommend([0, 1], k=2, histories=nobody).cold.all()
+    new = model.recommend_new([[], [5]], k=3)
+    assert new.cold.tolist() == [True] * 3 + [False] * 3
+    assert set(new.to_frame()["user_id"]) == {"new user 1", "new user 2"}
+
+
+def test_masks_hold_for_cold_users_too(model):
+    items = model.data.items.ids
+    lists = model.recommend(["newest"], k=5, allow=items[:4], deny=items[:2])
+    assert sorted(lists.item_index.tolist()) == [2, 3]
+    asked = CandidateLists.from_lists(np.array([20]), [np.array([4, 7])])
+    order = np.argsort(-model.score_candidates(asked))
+    counts = model.data.item_counts[[4, 7]][order]
+    assert counts[0] >= counts[1]
+
+
+def test_seen_items_are_listed_where_asked(model):
+    seen = set(model.data.histories[0].tolist())
+    assert not seen & set(model.recommend([0], k=48).item_index.tolist())
+    assert seen <= set(model.recommend([0], k=48, exclude_seen=False).item_index.tolist())
+
+
+def test_nonsense_is_refused(model):
+    with pytest.raises(ConfigError, match="k = 0: must be 1 or more"):
+        model.recommend([0], k=0)
+    with pytest.raises(UnknownIdError, match=r"unknown user id 'newst'.*newest"):
+        model.recommend(["newst"])
+    with pytest.raises(UnknownIdError, match="item_index 48: this model knows items 0 to 47"):
+        model.recommend([0], allow=[48])
+    with pytest.raises(ConfigError, match="not trained for the explanation task, only for"):
+        model.explain([(0, 0)])
+    with pytest.raises(ConfigError, match=r"not fitted yet: call fit\(split\) or"):
+        Popularity().recommend([0])
+    with pytest.raises(ConfigError, match="unknown configuration key 'sede'"):
+        Popularity(sede=3)
+
+
+def test_the_k_best_are_finite_and_tied_by_place():
+    scores = np.array([1.0, 3.0, -np.inf, 3.0, 2.0])
+    assert top_k(scores, 3).tolist() == [1, 3, 4]
+    assert top_k(scores, 9).tolist() == [1, 3, 4, 0]
+    assert top_k(scores, 1).tolist() == [1]
+
+
+def test_a_filter_bans_what_is_seen_and_hidden():
+    hidden = np.array([False, True, False, False])
+    banned = ItemFilter(Ragged.of_rows([np.array([3]), np.array([], np.int64)]), hidden)
+    found = banned.banned(2)
+    assert [row.tolist() for row in found] == [[1, 3], [1]]
+    scores = np.ones((2, 4))
+    banned.apply(scores)
+    assert np.isinf(scores).tolist() == [[False, True, False, True], [False, True, False, False]]
+    assert [row.tolist() for row in ItemFilter(None, hidden).banned(2)] == [[1], [1]]
+    assert [row.tolist() for row in ItemFilter().banned(1)] == [[]]
+
+
+# Folders and the hub.
+
+
+def test_a_model_folder_is_complete(split, tmp_path):
+    """It answers for raw ids where neither the run nor the data set is left."""
+    split.dataset.save(tmp_path / "run" / "data")
+    fitted = Popularity(seed=3).fit(split)
+    fitted.save_pretrained(tmp_path / "run" / "model", card={"protocol": "honest v1"})
+    expected = fitted.recommend([split.dataset.users.ids[4]], k=5).to_frame()
+    moved = Path(shutil.copytree(tmp_path / "run" / "model", tmp_path / "elsewhere" / "model"))
+    shutil.rmtree(tmp_path / "run")
+    loaded = load_model(moved)
+    assert type(loaded) is Popularity and repr(loaded) == "Popularity(demo: 21 users, 48 items)"
+    assert loaded.recommend([split.dataset.users.ids[4]], k=5).to_frame().equals(expected)
+    assert expected["title"].to_list() and all(expected["title"])
+    assert loaded.recommend(["newest"], k=2).cold.all()
+    card = (moved / "README.md").read_text()
+    for words in ("# Popularity on demo", "| protocol | honest v1 |", "| seed | 3 |",
+                  split.dataset.checksum, "## Licence", "edgewise import load_model"):  # fmt: skip
+        assert words in card
+
+
+def test_a_loaded_model_scores_for_a_newcomer_first(model, tmp_path):
+    model.save_pretrained(tmp_path / "model")
+    loaded = Popularity.from_pretrained(tmp_path / "model")
+    asked = CandidateLists.from_lists(np.array([0]), [np.array([1, 2, 3])])
+    scores = loaded.score_candidates(asked, new_users=[[5]])
+    assert np.array_equal(scores, model.score_candidates(asked, new_users=[[5]]))
+
+
+class Hub:
+    """The hub as far as we call it; repositories are folders."""
+
+    def __init__(self, place: Path) -> None:
+        self.place, self.calls = place, []
+
+    def __call__(self, token=None):
+        self.calls.append(("login", token))
+        return self
+
+    def create_repo(self, repo_id, *, private, exist_ok):
+        self.calls.append(("create", repo_id, private, exist_ok))
+
+    def upload_folder(self, *, repo_id, folder_path, **more):
+        shutil.copytree(folder_path, self.place / repo_id)
+        self.calls.append(("upload", more))
+        return huggingface_hub.CommitInfo(
+            commit_url=f"https://huggingface.co/{repo_id}/commit/1",
+            commit_message="",
+            commit_description="",
+            oid="1",
+        )
+
+    def snapshot_download(self, repo_id, **more):
+        self.calls.append(("download", more))
+        if not (self.place / repo_id).is_dir():
+            raise LocalEntryNotFoundError("no network\nand nothing in the cache")
+        return str(self.place / repo_id)
+
+
+@pytest.fixture
+def hub(monkeypatch, tmp_path):
+    made = Hub(tmp_path / "hub")
+    monkeypatch.setattr(huggingface_hub, "HfApi", made)
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", made.snapshot_download)
+    return made
+
+
+def test_a_model_goes_to_the_hub_and_comes_back_by_its_name(model, hub):
+    address = model.push_to_hub("me/shop", private=True, token="t", commit_message="first")
+    assert address == "https://huggingface.co/me/shop/commit/1"
+    assert hub.calls == [
+        ("login", "t"),
+        ("create", "me/shop", True, True),
+        ("upload", {"commit_message": "first"}),
+    ]
+    for load in (Popularity.from_pretrained, load_model):
+        loaded = load("me/shop", revision="main")
+        assert hub.calls[-1] == ("download", {"revision": "main"})
+        lists = loaded.recommend([0, 1], k=3)
+        assert lists.to_frame().equals(model.recommend([0, 1], k=3).to_frame())
+
+
+def test_what_the_hub_does_not_have_is_named(hub):
+    with pytest.raises(ModelFolderError, match=r"me/other: no such folder here, .*nothing in the"):
+        load_model("me/other")
+
+
+def test_a_folder_goes_before_the_hub_and_paths_never_ask_it(hub, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("me/shop").mkdir(parents=True)
+    for name in ("me/shop", "./shop", "/absent/folder", "shop", "a/b/c"):
+        assert local_folder(name) == Path(name)
+    assert hub.calls == []
