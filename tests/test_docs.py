@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import ast
+import json
 import os
 import re
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from textwrap import dedent
 
 import numpy as np
+import polars as pl
 import pytest
+
+from edgewise import Dataset
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
@@ -61,10 +66,17 @@ def write_ratings(path: Path, num_users: int = 40, num_items: int = 150) -> None
     path.write_text("\n".join(lines) + "\n")
 
 
-def run_block(block: Block, folder: Path) -> subprocess.CompletedProcess[str]:
-    """Run a block where a reader would: in a folder of their own, the environment on PATH."""
+def run_block(
+    block: Block, folder: Path, packages: Path | None = None
+) -> subprocess.CompletedProcess[str]:
+    """Run a block where a reader would: in a folder of their own, the environment on PATH.
+
+    ``packages`` stands in for a folder of installed packages.
+    """
     binaries = str(Path(sys.executable).parent)
+    paths = [*([] if packages is None else [str(packages)]), os.environ.get("PYTHONPATH", "")]
     environment = os.environ | {
+        "PYTHONPATH": os.pathsep.join(path for path in paths if path),
         "PATH": os.pathsep.join([binaries, os.environ["PATH"]]),
         "OMP_NUM_THREADS": "1",
         "HF_HUB_OFFLINE": "1",
@@ -165,3 +177,132 @@ def test_every_room_is_on_the_map() -> None:
     missing = [room for room in rooms - {"."} if f"`{room}/`" not in architecture]
     assert len(rooms) > 1
     assert not missing, f"docs/architecture.md does not name {missing}"
+
+
+def test_every_file_is_on_the_map() -> None:
+    named = {m["file"] for m in CODE_NAME.finditer((ROOT / "docs" / "architecture.md").read_text())}
+    package = ROOT / "src" / "edgewise"
+    files = {path.relative_to(package).as_posix() for path in package.rglob("*.py")}
+    missing = sorted(file for file in files - named if not file.endswith("/__init__.py"))
+    assert not missing, f"docs/architecture.md does not name {missing}"
+
+
+def run_script(name: str, *options: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, str(ROOT / "docs" / name), *options]
+    return subprocess.run(command, capture_output=True, text=True, timeout=120)
+
+
+def test_the_reference_of_settings_is_up_to_date() -> None:
+    done = run_script("write_settings.py", "--check")
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_the_reference_shows_what_a_setting_is_where_it_stands() -> None:
+    page = (ROOT / "docs" / "settings.md").read_text()
+    assert "| `training.content.epochs` | int | `10` |" in page
+    assert "| `training.events.epochs` | int | `100` |" in page
+    assert "| `attention.delta` | float | `0.5` |" in page and "delta, Eq. 4" in page
+    assert "| `paper-beauty` |" in page and "`graph.sigma = 6.0`" in page
+
+
+API_NAME = re.compile(r"^::: (?P<module>[\w.]+)\.(?P<name>\w+)$", flags=re.MULTILINE)
+ROLE = re.compile(r":(?:class|func|meth|attr|mod|data):`~?\.?(?P<target>edgewise[\w.]*)`")
+
+
+def file_of(module: str) -> Path:
+    place = ROOT / "src" / Path(*module.split("."))
+    return place / "__init__.py" if place.is_dir() else place.with_suffix(".py")
+
+
+def test_the_python_interface_shows_every_public_name() -> None:
+    import edgewise
+
+    page = (ROOT / "docs" / "api.md").read_text()
+    shown = {match["name"]: match["module"] for match in API_NAME.finditer(page)}
+    assert set(edgewise.__all__) - {"__version__"} <= set(shown)
+    for name, module in shown.items():
+        assert name in defined_names(file_of(module)), f"docs/api.md names {module}.{name}"
+
+
+def is_defined(target: str) -> bool:
+    """Whether a dotted path leads to a module, or to a name of one."""
+    parts = target.split(".")
+    for cut in range(len(parts), 0, -1):
+        path = file_of(".".join(parts[:cut]))
+        if path.is_file():
+            name = ".".join(parts[cut:])
+            return not name or name in defined_names(path)
+    return False
+
+
+def test_references_in_docstrings_lead_somewhere() -> None:
+    wrong = [
+        f"{path.relative_to(ROOT)}: {match['target']}"
+        for path in (ROOT / "src").rglob("*.py")
+        for match in ROLE.finditer(path.read_text())
+        if not is_defined(match["target"])
+    ]
+    assert not wrong
+
+
+ADD_A_METHOD = ROOT / "docs" / "contributing" / "add-a-method.md"
+
+
+@pytest.fixture(scope="module")
+def followed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder in which a reader has followed the page: an installed package, and its commands."""
+    folder = tmp_path_factory.mktemp("reader")
+    blocks = list(blocks_of(ADD_A_METHOD))
+    method = next(b.code for b in blocks if "(Recommender):" in b.code)
+    project = tomllib.loads(next(b.code for b in blocks if b.language == "toml"))["project"]
+    install(folder / "site-packages", method, project["entry-points"])
+    write_two_groups(folder / "data" / "mine")
+    commands = next(b for b in blocks if b.language == "bash")
+    done = run_block(commands, folder, packages=folder / "site-packages")
+    assert done.returncode == 0, done.stdout + done.stderr
+    return folder
+
+
+def install(place: Path, code: str, entry_points: dict[str, dict[str, str]]) -> None:
+    """What pip leaves behind of a package of one file."""
+    (module,) = (path.partition(":")[0] for path in entry_points["edgewise.methods"].values())
+    package, name = module.split(".")
+    (place / package).mkdir(parents=True)
+    (place / package / "__init__.py").touch()
+    (place / package / f"{name}.py").write_text(code)
+    about = place / f"{package}-0.1.dist-info"
+    about.mkdir()
+    (about / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {package}\nVersion: 0.1\n")
+    lines = [
+        f"[{group}]\n" + "".join(f"{name} = {path}\n" for name, path in names.items())
+        for group, names in entry_points.items()
+    ]
+    (about / "entry_points.txt").write_text("\n".join(lines))
+
+
+def write_two_groups(folder: Path, num_users: int = 60, num_items: int = 120) -> None:
+    """Users u0, u1, ... and items i0, i1, ...; even users take even items, odd ones odd ones."""
+    rng = np.random.default_rng(0)
+    rows = [
+        (f"u{user}", f"i{2 * item + user % 2}", day)
+        for user in range(num_users)
+        for day, item in enumerate(rng.choice(num_items // 2, size=20, replace=False))
+    ]
+    frame = pl.DataFrame(rows, schema=["user_id", "item_id", "timestamp"], orient="row")
+    Dataset.from_frame(frame, name="two groups").save(folder)
+
+
+def test_a_method_added_by_the_page_recommends_what_belongs_together(followed: Path) -> None:
+    lists = pl.read_csv(followed / "lists.csv")
+    assert lists["user_id"].to_list() == ["u1"] * 5 + ["u2"] * 5
+    numbers = lists["item_id"].str.strip_prefix("i").cast(pl.Int64)
+    assert (numbers % 2).to_list() == [1] * 5 + [0] * 5
+
+
+def test_a_method_added_by_the_page_is_measured_and_kept(followed: Path) -> None:
+    results = json.loads((followed / "cosine.json").read_text())["results"]
+    assert set(results) == {"direct", "sequential"}
+    assert set(results["direct"]) == {"item-cosine", "Popularity"}
+    settings = tomllib.loads((followed / "runs" / "cosine" / "config.toml").read_text())
+    assert settings["method"] == "item-cosine" and settings["shrink"] == 2.0
+    assert (followed / "runs" / "cosine" / "model" / "model.safetensors").is_file()

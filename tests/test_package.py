@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import subprocess
 import sys
@@ -70,6 +71,7 @@ def test_every_public_name_can_be_imported_and_others_are_refused() -> None:
     assert len(edgewise.__all__) > 1
     for name in edgewise.__all__:
         assert getattr(edgewise, name) is not None
+    assert set(edgewise.__all__) <= set(dir(edgewise))
     with pytest.raises(AttributeError, match="no_such_name"):
         _ = edgewise.no_such_name
 
@@ -77,7 +79,19 @@ def test_every_public_name_can_be_imported_and_others_are_refused() -> None:
 def test_every_method_of_the_registry_is_public() -> None:
     for method in METHODS.values():
         assert edgewise._PUBLIC[method.path.partition(":")[2]] == method.path.partition(":")[0]
-    assert {*edgewise._PUBLIC, "__version__"} == set(edgewise.__all__)
+
+
+def test_type_checkers_see_the_names_that_are_loaded_lazily() -> None:
+    body = ast.parse((ROOT / "src/edgewise/__init__.py").read_text()).body
+    (block,) = (node for node in body if isinstance(node, ast.If))
+    imports = [node for node in block.body if isinstance(node, ast.ImportFrom)]
+    seen = {alias.name: node.module for node in imports for alias in node.names}
+    assert seen == edgewise._PUBLIC
+    assert set(edgewise.__all__) == {*seen, "__version__"}
+
+
+def test_importing_edgewise_loads_no_numpy() -> None:
+    assert run_python("import sys, edgewise; print('numpy' in sys.modules)").strip() == "False"
 
 
 def test_typing_marker_lies_in_the_folder_that_is_shipped() -> None:

@@ -12,7 +12,7 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from edgewise.data.dataset import Dataset
-    from edgewise.data.splits import Split
+    from edgewise.data.splits import Split, leave_one_out
     from edgewise.evaluation.evaluate import evaluate
     from edgewise.models.ease import EASE
     from edgewise.models.elmrec.recommender import ELMRec
@@ -21,18 +21,23 @@ if TYPE_CHECKING:
     from edgewise.models.popularity import Popularity
     from edgewise.models.registry import load_model
     from edgewise.models.sasrec import SASRec
+    from edgewise.recommender import Recommender
+    from edgewise.runs.run import open_run
 
 _PUBLIC = {
     "Dataset": "edgewise.data.dataset",
     "Split": "edgewise.data.splits",
-    "evaluate": "edgewise.evaluation.evaluate",
-    "load_model": "edgewise.models.registry",
+    "leave_one_out": "edgewise.data.splits",
+    "Recommender": "edgewise.recommender",
     "EASE": "edgewise.models.ease",
     "ELMRec": "edgewise.models.elmrec.recommender",
     "GraphGPT": "edgewise.models.graph_gpt.recommender",
     "LightGCN": "edgewise.models.lightgcn",
     "Popularity": "edgewise.models.popularity",
     "SASRec": "edgewise.models.sasrec",
+    "evaluate": "edgewise.evaluation.evaluate",
+    "load_model": "edgewise.models.registry",
+    "open_run": "edgewise.runs.run",
 }
 
 __all__ = [
@@ -42,11 +47,14 @@ __all__ = [
     "GraphGPT",
     "LightGCN",
     "Popularity",
+    "Recommender",
     "SASRec",
     "Split",
     "__version__",
     "evaluate",
+    "leave_one_out",
     "load_model",
+    "open_run",
 ]
 
 
@@ -54,3 +62,7 @@ def __getattr__(name: str) -> object:
     if name in _PUBLIC:
         return getattr(import_module(_PUBLIC[name]), name)
     raise AttributeError(f"module 'edgewise' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -219,7 +219,7 @@ COMMANDS = (
             "edgewise audit --data data/mine --split time --fail-on any",
             "edgewise audit --data data/beauty-source --protocol elmrec-released --json audit.json",
             "edgewise audit --run runs/mine --fail-on graph --fail-on text",
-            "edgewise audit --run runs/mine --json runs/mine/audit.json  (the one that evaluate tells)",
+            "edgewise audit --run runs/mine --json runs/mine/audit.json",
             "edgewise audit --table published.csv",
         ),
         {},

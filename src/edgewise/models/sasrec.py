@@ -76,12 +76,13 @@ class SASRecConfig(MethodConfig):
 
 @dataclass(frozen=True)
 class SASRecBatch(TensorBatch):
-    """Windows of histories; ``negatives`` are ``[B, S, M]`` for bce, else ``[M]`` or empty."""
+    """Items and the next one of each, ``int64[B, S]``, as :class:`NextItems` gives them.
+
+    ``negatives`` are ``[B, S, M]`` for bce, else ``[M]`` or empty.
+    """
 
     items: torch.Tensor
-    """Oldest first, then zeros, ``int64[B, S]``."""
     targets: torch.Tensor
-    """The next item of each, -1 where there is none, ``int64[B, S]``."""
     negatives: Any
 
 
@@ -95,10 +96,8 @@ class Block(nn.Module):
         self.norms = nn.ModuleList(nn.LayerNorm(width) for _ in range(2))
         self.query_key_value = nn.Linear(width, 3 * width)
         self.out = nn.Linear(width, width)
-        self.inner, self.outer = (
-            nn.Linear(width, config.inner_size),
-            nn.Linear(config.inner_size, width),
-        )
+        self.inner = nn.Linear(width, config.inner_size)
+        self.outer = nn.Linear(config.inner_size, width)
         self.dropout = nn.Dropout(config.dropout)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
