@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 from io import StringIO
+from pathlib import Path
 
 import numpy as np
 import polars as pl
@@ -13,6 +15,7 @@ import pytest
 from edgewise.cli.recommend import read_candidates
 from edgewise.data.dataset import histories_of
 from edgewise.errors import ConfigError
+from edgewise.models.registry import load_model
 from edgewise.runs import open_run
 
 
@@ -189,6 +192,22 @@ def test_a_failed_command_leaves_no_file(edgewise, run, opened, tmp_path):
     out = tmp_path / "lists.csv"
     edgewise("recommend", run, "--users", "nobody", "--out", out)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("method", ["elmrec", "graph-gpt"])
+def test_the_folder_of_a_model_is_complete(request, tmp_path, method):
+    folder = request.getfixturevalue({"elmrec": "run", "graph-gpt": "gpt_run"}[method])
+    folder = folder if method == "elmrec" else folder[0]
+    moved = Path(shutil.copytree(folder / "model", tmp_path / "moved"))
+    for file in moved.rglob("*"):
+        assert file.is_dir() or str(folder.parent).encode() not in file.read_bytes(), file
+    model, opened = load_model(moved), open_run(folder)
+    user, item = opened.dataset.users.ids[3], opened.dataset.items.ids[5]
+    frame = model.recommend([user], k=4).to_frame()
+    assert frame.equals(opened.model.recommend([user], k=4).to_frame())
+    assert frame["user_id"].to_list() == [user] * 4 and all(frame["title"])
+    assert model.recommend_new([[item]], k=2).to_frame()["user_id"].to_list() == ["new user"] * 2
+    assert model.explain([(user, item)]) == opened.model.explain([(user, item)])
 
 
 # Explanations: a text, and the items of the history that speak.

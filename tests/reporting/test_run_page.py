@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ import polars as pl
 import pytest
 from tests.fake_method import FAKE, Fake, FakeConfig
 
+from edgewise.config import MethodConfig
 from edgewise.data.synthetic import make_demo_shop
 from edgewise.evaluation.report import RankingReport
 from edgewise.evaluation.statistics import Estimate
@@ -22,8 +24,9 @@ from edgewise.reporting.run_page import (
     user_examples,
 )
 from edgewise.runs.evaluate import Conditions, evaluate_task
-from edgewise.runs.run import DataInfo, Run, RunInfo, prepare_folder
-from edgewise.runs.train import fit_run
+from edgewise.runs.run import Run
+from edgewise.runs.spec import DataInfo, RunSpec
+from edgewise.runs.train import train
 
 pytest.importorskip("matplotlib")
 
@@ -33,9 +36,8 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     """A run of a method that tells nothing of itself."""
     monkeypatch.setitem(METHODS, FAKE.name, FAKE)
     dataset = make_demo_shop(3, num_users=40, num_items=96)
-    info = RunInfo(FakeConfig(), DataInfo.of(dataset, tmp_path / "data"), method_name=FAKE.name)
-    prepare_folder(tmp_path / "run", info)
-    return fit_run(tmp_path / "run", info, dataset)
+    spec = RunSpec(FAKE.name, FakeConfig(), DataInfo.of(dataset, tmp_path / "data"))
+    return train(spec, tmp_path / "run", dataset=dataset)
 
 
 def page_of(run: Run) -> str:
@@ -52,6 +54,13 @@ def test_a_method_that_tells_nothing_has_a_page(run):
     assert "edgewise fit fake" in page and page.count('class="card"') == 3
     outside = re.findall(r'(?:src|href|srcset)="(?!data:)', page) + re.findall(r"https?://", page)
     assert outside == [] and "<script" not in page
+
+
+def test_what_learns_at_once_has_a_page_without_curves(run):
+    spec = replace(run.spec, method_name="popularity", config=MethodConfig())
+    page = page_of(train(spec, run.folder.parent / "popular", dataset=run.dataset))
+    assert "<h1>Popularity on" in page and "How did it learn?" not in page
+    assert "data:image" not in page and '<th class="number">difference</th>' not in page
 
 
 def test_what_a_method_tells_of_itself_stands_in_the_page(run, monkeypatch):

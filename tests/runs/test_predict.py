@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from types import SimpleNamespace
+
 import numpy as np
+import polars as pl
 import pytest
 
-from edgewise.data.dataset import histories_of
+from edgewise.data.dataset import Vocabulary, histories_of
 from edgewise.data.negatives import uniform_candidates
 from edgewise.data.splits import leave_one_out
 from edgewise.data.synthetic import make_demo_shop
@@ -57,6 +61,22 @@ def test_everything_the_data_set_tells_is_known(opened):
     known = histories_of(dataset.num_users, dataset.interactions)
     expected = opened.model.recommend(np.arange(60), 4, histories=known)
     assert answers[0].lists["item_id"].to_list() == expected.to_frame()["item_id"].to_list()
+
+
+def test_users_without_a_history_are_told_in_every_part(monkeypatch):
+    shop = make_demo_shop(0, num_users=9, num_items=60)
+    users = Vocabulary((*shop.users.ids, "newest"), "user")
+    dataset = replace(shop, users=users)
+    split = leave_one_out(dataset)
+    run = SimpleNamespace(dataset=dataset, model=Popularity().fit(split))
+    monkeypatch.setattr("edgewise.runs.predict.USERS_AT_ONCE", 4)
+    for candidates in (None, list(dataset.items.ids[:7])):
+        predictor = Predictor(run, 2, candidates=candidates)  # type: ignore[arg-type]
+        parts = [answer.lists for answer in predictor.users(users.ids)]
+        whole = pl.concat(parts)
+        assert len(parts) == 3 and set(whole.filter("cold")["user_id"]) == {"newest"}
+        (warm,) = predictor.users(users.ids[:3])
+        assert "cold" not in warm.lists.columns
 
 
 def test_allowed_and_denied_items(opened):

@@ -80,7 +80,10 @@ class BatchedRecommender:
 
 @dataclass(frozen=True, eq=False)
 class Answer:
-    """Some users' lists (``user_id, item_id, rank, score, title``) and how far this brings us."""
+    """Some users' lists (``user_id, item_id, rank, score, title``) and how far this brings us.
+
+    A column ``cold`` is added where any of all asked users has no history.
+    """
 
     users: Sequence[str]
     lists: pl.DataFrame
@@ -112,6 +115,8 @@ class Predictor:
         """Lists of users of the data set, by raw id."""
         dataset, model = self.run.dataset, self.run.model
         histories = histories_of(dataset.num_users, dataset.interactions)
+        lengths = histories.lengths[model.user_index(ids)]
+        cold = [user for user, length in zip(ids, lengths, strict=True) if not length]
         for start in range(0, len(ids), USERS_AT_ONCE):
             part = list(ids[start : start + USERS_AT_ONCE])
             users = model.user_index(part)
@@ -124,7 +129,10 @@ class Predictor:
                     scores,
                     model.score_candidates(scores, histories=histories, task=self.task),
                 )
-            yield Answer(part, lists.to_frame(dataset), start + len(part), len(ids))
+            frame = lists.to_frame(dataset)
+            if cold:  # in every part, since they may become one table
+                frame = frame.with_columns(cold=pl.col("user_id").is_in(cold))
+            yield Answer(part, frame, start + len(part), len(ids))
 
     def newcomer(self, history: Items) -> Iterator[Answer]:
         """The list of somebody who is not in the data, from the items of a history."""
