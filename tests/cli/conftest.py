@@ -20,7 +20,7 @@ from edgewise.models.registry import METHODS, Method
 
 Invoke = Callable[..., Result]
 SMALL = ("--preset", "tiny", "--set", "training.epochs=2", "--set", "prompts.num_negatives=30",
-         "--set", "decoding.explanation_beams=3")  # fmt: skip
+         "--set", "decoding.explanation_beams=3", "--set", "training.batch_size=96")  # fmt: skip
 # Reviews alone: a content stage of 60 users' worth, not of the whole catalogue's.
 GPT_SMALL = ("--preset", "tiny", "--set", "training.epochs=1", "--set", "content.contents=false",
              "--set", "content.second_order=false", "--set", "content.events=false")  # fmt: skip

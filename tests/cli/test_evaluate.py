@@ -267,10 +267,10 @@ def test_graph_gpt_is_evaluated_and_asked(edgewise, gpt_run, tmp_path):
 
 
 @pytest.fixture
-def released(edgewise, fake, numbered, tmp_path) -> Path:
+def released(edgewise, numbered, tmp_path) -> Path:
     """A run under a protocol that leaks."""
     asked = ("--protocol", "elmrec-released", "--quiet")
-    made = edgewise("fit", "fake", "--data", numbered, "--out", tmp_path / "run", *asked)
+    made = edgewise("fit", "popularity", "--data", numbered, "--out", tmp_path / "run", *asked)
     assert made.exit_code == 0, made.output
     return tmp_path / "run"
 
@@ -284,15 +284,15 @@ def test_evaluation_says_first_that_it_leaks(edgewise, released):
     values = json.loads((released / "all.json").read_text())
     assert next(iter(values.items())) == ("warning", RELEASED.warning)
     assert values["protocol"] == values["run"]["protocol"] == RELEASED.to_dict()
-    assert next(iter(values["results"]["direct"]["Fake"])) == "warning"
+    assert next(iter(values["results"]["direct"]["Popularity"])) == "warning"
 
 
-def test_an_honest_evaluation_has_nothing_to_warn_of(edgewise, fake_run, tmp_path):
-    result = edgewise("evaluate", fake_run, "--json", tmp_path / "all.json")
+def test_an_honest_evaluation_has_nothing_to_warn_of(edgewise, popular_run, tmp_path):
+    result = edgewise("evaluate", popular_run, "--json", tmp_path / "all.json")
     assert result.exit_code == 0 and "LEAKS" not in result.output
     values = json.loads((tmp_path / "all.json").read_text())
     assert values["protocol"] == HONEST.to_dict()
-    assert "warning" not in values and "warning" not in values["results"]["direct"]["Fake"]
+    assert "warning" not in values and "warning" not in values["results"]["direct"]["Popularity"]
 
 
 def test_another_protocol_than_the_runs_is_refused(edgewise, released):
@@ -301,7 +301,7 @@ def test_another_protocol_than_the_runs_is_refused(edgewise, released):
     assert result.exit_code == 2
     message = " ".join(result.output.split())
     assert "was fitted under elmrec-released" in message
-    assert "edgewise fit fake --protocol honest" in message
+    assert "edgewise fit popularity --protocol honest" in message
     typo = edgewise("evaluate", released, "--protocol", "honset")
     assert typo.exit_code == 2 and "Did you mean 'honest'?" in typo.output
 
@@ -314,7 +314,7 @@ def test_a_result_that_was_changed_by_hand_is_refused(edgewise, released, number
     single = load_report(released / "evaluation" / "direct-test.json")
     assert single.data_checksum == report.data_checksum
     values = json.loads(file.read_text())
-    values["results"]["direct"]["Fake"]["metrics"]["HitRate@10"]["mean"] = 0.99
+    values["results"]["direct"]["Popularity"]["metrics"]["HitRate@10"]["mean"] = 0.99
     file.write_text(json.dumps(values))
     with pytest.raises(EdgewiseError, match="not what was sealed"):
         load_report(file)

@@ -235,34 +235,34 @@ def _unfinished_copy(run: Path, tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def fit_fake(edgewise, fake):
-    """Fit the fake method, and give back what was asked for as the run has it."""
+def fit_popular(edgewise):
+    """Fit what needs no training, and give back what was asked for as the run has it."""
 
     def fit(data, out, *arguments):
-        result = edgewise("fit", "fake", "--data", data, "--out", out, "--quiet", *arguments)
+        result = edgewise("fit", "popularity", "--data", data, "--out", out, "--quiet", *arguments)
         assert result.exit_code == 0, result.output
         return read_info(out).spec
 
     return fit
 
 
-def test_honest_unless_asked(fit_fake, shop, tmp_path):
-    assert fit_fake(shop, tmp_path / "run").protocol == HONEST
-    spec = fit_fake(shop, tmp_path / "later", "--protocol", "temporal")
+def test_honest_unless_asked(fit_popular, shop, tmp_path):
+    assert fit_popular(shop, tmp_path / "run").protocol == HONEST
+    spec = fit_popular(shop, tmp_path / "later", "--protocol", "temporal")
     assert (spec.protocol.name, spec.split_kind) == ("temporal", "time")
 
 
 def test_the_file_names_the_protocol_and_the_command_line_goes_before(
-    fit_fake, numbered, shop, tmp_path
+    fit_popular, numbered, shop, tmp_path
 ):
     file = tmp_path / "row.toml"
     file.write_text('protocol = "elmrec-released"\nedge_share = 0.8\n')
     config = ("--config", file)
-    spec = fit_fake(numbered, tmp_path / "as-written", *config)
+    spec = fit_popular(numbered, tmp_path / "as-written", *config)
     assert spec.protocol == find_protocol("elmrec-released", edge_share=0.8)
-    spec = fit_fake(numbered, tmp_path / "changed", *config, "--edge-share", 0.4)
+    spec = fit_popular(numbered, tmp_path / "changed", *config, "--edge-share", 0.4)
     assert spec.protocol.edge_share == 0.4
-    spec = fit_fake(shop, tmp_path / "honest", *config, "--protocol", "honest")
+    spec = fit_popular(shop, tmp_path / "honest", *config, "--protocol", "honest")
     assert spec.protocol == HONEST
 
 
@@ -278,10 +278,10 @@ def test_the_file_names_the_protocol_and_the_command_line_goes_before(
     ],
 )
 def test_what_does_not_fit_is_refused_before_a_file_is_written(
-    edgewise, fake, shop, tmp_path, asked, message
+    edgewise, shop, tmp_path, asked, message
 ):
     given = ("--data", shop, "--out", tmp_path / "run")
-    result = edgewise("fit", "fake", *given, *asked.split())
+    result = edgewise("fit", "popularity", *given, *asked.split())
     assert result.exit_code == 2 and message in words_of(result)
     assert not (tmp_path / "run").exists()
 
@@ -292,24 +292,24 @@ def test_source_numbers_need_the_protocol_that_leaks(edgewise, numbered, tmp_pat
     assert "keeps its source's numbers" in result.output and "elmrec-released" in result.output
 
 
-def test_training_warns_and_names_the_protocol(edgewise, fake, numbered, tmp_path):
+def test_training_warns_and_names_the_protocol(edgewise, numbered, tmp_path):
     given = ("--data", numbered, "--out", tmp_path / "run", "--protocol", "elmrec-released")
-    result = edgewise("fit", "fake", *given)
+    result = edgewise("fit", "popularity", *given)
     warning = "warning: LEAKS: figures under elmrec-released v1 are too high"
     assert result.stderr.startswith(warning)
     assert "elmrec-released v1" in result.stdout
 
 
-def test_resuming_under_another_protocol_is_refused(edgewise, fit_fake, numbered, tmp_path):
+def test_resuming_under_another_protocol_is_refused(edgewise, fit_popular, numbered, tmp_path):
     out = tmp_path / "run"
-    fit_fake(numbered, out, "--protocol", "elmrec-released")
+    fit_popular(numbered, out, "--protocol", "elmrec-released")
     text = (out / "run.json").read_text()
     (out / "run.json").write_text(text.replace(f'"{FINISHED}"', f'"{TRAINING}"'))
     for asked in (["honest"], ["elmrec-released", "--edge-share", 0.8]):
-        result = edgewise("fit", "fake", "--out", out, "--resume", "--protocol", *asked)
+        result = edgewise("fit", "popularity", "--out", out, "--resume", "--protocol", *asked)
         assert result.exit_code == 2
         assert "differ: --protocol ({'name': 'elmrec-released'" in words_of(result)
-    fit_fake(numbered, out, "--resume")
+    fit_popular(numbered, out, "--resume")
     assert read_info(out).status == FINISHED
 
 
