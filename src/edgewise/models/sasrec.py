@@ -182,6 +182,7 @@ class SASRec(TorchRecommender):
             "num_heads": 2,
             "inner_size": 512,
             "init_std": 0.05,
+            "item_init": "transitions",
             "loss": "sampled_softmax",
             "num_negatives": 2048,
             "training": {
