@@ -150,3 +150,14 @@ def test_users_with_one_row_are_told(split):
 def test_heads_share_the_width():
     with pytest.raises(ConfigError, match="hidden_size = 10 is no multiple of num_heads = 4"):
         SASRec(hidden_size=10, num_heads=4)
+
+
+def test_items_may_start_from_transitions(split):
+    """Items of one path start close to each other, and one epoch is enough to see it."""
+    start = SASRec.from_preset("tiny", ["item_init=transitions", "training.epochs=1"])
+    start.fit(split)
+    table = F.normalize(start.item_embeddings().detach(), dim=1)
+    group = torch.from_numpy(checkerboard().item_group)
+    alike = (table @ table.T)[group[:, None] == group].mean()
+    other = (table @ table.T)[group[:, None] != group].mean()
+    assert alike > other + 0.1

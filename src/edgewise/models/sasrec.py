@@ -33,6 +33,7 @@ from edgewise.data.ragged import Ragged
 from edgewise.data.sequences import NO_TARGET, NextItems, newest, padded
 from edgewise.data.splits import Split
 from edgewise.errors import DataError
+from edgewise.graph.transitions import transition_features
 from edgewise.models.base import TensorBatch, TorchRecommender, UnseenItems
 from edgewise.models.item_head import (
     binary_cross_entropy,
@@ -53,6 +54,11 @@ class SASRecConfig(MethodConfig):
     max_items: int = setting(50, "The newest items of a history that are read.", symbol="n", ge=1)
     dropout: float = setting(0.5, "Of embeddings and of what blocks add.", ge=0, lt=1)
     init_std: float = setting(0.02, "Standard deviation of the random weights.", gt=0)
+    item_init: Literal["random", "transitions"] = setting(
+        "random",
+        "Where item embeddings start: random, or transitions, vectors that bring items of the same "
+        "paths together, which saves many epochs. Beyond the paper.",
+    )
     loss: Literal["softmax", "sampled_softmax", "bce"] = setting(
         "softmax",
         "softmax over the catalogue; sampled_softmax: over the target and items sampled by how "
@@ -176,6 +182,7 @@ class SASRec(TorchRecommender):
             "num_heads": 2,
             "inner_size": 512,
             "init_std": 0.05,
+            "item_init": "transitions",
             "loss": "sampled_softmax",
             "num_negatives": 2048,
             "training": {
@@ -197,7 +204,12 @@ class SASRec(TorchRecommender):
     network: SASRecNetwork
 
     def build(self, split: Split | None) -> SASRecNetwork:
-        return SASRecNetwork(self.config, self.data.item_counts)
+        config, network = self.config, SASRecNetwork(self.config, self.data.item_counts)
+        if split is not None and config.item_init == "transitions":
+            sizes = len(self.data.items), config.hidden_size
+            start = transition_features(self.data.histories, *sizes, config.seed)
+            network.items.weight.data.copy_(torch.from_numpy(start * config.init_std))
+        return network
 
     def examples(self, split: Split) -> np.ndarray:
         histories = self.data.histories
