@@ -42,6 +42,11 @@ class EASEConfig(MethodConfig):
         symbol="lambda",
         gt=0,
     )
+    relearn: bool = setting(
+        False,
+        "Learn anew from histories that are told later, as popularity counts anew: from validation "
+        "rows, too, when test is predicted. Takes as long as fitting.",
+    )
 
 
 class EASE(Recommender):
@@ -67,6 +72,13 @@ class EASE(Recommender):
                 f"--k-core to keep at most {_TOO_MANY_ITEMS:,}, or fit another method"
             )
         self.weights = item_weights(self.matrix(self.data.histories), self.config.l2)
+
+    def prepare(self, histories: Ragged) -> None:
+        """Learn anew, where that is set, from what all users have by now."""
+        told = getattr(self, "_told", self.data.histories)
+        if self.config.relearn and histories is not told:
+            self.weights = item_weights(self.matrix(histories), self.config.l2)
+        self._told = histories
 
     def score_items(self, users: np.ndarray, histories: Ragged) -> np.ndarray:
         return self.matrix(histories) @ self.weights

@@ -33,6 +33,7 @@ import torch
 from torch import nn
 
 from edgewise.config import MethodConfig, section, setting
+from edgewise.data.dataset import Interactions
 from edgewise.data.ragged import Ragged
 from edgewise.data.splits import Split
 from edgewise.graph.bipartite import BipartiteGraph, inverse_sqrt
@@ -86,27 +87,28 @@ class LightGCNNetwork(nn.Module):
     Args:
         config: settings.
         num_users, num_items: U and I.
-        graph: of the train edges; None where saved weights will be loaded.
     """
 
     item_scale: torch.Tensor
+    fixed: torch.Tensor
     carried: torch.Tensor
     final_items: torch.Tensor
 
-    def __init__(
-        self, config: LightGCNConfig, num_users: int, num_items: int, graph: BipartiteGraph | None
-    ) -> None:
+    def __init__(self, config: LightGCNConfig, num_users: int, num_items: int) -> None:
         super().__init__()
         self.config, self.num_users = config, num_users
         size = config.embedding_size
         self.layer_0 = nn.Parameter(torch.randn(num_users + num_items, size) * config.init_std)
-        self.adjacency = None if graph is None else SparseAdjacency(graph.normalized_adjacency())
-        scale = (
-            np.zeros(num_items, np.float32) if graph is None else inverse_sqrt(graph.item_degrees)
-        )
-        self.register_buffer("item_scale", torch.from_numpy(scale))
+        self.adjacency: SparseAdjacency | None = None
+        self.register_buffer("item_scale", torch.zeros(num_items))
+        self.register_buffer("fixed", torch.tensor(False))
         for name in ("carried", "final_items"):
             self.register_buffer(name, torch.zeros(num_items, size))
+
+    def read(self, graph: BipartiteGraph) -> None:
+        """Propagate over this graph from now on."""
+        self.adjacency = SparseAdjacency(graph.normalized_adjacency()).to(self.layer_0.device)
+        self.item_scale.copy_(torch.from_numpy(inverse_sqrt(graph.item_degrees)))
 
     def final(self) -> torch.Tensor:
         """The mean of all layers, users first, ``[N, D]``."""
@@ -173,11 +175,26 @@ class LightGCN(TorchRecommender):
     network: LightGCNNetwork
 
     def build(self, split: Split | None) -> LightGCNNetwork:
-        sizes = len(self.data.users), len(self.data.items)
-        graph = None
+        self._told = self.data.histories
+        network = LightGCNNetwork(self.config, len(self.data.users), len(self.data.items))
         if split is not None:
-            graph = BipartiteGraph.from_interactions(split.graph_edges(), *sizes)
-        return LightGCNNetwork(self.config, *sizes, graph)
+            network.read(self._graph(split.graph_edges()))
+            network.fixed.fill_(split.edges is not None)
+        return network
+
+    def _graph(self, edges: Interactions) -> BipartiteGraph:
+        return BipartiteGraph.from_interactions(edges, len(self.data.users), len(self.data.items))
+
+    def prepare(self, histories: Ragged) -> None:
+        """Propagate over what all users have by now; no weight is learned anew.
+
+        A graph that a leaking protocol has filled with other edges stays as it is.
+        """
+        if histories is not self._told and not self.network.fixed:
+            rows = histories.row_of_value.astype(np.int32)
+            self.network.read(self._graph(Interactions(rows, histories.values)))
+            self.network.eval()
+            self._told = histories
 
     def examples(self, split: Split) -> int:
         self._unseen = UnseenItems(self.data.histories, len(self.data.items))
