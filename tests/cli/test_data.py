@@ -11,7 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 from edgewise.cli.data import app, parse_columns
-from edgewise.data.dataset import Dataset, load_dataset
+from edgewise.data.dataset import Dataset
 from edgewise.errors import ConfigError, DataError
 
 CSV = "reviewer,item,time,stars\n" + "".join(
@@ -40,7 +40,7 @@ def test_import_and_info(source: Path, tmp_path: Path) -> None:
     printed = run("import", source, "--out", out, *options, "--name", "hand")
     assert "min-rating 3" in printed
     assert "k-core 3" in printed
-    dataset = load_dataset(out)
+    dataset = Dataset.load(out)
     assert dataset.interactions.rating is not None
     assert dataset.interactions.rating.min() == 3
     assert "hand" in run("info", out)
@@ -73,7 +73,7 @@ def test_force(source: Path, tmp_path: Path) -> None:
     with pytest.raises(DataError, match="--force"):
         run(*words)
     run(*words, "--force", "--max-users", "2")
-    assert load_dataset(tmp_path / "set").num_users == 2
+    assert Dataset.load(tmp_path / "set").num_users == 2
 
 
 def test_demo(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from edgewise.data.dataset import load_dataset, save_dataset
+from edgewise.data.dataset import Dataset
 from edgewise.errors import EdgewiseError
 from edgewise.evaluation.evaluate import evaluate_direct
 from edgewise.evaluation.protocols import HONEST, find_protocol
@@ -120,11 +120,11 @@ def test_impossible_wishes(edgewise, popular_run, arguments, message):
 
 
 def test_another_data_set_is_refused(edgewise, popular_run, shop, tmp_path):
-    dataset = load_dataset(shop)
+    dataset = Dataset.load(shop)
     items = dataset.interactions.item_index.copy()
     items[0] = (items[0] + 1) % dataset.num_items
     altered = replace(dataset, interactions=replace(dataset.interactions, item_index=items))
-    save_dataset(altered, tmp_path / "altered")
+    altered.save(tmp_path / "altered")
     result = edgewise("evaluate", popular_run, "--data", tmp_path / "altered")
     assert result.exit_code == 2
     assert "not the data the run was fitted on" in result.output

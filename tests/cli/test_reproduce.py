@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from edgewise.data.dataset import load_dataset
+from edgewise.data.dataset import Dataset
 
 TABLE = """
 preset = "tiny"
@@ -29,7 +29,7 @@ def project(shop, tmp_path, monkeypatch) -> Path:
     (tmp_path / "configs/paper/table-1.toml").write_text(TABLE)
     raw = tmp_path / "raw" / "shop"
     raw.mkdir(parents=True)
-    rows = load_dataset(shop).interactions
+    rows = Dataset.load(shop).interactions
     pairs = zip(rows.user_index.tolist(), rows.item_index.tolist(), strict=True)
     lines = [f"u{user},i{item},{place}" for place, (user, item) in enumerate(pairs)]
     (raw / "ratings.csv").write_text("\n".join(["user_id,item_id,timestamp", *lines]) + "\n")

@@ -154,13 +154,13 @@ def _of_data(
     split_seed: int,
     fast: bool,
 ) -> Audit:
-    from edgewise.data.dataset import load_dataset
+    from edgewise.data.dataset import Dataset
     from edgewise.evaluation.protocols import find_protocol
     from edgewise.runs.audit import audit_dataset
 
     find_protocol(protocol, "--protocol: ")
     chosen = find_protocol(protocol, "--edge-share: ", edge_share=edge_share)
-    dataset = load_dataset(folder)
+    dataset = Dataset.load(folder)
     with progress_bar("audit") as told:
         return audit_dataset(dataset, chosen, split, split_seed, _depth(fast, told))
 

@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.table import Table
 
 from edgewise.cli.output import command_of, examples
-from edgewise.data.dataset import Dataset, check_target, load_dataset, save_dataset
+from edgewise.data.dataset import Dataset, check_target
 from edgewise.data.describe import DatasetInfo, describe, plot
 from edgewise.data.filters import Filters
 from edgewise.data.importing import ImportOptions, import_dataset
@@ -162,7 +162,7 @@ def info(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
 ) -> None:
     """Print a data set's sizes, histories, ties, repetitions, cold and popular items."""
-    dataset = load_dataset(folder)
+    dataset = Dataset.load(folder)
     found = describe(dataset)
     if plot_file is not None:
         plot(dataset, plot_file)
@@ -179,7 +179,7 @@ def demo(out: Out, seed: Seed = 0, force: Force = False) -> None:
 
     check_target(out, force=force)
     dataset = make_demo_shop(seed=seed)
-    save_dataset(dataset, out, force=force)
+    dataset.save(out, force=force)
     console.print(info_table(describe(dataset)))
     console.print(f"wrote {out}")
 

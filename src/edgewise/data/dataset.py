@@ -368,16 +368,6 @@ def _from_tables(
     )
 
 
-def load_dataset(folder: str | Path) -> Dataset:
-    """See :meth:`Dataset.load`."""
-    return Dataset.load(folder)
-
-
-def save_dataset(dataset: Dataset, folder: str | Path, *, force: bool = False) -> None:
-    """See :meth:`Dataset.save`."""
-    dataset.save(folder, force=force)
-
-
 def check_target(folder: str | Path, *, force: bool = False) -> None:
     """Whether a data set may be written there.
 

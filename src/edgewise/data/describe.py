@@ -10,6 +10,7 @@ import numpy as np
 
 from edgewise.data.dataset import Dataset, Interactions
 from edgewise.errors import ConfigError
+from edgewise.files import replacing
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -111,12 +112,8 @@ def plot(dataset: Dataset, file: str | Path) -> None:
     figure.suptitle(dataset.name)
     if file.suffix[1:] not in figure.canvas.get_supported_filetypes():
         raise ConfigError(f"--plot {file}: the name must end in .png, .svg or .pdf")
-    partial = file.with_name(f".{file.name}.partial")
-    try:
+    with replacing(file) as partial:
         figure.savefig(partial, format=file.suffix[1:], dpi=150)
-        partial.replace(file)
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def _distinct_pairs(rows: Interactions, num_items: int) -> int:

@@ -11,7 +11,6 @@ from edgewise.data.dataset import Interactions
 from edgewise.data.splits import Split, TextRows
 from edgewise.errors import ConfigError
 
-EXPLANATION_MODES = ("interaction", "random")
 # Up to the first end mark, with its closing quotes or brackets, before a space or the end.
 _FIRST_SENTENCE = "^(.*?[.!?\u2026]+[\"'\u201d\u2019)\\]]*)(?:\\s|$)"
 

@@ -21,6 +21,7 @@ from edgewise.errors import EdgewiseError
 from edgewise.experiments.compare import PAPER, Comparison
 from edgewise.experiments.published import Panel as PaperPanel
 from edgewise.experiments.tables import column_head, heading, is_measured
+from edgewise.files import replacing
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -201,10 +202,9 @@ def drawn_panels(comparison: Comparison, table: str) -> Iterator[tuple[str, byte
 
 
 def _written(path: Path, content: bytes) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.partial")
-    partial.write_bytes(content)
-    return partial.replace(path)
+    with replacing(path) as partial:
+        partial.write_bytes(content)
+    return path
 
 
 def _panels(comparison: Comparison, table: str) -> Iterator[Panel]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from edgewise.errors import ConfigError, EdgewiseError
+from edgewise.files import replacing
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -124,11 +125,7 @@ def _add_legend(figure: Figure, panel: Axes, names: Sequence[str]) -> None:
 
 
 def _save(figure: Figure, path: Path) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f".unfinished-{path.name}")
-    try:
-        figure.savefig(unfinished, dpi=150, bbox_inches="tight", pad_inches=0.1)
-        unfinished.replace(path)
-    finally:
-        unfinished.unlink(missing_ok=True)
+    kind = path.suffix[1:] or "png"
+    with replacing(path) as partial:
+        figure.savefig(partial, format=kind, dpi=150, bbox_inches="tight", pad_inches=0.1)
     return path
