@@ -131,8 +131,11 @@ def _figures(file: str, content: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
 def _epochs(content: Mapping[str, Any]) -> list[int]:
     """Epochs of every stage; files older than this record have those that were allowed."""
     config = content["run"]["config"]
-    stages = [config["training"][stage] for stage in config.get("stages", ())]
-    known = content.get("learning", {}).values() or stages or [config["training"]]
+    if "learning" in content:
+        known = [*content["learning"].values()]
+    else:
+        stages = [config["training"][stage] for stage in config.get("stages", ())]
+        known = stages or [config["training"]]
     return [stage["epochs"] for stage in known]
 
 
@@ -165,7 +168,7 @@ def effort(figures: pl.DataFrame) -> list[str]:
     limit = "≤ " if runs["are_limits"].any() else ""
     stages = zip(*runs["epochs"].to_list(), strict=True)
     epochs = " + ".join(f"{limit}{statistics.mean(each):.0f}" for each in stages)
-    return [epochs, f"{statistics.mean(runs['minutes']):.0f}", units(figures)]
+    return [epochs or "none", f"{statistics.mean(runs['minutes']):.0f}", units(figures)]
 
 
 def units(figures: pl.DataFrame) -> str:

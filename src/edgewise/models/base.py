@@ -24,7 +24,7 @@ from edgewise.data.ragged import Ragged
 from edgewise.data.sequences import batches_by_length
 from edgewise.data.splits import Split
 from edgewise.errors import DataError
-from edgewise.evaluation.metrics import ranking_metric
+from edgewise.evaluation.metrics import parse_metric, ranking_metric
 from edgewise.recommender import FitOptions, FitPlan, ItemFilter, Recommender
 from edgewise.training.trainer import Average, Stage, train
 
@@ -231,6 +231,8 @@ class Examples:
             )
         self.method, self.num_examples, self.batch_size = method, num_examples, batch_size
         self.seed: int = method.config.seed
+        if (metric := method.config.training.validation_metric) != "loss":
+            parse_metric(metric)  # a misspelt one is refused before the first step
         self.valid = HeldOut(
             split.valid.user_index.astype(np.int64), split.valid.item_index.astype(np.int64)
         )
@@ -258,7 +260,7 @@ class Examples:
         return [order[n : n + self.batch_size] for n in range(0, len(order), self.batch_size)]
 
     def validate(self, average: Average, metric: str) -> Mapping[str, float]:
-        """The metric of ranking of a sample of validation rows, ties against the method."""
+        """A metric of a sample of validation rows, see :func:`mean_metric`."""
         batches = self._held_out
         return (
             {metric: average(batches, lambda rows: self._measure(rows, metric))} if batches else {}
@@ -308,10 +310,11 @@ class UnseenItems:
 
 
 def mean_metric(metric: str, scores: torch.Tensor, targets: np.ndarray, seen: Ragged) -> float:
-    """The mean over rows of a metric of the place of each row's target among unseen items.
+    """The mean over rows of what the place of a row's target among unseen items is worth.
 
     Args:
-        metric: such as ``NDCG@10``.
+        metric: such as ``NDCG@10``, ties count against the target; or ``loss``, the cross-entropy
+            of the softmax over all of them.
         scores: ``float[B, I]``; written to.
         targets: item indices, ``int64[B]``.
         seen: items of each row that do not count.
@@ -319,5 +322,8 @@ def mean_metric(metric: str, scores: torch.Tensor, targets: np.ndarray, seen: Ra
     wanted = torch.from_numpy(targets).to(scores.device)[:, None]
     own = scores.gather(1, wanted)
     hide(scores, ItemFilter(seen))
-    rank = (scores.scatter(1, wanted, own) >= own).sum(1)
+    scores = scores.scatter(1, wanted, own)
+    if metric == "loss":
+        return float(nn.functional.cross_entropy(scores, wanted[:, 0]))
+    rank = (scores >= own).sum(1)
     return ranking_metric(metric, np.arange(len(targets)), rank.cpu().numpy())

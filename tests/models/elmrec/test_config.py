@@ -98,6 +98,7 @@ MATCH = "prompts.graph_match=true prompts.candidate_head=true prompts.direct_lik
     [
         ("prompts.tasks=", "prompts.tasks"),
         ("prompts.tasks=direct,direct", "names a task twice"),
+        ("training.validation_metric=NDCG@10", "chooses its epoch by loss"),
         ("prompts.template_rate=1.5", "prompts.template_rate = 1.5: must be at most 1"),
         ("prompts.user_dropout=-0.1", "prompts.user_dropout"),
         ("prompts.max_history=0", "prompts.max_history"),

@@ -28,6 +28,7 @@ def preset(name: str) -> GraphGPTConfig:
         ("stages=content", "add one that learns to recommend"),
         ("stages=[]", "stages is empty"),
         ("stages=sequence,sequence", "names a stage twice"),
+        ("training.events.validation_metric=NDCG@10", "training.events.*chooses its epoch by loss"),
         ("stages=sequenc", "stages = 'sequenc'.*'sequence'"),
         ("lambda_v=-1", "lambda_v = -1: must be at least 0"),
         ("history.max_items=0", "history.max_items = 0: must be at least 1"),

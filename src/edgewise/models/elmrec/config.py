@@ -275,6 +275,11 @@ class ELMRecConfig(MethodConfig):
         )
         trained_folds = self.graph.features == "trained" and self.graph.folds > 0
         check(not trained_folds, "graph.num_folds needs frozen features: set graph.num_folds=0")
+        check(
+            self.training.validation_metric == "loss",
+            f"training.validation_metric = {self.training.validation_metric!r}: ELMRec, whose "
+            "tasks have no metric of ranking in common, chooses its epoch by loss",
+        )
 
 
 _PAPER_TRAINING = {"epochs": 100, "patience": 5, "batch_size": 64, "weight_decay": 0.01}

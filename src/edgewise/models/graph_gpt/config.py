@@ -221,6 +221,13 @@ class GraphGPTConfig(MethodConfig):
             decoding.min_explanation_tokens <= decoding.explanation_tokens,
             "decoding.min_explanation_tokens must lie in 0..decoding.explanation_tokens",
         )
+        for stage in ("content", "events", "predictive"):
+            metric = getattr(self.training, stage).validation_metric
+            check(
+                metric == "loss",
+                f"training.{stage}.validation_metric = {metric!r}: this stage chooses its epoch by "
+                "loss; that of the stage sequence may be one of ranking",
+            )
 
 
 _SEQUENCE = {
