@@ -20,7 +20,7 @@ from edgewise.data import readers
 from edgewise.data.dataset import Catalog, Dataset, Interactions, Vocabulary, check_target
 from edgewise.data.filters import Filters, FilterStep, apply_filters
 from edgewise.data.readers.bad_rows import BadRows, Kind
-from edgewise.data.readers.cleaning import clean
+from edgewise.data.readers.cleaning import as_text, clean
 from edgewise.data.readers.item_tables import item_records
 from edgewise.data.readers.raw import (
     ITEM_SCHEMA,
@@ -312,15 +312,4 @@ def _as_text(column: pl.Series, name: str, what: str) -> pl.Series:
     """A column as the text it would be in a delimited file; lists of categories stay lists."""
     if name == "categories" and isinstance(column.dtype, pl.List):
         return column.alias(name)
-    if column.dtype.is_temporal():
-        column = column.cast(pl.Datetime("us")).dt.epoch("s")
-    if column.dtype.is_float():
-        column = column.fill_nan(None)
-        if (column.drop_nulls() % 1 == 0).all():
-            column = column.cast(pl.Int64, strict=False)
-    try:
-        return column.cast(pl.String).alias(name)
-    except PolarsError as error:
-        raise DataError(
-            f"{what}: column {column.name!r} of type {column.dtype} cannot serve as {name}: {error}"
-        ) from None
+    return as_text(column, name, what)

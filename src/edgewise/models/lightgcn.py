@@ -160,7 +160,7 @@ class LightGCN(TorchRecommender):
         "cpu": {
             "loss": "sampled_softmax",
             "num_negatives": 1024,
-            "l2": 1e-2,
+            "l2": 1e-1,
             "training": {
                 "epochs": 10,
                 "batch_size": 4096,

@@ -6,8 +6,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import polars as pl
+from polars.exceptions import PolarsError
 
 from edgewise.data.readers.bad_rows import BadRows, Kind
+from edgewise.errors import DataError
 
 # Seconds stay below 1e11 until the year 5138, so larger numbers count finer units.
 LARGEST_SECONDS = 100_000_000_000
@@ -40,6 +42,31 @@ def clean(
             at, detail = first.pop("row"), _detail(first)
             bad.report(Kind(str(name)), path, lambda at=at: locate(at), detail, rows.height)
     return typed.filter(kind.is_null())
+
+
+def as_text(column: pl.Series, name: str, what: str) -> pl.Series:
+    """A typed column as the text it would be in a delimited file.
+
+    Args:
+        column: of a table or a Parquet file; NaN is a missing field.
+        name: of our field.
+        what: the table or file, for messages.
+
+    Raises:
+        DataError: its type has no text.
+    """
+    if column.dtype.is_temporal():
+        column = column.cast(pl.Datetime("us")).dt.epoch("s")
+    if column.dtype.is_float():
+        column = column.fill_nan(None)
+        if (column.drop_nulls() % 1 == 0).all():
+            column = column.cast(pl.Int64, strict=False)
+    try:
+        return column.cast(pl.String).alias(name)
+    except PolarsError as error:
+        raise DataError(
+            f"{what}: column {column.name!r} of type {column.dtype} cannot serve as {name}: {error}"
+        ) from None
 
 
 def epoch_seconds(text: pl.Series) -> pl.Series:

@@ -8,10 +8,9 @@ from pathlib import Path
 import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
-from polars.exceptions import PolarsError
 
 from edgewise.data.readers.bad_rows import BadRows
-from edgewise.data.readers.cleaning import clean
+from edgewise.data.readers.cleaning import as_text, clean
 from edgewise.errors import DataError
 
 BATCH = 250_000
@@ -26,7 +25,9 @@ def read_rows(path: Path, columns: Mapping[str, str], bad: BadRows) -> Iterator[
     """Batches of typed interactions; a row's line is its place in the file, counted from 1."""
     done = 0
     for batch in read_batches(path, sorted(set(columns.values()))):
-        texts = batch.select(_text(batch[name], ours, path) for ours, name in columns.items())
+        texts = batch.select(
+            as_text(batch[name], ours, path.name) for ours, name in columns.items()
+        )
         yield clean(texts, path, lambda row, done=done: done + row + 1, bad)
         done += batch.height
 
@@ -53,18 +54,3 @@ def _open(path: Path) -> pq.ParquetFile:
         raise DataError(f"{path}: there is no such file") from None
     except (OSError, pa.ArrowException) as error:
         raise DataError(f"{path.name}: cannot be read as Parquet: {error}") from None
-
-
-def _text(column: pl.Series, name: str, path: Path) -> pl.Series:
-    """A column as the text it would be in a delimited file."""
-    if column.dtype.is_temporal():
-        column = column.cast(pl.Datetime("us")).dt.epoch("s")
-    if column.dtype.is_float() and (column.drop_nulls() % 1 == 0).all():
-        column = column.cast(pl.Int64, strict=False)
-    try:
-        return column.cast(pl.String).alias(name)
-    except PolarsError as error:
-        raise DataError(
-            f"{path.name}: column {column.name!r} of type {column.dtype} cannot serve as {name}: "
-            f"{error}"
-        ) from None

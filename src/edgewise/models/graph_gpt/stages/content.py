@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import logging
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import compress
@@ -37,13 +37,12 @@ from edgewise.models.graph_gpt.stages.events import EventPrompts
 from edgewise.models.graph_gpt.stages.schedule import (
     Latest,
     Schedule,
+    ScheduledData,
     Stream,
     chunks_of,
-    mean_loss,
     share_of,
 )
 from edgewise.models.graph_gpt.tokens import TokenSpace
-from edgewise.training.trainer import Average
 
 PLURALS: dict[ContentKind, str] = {
     "title": "titles",
@@ -363,40 +362,27 @@ class ContentWriter:
 
 
 @dataclass(frozen=True, eq=False)
-class ContentData:
-    """Training data of the content stage (:class:`edgewise.training.trainer.TrainingData`).
+class ContentData(ScheduledData):
+    """Training data of the content stage: texts, windows and users.
 
     Texts and second-order lists share batches; interaction events, whose targets are items, have
-    batches of their own in between.
+    batches of their own in between. Validated on reasons for buying from validation rows, else on
+    item texts kept out of training.
 
     Attributes:
         prompts: of texts and lists.
         events: of interaction events, or None.
-        people: users of the event prompts.
-        schedule: of prompts, then of people.
-        valid_batches: fixed; empty where no text is kept out of training.
+        people: users of the event prompts, whom the schedule has after the other prompts.
     """
 
     prompts: ContentPrompts
     events: EventPrompts | None
     people: np.ndarray
-    schedule: Schedule
-    valid_batches: Sequence[PromptBatch]
 
     @property
     def has_reasons(self) -> bool:
         """Whether users' reasons for buying are among the texts that are learned."""
         return bool((self.prompts.kind == KINDS.index("reason")).any())
-
-    @property
-    def num_examples(self) -> int:
-        """Texts, windows and users."""
-        return self.schedule.num_rows
-
-    @property
-    def steps_per_epoch(self) -> int:
-        """Batches in which every text, window and user comes once."""
-        return self.schedule.steps_per_epoch
 
     def batch(self, step: int, part: slice) -> PromptBatch:
         """Batch ``step`` of the run; ``part`` selects this process's rows."""
@@ -406,10 +392,6 @@ class ContentData:
             return self.prompts.batch(mine, epoch, self.prompts.targets_per_row(rows))
         per_row = self.events.targets_per_row(self.people[rows])
         return self.events.training(self.people[mine], epoch, per_row)
-
-    def validate(self, average: Average, metric: str) -> Mapping[str, float]:
-        """Of reasons for buying from validation rows, else of item texts kept out of training."""
-        return mean_loss(self.valid_batches, average)
 
 
 @dataclass(frozen=True)
@@ -481,4 +463,4 @@ def build_content(
     held_out = writer.prompts(examples.valid, (), config.seed)
     chunks = chunks_of(np.argsort(held_out.lengths, kind="stable"), size)
     batches = [held_out.batch(rows, epoch=0) for rows in chunks]
-    return ContentData(prompts, events, people, schedule, batches)
+    return ContentData(schedule, batches, prompts, events, people)

@@ -304,40 +304,49 @@ class UserPrompts(Protocol):
 
 
 @dataclass(frozen=True, eq=False)
-class UserData:
-    """Training data of a stage (:class:`edgewise.training.trainer.TrainingData`).
+class ScheduledData:
+    """What training data of a stage share (:class:`edgewise.training.trainer.TrainingData`).
 
     Attributes:
-        prompts: writes batches.
-        users: those that are learned from.
-        schedule: of the users.
-        valid_batches: of up to 1,000 users; empty where no row is held out.
+        schedule: of the examples.
+        valid_batches: fixed; empty where nothing is held out.
     """
 
-    prompts: UserPrompts
-    users: np.ndarray
     schedule: Schedule
     valid_batches: Sequence[PromptBatch]
 
     @property
     def num_examples(self) -> int:
-        """Users."""
+        """Examples of an epoch."""
         return self.schedule.num_rows
 
     @property
     def steps_per_epoch(self) -> int:
-        """Batches in which every user comes once."""
+        """Batches in which every example comes once."""
         return self.schedule.steps_per_epoch
+
+    def validate(self, average: Average, metric: str) -> Mapping[str, float]:
+        """The loss of the validation batches."""
+        return mean_loss(self.valid_batches, average)
+
+
+@dataclass(frozen=True, eq=False)
+class UserData(ScheduledData):
+    """Users, validated by minus the log-likelihood of the held-out items of up to 1,000 of them.
+
+    Attributes:
+        prompts: writes batches.
+        users: those that are learned from, as the schedule numbers them.
+    """
+
+    prompts: UserPrompts
+    users: np.ndarray
 
     def batch(self, step: int, part: slice) -> PromptBatch:
         """Batch ``step`` of the run; ``part`` selects this process's rows."""
         epoch, _, rows = self.schedule.at(step)
         per_row = self.prompts.targets_per_row(self.users[rows])
         return self.prompts.training(self.users[share_of(rows, part)], epoch, per_row)
-
-    def validate(self, average: Average, metric: str) -> Mapping[str, float]:
-        """Minus the log-likelihood of the users' held-out items."""
-        return mean_loss(self.valid_batches, average)
 
 
 def user_data(
@@ -356,4 +365,4 @@ def user_data(
         prompts.validation(people[rows], held_out.take(rows))
         for rows in chunks_of(np.arange(len(people)), batch_size)
     ]
-    return UserData(prompts, users, schedule, batches)
+    return UserData(schedule, batches, prompts, users)
