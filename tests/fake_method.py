@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, Literal
+
+import pytest
 
 from edgewise.config import MethodConfig, Settings, Stages, section, setting
 from edgewise.data.splits import Split
 from edgewise.models.popularity import Popularity
-from edgewise.models.registry import Method
+from edgewise.models.registry import METHODS, Method
 from edgewise.recommender import FitOptions, FitPlan
 from edgewise.training.config import TrainingConfig
 from edgewise.training.curves import Curves
@@ -59,3 +63,11 @@ class Fake(Popularity):
 
 
 FAKE = Method("fake", "tests.fake_method:Fake", "Fake", "Popularity in disguise.")
+
+
+@contextmanager
+def registered() -> Iterator[Method]:
+    """Where the method can be found by its name."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(METHODS, FAKE.name, FAKE)
+        yield FAKE

@@ -6,17 +6,17 @@ Tests leave the runs as they are, and copy one that they want to change.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from tests.fake_method import FAKE
+from tests.fake_method import registered
 from typer.testing import CliRunner, Result
 
 from edgewise.cli.main import app
 from edgewise.data.importing import ImportOptions, import_dataset
 from edgewise.data.synthetic import make_demo_shop
-from edgewise.models.registry import METHODS, Method
+from edgewise.models.registry import Method
 
 Invoke = Callable[..., Result]
 SMALL = ("--preset", "tiny", "--set", "training.epochs=2", "--set", "prompts.num_negatives=30",
@@ -77,10 +77,10 @@ def popular_run(shop: Path) -> Path:
 
 
 @pytest.fixture
-def fake(monkeypatch: pytest.MonkeyPatch) -> Method:
+def fake() -> Iterator[Method]:
     """The method ``fake`` of :mod:`tests.fake_method`."""
-    monkeypatch.setitem(METHODS, FAKE.name, FAKE)
-    return FAKE
+    with registered() as method:
+        yield method
 
 
 @pytest.fixture

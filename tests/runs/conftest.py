@@ -8,23 +8,22 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from tests.fake_method import FAKE, FakeConfig
+from tests.fake_method import FAKE, FakeConfig, registered
 
 from edgewise.data.dataset import Dataset
 from edgewise.data.synthetic import make_demo_shop
 from edgewise.evaluation.protocols import find_protocol
-from edgewise.models.registry import METHODS, Method
+from edgewise.models.registry import Method
 from edgewise.runs.run import Run
 from edgewise.runs.spec import DataInfo, RunSpec
 from edgewise.runs.train import train
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(autouse=True)
 def fake() -> Iterator[Method]:
     """The method ``fake`` of :mod:`tests.fake_method`."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(METHODS, FAKE.name, FAKE)
-        yield FAKE
+    with registered() as method:
+        yield method
 
 
 @pytest.fixture(scope="package")
@@ -37,9 +36,9 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> tuple[Dataset, Path]:
 
 
 @pytest.fixture(scope="package")
-def spec(fake: Method, data: tuple[Dataset, Path]) -> RunSpec:
+def spec(data: tuple[Dataset, Path]) -> RunSpec:
     """What is to be trained."""
-    return RunSpec(fake.name, FakeConfig(), DataInfo.of(*data))
+    return RunSpec(FAKE.name, FakeConfig(), DataInfo.of(*data))
 
 
 @pytest.fixture(scope="package")
@@ -47,7 +46,8 @@ def fitted(
     spec: RunSpec, data: tuple[Dataset, Path], tmp_path_factory: pytest.TempPathFactory
 ) -> Run:
     """A fitted run, once for all tests."""
-    return train(spec, tmp_path_factory.mktemp("fitted") / "run", dataset=data[0])
+    with registered():
+        return train(spec, tmp_path_factory.mktemp("fitted") / "run", dataset=data[0])
 
 
 @pytest.fixture
@@ -66,4 +66,6 @@ def released(
     dataset.save(folder / "data")
     about = DataInfo.of(dataset, folder / "data")
     protocol = find_protocol("elmrec-released", edge_share=0.8)
-    return train(replace(spec, data=about, protocol=protocol), folder / "run", dataset=dataset)
+    spec = replace(spec, data=about, protocol=protocol)
+    with registered():
+        return train(spec, folder / "run", dataset=dataset)

@@ -6,6 +6,7 @@ import json
 from dataclasses import replace
 
 import pytest
+from tests.fake_method import registered
 
 from edgewise.errors import ConfigError
 from edgewise.evaluation.report import is_sealed
@@ -25,7 +26,8 @@ from edgewise.runs.train import train
 def ratio(spec, data, tmp_path_factory):
     """A run that holds out several rows of a user."""
     folder = tmp_path_factory.mktemp("ratio") / "run"
-    return train(replace(spec, split_kind="ratio", split_seed=1), folder, dataset=data[0])
+    with registered():
+        return train(replace(spec, split_kind="ratio", split_seed=1), folder, dataset=data[0])
 
 
 def test_several_held_out_rows_are_measured_by_recall(ratio, tmp_path):
