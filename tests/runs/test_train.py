@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from tests.fake_method import Fake
 
+from edgewise.config import MethodConfig
 from edgewise.data.dataset import Interactions
 from edgewise.data.splits import Split
 from edgewise.errors import ConfigError, DataError
@@ -136,3 +137,9 @@ def test_data_without_times_or_texts_are_handed_over(data):
 
 def keys_of(rows):
     return list(zip(*(list(getattr(rows, name)) for name in COLUMNS), strict=True))
+
+
+def test_what_learns_at_once_took_time_and_threads_too(spec, data, tmp_path):
+    at_once = replace(spec, method_name="popularity", config=MethodConfig())
+    info = train(at_once, tmp_path / "run", dataset=data[0]).info
+    assert info.training_seconds > 0 and info.machine["threads"] >= 1

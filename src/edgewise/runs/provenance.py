@@ -16,7 +16,7 @@ from edgewise.files import versions
 
 
 def describe_machine() -> dict[str, object]:
-    """The processor's name, the cores this process may use, and the GPU if there is one.
+    """The processor's name, the cores and threads of this process, and the GPU if there is one.
 
     With the most memory that this process and the GPU have needed so far, in megabytes.
     """
@@ -28,6 +28,8 @@ def describe_machine() -> dict[str, object]:
     if (megabytes := _peak_memory()) is not None:
         found["peak_memory_mb"] = megabytes
     torch = sys.modules.get("torch")
+    asked = os.environ.get("OMP_NUM_THREADS", "")
+    found["threads"] = int(asked) if asked.isdecimal() else _cores()  # of numpy's linear algebra
     if torch is not None:
         found["threads"] = torch.get_num_threads()
         if torch.cuda.is_available():

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import fields, replace
 from pathlib import Path
@@ -94,7 +95,7 @@ def train(
     try:
         if is_main_process():
             _audit(folder, spec, split, on_audit)
-        handed = handed_over(split)
+        handed, started = handed_over(split), time.perf_counter()
         model = spec.method.recommender(spec.config).fit(
             handed,
             folder=folder / "training",
@@ -107,11 +108,11 @@ def train(
         if not begun and is_main_process():
             shutil.rmtree(folder, ignore_errors=True)
         raise
-    curves = model.stage_curves
+    fitting, curves = time.perf_counter() - started, model.stage_curves
     info = replace(
         info,
         status=FINISHED,
-        training_seconds=sum(each.seconds for each in curves.values()),
+        training_seconds=sum(each.seconds for each in curves.values()) if curves else fitting,
         machine=describe_machine(),  # torch is loaded by now and tells of the GPU
     )
     if is_main_process():
