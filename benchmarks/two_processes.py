@@ -18,7 +18,8 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from edgewise.files import write_text
+from edgewise.files import replacing, write_text
+from edgewise.training.curves import read_curves
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULT = ROOT / "results" / "two_processes.json"
@@ -73,19 +74,19 @@ def run(*arguments: object) -> None:
 def measured() -> dict[str, Any]:
     """What was run, and both runs' curves and seconds."""
     about = json.loads((ROOT / PLACE / "one" / "run.json").read_text(encoding="utf-8"))
-    curves = {
-        name: json.loads((ROOT / PLACE / name / "curves.json").read_text(encoding="utf-8"))
-        for name in LAUNCHERS
-    }
     wanted = ("seed", "data", "split", "versions", "machine", "config")
     return {
         "kind": "edgewise two processes",
         **{name: about[name] for name in wanted},
-        "runs": {
-            name: {key: curve[key] for key in ("seconds", "train_loss", "valid_loss")}
-            for name, curve in curves.items()
-        },
+        "runs": {name: curves(ROOT / PLACE / name) for name in LAUNCHERS},
     }
+
+
+def curves(run: Path) -> dict[str, Any]:
+    """Seconds and losses of a run's one stage."""
+    (stage,) = read_curves(run).values()
+    losses = {"train_loss": stage.train_loss, "valid": stage.valid}
+    return {"seconds": stage.seconds, **losses}
 
 
 def draw(result: dict[str, Any]) -> None:
@@ -93,20 +94,18 @@ def draw(result: dict[str, Any]) -> None:
     figure = Figure(figsize=(8.4, 3.2), layout="constrained")
     left, right = figure.subplots(1, 2)
     forms = {"one": {"color": "#8c959f", "linewidth": 3}, "two": {"color": "#0969da", "ls": "--"}}
-    for name, curves in result["runs"].items():
+    for name, run in result["runs"].items():
         label = f"{name} process{'es' if name == 'two' else ''}"
-        left.plot(*zip(*curves["train_loss"], strict=True), label=label, **forms[name])
-        totals = [(row["step"], row["total"]) for row in curves["valid_loss"]]
-        right.plot(*zip(*totals, strict=True), label=label, marker="o", **forms[name])
+        left.plot(*zip(*run["train_loss"], strict=True), label=label, **forms[name])
+        losses = [(row["step"], row["loss"]) for row in run["valid"]]
+        right.plot(*zip(*losses, strict=True), label=label, marker="o", **forms[name])
     for panel, title in ((left, "training loss"), (right, "validation loss, all tasks")):
         panel.set_title(title)
         panel.set_xlabel("batches")
         panel.spines[["top", "right"]].set_visible(False)
     left.legend(frameon=False)
-    PICTURE.parent.mkdir(parents=True, exist_ok=True)
-    partial = PICTURE.with_name(f".{PICTURE.name}.partial")
-    figure.savefig(partial, format="png", dpi=150)
-    partial.replace(PICTURE)
+    with replacing(PICTURE) as partial:
+        figure.savefig(partial, format="png", dpi=150)
 
 
 if __name__ == "__main__":

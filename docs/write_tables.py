@@ -285,7 +285,12 @@ def _losses_before(results: Results, name: str) -> list[str]:
     if not found:
         return [NOT_RUN, ""]
     stages = ("content", "events")
-    return [f"{statistics.mean(run[s]['best_valid_loss'] for run in found):.3f}" for s in stages]
+    return [f"{statistics.mean(_best(run[s]) for run in found):.3f}" for s in stages]
+
+
+def _best(stage: Mapping[str, Any]) -> float:
+    """Of a stage that chose its epoch by loss; older files have only such stages, and say so."""
+    return stage["best_valid" if "best_valid" in stage else "best_valid_loss"]
 
 
 def machines(results: Results) -> Rows:
@@ -356,15 +361,15 @@ def two_processes(results: Results) -> Rows:
     if not found:
         return [head, [NOT_RUN]]
     one, two = found["runs"]["one"], found["runs"]["two"]
-    steps = {*_EARLY_BATCHES, *(row["step"] for row in one["valid_loss"])}
+    steps = {*_EARLY_BATCHES, *(row["step"] for row in one["valid"])}
     rows = [
         [f"training, batch {step}", f"{first:.6f}", f"{second:.6f}"]
         for (step, first), (_, second) in zip(one["train_loss"], two["train_loss"], strict=True)
         if step in steps
     ]
-    for first, second in zip(one["valid_loss"], two["valid_loss"], strict=True):
-        totals = [f"{row['total']:.6f}" for row in (first, second)]
-        rows.append([f"validation, batch {first['step']}", *totals])
+    for first, second in zip(one["valid"], two["valid"], strict=True):
+        losses = [f"{row['loss']:.6f}" for row in (first, second)]
+        rows.append([f"validation, batch {first['step']}", *losses])
     return [head, *rows]
 
 
