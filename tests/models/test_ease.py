@@ -50,6 +50,19 @@ def test_held_out_rows_are_not_read():
     assert np.array_equal(first.weights, second.weights)
 
 
+@pytest.mark.parametrize("relearn", [False, True])
+def test_weights_may_be_learned_anew_from_what_users_have_by_now(relearn):
+    split = checkerboard().split
+    model = EASE.from_preset("tiny", [f"relearn={str(relearn).lower()}"]).fit(split)
+    fitted, told = model.weights.copy(), split.known_before("test")
+    model.prepare(told)
+    expected = item_weights(model.matrix(told), 10.0) if relearn else fitted
+    assert np.array_equal(model.weights, expected)
+    assert np.array_equal(model.weights, fitted) is not relearn
+    model.prepare(model.data.histories)
+    assert model.weights == pytest.approx(fitted, abs=1e-6)
+
+
 def test_a_catalogue_that_is_too_large_is_refused(monkeypatch):
     monkeypatch.setattr(ease, "_TOO_MANY_ITEMS", 10)
     with pytest.raises(DataError, match=r"24 items.*--k-core"):

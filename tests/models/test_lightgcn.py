@@ -53,6 +53,28 @@ def test_a_newer_item_moves_a_user_and_a_person_outside_has_no_layer_0(model, sp
     assert (outside + own).detach().numpy() == pytest.approx(grown.detach().numpy(), abs=1e-6)
 
 
+def test_all_nodes_are_propagated_over_what_users_have_by_now(split):
+    model = LightGCN.from_preset("tiny", SETTINGS).fit(split)
+    layer_0 = model.network.layer_0.detach().double().numpy().copy()
+    told, sizes = split.known_before("test"), (split.dataset.num_users, split.dataset.num_items)
+    model.prepare(told)
+    assert np.array_equal(model.network.layer_0.detach().numpy(), layer_0.astype(np.float32))
+    edges = {*zip(told.row_of_value.tolist(), told.values.tolist(), strict=True)}
+    assert len(edges) > len(split.train)
+    final = mean_of_powers(dense_adjacency(edges, *sizes), layer_0, range(4))
+    users = model.encode(np.arange(sizes[0]), told).detach().numpy()
+    assert users == pytest.approx(final[: sizes[0]], abs=1e-5)
+    assert model.item_embeddings().numpy() == pytest.approx(final[sizes[0] :], abs=1e-5)
+
+
+def test_a_graph_that_a_protocol_has_filled_stays(split):
+    filled = replace(split, edges=split.graph_edges())
+    model = LightGCN.from_preset("tiny", SETTINGS).fit(filled)
+    before = model.item_embeddings().clone()
+    model.prepare(split.known_before("test"))
+    assert torch.equal(model.item_embeddings(), before)
+
+
 def test_the_bpr_loss(model, final, split):
     rng, num_users = np.random.default_rng(0), split.dataset.num_users
     users, items = rng.integers(num_users, size=7), rng.integers(24, size=7)
