@@ -67,6 +67,42 @@ def test_bad_rows_are_printed(source: Path, tmp_path: Path) -> None:
     assert "left out: unparsable time" in printed
 
 
+def test_an_import_tells_what_each_field_was_read_from(source: Path, tmp_path: Path) -> None:
+    out = tmp_path / "set"
+    printed = run("import", source, "--out", out, "--column", "user_id=reviewer")
+    for told in ("timestamp", "stars", "numbers from 0 to 10", "separator ','", "leaves out 0"):
+        assert told in " ".join(printed.split())
+    assert "reviewer" in run("info", out)
+    source = Dataset.load(out).source
+    assert {"table": "interactions", "field": "rating", "column": "stars", "form": "numbers"} in (
+        source["fields"]
+    )
+    assert any("lie in 1970" in warning for warning in source["warnings"])
+
+
+def test_a_dry_run_writes_nothing(source: Path, tmp_path: Path) -> None:
+    before = sorted(tmp_path.iterdir())
+    printed = run("import", source, "--dry-run", "--column", "user_id=reviewer")
+    assert "some rows" in printed
+    assert "wrote nothing" in printed
+    assert sorted(tmp_path.iterdir()) == before
+    with pytest.raises(ConfigError, match="--out is missing"):
+        run("import", source)
+
+
+def test_users_and_items_are_listed(source: Path, tmp_path: Path) -> None:
+    (tmp_path / "items.csv").write_text("item,title\ni3,Red [hot] lipstick\ni9,Unsold\n")
+    out = tmp_path / "set"
+    words = ["--column", "user_id=reviewer", "--metadata", tmp_path / "items.csv"]
+    run("import", source, "--out", out, *words)
+    assert "6 of 6 users" in run("users", out)
+    printed = run("items", out, "--search", "LIPSTICK")
+    assert "Red [hot] lipstick" in printed
+    assert "1 of 7 items" in printed
+    with pytest.raises(DataError, match="--search zzz: none of 7 items has it"):
+        run("items", out, "--search", "zzz")
+
+
 def test_force(source: Path, tmp_path: Path) -> None:
     words = ["import", source, "--out", tmp_path / "set", "--column", "user_id=reviewer"]
     run(*words)
@@ -83,6 +119,12 @@ def test_demo(tmp_path: Path) -> None:
     run("demo", "--out", tmp_path / "three", "--seed", "4")
     sums = [Dataset.load(tmp_path / name).checksum for name in ("one", "two", "three")]
     assert sums[0] == sums[1] != sums[2]
+
+
+@pytest.mark.parametrize("pairs", [["user_id=a,item_id=b"], ["user_id=a", "user_id=b"]])
+def test_pairs_that_say_two_things(pairs: list[str]) -> None:
+    with pytest.raises(ConfigError, match="give"):
+        parse_columns(pairs)
 
 
 def test_column_pairs() -> None:

@@ -10,8 +10,8 @@ import pytest
 
 from edgewise.data.readers import detect_format, read
 from edgewise.data.readers.amazon_metadata import category_path, find_metadata, plain_text
-from edgewise.data.readers.bad_rows import BadRows
 from edgewise.data.readers.raw import ReadRequest
+from edgewise.data.readers.read_log import ReadLog
 from edgewise.errors import ConfigError, DataError
 
 REVIEW_2014 = {
@@ -134,9 +134,9 @@ def test_literals_are_not_run(tmp_path: Path) -> None:
     metadata = pack(tmp_path / "m.json", META_2014, "{'asin': __import__('os').getcwd()}")
     with pytest.raises(DataError, match=r"m\.json, line 2: wrong JSON"):
         read(ReadRequest(reviews, metadata=metadata))
-    bad = BadRows(skip=True)
+    bad = ReadLog(skip=True)
     assert read(ReadRequest(reviews, bad, metadata=metadata)).items.height == 1
-    assert bad.counts == {"wrong JSON": 1}
+    assert bad.item_counts == {"wrong JSON": 1}
 
 
 def test_metadata_from_a_table(tmp_path: Path) -> None:

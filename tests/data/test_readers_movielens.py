@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from edgewise.data.readers import detect_format, read
-from edgewise.data.readers.bad_rows import BadRows
 from edgewise.data.readers.raw import ReadRequest
+from edgewise.data.readers.read_log import ReadLog
 from edgewise.errors import DataError
 
 ROWS = [("196", "242", 3.0, 881250949), ("186", "302", 3.5, 891717742)]
@@ -74,7 +74,7 @@ def test_bad_rows(tmp_path: Path) -> None:
         file.write("1::2::bad::3\n1::2::3\n")
     with pytest.raises(DataError, match=r"ratings\.dat, line 4: missing field"):
         read(ReadRequest(tmp_path))
-    bad = BadRows(skip=True)
+    bad = ReadLog(skip=True)
     assert read(ReadRequest(tmp_path, bad)).rows.height == 2
     assert bad.counts == {"missing field": 1, "unparsable rating": 1}
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from edgewise.data.readers import detect_format, read
-from edgewise.data.readers.bad_rows import BadRows
 from edgewise.data.readers.raw import ReadRequest
+from edgewise.data.readers.read_log import ReadLog
 from edgewise.errors import DataError
 
 MAPS = {"id2user": {"1": "U1", "2": "U2"}, "id2item": {"1": "I1", "2": "I2", "3": "I3"}}
@@ -59,7 +59,7 @@ def test_bad_lines(tmp_path: Path, line: str, kind: str) -> None:
     make_folder(tmp_path, f"1 1 2\n{line}\n2 3\n")
     with pytest.raises(DataError, match=rf"sequential\.txt, line 2: {kind}"):
         read(ReadRequest(tmp_path))
-    bad = BadRows(skip=True)
+    bad = ReadLog(skip=True)
     assert read(ReadRequest(tmp_path, bad)).rows.height == 3
     assert bad.counts == {kind.split(":")[0]: 1}
 

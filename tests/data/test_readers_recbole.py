@@ -55,6 +55,13 @@ def test_items_from_another_table(tmp_path: Path) -> None:
 
 def test_header_without_types(tmp_path: Path) -> None:
     (tmp_path / "x.inter").write_text("user_id\titem_id\nu\ti\n")
+    request = ReadRequest(tmp_path)
+    assert read(request).rows.rows() == [("u", "i")]
+    assert request.log.warnings[0] == "x.inter: the columns have no types; all are read as text"
+
+
+def test_header_with_some_types(tmp_path: Path) -> None:
+    (tmp_path / "x.inter").write_text("user_id\titem_id:token\nu\ti\n")
     with pytest.raises(DataError, match=r"x\.inter, line 1: column 'user_id' has no type"):
         read(ReadRequest(tmp_path))
 

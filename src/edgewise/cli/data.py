@@ -6,36 +6,74 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
+from itertools import islice
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
+import numpy as np
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from edgewise.cli.output import command_of, examples
 from edgewise.data.dataset import Dataset, check_target
 from edgewise.data.describe import DatasetInfo, describe, plot
 from edgewise.data.filters import Filters
-from edgewise.data.importing import ImportOptions, import_dataset
-from edgewise.errors import ConfigError
+from edgewise.data.importing import ImportOptions, import_dataset, read_dataset
+from edgewise.data.readers.raw import Form
+from edgewise.errors import ConfigError, DataError
 
 
-def import_table(dataset: Dataset) -> Table:
-    """What was read, left out and kept."""
-    source = dataset.source
-    table = Table("step", "rows", "users", "items", title=f"{dataset.name} ({source['format']})")
+def import_tables(name: str, source: Mapping[str, Any]) -> Iterator[Table]:
+    """What each field was read from, and what was read, left out and kept.
+
+    Args:
+        name: of the data set.
+        source: as ``dataset.json`` keeps it; data sets of older versions say less.
+    """
+    if source.get("fields"):
+        table = Table("field", "read from", "as", title=f"{name}: how it was read")
+        for field in source["fields"]:
+            ours = field["field"] if field["table"] == "interactions" else f"item {field['field']}"
+            table.add_row(*map(escape, (ours, field["column"], field["form"])))
+        for file, columns in source.get("unused_columns", {}).items():
+            table.add_row("not used", escape(", ".join(columns)), escape(f"in {file}"))
+        for file, layout in source.get("layouts", {}).items():
+            table.add_row("layout", escape(file), escape(layout))
+        yield table
+    table = Table("step", "rows", "users", "items", title=escape(f"{name} ({source['format']})"))
     table.add_row("read", f"{source['rows_read']:,}", "", "")
-    for kind, count in source["bad_rows"].items():  # pyright: ignore[reportAttributeAccessIssue]
+    for kind, count in source["bad_rows"].items():
         table.add_row(f"left out: {kind}", f"{count:,}", "", "")
-    for step in source["filters"]:  # pyright: ignore[reportGeneralTypeIssues]
+    before = source["rows_read"] - sum(source["bad_rows"].values())
+    for step in source["filters"]:
         sizes = (f"{step['after'][key]:,}" for key in ("rows", "users", "items"))
-        table.add_row(f"{step['name']} {step['setting']}", *sizes)
-    kept = (len(dataset.interactions), dataset.num_users, dataset.num_items)
-    table.add_row("kept", *(f"{count:,}" for count in kept))
-    return table
+        left = before - step["after"]["rows"]
+        before = step["after"]["rows"]
+        table.add_row(f"{step['name']} {step['setting']} leaves out {left:,}", *sizes)
+    if metadata := source.get("metadata"):
+        table.add_row(f"metadata: {metadata['matched']:,} of its rows match", "", "", "")
+        for kind, count in source.get("bad_item_rows", {}).items():
+            table.add_row(f"metadata left out: {kind}", f"{count:,}", "", "")
+        table.add_row("items kept without rows", "", "", f"{metadata['cold_items']:,}")
+    yield table
+
+
+def print_import(name: str, source: Mapping[str, Any], counts: Mapping[str, int]) -> None:
+    """The tables of an import, its sizes and its warnings."""
+    *read, steps = import_tables(name, source)
+    for table in read:
+        console.print(table)
+    sizes = (f"{counts[key]:,}" for key in ("interactions", "users", "items"))
+    steps.add_row("kept", *sizes)
+    console.print(steps)
+    for warning in source.get("warnings", ()):
+        console.print(f"[yellow]warning:[/] {escape(warning)}")
 
 
 def info_table(found: DatasetInfo) -> Table:
@@ -74,10 +112,13 @@ app = typer.Typer(
     epilog=examples(
         "edgewise data import ratings.csv --out data/mine",
         "edgewise data info data/mine",
+        "edgewise data items data/mine --search lipstick",
         "edgewise data demo --out data/shop",
     ),
 )
 console = Console()
+# Of a dry run.
+DRY_ROWS = 1_000
 
 Out = Annotated[Path, typer.Option("--out", help="The data set folder to write.")]
 Force = Annotated[bool, typer.Option("--force", help="Replace a data set that is there.")]
@@ -89,18 +130,24 @@ Seed = Annotated[int, typer.Option("--seed", min=0, help="Seed of every random c
     cls=command_of({"--item-numbers": "--id-order"}),
     epilog=examples(
         "edgewise data import ratings.csv --out data/mine",
+        "edgewise data import ratings.csv --dry-run",
         "edgewise data import log.tsv --out data/log --column user_id=who --column item_id=what",
+        "edgewise data import BX.csv --out data/bx --separator ';' --encoding cp1252",
+        "edgewise data import events.csv --out data/bought --where event=transaction",
         "edgewise data import reviews_Beauty_5.json.gz --metadata meta_Beauty.json.gz "
         "--out data/beauty --k-core 5",
     ),
 )
 def import_(
-    source: Annotated[Path, typer.Argument(help="A file or folder to read.")],
-    out: Out,
+    source: Annotated[
+        str, typer.Argument(help="A file or folder to read, or an address such as s3://...")
+    ],
+    out: Annotated[Path | None, typer.Option("--out", help="The data set folder to write.")] = None,
     format: Annotated[
         str | None,
         typer.Option(
-            help="csv, tsv, parquet, jsonl, amazon, p5, movielens or recbole; detected if absent."
+            help="csv, tsv, parquet, jsonl, amazon, p5, sequences, movielens, mind or recbole; "
+            "detected if absent."
         ),
     ] = None,
     column: Annotated[
@@ -110,11 +157,48 @@ def import_(
             "a place such as user_id=1 reads a file without a header line."
         ),
     ] = None,
-    metadata: Annotated[Path | None, typer.Option(help="A file about the items.")] = None,
+    metadata: Annotated[str | None, typer.Option(help="A file about the items.")] = None,
+    item_column: Annotated[
+        list[str] | None,
+        typer.Option(help="FIELD=COLUMN of the file about the items, for example item_id=sku."),
+    ] = None,
+    where: Annotated[
+        list[str] | None,
+        typer.Option(help="COLUMN=VALUE[,VALUE]: keep rows of some kind, such as event=purchase."),
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Show how the first rows are read; write nothing.")
+    ] = False,
     name: Annotated[str | None, typer.Option(help="A short name for tables.")] = None,
     on_bad_rows: Annotated[
         str, typer.Option(help="error: stop at the first; skip: leave out and count.")
     ] = "error",
+    encoding: Annotated[
+        str | None, typer.Option(help="Of the text, such as cp1252; UTF-8 if absent.")
+    ] = None,
+    separator: Annotated[
+        str | None, typer.Option(help="Between fields, such as ';', tab or space; looked at.")
+    ] = None,
+    header: Annotated[
+        bool | None,
+        typer.Option("--header/--no-header", help="Whether the first line holds names."),
+    ] = None,
+    quote: Annotated[
+        str | None, typer.Option(help="The character around texts, or none; looked at.")
+    ] = None,
+    escape_: Annotated[
+        str | None, typer.Option("--escape", help="Before a quote in a text, such as '\\'.")
+    ] = None,
+    time_format: Annotated[
+        str | None,
+        typer.Option(help="s, ms, us, ns, or codes such as %d/%m/%Y; looked at if absent."),
+    ] = None,
+    keep_na: Annotated[
+        bool, typer.Option("--keep-na", help="Take nan, NULL, None and NA for ids, not for none.")
+    ] = False,
+    cold_items: Annotated[
+        str, typer.Option(help="keep or drop items that have metadata and no row.")
+    ] = "keep",
     min_rating: Annotated[
         float | None,
         typer.Option(help="Keep rows rated so or better; 'above 3' of whole stars is 4."),
@@ -132,20 +216,59 @@ def import_(
     seed: Seed = 0,
     force: Force = False,
 ) -> None:
-    """Read SOURCE, filter it (ratings, duplicates, users, k-core, in this order) and store it."""
+    """Read SOURCE, filter it (ratings, duplicates, users, k-core, in this order) and store it.
+
+    What each field was read from is printed, and kept in the folder's dataset.json.
+    """
+    if out is None and not dry_run:
+        raise ConfigError("--out is missing: name the folder to write, or look with --dry-run")
     options = ImportOptions(
         name=name,
         format=format,
         columns=parse_columns(column or ()),
         metadata=metadata,
+        item_columns=parse_columns(item_column or (), "--item-column"),
+        form=Form(encoding, separator, header, quote, escape_, time_format, keep_na),
+        where={
+            column: tuple(value.strip() for value in values.split(","))
+            for column, values in parse_columns(where or (), "--where").items()
+        },
+        cold_items=cold_items,  # pyright: ignore[reportArgumentType]  # checked there
+        limit=DRY_ROWS if dry_run else None,
         on_bad_rows=on_bad_rows,  # pyright: ignore[reportArgumentType]  # checked there
         filters=Filters(min_rating, duplicates, max_users, k_core, seed),  # pyright: ignore[reportArgumentType]
         item_numbers=id_order,  # pyright: ignore[reportArgumentType]
         seed=seed,
     )
+    if dry_run or out is None:
+        dataset = read_dataset(source, options)
+        print_import(dataset.name, dataset.source, _counts(dataset))
+        console.print(first_rows(dataset))
+        console.print(f"looked at the first {DRY_ROWS:,} rows or fewer; wrote nothing")
+        return
     dataset = import_dataset(source, out, options, force=force)
-    console.print(import_table(dataset))
-    console.print(f"wrote {out}")
+    print_import(dataset.name, dataset.source, _counts(dataset))
+    console.print(f"wrote {escape(str(out))}")
+
+
+def _counts(dataset: Dataset) -> dict[str, int]:
+    rows = len(dataset.interactions)
+    return {"interactions": rows, "users": dataset.num_users, "items": dataset.num_items}
+
+
+def first_rows(dataset: Dataset, count: int = 5) -> Table:
+    """Some rows as they were understood."""
+    rows = dataset.interactions
+    table = Table("user", "item", "time (UTC)", "rating", title="some rows")
+    for row in range(min(count, len(rows))):
+        time = "" if rows.timestamp is None else str(rows.timestamp[row].astype("datetime64[s]"))
+        rating = "" if rows.rating is None else f"{rows.rating[row]:g}"
+        user, item = dataset.users.ids[rows.user_index[row]], int(rows.item_index[row])
+        label, raw_id = dataset.item_label(item), dataset.items.ids[item]
+        table.add_row(
+            escape(user), escape(raw_id if label == raw_id else f"{raw_id} {label}"), time, rating
+        )
+    return table
 
 
 @app.command(
@@ -169,7 +292,72 @@ def info(
     if as_json:
         typer.echo(json.dumps(asdict(found), indent=2))
     else:
+        print_import(dataset.name, dataset.source, _counts(dataset))
         console.print(info_table(found))
+
+
+_Count = Annotated[int, typer.Option("-n", "--count", min=1, help="Print so many.")]
+_Search = Annotated[
+    str | None, typer.Option("--search", help="Part of an id or title, in any case.")
+]
+
+
+@app.command(
+    epilog=examples("edgewise data users data/mine", "edgewise data users data/mine --search 17")
+)
+def users(
+    folder: Annotated[Path, typer.Argument(help="A data set folder.")],
+    search: _Search = None,
+    count: _Count = 20,
+) -> None:
+    """List ids of users with the number of their rows, those with most rows first."""
+    dataset = Dataset.load(folder)
+    lengths = np.bincount(dataset.interactions.user_index, minlength=dataset.num_users)
+    table = Table("user", "rows", title=escape(dataset.name))
+    for user in _found(dataset.users.ids, lengths, search, count):
+        table.add_row(escape(dataset.users.ids[user]), f"{lengths[user]:,}")
+    _print_found(table, "users", dataset.num_users, search)
+
+
+@app.command(
+    epilog=examples(
+        "edgewise data items data/mine", "edgewise data items data/mine --search shampoo"
+    )
+)
+def items(
+    folder: Annotated[Path, typer.Argument(help="A data set folder.")],
+    search: _Search = None,
+    count: _Count = 20,
+) -> None:
+    """List ids of items with title and number of rows, those with most rows first."""
+    dataset = Dataset.load(folder)
+    rows = np.bincount(dataset.interactions.item_index, minlength=dataset.num_items)
+    catalog = dataset.catalog
+    texts = [
+        f"{i} {t} {b}"
+        for i, t, b in zip(dataset.items.ids, catalog.title, catalog.brand, strict=True)
+    ]
+    table = Table("item", "title", "rows", title=escape(dataset.name))
+    for item in _found(texts, rows, search, count):
+        table.add_row(
+            escape(dataset.items.ids[item]), escape(catalog.title[item]), f"{rows[item]:,}"
+        )
+    _print_found(table, "items", dataset.num_items, search)
+
+
+def _found(texts: Sequence[str], rows: np.ndarray, search: str | None, count: int) -> list[int]:
+    """The most frequent ones whose text has the words in it."""
+    order = np.argsort(-rows, kind="stable")
+    wanted = (search or "").casefold()
+    hits = (int(place) for place in order if wanted in str(texts[place]).casefold())
+    return list(islice(hits, count))
+
+
+def _print_found(table: Table, kind: str, total: int, search: str | None) -> None:
+    if not table.row_count:
+        raise DataError(f"--search {search}: none of {total:,} {kind} has it in its id or title")
+    console.print(table)
+    console.print(f"{table.row_count:,} of {total:,} {kind}")
 
 
 @app.command(epilog=examples("edgewise data demo --out data/shop"))
@@ -184,13 +372,17 @@ def demo(out: Out, seed: Seed = 0, force: Force = False) -> None:
     console.print(f"wrote {out}")
 
 
-def parse_columns(pairs: Sequence[str]) -> dict[str, str]:
+def parse_columns(pairs: Sequence[str], option: str = "--column") -> dict[str, str]:
     """``FIELD=COLUMN`` pairs as a mapping.
 
     Raises:
-        ConfigError: a pair has no equals sign.
+        ConfigError: a pair has no equals sign, or holds several pairs.
     """
     for pair in pairs:
         if "=" not in pair:
-            raise ConfigError(f"--column {pair}: write FIELD=COLUMN, for example user_id=reviewer")
+            raise ConfigError(f"{option} {pair}: write FIELD=COLUMN, for example user_id=reviewer")
+        if option != "--where" and re.search(r",\s*\w+=", pair):
+            raise ConfigError(f"{option} {pair}: give the option once for each FIELD=COLUMN")
+    if twice := [f for f, n in Counter(p.partition("=")[0] for p in pairs).items() if n > 1]:
+        raise ConfigError(f"{option} {twice[0]}=...: given twice; give each once")
     return {field: name for field, _, name in (pair.partition("=") for pair in pairs)}

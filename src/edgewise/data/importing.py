@@ -6,7 +6,8 @@ ids, which is what the filters work on, and these places by the numbers of a voc
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -19,18 +20,23 @@ from edgewise.config import nearest
 from edgewise.data import readers
 from edgewise.data.dataset import Catalog, Dataset, Interactions, Vocabulary, check_target
 from edgewise.data.filters import Filters, FilterStep, apply_filters
-from edgewise.data.readers.bad_rows import BadRows, Kind
-from edgewise.data.readers.cleaning import as_text, clean
-from edgewise.data.readers.item_tables import item_records
+from edgewise.data.readers.cleaning import clean
+from edgewise.data.readers.item_tables import item_rows
 from edgewise.data.readers.raw import (
     ITEM_SCHEMA,
     ROW_SCHEMA,
+    Form,
     RawTable,
     ReadRequest,
-    item_frame,
     no_items,
 )
+from edgewise.data.readers.read_log import Kind, ReadLog
+from edgewise.data.readers.sources import local_file
 from edgewise.errors import ConfigError, DataError
+
+# Names of files that say nothing of what is in them.
+_GENERAL = ("sequential.txt", "user_sequence.txt", "ratings.csv", "ratings.dat", "u.data")
+_GENERAL += ("behaviors.tsv",)
 
 
 @dataclass(frozen=True)
@@ -42,6 +48,12 @@ class ImportOptions:
         format: one of :data:`edgewise.data.readers.READERS`, or None to detect it.
         columns: our field names to the source's column names; an empty name leaves a field out.
         metadata: a file about the items, where it is not found beside the source.
+        item_columns: as ``columns``, for the file about the items.
+        form: how the source is written, where that is not told by looking at it.
+        where: columns to the values that a row must have one of.
+        cold_items: ``keep`` items that have metadata and no row (they are in the catalogue, and can
+            be recommended by what is known of them), or ``drop`` them.
+        limit: read about so many rows only, to look at a source.
         on_bad_rows: stop at the first unusable row, or leave such rows out and count them.
         filters: rows to leave out.
         item_numbers: ``shuffled`` numbers users and items by a seeded shuffle of their sorted ids;
@@ -53,7 +65,12 @@ class ImportOptions:
     name: str | None = None
     format: str | None = None
     columns: Mapping[str, str] = field(default_factory=dict)
-    metadata: Path | None = None
+    metadata: str | Path | None = None
+    item_columns: Mapping[str, str] = field(default_factory=dict)
+    form: Form = field(default_factory=Form)
+    where: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    cold_items: Literal["keep", "drop"] = "keep"
+    limit: int | None = None
     on_bad_rows: Literal["error", "skip"] = "error"
     filters: Filters = field(default_factory=Filters)
     item_numbers: Literal["shuffled", "source"] = "shuffled"
@@ -62,6 +79,8 @@ class ImportOptions:
     def __post_init__(self) -> None:
         if self.on_bad_rows not in ("error", "skip"):
             raise ConfigError(f"--on-bad-rows {self.on_bad_rows}: must be error or skip")
+        if self.cold_items not in ("keep", "drop"):
+            raise ConfigError(f"--cold-items {self.cold_items}: must be keep or drop")
         if self.item_numbers not in ("shuffled", "source"):
             raise ConfigError(f"--id-order {self.item_numbers}: must be shuffled or source")
 
@@ -87,13 +106,28 @@ def import_dataset(
 
 def read_dataset(source: str | Path, options: ImportOptions | None = None) -> Dataset:
     """Read a source into a data set in memory; see :func:`import_dataset` for what it raises."""
-    options, path = options or ImportOptions(), Path(source)
-    bad = BadRows(skip=options.on_bad_rows == "skip")
-    request = ReadRequest(path, bad, options.columns, options.metadata)
-    raw = readers.read(request, options.format)
+    options = options or ImportOptions()
+    log = ReadLog(skip=options.on_bad_rows == "skip")
+    with local_file(source) as path, _local_metadata(options.metadata) as metadata:
+        request = ReadRequest(
+            path,
+            log,
+            options.columns,
+            metadata,
+            options.item_columns,
+            options.form,
+            options.where,
+            options.limit,
+        )
+        raw = readers.read(request, options.format)
     if raw.rows.is_empty():
-        raise DataError(f"{path}: no usable rows ({sum(bad.counts.values())} left out as bad)")
-    return build_dataset(raw, options, name=options.name or _short_name(path), bad=bad)
+        left = ", ".join(f"{count:,} {kind}" for kind, count in log.counts.items())
+        raise DataError(f"{source}: no usable rows{f' (left out: {left})' if left else ''}")
+    return build_dataset(raw, options, name=options.name or _short_name(path), log=log)
+
+
+def _local_metadata(metadata: str | Path | None) -> AbstractContextManager[Path | None]:
+    return nullcontext() if metadata is None else local_file(metadata)
 
 
 def dataset_from_frames(
@@ -109,25 +143,39 @@ def dataset_from_frames(
     if unknown := [ours for ours in columns if ours not in {**ROW_SCHEMA, **ITEM_SCHEMA}]:
         fields = {**ROW_SCHEMA, **ITEM_SCHEMA}
         raise ConfigError(f"columns: unknown field {unknown[0]!r}.{nearest(unknown[0], fields)}")
-    rows = _row_frame(_fields(interactions, "interactions", columns))
+    log = _FrameLog()
+    table, sources = _fields(interactions, "interactions", columns)
+    if table.is_empty():
+        raise DataError("interactions: the table has no rows")
+    lines, series = np.arange(len(table)), {column.name: column for column in table}
+    rows = clean(series, lines, Path("interactions"), log, sources=sources)
     known = no_items()
     if items is not None:
-        known = _item_frame(_fields(items, "items", columns))
+        table, sources = _fields(items, "items", columns)
+        values, lines = {column.name: column for column in table}, np.arange(len(table))
+        request = ReadRequest(Path("items"), log)
+        known = item_rows(values, lines, Path("items"), request, sources)
     options = ImportOptions(filters=filters or Filters(), seed=seed)
-    return build_dataset(RawTable(rows, known, layout="frame", files=()), options, name=name)
+    return build_dataset(RawTable(rows, known, "frame", ()), options, name=name, log=log)
 
 
 def build_dataset(
-    raw: RawTable, options: ImportOptions, *, name: str, bad: BadRows | None = None
+    raw: RawTable, options: ImportOptions, *, name: str, log: ReadLog | None = None
 ) -> Dataset:
     """Filter, number and sort the rows of a reader."""
+    log = log or ReadLog()
     rows, user_ids, item_ids = _encode_ids(raw.rows)
+    metadata = _match(raw, item_ids, log)
+    cold = raw.items["item_id"].filter(~raw.items["item_id"].is_in(item_ids.implode()))
+    if options.cold_items == "drop":
+        cold = cold.clear()
     rows, steps = apply_filters(rows, options.filters)
     if options.item_numbers == "source":
         users, items = _source_vocabularies(raw, steps)
     else:
         users = _vocabulary_of("user", rows, user_ids, options.seed)
-        items = _vocabulary_of("item", rows, item_ids, options.seed)
+        items = _vocabulary_of("item", rows, item_ids, options.seed, cold)
+    _tell_lengths(rows, log)
     numbers = _index_of_sorted(user_ids, users), _index_of_sorted(item_ids, items)
     return Dataset(
         name,
@@ -135,8 +183,41 @@ def build_dataset(
         items,
         _interactions_by_index(rows, *numbers),
         _catalog_of(raw.items, items),
-        _source_description(raw, options, steps, bad or BadRows()),
+        _source_description(raw, options, steps, log, {**metadata, "cold_items": len(cold)}),
     )
+
+
+def _match(raw: RawTable, item_ids: pl.Series, log: ReadLog) -> dict[str, int]:
+    """How many items of the rows and of the metadata know each other.
+
+    Raises:
+        DataError: none does: it is the wrong file or column.
+    """
+    known = raw.items["item_id"]
+    matched = int(known.is_in(item_ids.implode()).sum())
+    if len(known) and not matched:
+        raise DataError(
+            f"{raw.files[-1] if raw.files else 'items'}: none of its {len(known):,} item ids (such "
+            f"as {known[0]!r}) is one of the {len(item_ids):,} of the interactions (such as "
+            f"{item_ids[0]!r}): it is another file, or another column; name the column with "
+            "--item-column item_id=COLUMN"
+        )
+    if len(known) and matched < len(item_ids):
+        log.warn(f"nothing is known of {len(item_ids) - matched:,} of {len(item_ids):,} items")
+    return {"rows": len(known), "matched": matched}
+
+
+def _tell_lengths(rows: pl.DataFrame, log: ReadLog) -> None:
+    """Warn of what leaves little to learn from or to measure."""
+    lengths = rows["user_id"].value_counts()["count"]
+    short, users, items = int((lengths < 3).sum()), len(lengths), rows["item_id"].n_unique()
+    if short:
+        log.warn(
+            f"{short:,} of {users:,} users have fewer than 3 rows: nothing of theirs is held out, "
+            "so that they are neither validated nor tested on"
+        )
+    if items < 3:
+        log.warn(f"{items} item{'s' * (items > 1)} with rows: there is nothing to choose from")
 
 
 def _encode_ids(rows: pl.DataFrame) -> tuple[pl.DataFrame, pl.Series, pl.Series]:
@@ -152,11 +233,15 @@ def _encode_ids(rows: pl.DataFrame) -> tuple[pl.DataFrame, pl.Series, pl.Series]
 
 
 def _vocabulary_of(
-    kind: Literal["user", "item"], rows: pl.DataFrame, ids: pl.Series, seed: int
+    kind: Literal["user", "item"],
+    rows: pl.DataFrame,
+    ids: pl.Series,
+    seed: int,
+    more: Iterable[str] = (),
 ) -> Vocabulary:
-    """The ids that occur in the rows that are left, shuffled."""
+    """The ids that occur in the rows that are left, and some more, shuffled."""
     left = ids.gather(rows[f"{kind}_id"].unique())
-    return Vocabulary.shuffled(left, kind=kind, seed=seed)
+    return Vocabulary.shuffled([*left, *more], kind=kind, seed=seed)
 
 
 def _source_vocabularies(
@@ -217,14 +302,24 @@ def _catalog_of(known: pl.DataFrame, items: Vocabulary) -> Catalog:
 
 
 def _source_description(
-    raw: RawTable, options: ImportOptions, steps: Sequence[FilterStep], bad: BadRows
+    raw: RawTable,
+    options: ImportOptions,
+    steps: Sequence[FilterStep],
+    log: ReadLog,
+    metadata: Mapping[str, int],
 ) -> dict[str, object]:
     return {
         "format": raw.layout,
         "files": list(raw.files),
-        "rows_read": raw.rows.height,
-        "bad_rows": dict(bad.counts),
+        "layouts": {name: told for name, told in log.layouts.items() if told},
+        "fields": [asdict(field) for field in log.fields],
+        "unused_columns": log.unused,
+        "rows_read": raw.rows.height + sum(log.counts.values()),
+        "bad_rows": dict(log.counts),
+        "bad_item_rows": dict(log.item_counts),
         "filters": [asdict(step) for step in steps],
+        "metadata": dict(metadata) if len(raw.items) else {},
+        "warnings": log.warnings,
         "item_numbers": options.item_numbers,
         "seed": options.seed,
     }
@@ -233,11 +328,11 @@ def _source_description(
 def _short_name(path: Path) -> str:
     """The source's name without endings, or its folder's where the name says nothing."""
     path = path.resolve()
-    general = path.name in ("sequential.txt", "ratings.csv", "ratings.dat", "u.data")
+    general = path.name in _GENERAL
     return (path.parent if general else path).name.split(".")[0]
 
 
-class _FrameRows(BadRows):
+class _FrameLog(ReadLog):
     """Stops at the first bad row of a table in memory."""
 
     def report(self, kind: Kind, path: Path, line: Any, detail: str, count: int = 1) -> None:
@@ -248,22 +343,10 @@ class _FrameRows(BadRows):
         )
 
 
-def _row_frame(table: pl.DataFrame) -> pl.DataFrame:
-    """Interactions with typed columns, from texts."""
-    rows = clean(table, Path("interactions"), int, _FrameRows())
-    if rows.is_empty():
-        raise DataError("interactions: the table has no rows")
-    return rows
-
-
-def _item_frame(table: pl.DataFrame) -> pl.DataFrame:
-    """Items with the columns of ``ITEM_SCHEMA``."""
-    rows = ((lambda n=n: n, row) for n, row in enumerate(table.iter_rows(named=True)))
-    return item_frame(item_records(rows, Path("items"), _FrameRows()))
-
-
-def _fields(table: Any, what: str, columns: Mapping[str, str]) -> pl.DataFrame:
-    """The table's fields under our names: lists of categories, and texts for all the rest.
+def _fields(
+    table: Any, what: str, columns: Mapping[str, str]
+) -> tuple[pl.DataFrame, dict[str, str]]:
+    """The table's fields under our names, and what the table calls them.
 
     Raises:
         DataError: a column that must be there, or that ``columns`` names, is missing.
@@ -283,8 +366,8 @@ def _fields(table: Any, what: str, columns: Mapping[str, str]) -> pl.DataFrame:
             f"{', '.join(frame.columns)}. Name those that are called otherwise, as in "
             "columns={'user_id': 'customer'}"
         )
-    found = {ours: frame[theirs] for ours, theirs in names.items() if theirs in frame.columns}
-    return pl.DataFrame([_as_text(column, ours, what) for ours, column in found.items()])
+    found = {ours: theirs for ours, theirs in names.items() if theirs in frame.columns}
+    return frame.select(**{ours: pl.col(theirs) for ours, theirs in found.items()}), found
 
 
 def _as_polars(table: Any, what: str) -> pl.DataFrame:
@@ -306,10 +389,3 @@ def _as_polars(table: Any, what: str) -> pl.DataFrame:
             f"{what}: a {type(table).__name__} cannot be read as a table ({error}); give a polars, "
             "pandas or pyarrow table, or a dictionary of columns"
         ) from None
-
-
-def _as_text(column: pl.Series, name: str, what: str) -> pl.Series:
-    """A column as the text it would be in a delimited file; lists of categories stay lists."""
-    if name == "categories" and isinstance(column.dtype, pl.List):
-        return column.alias(name)
-    return as_text(column, name, what)

@@ -4,25 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from difflib import get_close_matches
-from functools import partial
 from pathlib import Path
 
-from edgewise.data.readers import amazon, movielens, p5, recbole
+from edgewise.data.readers import amazon, mind, movielens, p5, recbole
 from edgewise.data.readers.jsonlines import peek_keys
 from edgewise.data.readers.raw import RawTable, ReadRequest
-from edgewise.data.readers.table_files import find_tables, table_format
-from edgewise.data.readers.tables import read_table
+from edgewise.data.readers.tables import find_tables, kind_name, read_table, table_kind
 from edgewise.errors import ConfigError, DataError
 
 Reader = Callable[[ReadRequest], RawTable]
 READERS: dict[str, Reader] = {
-    "csv": partial(read_table, kind="csv"),
-    "tsv": partial(read_table, kind="tsv"),
-    "parquet": partial(read_table, kind="parquet"),
-    "jsonl": partial(read_table, kind="jsonl"),
+    "csv": read_table,
+    "tsv": read_table,
+    "parquet": read_table,
+    "jsonl": read_table,
     "amazon": amazon.read,
     "p5": p5.read,
+    "sequences": p5.read_sequences,
     "movielens": movielens.read,
+    "mind": mind.read,
     "recbole": recbole.read,
 }
 WITH_COLUMNS = ("csv", "tsv", "parquet", "jsonl", "recbole")
@@ -42,6 +42,8 @@ def read(request: ReadRequest, format: str | None = None) -> RawTable:
     name = detect_format(request.path) if format is None else _known(format)
     if request.columns and name not in WITH_COLUMNS:
         raise ConfigError(f"--column is for {', '.join(WITH_COLUMNS)}; {name} has fixed columns")
+    if request.where and name not in WITH_COLUMNS[:4]:
+        raise ConfigError(f"--where is for {', '.join(WITH_COLUMNS[:4])}; {name} has fixed columns")
     return READERS[name](request)
 
 
@@ -75,21 +77,33 @@ def _format_of_folder(folder: Path) -> str | None:
         raise DataError(f"{folder}: this is a data set folder already; use it as it is")
     if (folder / p5.SEQUENCES).is_file():
         return "p5"
+    if (folder / p5.OPEN).is_file():
+        return "sequences"
     if movielens.find_ratings(folder):
         return "movielens"
+    if mind.find_behaviors(folder):
+        return "mind"
     if recbole.find_inter(folder):
         return "recbole"
-    if tables := find_tables(folder):
-        return table_format(tables[0])
-    return "amazon" if amazon.find_reviews(folder) else None
+    named = any(path.name.startswith("interactions.") for path in folder.iterdir())
+    if not named and amazon.find_reviews(folder):
+        return "amazon"
+    tables = find_tables(folder)
+    return kind_name(tables[0]) if tables else None
 
 
 def _format_of_file(path: Path) -> str | None:
     if path.name == p5.SEQUENCES:
         return "p5"
+    if path.name == p5.OPEN:
+        return "sequences"
     if movielens.find_ratings(path):
         return "movielens"
+    if mind.find_behaviors(path):
+        return "mind"
     if path.suffix == ".inter":
         return "recbole"
-    table = table_format(path)
-    return "amazon" if table == "jsonl" and amazon.find_layout(peek_keys(path)) else table
+    kind = table_kind(path)
+    if kind == "jsonl" and amazon.find_layout(peek_keys(path)):
+        return "amazon"
+    return kind_name(path) if kind else None

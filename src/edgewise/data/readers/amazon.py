@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,7 +10,8 @@ import polars as pl
 
 from edgewise.data.readers import jsonlines
 from edgewise.data.readers.amazon_metadata import find_metadata, read_metadata
-from edgewise.data.readers.raw import RawTable, ReadRequest, join_rows
+from edgewise.data.readers.cleaning import clean
+from edgewise.data.readers.raw import RawTable, ReadRequest
 from edgewise.errors import DataError
 
 ENDINGS = (".json", ".jsonl", ".json.gz", ".jsonl.gz")
@@ -81,20 +81,16 @@ def read(request: ReadRequest) -> RawTable:
             f"{request.path}: no Amazon reviews here; they are JSON lines with the keys "
             "reviewerID and asin (2014, 2018) or user_id, parent_asin and rating (2023)"
         )
-    batches = jsonlines.read_rows(path, layout.columns, request.bad)
-    rows = join_rows(_without_entities(batches))
+    log, form = request.log, request.form
+    found, lines = jsonlines.read_json(path, layout.columns, log, form.encoding, request.limit)
+    texts = {name: _plain(found[name]) for name in ("review", "summary") if name in found}
+    rows = clean({**found, **texts}, lines, path, log, sources=layout.columns)
     metadata = request.metadata or find_metadata(path)
-    items = read_metadata(metadata, set(rows["item_id"].unique()), request.bad)
+    items = read_metadata(metadata, set(rows["item_id"].unique()), request)
     files = (path.name, metadata.name) if metadata else (path.name,)
     return RawTable(rows, items, layout=layout.name, files=files)
 
 
-def _without_entities(batches: Iterator[pl.DataFrame]) -> Iterator[pl.DataFrame]:
-    for batch in batches:
-        texts = [name for name in ("review", "summary") if name in batch.columns]
-        yield batch.with_columns(_plain(batch[name]) for name in texts)
-
-
 def _plain(column: pl.Series) -> pl.Series:
-    plain = [html.unescape(text) if "&" in text else text for text in column]
+    plain = [html.unescape(text) if text and "&" in text else text for text in column]
     return pl.Series(column.name, plain, dtype=pl.String)

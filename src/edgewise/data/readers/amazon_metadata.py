@@ -10,10 +10,10 @@ from pathlib import Path
 import polars as pl
 
 from edgewise.data.readers import jsonlines
-from edgewise.data.readers.bad_rows import BadRows, Kind
-from edgewise.data.readers.item_tables import read_item_table
-from edgewise.data.readers.raw import item_frame, no_items
-from edgewise.data.readers.table_files import table_format
+from edgewise.data.readers.raw import ReadRequest, item_frame, no_items
+from edgewise.data.readers.read_log import Kind, ReadLog
+from edgewise.data.readers.tables import read_metadata as read_table
+from edgewise.data.readers.tables import table_kind
 
 ENDINGS = (".json.gz", ".jsonl.gz", ".json", ".jsonl")
 # Left by the crawl of 2018 where a page's script stood in the place of its title.
@@ -29,22 +29,33 @@ def find_metadata(reviews: Path) -> Path | None:
     return next((path for path in names if path.is_file()), None)
 
 
-def read_metadata(path: Path | None, wanted: set[str], bad: BadRows) -> pl.DataFrame:
-    """What a metadata file says of the wanted items, columns as in ``ITEM_SCHEMA``."""
+def read_metadata(path: Path | None, wanted: set[str], request: ReadRequest) -> pl.DataFrame:
+    """What a metadata file says of the wanted items, columns as in ``ITEM_SCHEMA``.
+
+    It describes a whole department, so that items without a review are no part of the data.
+    """
     if path is None:
         return no_items()
-    if table_format(path) in ("csv", "tsv", "parquet"):
-        return read_item_table(path, bad)
-    return item_frame(_records(path, wanted, bad))
+    if table_kind(path) in ("csv", "parquet"):
+        return read_table(path, request)
+    with request.log.about_items():
+        return item_frame(_records(path, wanted, request.log))
 
 
-def _records(path: Path, wanted: set[str], bad: BadRows) -> Iterator[dict[str, object]]:
-    for number, found in jsonlines.read_objects(path, bad, jsonlines.parse_either):
+def _records(path: Path, wanted: set[str], log: ReadLog) -> Iterator[dict[str, object]]:
+    others = 0
+    for number, found in jsonlines.read_objects(path, log):
         item_id = found.get("parent_asin") or found.get("asin")
         if not item_id:
-            bad.report(Kind.MISSING_FIELD, path, number, "neither parent_asin nor asin")
-        elif item_id in wanted:
+            log.report(Kind.MISSING_FIELD, path, number, "neither parent_asin nor asin")
+        elif not isinstance(item_id, str | int):
+            log.report(Kind.WRONG_ID, path, number, f"the id is {jsonlines.NOT_AN_ID}")
+        elif str(item_id) in wanted:
             yield metadata_record(str(item_id), found)
+        else:
+            others += 1
+    if others:
+        log.warn(f"{path.name}: {others:,} rows about items without reviews were not used")
 
 
 def metadata_record(item_id: str, found: dict[str, object]) -> dict[str, object]:

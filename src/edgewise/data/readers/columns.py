@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 
@@ -9,26 +10,34 @@ from edgewise.errors import ConfigError, DataError
 
 # Spelled without case, underscores, hyphens and spaces; earlier names win.
 ROW_ALIASES: dict[str, tuple[str, ...]] = {
-    "user_id": ("userid", "user", "uid", "reviewerid", "customerid", "memberid", "visitorid"),
+    "user_id": (
+        *("userid", "user", "uid", "reviewerid", "customerid", "memberid", "visitorid"),
+        *("accountid", "clientid", "personid", "buyerid", "username", "customer"),
+    ),
     "item_id": (
         *("itemid", "item", "iid", "parentasin", "asin", "movieid", "productid", "bookid"),
-        *("businessid", "articleid", "trackid", "songid", "newsid"),
+        *("businessid", "articleid", "trackid", "songid", "newsid", "isbn", "artistid", "venueid"),
+        *("gameid", "appid", "recipeid", "beerid", "poiid", "videoid", "courseid", "animeid"),
+        *("productcode", "stockcode", "sku", "product", "movie", "book"),
     ),
     "timestamp": (
         *("timestamp", "time", "ts", "unixreviewtime", "unixtime", "datetime", "date"),
-        *("createdat", "reviewtime"),
+        *("createdat", "reviewtime", "dateadded", "addedat", "reviewdate", "eventtime"),
+        *("eventtimestamp", "utctime", "playedat", "purchasedate", "invoicedate", "orderdate"),
     ),
-    "rating": ("rating", "overall", "stars", "starrating", "score"),
+    "rating": ("rating", "overall", "stars", "starrating", "score", "bookrating", "reviewrating"),
     "review": ("review", "reviewtext", "text", "reviewbody", "comment"),
     "summary": ("summary", "headline", "reviewheadline", "reviewtitle", "reviewsummary"),
 }
 ITEM_ALIASES: dict[str, tuple[str, ...]] = {
-    "item_id": ROW_ALIASES["item_id"],
-    "title": ("title", "name", "movietitle", "itemname", "producttitle", "itemtitle"),
-    "brand": ("brand", "store", "manufacturer", "author", "artist"),
-    "categories": ("categories", "category", "genres", "genre", "class", "tags"),
+    "item_id": (*ROW_ALIASES["item_id"], "id"),
+    "title": ("title", "name", "movietitle", "itemname", "producttitle", "itemtitle", "booktitle"),
+    "brand": ("brand", "store", "manufacturer", "author", "artist", "authors"),
+    "categories": ("categories", "category", "genres", "genre", "class", "tags", "productcategory"),
     "description": ("description", "plot", "abstract"),
 }
+# Columns that part rows into kinds, of which people often want one.
+KINDS = ("event", "eventtype", "behavior", "behaviortype", "action", "type", "interactiontype")
 REQUIRED = {"row": ("user_id", "item_id"), "item": ("item_id",)}
 
 
@@ -48,16 +57,43 @@ def map_columns(
         DataError: a named column does not exist, or a field that must be there is not found.
     """
     aliases = ITEM_ALIASES if items else ROW_ALIASES
-    mapping = {
-        field: column
-        for field, names in aliases.items()
-        if (column := _guess(available, names)) is not None
-    }
+    mapping = guess_columns(available, items=items)
     for field, column in given.items():
         mapping[field] = check_column(field, column, available, aliases, where)
     mapping = {field: mapping[field] for field in aliases if mapping.get(field)}
     _require(mapping, REQUIRED["item" if items else "row"], available, where)
     return mapping
+
+
+def looks_like_header(fields: Sequence[str], *, items: bool = False) -> bool:
+    """Whether one of the fields is a name that columns of ids have."""
+    aliases = ITEM_ALIASES if items else ROW_ALIASES
+    names = {name for field in REQUIRED["item" if items else "row"] for name in aliases[field]}
+    return any(_plain(field) in names for field in fields)
+
+
+def kind_column(available: Sequence[str]) -> str | None:
+    """A column that says of which kind each row is, such as ``view`` or ``purchase``."""
+    return _guess(available, KINDS)
+
+
+def guess_columns(available: Sequence[str], *, items: bool = False) -> dict[str, str]:
+    """The fields whose columns go by a name that is known."""
+    return {
+        field: column
+        for field, names in (ITEM_ALIASES if items else ROW_ALIASES).items()
+        if (column := _guess(available, names)) is not None
+    }
+
+
+def by_place(available: Sequence[str], given: Mapping[str, str]) -> dict[str, str]:
+    """Columns given by their place, counted from 1, under their names."""
+    return {
+        field: available[int(column) - 1]
+        if column.isdecimal() and column not in available and 0 < int(column) <= len(available)
+        else column
+        for field, column in given.items()
+    }
 
 
 def check_column(
@@ -97,8 +133,19 @@ def _require(
 ) -> None:
     missing = [field for field in required if field not in mapping]
     if missing:
+        option = "--item-column" if tuple(required) == REQUIRED["item"] else "--column"
+        if any(name.replace(".", "").isdecimal() for name in available):
+            raise DataError(
+                f"{where}: no column for {' and '.join(missing)}, and the first line ("
+                f"{', '.join(available)}) looks like a row: if the file has no line of names, give "
+                f"the columns by place, such as {option} user_id=1 {option} item_id=2"
+            )
         raise DataError(
             f"{where}: no column for {' and '.join(missing)}; the columns are "
-            f"{', '.join(available)}. Name it with --column {missing[0]}=COLUMN (in a delimited "
+            f"{', '.join(available)}. Name it with {option} {missing[0]}=COLUMN (in a delimited "
             "file without a header line, COLUMN may be a place counted from 1)."
         )
+    twice = [column for column, count in Counter(mapping.values()).items() if count > 1]
+    if twice:
+        fields = [field for field, column in mapping.items() if column == twice[0]]
+        raise ConfigError(f"{where}: column {twice[0]!r} was named for {' and '.join(fields)}")

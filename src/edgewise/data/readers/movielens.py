@@ -7,14 +7,12 @@ from pathlib import Path
 
 import polars as pl
 
-from edgewise.data.readers.bad_rows import BadRows
-from edgewise.data.readers.columns import map_columns
-from edgewise.data.readers.delimited import read_delimited
-from edgewise.data.readers.delimited_layout import Delimited
-from edgewise.data.readers.item_tables import read_item_table
-from edgewise.data.readers.raw import RawTable, ReadRequest, item_frame, join_rows, no_items
-from edgewise.data.readers.streams import read_chunks
-from edgewise.data.readers.table_files import delimited_source, table_format
+from edgewise.data.readers.cleaning import clean
+from edgewise.data.readers.delimited import Layout, read_delimited
+from edgewise.data.readers.raw import RawTable, ReadRequest, item_frame, no_items
+from edgewise.data.readers.read_log import ReadLog
+from edgewise.data.readers.sources import read_lines
+from edgewise.data.readers.tables import read_metadata, read_rows
 from edgewise.errors import DataError
 
 FIELDS = ("user_id", "item_id", "rating", "timestamp")
@@ -25,6 +23,8 @@ GENRES = (
     *("Romance", "Sci-Fi", "Thriller", "War", "Western"),
 )
 NO_GENRE = ("unknown", "(no genres listed)")
+# The parts of 100K that are handed out for training and testing.
+PARTS = tuple(f"u{n}.{part}" for n in "12345ab" for part in ("base", "test"))
 LAYOUTS = {"u.data": "u.item", "ratings.dat": "movies.dat", "ratings.csv": "movies.csv"}
 
 
@@ -33,7 +33,7 @@ def find_ratings(source: Path) -> Path | None:
     if source.is_dir():
         files = (source / name for name, movies in LAYOUTS.items() if _both(source, name, movies))
         return next(files, None)
-    known = source.name in ("u.data", "ratings.dat")
+    known = source.name in ("u.data", "ratings.dat", *PARTS)
     return source if known or _both(source.parent, source.name, "movies.csv") else None
 
 
@@ -48,9 +48,9 @@ def read(request: ReadRequest) -> RawTable:
         raise DataError(
             f"{request.path}: no MovieLens ratings here; they are called {', '.join(LAYOUTS)}"
         )
-    movies = request.metadata or ratings.with_name(LAYOUTS[ratings.name])
-    rows = join_rows(_rows(ratings, request.bad))
-    items = _items(movies, request.bad) if movies.is_file() else no_items()
+    movies = request.metadata or ratings.with_name(LAYOUTS.get(ratings.name, "u.item"))
+    rows = read_rows(ratings, request) if ratings.suffix == ".csv" else _rows(ratings, request)
+    items = _items(movies, request) if movies.is_file() else no_items()
     files = (ratings.name, movies.name) if movies.is_file() else (ratings.name,)
     return RawTable(rows, items, layout=f"movielens {ratings.name}", files=files)
 
@@ -61,25 +61,24 @@ def _both(folder: Path, ratings: str, movies: str) -> bool:
     return ratings in LAYOUTS and (folder / ratings).is_file()
 
 
-def _rows(path: Path, bad: BadRows) -> Iterator[pl.DataFrame]:
-    if path.suffix == ".csv":
-        source = delimited_source(path, "csv")
-        return read_delimited(source, map_columns(source.names, {}, path.name), bad)
-    names, separator = FIELDS, "\t"
-    if path.suffix == ".dat":
-        # Fields are parted by two colons, so at single ones every other field is empty.
-        names, separator = ("user_id", "1", "item_id", "2", "rating", "3", "timestamp"), ":"
-    source = Delimited(path, separator, names, header=False, quoted=False)
-    return read_delimited(source, {name: name for name in FIELDS}, bad)
+def _rows(path: Path, request: ReadRequest) -> pl.DataFrame:
+    separator = "::" if path.suffix == ".dat" else "\t"
+    layout = Layout(path, separator, FIELDS, 0, None, None, request.form.encoding)
+    request.log.layouts[path.name] = str(layout)
+    found, lines = read_delimited(layout, FIELDS, request.log, request.limit)
+    sources = {name: f"{place}" for place, name in enumerate(FIELDS, start=1)}
+    return clean(found, lines, path, request.log, sources=sources)
 
 
-def _items(path: Path, bad: BadRows) -> pl.DataFrame:
-    if table_format(path):
-        genre = pl.element()
-        return read_item_table(path, bad).with_columns(
-            pl.col("categories").list.filter(~genre.is_in(NO_GENRE))
-        )
-    return item_frame(_flagged_items(path) if path.name == "u.item" else _dat_items(path))
+def _items(path: Path, request: ReadRequest) -> pl.DataFrame:
+    if path.name == "u.item":
+        return item_frame(_flagged_items(path))
+    if path.name == "movies.dat":
+        return item_frame(_dat_items(path))
+    genre = pl.element()
+    return read_metadata(path, request).with_columns(
+        pl.col("categories").list.filter(~genre.is_in(NO_GENRE))
+    )
 
 
 def _flagged_items(path: Path) -> Iterator[dict[str, object]]:
@@ -99,13 +98,12 @@ def _item(item_id: str, title: str, genres: list[str]) -> dict[str, object]:
 
 
 def _fields(path: Path, separator: str, *, at_least: int) -> Iterator[list[str]]:
-    content = b"".join(read_chunks(path, BadRows()))
+    # The releases before 10M are written in Latin-1, the later ones in UTF-8.
     try:
-        text = content.decode()
-    except UnicodeDecodeError:
-        # The releases before 10M are written in Latin-1, the later ones in UTF-8.
-        text = content.decode("latin-1")
-    for number, line in enumerate(text.splitlines(), start=1):
+        lines = list(read_lines(path, ReadLog(), "utf-8"))
+    except DataError:
+        lines = list(read_lines(path, ReadLog(), "latin-1"))
+    for number, line in lines:
         fields = line.split(separator)
         if len(fields) < at_least:
             raise DataError(f"{path.name}, line {number}: {at_least} fields wanted: {line!r}")

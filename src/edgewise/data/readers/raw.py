@@ -8,7 +8,7 @@ from pathlib import Path
 
 import polars as pl
 
-from edgewise.data.readers.bad_rows import BadRows
+from edgewise.data.readers.read_log import ReadLog
 
 ROW_SCHEMA: dict[str, type[pl.DataType]] = {
     "user_id": pl.String,
@@ -28,21 +28,52 @@ ITEM_SCHEMA: dict[str, pl.DataType] = {
 
 
 @dataclass(frozen=True)
+class Form:
+    """How a person says that a file is written, where it is not to be told by looking at it.
+
+    Attributes:
+        encoding: such as ``cp1252``; UTF-8 or what the byte order mark says if None.
+        separator: between fields; ``tab``, ``space`` and ``::`` included; sniffed if None.
+        header: whether the first line holds names; None looks.
+        quote: the character around texts, or ``none``; None looks.
+        escape: the character that takes its meaning from a quote behind it; None looks.
+        time_format: of times, see :func:`~edgewise.data.readers.times.read_times`.
+        keep_na: ``nan``, ``NULL``, ``None`` and ``NA`` are ids like others.
+    """
+
+    encoding: str | None = None
+    separator: str | None = None
+    header: bool | None = None
+    quote: str | None = None
+    escape: str | None = None
+    time_format: str | None = None
+    keep_na: bool = False
+
+
+@dataclass(frozen=True)
 class ReadRequest:
     """One source to read.
 
     Attributes:
         path: a file or folder.
-        bad: what to do with unusable rows.
+        log: what to do with unusable rows, and where to tell what was read how.
         columns: our field names to the file's column names, where guessing is not wanted; an
             empty column name leaves the field out.
         metadata: a file about the items, where it is not found beside the source.
+        item_columns: as ``columns``, for the file about the items.
+        form: how the file is written.
+        where: columns to the values that a row must have one of.
+        limit: read about so many rows only; None reads all.
     """
 
     path: Path
-    bad: BadRows = field(default_factory=BadRows)
+    log: ReadLog = field(default_factory=ReadLog)
     columns: Mapping[str, str] = field(default_factory=dict)
     metadata: Path | None = None
+    item_columns: Mapping[str, str] = field(default_factory=dict)
+    form: Form = field(default_factory=Form)
+    where: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    limit: int | None = None
 
 
 @dataclass(frozen=True)
@@ -70,15 +101,18 @@ def no_items() -> pl.DataFrame:
     return pl.DataFrame(schema=ITEM_SCHEMA)
 
 
-def join_rows(batches: Iterable[pl.DataFrame]) -> pl.DataFrame:
-    """All batches as one frame; a source without rows gives an empty one."""
-    frames = list(batches)
-    if not frames:
-        return pl.DataFrame(schema={key: ROW_SCHEMA[key] for key in ("user_id", "item_id")})
-    return pl.concat(frames, how="vertical")
-
-
 def item_frame(records: Iterable[Mapping[str, object]]) -> pl.DataFrame:
-    """Catalogue rows as a frame; of several rows about an item the first one counts."""
+    """Catalogue rows as a frame; of several rows about an item the first that says something."""
     frame = pl.DataFrame(list(records), schema=ITEM_SCHEMA)
-    return frame.unique("item_id", keep="first", maintain_order=True)
+    if frame["item_id"].is_unique().all():
+        return frame
+    texts = [
+        pl.col(name).filter(pl.col(name) != "").first()
+        for name in ITEM_SCHEMA
+        if name in ("title", "brand", "description")
+    ]
+    paths = pl.col("categories").filter(pl.col("categories").list.len() > 0).first()
+    merged = frame.group_by("item_id", maintain_order=True).agg(*texts, paths)
+    return merged.with_columns(
+        pl.col("title", "brand", "description").fill_null(""), pl.col("categories").fill_null([])
+    ).select(list(ITEM_SCHEMA))

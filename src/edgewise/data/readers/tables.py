@@ -1,57 +1,231 @@
-"""Tables of interactions as people keep them: csv, tsv, Parquet and JSON lines."""
+"""Tables of interactions as people keep them: delimited text, Parquet and JSON."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 
 from edgewise.data.readers import jsonlines, parquet
-from edgewise.data.readers.bad_rows import BadRows
-from edgewise.data.readers.columns import map_columns
-from edgewise.data.readers.delimited import read_delimited
+from edgewise.data.readers.cleaning import as_text, clean
+from edgewise.data.readers.columns import by_place, guess_columns, kind_column, map_columns
+from edgewise.data.readers.delimited import find_layout, read_delimited
 from edgewise.data.readers.item_tables import read_item_table
-from edgewise.data.readers.raw import RawTable, ReadRequest, join_rows, no_items
-from edgewise.data.readers.table_files import delimited_source, find_tables
-from edgewise.errors import DataError
+from edgewise.data.readers.raw import RawTable, ReadRequest, no_items
+from edgewise.data.readers.read_log import Kind
+from edgewise.data.readers.sources import member_name, packing, plain_name, read_chunks
+from edgewise.errors import ConfigError, DataError
+
+SUFFIXES = {
+    ".csv": "csv",
+    ".tsv": "csv",
+    ".tab": "csv",
+    ".txt": "csv",
+    ".dat": "csv",
+    ".data": "csv",
+    ".log": "csv",
+    ".inter": "csv",
+    ".item": "csv",
+    ".parquet": "parquet",
+    ".pq": "parquet",
+    ".jsonl": "jsonl",
+    ".ndjson": "jsonl",
+    ".json": "jsonl",
+}
+# What a file of interactions is called where several files of a folder could be one.
+_ROW_WORDS = ("interaction", "rating", "review", "event", "behavior", "purchase", "order")
 
 
-def read_table(request: ReadRequest, kind: str) -> RawTable:
+def table_kind(path: Path) -> str | None:
+    """``csv`` for any delimited text, ``parquet`` or ``jsonl``, by the name and then the bytes."""
+    if not path.is_file():
+        return SUFFIXES.get(Path(plain_name(path)).suffix.lower())
+    with path.open("rb") as file:
+        head = file.read(4)
+    if head == b"PAR1":
+        return "parquet"
+    suffix = Path(member_name(path)).suffix.lower()
+    if suffix in SUFFIXES:
+        return SUFFIXES[suffix]
+    try:
+        start = next(read_chunks(path), b"")
+    except DataError:
+        raise
+    except Exception:
+        return None
+    if (
+        packing(path) is None
+        and b"\0" in start[:4096]
+        and start[:2] not in (b"\xff\xfe", b"\xfe\xff")
+    ):
+        return None
+    return "jsonl" if start.lstrip(b"\xef\xbb\xbf \t\r\n")[:1] in (b"{", b"[") else "csv"
+
+
+def read_table(request: ReadRequest) -> RawTable:
     """Read one table of interactions, and one of items where there is any.
-
-    Args:
-        request: a file, or a folder with ``interactions.*`` and perhaps ``items.*``.
-        kind: ``csv``, ``tsv``, ``parquet`` or ``jsonl``.
 
     Raises:
         DataError: a needed column is missing, or a row cannot be used.
     """
-    path, metadata = _files(request)
-    rows = join_rows(_row_batches(path, kind, request.columns, request.bad))
-    items = read_item_table(metadata, request.bad) if metadata else no_items()
+    path, metadata = request.path, request.metadata
+    if path.is_dir():
+        found = find_tables(path)
+        if found is None:
+            raise DataError(f"{path}: no table here has a column of users and one of items")
+        path, beside = found
+        metadata = metadata or beside
+        if beside is None and metadata is None:
+            request.log.warn(f"{path.parent.name}: read {path.name} alone")
+    rows = read_rows(path, request)
+    items = read_metadata(metadata, request) if metadata else no_items()
     files = (path.name, metadata.name) if metadata else (path.name,)
-    return RawTable(rows, items, layout=kind, files=files)
+    return RawTable(rows, items, layout=kind_name(path), files=files)
 
 
-def _files(request: ReadRequest) -> tuple[Path, Path | None]:
-    if not request.path.is_dir():
-        return request.path, request.metadata
-    found = find_tables(request.path)
-    if found is None:
+def kind_name(path: Path) -> str:
+    """The format as people name it: ``tsv`` is told from ``csv`` by its ending."""
+    kind = table_kind(path) or "csv"
+    suffix = Path(member_name(path)).suffix.lower()
+    return "tsv" if kind == "csv" and suffix in (".tsv", ".tab") else kind
+
+
+def read_metadata(path: Path, request: ReadRequest) -> pl.DataFrame:
+    """A table about items, columns as in ``ITEM_SCHEMA``."""
+    kind = table_kind(path)
+    if kind is None:
         raise DataError(
-            f"{request.path}: the folder has no interactions.csv, .tsv, .parquet or .jsonl"
+            f"{path.name}: metadata must be delimited text, JSON or Parquet; its name and its "
+            "first bytes say none of these"
         )
-    return found[0], request.metadata or found[1]
+    with request.log.about_items():
+        return read_item_table(path, kind, request)
 
 
-def _row_batches(
-    path: Path, kind: str, given: Mapping[str, str], bad: BadRows
-) -> Iterator[pl.DataFrame]:
+def available_columns(path: Path, request: ReadRequest) -> tuple[str, ...]:
+    """The columns of a table of any kind."""
+    kind = table_kind(path)
     if kind == "parquet":
-        return parquet.read_rows(path, map_columns(parquet.names(path), given, path.name), bad)
+        return parquet.names(path)
     if kind == "jsonl":
-        columns = map_columns(jsonlines.column_keys(path, bad), given, path.name)
-        return jsonlines.read_rows(path, columns, bad)
-    source = delimited_source(path, kind, given)
-    return read_delimited(source, map_columns(source.names, given, path.name), bad)
+        return jsonlines.column_keys(path, request.log, request.form.encoding)
+    return find_layout(path, request.log, request.form, request.columns.values()).names
+
+
+def read_rows(path: Path, request: ReadRequest) -> pl.DataFrame:
+    """Typed interactions of a table, see :func:`edgewise.data.readers.cleaning.clean`."""
+    kind = table_kind(path)
+    log, form = request.log, request.form
+    names = available_columns(path, request)
+    columns = map_columns(names, by_place(names, request.columns), path.name)
+    extra = {f"\0{number}": name for number, name in enumerate(_where(path, names, request))}
+    wanted = {**columns, **extra}
+    if kind == "parquet":
+        series, lines = parquet.read_parquet(path, wanted, request.limit)
+    elif kind == "jsonl":
+        series, lines = jsonlines.read_json(path, wanted, log, form.encoding, request.limit)
+    else:
+        layout = find_layout(path, log, form, request.columns.values())
+        found, lines = read_delimited(layout, wanted.values(), log, request.limit)
+        series = {ours: found[theirs] for ours, theirs in wanted.items()}
+    series, lines = _kept(series, extra, lines, path, request)
+    _tell(path, names, columns, request)
+    return clean(
+        {ours: series[ours] for ours in columns},
+        lines,
+        path,
+        log,
+        sources=columns,
+        keep_na=form.keep_na,
+        time_format=form.time_format,
+    )
+
+
+def _where(path: Path, names: Sequence[str], request: ReadRequest) -> list[str]:
+    for column in request.where:
+        if column not in names:
+            raise DataError(
+                f"{path.name}: --where {column}=...: there is no such column; the columns are "
+                f"{', '.join(names)}"
+            )
+    return list(request.where)
+
+
+def _kept(
+    series: dict[str, pl.Series],
+    extra: Mapping[str, str],
+    lines: np.ndarray,
+    path: Path,
+    request: ReadRequest,
+) -> tuple[dict[str, pl.Series], np.ndarray]:
+    """The rows that ``--where`` keeps."""
+    kept = np.ones(len(lines), dtype=bool)
+    for key, column in extra.items():
+        text = as_text(series[key], f"{path.name}: column {column!r}").str.strip_chars()
+        fits = text.is_in(list(request.where[column])).fill_null(False).to_numpy()
+        if not fits.any() and len(fits):
+            seen = text.drop_nulls().value_counts(sort=True)[text.name][:10].to_list()
+            raise ConfigError(
+                f"--where {column}={','.join(request.where[column])}: no row of {path.name} has "
+                f"it; the column holds {', '.join(map(repr, seen))}"
+            )
+        kept &= fits
+    if kept.all():
+        return series, lines
+    first = int(lines[np.argmin(kept)])
+    request.log.report(Kind.WHERE, path, first, "", int((~kept).sum()))
+    mask = pl.Series(kept)
+    return {name: values.filter(mask) for name, values in series.items()}, lines[kept]
+
+
+def _tell(
+    path: Path, names: Sequence[str], columns: Mapping[str, str], request: ReadRequest
+) -> None:
+    """Warn of what is not there, and note what is not used."""
+    log = request.log
+    unused = [name for name in names if name not in columns.values() and name not in request.where]
+    log.left(path, unused)
+    if "timestamp" not in columns:
+        log.warn(
+            f"{path.name}: no column of times was read, so the order of the rows is taken for "
+            "their order in time; name one with --column timestamp=COLUMN"
+            + (f" (not used: {', '.join(unused)})" if unused else "")
+        )
+    kind = kind_column(unused)
+    if kind is not None:
+        log.warn(
+            f"{path.name}: rows of every {kind!r} count alike; keep some with --where {kind}=VALUE"
+        )
+
+
+def find_tables(folder: Path) -> tuple[Path, Path | None] | None:
+    """The table of interactions of a folder, and the one about items, by names and columns.
+
+    Raises:
+        DataError: several tables could be the one of interactions.
+    """
+    files = [path for path in sorted(folder.iterdir()) if path.is_file()]
+    tables = [path for path in files if Path(plain_name(path)).suffix.lower() in SUFFIXES]
+    named = {path.name.split(".")[0]: path for path in tables}
+    if "interactions" in named:
+        return named["interactions"], named.get("items")
+    quiet = ReadRequest(folder)
+    rows, items = [], []
+    for path in tables:
+        try:
+            names = available_columns(path, quiet)
+        except (DataError, ConfigError):
+            continue
+        if {"user_id", "item_id"} <= set(guess_columns(names)):
+            rows.append(path)
+        elif "item_id" in guess_columns(names, items=True):
+            items.append(path)
+    if not rows:
+        return None
+    likely = [path for path in rows if any(word in path.name.lower() for word in _ROW_WORDS)]
+    if len(rows) > 1 and len(likely) != 1:
+        listed = ", ".join(path.name for path in rows)
+        raise DataError(f"{folder.name}: several tables of interactions ({listed}); name one")
+    return (likely or rows)[0], items[0] if len(items) == 1 else None
