@@ -42,7 +42,7 @@ def evaluate(
         list[str] | None,
         typer.Option(
             help="HitRate, NDCG, MRR, Recall (over the smaller of k and the held-out items) or "
-            "PlainRecall; repeatable."
+            "PlainRecall, in any case; repeatable."
         ),
     ] = None,
     data: Annotated[

@@ -22,7 +22,7 @@ from edgewise.config import check, nearest
 from edgewise.data.dataset import Dataset, Interactions
 from edgewise.data.hashing import id_keys, keyed_uniform
 from edgewise.data.item_lists import CandidateLists, Recommendations
-from edgewise.errors import EdgewiseError
+from edgewise.errors import ConfigError, EdgewiseError
 from edgewise.evaluation.statistics import Bootstrap, Estimate, bootstrap_means
 
 
@@ -224,7 +224,7 @@ def per_user_metrics(
         ConfigError: an unknown metric, or a list length below 1.
     """
     check_cutoffs(ks)
-    check_metrics(metrics)
+    metrics = check_metrics(metrics)
     functions = {**METRICS, **ENTRY_METRICS} if count_repeats else METRICS
     columns = {f"{name}@{k}": functions[name](hits, k) for name in metrics for k in ks}
     frame = pl.DataFrame({"user_index": hits.user_index, **columns})
@@ -247,23 +247,43 @@ def ranking_metric(name: str, users: np.ndarray, ranks: np.ndarray) -> float:
 
 
 def parse_metric(name: str) -> tuple[str, int]:
-    """``("NDCG", 10)`` of ``NDCG@10``.
+    """``("NDCG", 10)`` of ``NDCG@10``; see :func:`check_metrics` for how names may be spelled.
 
     Raises:
         ConfigError: no such metric (the nearest is named), or no list length.
     """
-    metric, _, k = name.partition("@")
-    check_metrics([metric])
+    spelled, _, k = name.partition("@")
+    (metric,) = check_metrics([spelled])
     valid = k.isdecimal() and int(k) > 0
     check(valid, f"metric {name!r}: give a list length of 1 or more, as in '{metric}@10'")
     return metric, int(k)
 
 
-def check_metrics(metrics: Sequence[str]) -> None:
-    """Refuse names of metrics that do not exist, and no metric at all."""
+_SHORT_NAMES = {"hit": "HitRate", "hits": "HitRate", "hr": "HitRate", "hitratio": "HitRate"}
+
+
+def check_metrics(metrics: Sequence[str]) -> list[str]:
+    """The metrics' names as :data:`METRICS` spells them, each once.
+
+    Case, hyphens, underscores and spaces do not count: ``ndcg``, ``hit_rate``; ``hit`` and ``HR``
+    are the hit rate.
+
+    Raises:
+        ConfigError: no such metric, or none at all.
+    """
     check(len(metrics) > 0, f"no metric to measure: name some of {', '.join(METRICS)}")
+    plain = _SHORT_NAMES | {_plain(name): name for name in METRICS}
+    found = []
     for name in metrics:
-        check(name in METRICS, f"unknown metric {name!r}.{nearest(name, METRICS)}")
+        known = name if name in METRICS else plain.get(_plain(name))
+        if known is None:
+            raise ConfigError(f"unknown metric {name!r}.{nearest(name, METRICS)}")
+        found.append(known)
+    return list(dict.fromkeys(found))
+
+
+def _plain(name: str) -> str:
+    return "".join(letter for letter in name.casefold() if letter not in "-_ ")
 
 
 def check_cutoffs(ks: Sequence[int]) -> None:
