@@ -45,6 +45,11 @@ def test_ids_that_are_typed(values, ids):
     assert found(*values) == ids
 
 
+def test_a_history_may_have_an_item_twice():
+    typed = given_ids("--history", ["1,2,1"], ITEMS)
+    assert ITEMS.known(typed) == ["1", "2"] and ITEMS.known(typed, once=False) == ["1", "2", "1"]
+
+
 def test_a_number_that_is_read_as_another_spelling_is_said(capsys):
     found("1.0,2.0", "Dota 2 ", "  spaced")
     (line,) = capsys.readouterr().err.splitlines()

@@ -490,3 +490,9 @@ def test_metrics_may_be_spelled_in_any_case(spelled, name):
     assert parse_metric(f"{spelled}@5") == (name, 5)
     hits = Hits.from_ranks(np.array([0, 1]), np.array([1, 7]))
     assert per_user_metrics(hits, (5,), (spelled,)).columns == ["user_index", f"{name}@5"]
+
+
+def test_long_lists_cost_no_memory():
+    hits = Hits.from_ranks(np.array([0]), np.array([3]))
+    frame = per_user_metrics(hits, (10**15,), ALL)
+    assert frame[f"NDCG@{10**15}"].to_list() == [0.5]

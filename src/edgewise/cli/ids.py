@@ -71,13 +71,13 @@ class IdFinder:
         numbers = () if whole is None else (whole, f"{whole}.0")
         return next((number for number in numbers if number in self.vocabulary), None)
 
-    def known(self, given: Iterable[Typed]) -> list[str]:
-        """The ids that the data set has, each once.
+    def known(self, given: Iterable[Typed], *, once: bool = True) -> list[str]:
+        """The ids that the data set has, each once unless the list is a history.
 
         Raises:
             UnknownIdError: an id is unknown; where it stands, and ids that exist, are named.
         """
-        found: dict[str, None] = {}
+        found: list[str] = []
         unknown: list[Typed] = []
         respelled: list[tuple[Typed, str]] = []
         for typed in given:
@@ -85,7 +85,7 @@ class IdFinder:
             if raw_id is None:
                 unknown.append(typed)
                 continue
-            found[raw_id] = None
+            found.append(raw_id)
             bare = typed.id.strip(' "')
             if raw_id != bare and _whole_number(bare) == _whole_number(raw_id) is not None:
                 respelled.append((typed, raw_id))
@@ -95,7 +95,7 @@ class IdFinder:
             warn(f"{typed.place}: {typed.id!r} is read as the {kind} {raw_id!r}{_more(respelled)}")
         if unknown:
             self._tell(unknown)
-        return list(found)
+        return list(dict.fromkeys(found)) if once else found
 
     def one(self, option: str, text: str) -> str:
         """The one id that an option names, ``\\,`` being a comma."""

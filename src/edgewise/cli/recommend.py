@@ -48,14 +48,14 @@ def recommend(
         list[str] | None,
         typer.Option(
             help="Items, oldest first, of somebody who is not in the data: I,I,... or a file. "
-            "A comma within an id is typed \\\\,"
+            "A comma within an id is typed \\,"
         ),
     ] = None,
     similar_to: Annotated[
         list[str] | None,
-        typer.Option(metavar="ITEMS", help="List what is most like an item, for nobody: I,I,..."),
+        typer.Option(metavar="ITEMS|FILE", help="List what is most like these items instead."),
     ] = None,
-    k: Annotated[int, typer.Option("-k", help="Items a user.")] = 10,
+    k: Annotated[int, typer.Option("-k", help="Items a user, at most the catalogue.")] = 10,
     task: Annotated[
         str | None,
         typer.Option(
@@ -135,7 +135,7 @@ def recommend(
     else:
         predictor = predictor.asked_as(_task(opened, task, candidates))
         if history:
-            answers = predictor.newcomer(ids.some_items("--history", history))
+            answers = predictor.newcomer(ids.some_items("--history", history, once=False))
         else:
             typed = listed_users or given_ids("--users", typed_users, ids.user_finder)
             answers = predictor.users(ids.users(typed, predictor, all_))
@@ -249,14 +249,16 @@ class _Ids:
         """The items of an option for everybody; None where it is not given."""
         if not values:
             return None
-        given = for_everybody(option, given_ids(option, values, self.item_finder))
-        return self.item_finder.known(given)
+        return self.item_finder.known(
+            for_everybody(option, given_ids(option, values, self.item_finder))
+        )
 
-    def some_items(self, option: str, values: Sequence[str]) -> list[str]:
-        """The same, of an option that asks about at least one."""
-        found = self.items(option, values)
+    def some_items(self, option: str, values: Sequence[str], *, once: bool = True) -> list[str]:
+        """The same, of an option that asks about at least one; a history may have one twice."""
+        given = for_everybody(option, given_ids(option, values, self.item_finder))
+        found = self.item_finder.known(given, once=once)
         check(bool(found), f"{option} {','.join(values)}: no known item in it")
-        return found or []
+        return found
 
     def candidates(self, values: Sequence[str] | None) -> RawCandidates | None:
         """Items to rank, for everybody or by user; None where they are not given."""

@@ -140,7 +140,7 @@ def hit_rate(hits: Hits, k: int) -> np.ndarray:
 
 def ndcg(hits: Hits, k: int) -> np.ndarray:
     """Discounted gain 1/log2(rank + 1) over the best attainable in k places, ``float64[Q]``."""
-    return _gain(hits, k) / _best_gain(k)[np.minimum(k, hits.num_positives)]
+    return _gain(hits, k) / _best_gain(np.minimum(k, hits.num_positives))
 
 
 def _gain(hits: Hits, k: int) -> np.ndarray:
@@ -150,9 +150,10 @@ def _gain(hits: Hits, k: int) -> np.ndarray:
     return np.bincount(hits.query[near], gains, minlength=len(hits.user_index))
 
 
-def _best_gain(k: int) -> np.ndarray:
-    """Gain of n items in the first n places, ``float64[k + 1]``; 1 for n = 0, to divide by."""
-    return np.concatenate([[1.0], np.cumsum(1 / np.log2(np.arange(2, k + 2)))])
+def _best_gain(counts: np.ndarray) -> np.ndarray:
+    """Gain of n items in the first n places, ``float64[Q]``; 1 for n = 0, to divide by."""
+    places = np.arange(2, counts.max(initial=0) + 2)
+    return np.concatenate([[1.0], np.cumsum(1 / np.log2(places))])[counts]
 
 
 def recall(hits: Hits, k: int) -> np.ndarray:
@@ -202,7 +203,7 @@ def entry_ndcg(hits: Hits, k: int) -> np.ndarray:
     The best attainable gain counts the entries that were found and not those to be found, so a
     repeat at a lower place takes away from what the first one earned.
     """
-    return _gain(hits, k) / _best_gain(k)[np.minimum(k, found_within(hits, k))]
+    return _gain(hits, k) / _best_gain(np.minimum(k, found_within(hits, k)))
 
 
 ENTRY_METRICS: Mapping[str, Metric] = {"HitRate": entry_rate, "NDCG": entry_ndcg}
