@@ -88,6 +88,8 @@ def test_many_unknown_ids_are_skipped_in_no_time(capsys):
 
 
 TABLES = {
+    "list.txt": "1,Papers, Please\n",
+    "index.csv": ',movieId\n0,1.0\n1,"Papers, Please"\n',
     "lines.txt": "1\n\nPapers, Please\n",
     "quoted.txt": '"1"\r\n"Papers, Please"\r\n',
     "marked.txt": "\ufeff1\nPapers, Please",

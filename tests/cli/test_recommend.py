@@ -147,6 +147,9 @@ def test_recommending_by_an_untrained_task_is_refused(edgewise, fake_run, task):
     result = edgewise("recommend", fake_run, "--all", "--task", task, *given)
     assert result.exit_code == 2
     assert f"--task {task}: {fake_run} was not trained for it, only for {other}" in result.output
+    if task == "sequential":
+        unsaid = edgewise("recommend", fake_run, "--all")
+        assert unsaid.exit_code == 2 and "which ranks given items: name" in unsaid.output
 
 
 @pytest.mark.parametrize(

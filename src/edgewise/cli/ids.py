@@ -11,7 +11,7 @@ import io
 import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal, InvalidOperation
 from itertools import islice
 from pathlib import Path
@@ -80,7 +80,7 @@ class IdFinder:
         found: list[str] = []
         unknown: list[Typed] = []
         respelled: list[tuple[Typed, str]] = []
-        for typed in given:
+        for typed in self._apart(given):
             raw_id = self.find(typed.id)
             if raw_id is None:
                 unknown.append(typed)
@@ -102,6 +102,16 @@ class IdFinder:
         plain = text if self.find(text) is not None else text.replace("\\,", ",")
         (raw_id,) = self.known([Typed(plain, option)])
         return raw_id
+
+    def _apart(self, given: Iterable[Typed]) -> Iterator[Typed]:
+        """The ids one by one, where a line of a file has several with commas between them."""
+        for typed in given:
+            listed = "," in typed.id and self.find(typed.id) is None
+            parts = _joined(_split(typed.id), self) if listed else []
+            if parts and all(self.find(part) is not None for part in parts):
+                yield from (replace(typed, id=part) for part in parts)
+            else:
+                yield typed
 
     def _tell(self, unknown: list[Typed]) -> None:
         kind = self.vocabulary.kind

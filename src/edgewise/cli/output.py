@@ -198,7 +198,8 @@ def _table(file: TextIO, about: ListsAbout) -> Iterator[Add]:
 
     def add(users: Sequence[str], frame: pl.DataFrame) -> None:
         for user, rows in _by_user(users, frame, about.key):
-            title = user if rows else f"{user}: no items"
+            title = f"like {user}" if about.key == "similar_to" else user
+            title += "" if rows else ": no items"
             lines = [(str(r["rank"]), r["title"], r["item_id"], f"{r['score']:.3f}") for r in rows]
             console().print(list_table(title, lines, ("rank", "title", "item", score)))
 

@@ -55,7 +55,7 @@ def recommend(
         list[str] | None,
         typer.Option(metavar="ITEMS|FILE", help="List what is most like these items instead."),
     ] = None,
-    k: Annotated[int, typer.Option("-k", help="Items a user, at most the catalogue.")] = 10,
+    k: Annotated[int, typer.Option("-k", "--k", help="Items a user, at most the catalogue.")] = 10,
     task: Annotated[
         str | None,
         typer.Option(
@@ -316,6 +316,11 @@ def _task(run: Run, asked: str | None, candidates: Sequence[str] | None) -> Task
     if asked is None:
         first, second = ("direct", "sequential") if candidates else ("sequential", "direct")
         asked = first if first in run.model.tasks else second
+        check(
+            asked != "direct" or bool(candidates),
+            f"{run.folder} was trained for the task direct only, which ranks given items: name "
+            "them with --candidates FILE",
+        )
     run.require(asked)
     return known[asked]
 
@@ -369,7 +374,7 @@ def _shortness(short: list[tuple[str, int]], about: ListsAbout, predictor: Predi
     limits = [
         name for name, ids in (("--allow", predictor.allow), ("--exclude", predictor.deny)) if ids
     ]
-    limited = f" {' and '.join(limits)} shortened them, too" if limits else ""
+    limited = f"; {' and '.join(limits)} shortened them, too" if limits else ""
     if about.key == "similar_to":
         why = "nothing else of the train rows is like them; items without train rows are like none"
     elif predictor.candidates is not None:

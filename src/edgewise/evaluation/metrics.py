@@ -278,7 +278,8 @@ def check_metrics(metrics: Sequence[str]) -> list[str]:
     for name in metrics:
         known = name if name in METRICS else plain.get(_plain(name))
         if known is None:
-            raise ConfigError(f"unknown metric {name!r}.{nearest(name, METRICS)}")
+            apart = " List lengths are named apart, as -k 10." if "@" in name else ""
+            raise ConfigError(f"unknown metric {name!r}.{nearest(name, METRICS)}{apart}")
         found.append(known)
     return list(dict.fromkeys(found))
 
