@@ -11,12 +11,14 @@ import numpy as np
 import pytest
 from huggingface_hub.errors import LocalEntryNotFoundError
 
-from edgewise.data.dataset import Vocabulary
+from edgewise.data.dataset import Catalog, Dataset, Interactions, Vocabulary
 from edgewise.data.item_lists import CandidateLists
 from edgewise.data.ragged import Ragged
 from edgewise.data.splits import leave_one_out
 from edgewise.data.synthetic import make_demo_shop
 from edgewise.errors import ConfigError, ModelFolderError, UnknownIdError
+from edgewise.models.ease import EASE
+from edgewise.models.lightgcn import LightGCN
 from edgewise.models.popularity import Popularity
 from edgewise.models.registry import load_model
 from edgewise.recommender import ItemFilter, local_folder, top_k
@@ -33,6 +35,56 @@ def split():
 @pytest.fixture(scope="module")
 def model(split):
     return Popularity(seed=3).fit(split)
+
+
+# Similar items, from histories of train rows.
+
+
+@pytest.fixture(scope="module")
+def pairs():
+    """Train rows a: 0 1 2, b: 0 1, c: 0 3; item 4 is held out alone, item 5 in nobody's rows."""
+    rows = {0: [0, 1, 2, 4, 4], 1: [0, 1, 4, 4], 2: [0, 3, 4, 4]}
+    users = np.repeat(list(rows), [len(row) for row in rows.values()]).astype(np.int32)
+    items = np.concatenate(list(rows.values())).astype(np.int32)
+    return leave_one_out(
+        Dataset(
+            "pairs",
+            Vocabulary(("a", "b", "c"), "user"),
+            Vocabulary(tuple("ABCDEF"), "item"),
+            Interactions(users, items),
+            Catalog.empty(6),
+        )
+    )
+
+
+def test_items_are_similar_by_who_took_both_in_training(pairs):
+    found = Popularity().fit(pairs).similar_items(["A", "C", "E"], 9)
+    assert found.unit == "cosine of train co-occurrence"
+    frame = found.to_frame()
+    assert frame.columns == ["similar_to", "item_id", "rank", "score", "title"]
+    # A: 3 users, B: 2 with A, C and D: 1 with A; C: 1 user, who has A and B.
+    assert frame["similar_to"].to_list() == ["A", "A", "A", "C", "C"]
+    assert frame["item_id"].to_list() == ["B", "C", "D", "B", "A"]
+    expected = [2 / 6**0.5, 1 / 3**0.5, 1 / 3**0.5, 1 / 2**0.5, 1 / 3**0.5]
+    assert frame["score"].to_list() == pytest.approx(expected)
+
+
+def test_ease_says_it_by_its_weights_and_embeddings_by_their_cosine(pairs):
+    ease = EASE(l2=1.0).fit(pairs)
+    found = ease.similar_items(["C"], 9)
+    assert found.unit == "EASE weight"
+    assert found.item_index[0] == np.argmax(ease.weights[2])
+    assert found.score[0] == pytest.approx(ease.weights[2].max())
+    assert (found.score > 0).all()
+    graph = LightGCN.from_preset("tiny", ["training.epochs=1"]).fit(pairs)
+    found = graph.similar_items(["B", "F"], 9)
+    vectors = graph.item_embeddings().numpy()
+    cosines = vectors[1] @ vectors.T / np.linalg.norm(vectors[1]) / np.linalg.norm(vectors, axis=1)
+    warm = [0, 2, 3]  # without itself and the items without train rows
+    order = sorted(warm, key=lambda item: -cosines[item])
+    assert found.unit == "cosine of item embeddings"
+    assert found.similar_to.tolist() == [1, 1, 1] and found.item_index.tolist() == order
+    assert found.score == pytest.approx(cosines[order], abs=1e-5)
 
 
 # Users.
@@ -75,6 +127,20 @@ def test_seen_items_are_listed_where_asked(model):
     seen = set(model.data.histories[0].tolist())
     assert not seen & set(model.recommend([0], k=48).item_index.tolist())
     assert seen <= set(model.recommend([0], k=48, exclude_seen=False).item_index.tolist())
+
+
+def test_lists_are_no_longer_than_the_catalogue_whatever_is_asked_for(model):
+    asked = []
+
+    class Watched(Popularity):
+        def rank_items(self, users, histories, hidden, k):
+            asked.append(k)
+            return super().rank_items(users, histories, hidden, k)
+
+    watched = Watched(seed=3)
+    watched._data = model.data
+    assert len(watched.recommend([0], k=10**30, exclude_seen=False)) == 48
+    assert asked == [48]
 
 
 def test_nonsense_is_refused(model):

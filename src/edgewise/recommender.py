@@ -21,7 +21,7 @@ import scipy.sparse as sp
 
 from edgewise.config import MethodConfig, check, preset_config, to_dict, updated, with_overrides
 from edgewise.data.dataset import Vocabulary
-from edgewise.data.item_lists import CandidateLists, Recommendations
+from edgewise.data.item_lists import CandidateLists, Recommendations, SimilarItems
 from edgewise.data.ragged import Ragged
 from edgewise.data.splits import Split
 from edgewise.errors import ConfigError, EdgewiseError, ModelFolderError, UnknownIdError
@@ -169,6 +169,8 @@ class Recommender(ABC):
     TASKS: ClassVar[tuple[Task, ...]] = ("sequential", "direct")
     LEARNED: ClassVar[tuple[str, ...]] = ()
     """Attributes that hold what was learned, arrays or sparse matrices; saved and loaded."""
+    SCORE_UNIT: ClassVar[str] = "score"
+    """What its scores are, in a few words, as tables and JSON say it: log-probability, ..."""
 
     def __init__(self, config: MethodConfig | None = None, **settings: Any) -> None:
         """Not fitted yet; ``settings`` are changed in the configuration, by name."""
@@ -283,7 +285,7 @@ class Recommender(ABC):
 
         Args:
             users: raw ids or index numbers.
-            k: items each; fewer only where fewer may be listed.
+            k: items each; fewer only where fewer may be listed, at most the whole catalogue.
             histories: of all users by index, in place of those known at fit time, for example train
                 plus validation rows when the test part is to be predicted.
             exclude_seen: leave out what is in the history.
@@ -353,6 +355,68 @@ class Recommender(ABC):
             rows = Ragged.of_rows([self.item_index(row) for row in new_users])
             self._check_ready(None)
         return self._scored(users, rows, candidates.lists, task)
+
+    def similar_items(
+        self, items: Items, k: int = 10, *, allow: Items | None = None, deny: Items | None = None
+    ) -> SimilarItems:
+        """The k items most like each item, best first, by what :attr:`similarity_unit` says.
+
+        Of an item without train rows nothing is known, so its list is empty, and it stands in none;
+        a method that knows more of such items overrides :meth:`item_similarities`.
+
+        Args:
+            items: raw ids or index numbers.
+            k: items each; fewer where fewer are like it at all.
+            allow, deny: as for :meth:`recommend`.
+
+        Raises:
+            UnknownIdError: an item is not in the data set.
+        """
+        check(k >= 1, f"k = {k}: must be 1 or more")
+        asked = self.item_index(items)
+        hidden = self._hidden(allow, deny)
+        best: list[np.ndarray] = []
+        values: list[np.ndarray] = []
+        for rows in self._parts(len(asked)):
+            found = np.array(self.item_similarities(asked[rows]), dtype=np.float64)
+            found[np.arange(len(rows)), asked[rows]] = -np.inf
+            ItemFilter(hidden=hidden).apply(found)
+            for row in found:
+                best.append(top_k(row, min(k, len(row))))
+                values.append(row[best[-1]])
+        lists = Recommendations.from_lists(asked, best, values)
+        return SimilarItems(
+            *(lists.user_index, lists.item_index, lists.rank, lists.score),
+            *(self.similarity_unit, self.data.items, self.data.titles),
+        )
+
+    @property
+    def similarity_unit(self) -> str:
+        """What :meth:`item_similarities` measures, in a few words."""
+        return "cosine of train co-occurrence"
+
+    def item_similarities(self, items: np.ndarray) -> np.ndarray:
+        """How much all items are like some; minus infinity where nothing speaks for it.
+
+        Unless a method knows better, the cosine of who took them in training (Sarwar et al., WWW
+        2001, Section 3.1.1): users who took both over the root of the product of both items' users.
+
+        Args:
+            items: item indices, ``int64[n]``.
+
+        Returns:
+            ``float[n, I]``, a new array.
+        """
+        taken = self.matrix(self.data.histories)
+        num_users = np.asarray(taken.sum(axis=0), dtype=np.float64)
+        shared = (taken.T.tocsr()[items] @ taken).toarray().astype(np.float64)
+        both = np.sqrt(num_users[items, None] * num_users)
+        return np.divide(shared, both, out=np.full(shared.shape, -np.inf), where=shared > 0)
+
+    def without_cold(self, items: np.ndarray, similarities: np.ndarray) -> np.ndarray:
+        """Similarities ``[n, I]`` to some items, minus infinity for items without train rows."""
+        cold = self.data.item_counts == 0
+        return np.where(cold[items, None] | cold, -np.inf, similarities)
 
     def explain(self, pairs: Sequence[tuple[Any, Any]]) -> list[str]:
         """Why each user may like each item, one text for each (user, item).
@@ -439,6 +503,7 @@ class Recommender(ABC):
         """Lists of all, those without a history by popularity."""
         check(k >= 1, f"k = {k}: must be 1 or more")
         self.require("sequential")
+        k = min(k, len(self.data.items))  # nothing is searched or kept for more
         items: list[np.ndarray] = [np.empty(0, np.int64)] * len(users)
         scores: list[np.ndarray] = [np.empty(0)] * len(users)
         warm = histories.lengths > 0

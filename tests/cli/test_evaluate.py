@@ -77,7 +77,7 @@ def test_the_model_card_holds_the_metrics(evaluated):
 
 def test_raw_lists_may_hold_seen_items(edgewise, evaluated):
     folder, _ = evaluated
-    asked = ("--task", "sequential", "--allow-seen", "--part", "valid", "--max-users", 20)
+    asked = ("--task", "sequential", "--include-seen", "--part", "valid", "--max-users", 20)
     result = edgewise("evaluate", folder, *asked)
     assert result.exit_code == 0, result.output
     raw = json.loads((folder / "evaluation" / "sequential-valid-allow-seen.json").read_text())
@@ -259,7 +259,7 @@ def test_graph_gpt_is_evaluated_and_asked(edgewise, gpt_run, tmp_path):
     explained = edgewise("explain", folder, "--user", user, "--item", item, "--format", "json")
     told = json.loads(explained.output)["text"]
     assert (told is not None) == ("explanation" in run.tasks)
-    raw = ("--task", "sequential", "--allow-seen", "--max-users", 5)
+    raw = ("--task", "sequential", "--include-seen", "--max-users", 5)
     assert edgewise("evaluate", folder, *raw).exit_code == 0
 
 

@@ -34,6 +34,8 @@ def send(form, out):
         ("json", None, "json"),
         (None, "lists.parquet", "parquet"),
         (None, "lists.csv", "csv"),
+        (None, "lists.CSV", "csv"),
+        ("csv", "lists.csv", "csv"),
         ("json", "lists.txt", "json"),
     ],
 )
@@ -46,6 +48,8 @@ def test_a_format_is_asked_for_or_told_by_the_files_name(tmp_path, asked, out, f
     [
         ("jsn", None, r"--format jsn: no such format. Did you mean 'json'\?"),
         ("parquet", None, "name it with --out"),
+        ("csv", "lists.parquet", r"--out .*lists\.parquet and --format csv do not agree"),
+        ("table", "lists.csv", "do not agree"),
         (None, "lists.txt", "choose what to write with --format"),
     ],
 )

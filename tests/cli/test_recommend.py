@@ -12,9 +12,8 @@ import numpy as np
 import polars as pl
 import pytest
 
-from edgewise.cli.recommend import read_candidates
 from edgewise.data.dataset import histories_of
-from edgewise.errors import ConfigError
+from edgewise.models.popularity import Popularity
 from edgewise.models.registry import load_model
 from edgewise.runs import open_run
 
@@ -148,6 +147,9 @@ def test_recommending_by_an_untrained_task_is_refused(edgewise, fake_run, task):
     result = edgewise("recommend", fake_run, "--all", "--task", task, *given)
     assert result.exit_code == 2
     assert f"--task {task}: {fake_run} was not trained for it, only for {other}" in result.output
+    if task == "sequential":
+        unsaid = edgewise("recommend", fake_run, "--all")
+        assert unsaid.exit_code == 2 and "which ranks given items: name" in unsaid.output
 
 
 @pytest.mark.parametrize(
@@ -160,6 +162,11 @@ def test_recommending_by_an_untrained_task_is_refused(edgewise, fake_run, task):
         (["--all", "--format", "parquet"], "--out"),
         (["--all", "--format", "jsn"], "Did you mean 'json'?"),
         (["--all", "--out", "lists.txt"], "--format"),
+        (["--all", "--out", "lists.parquet", "--format", "csv"], "do not agree"),
+        (["--users", "u1", "--history", "i1"], "got --users and --history"),
+        (["--similar-to", "i1", "--all"], "got --all and --similar-to"),
+        (["--similar-to", "i1", "--include-seen"], "--include-seen says nothing of similar items"),
+        (["--all", "--candidates", "none.txt"], "none.txt: no such file, and no item id"),
         (["--all", "--task", "direct"], "--candidates"),
         (["--all", "--task", "sequental"], "Did you mean 'sequential'?"),
         (["--users-file", "none.txt"], "none.txt: No such file"),
@@ -171,21 +178,133 @@ def test_impossible_wishes(edgewise, run, arguments, message):
     assert result.output.startswith("error: ") and message in result.output
 
 
-@pytest.mark.parametrize(
-    ("name", "text", "message"),
-    [
-        ("a.csv", "user,item\n1,2\n", "user_id,item_id"),
-        ("a.csv", "user_id,item_id\nu1,\n", "a.csv:2"),
-        ("a.csv", "user_id,item_id\nu1,i1\nu1,i2,i3\n", "a.csv:3"),
-        ("a.json", "[1, 2]", "as strings"),
-        ("a.json", "[", "not valid JSON"),
-        ("a.txt", "\n", "no candidates"),
-    ],
-)
-def test_unreadable_candidates(tmp_path, name, text, message):
-    (tmp_path / name).write_text(text)
-    with pytest.raises(ConfigError, match=message):
-        read_candidates(tmp_path / name)
+# Which items may be listed; the method is of no matter.
+
+
+@pytest.fixture
+def ask(edgewise, popular_run):
+    """The lists of ``recommend`` as JSON, and what it warned of."""
+
+    def asked(*arguments: object) -> tuple[list[dict], str]:
+        result = edgewise("recommend", popular_run, *arguments, "--format", "json")
+        assert result.exit_code == 0, result.output
+        lists = json.loads(result.stdout, parse_constant=pytest.fail)
+        return [
+            {**row, "ids": [i["item_id"] for i in row["items"]]} for row in lists
+        ], result.stderr
+
+    return asked
+
+
+def test_items_are_excluded_and_allowed(ask, opened, tmp_path):
+    user = opened.dataset.users.ids[0]
+    ((plain,), told) = ask("--users", user, "-k", 4)
+    first, second, third, fourth = plain["ids"]
+    assert not told and (plain["task"], plain["score_unit"]) == ("sequential", "count of rows")
+    file = tmp_path / "sold-out.csv"
+    file.write_text(f"item_id,left\n{second},0\n")
+    ((rest,), _) = ask("--users", user, "-k", 2, "--exclude", first, "--exclude", file)
+    assert rest["ids"] == [third, fourth]
+    ((some,), told) = ask("--users", user, "-k", 4, "--allow", f"{fourth},{second}")
+    assert some["ids"] == [second, fourth]
+    assert f"lists shorter than 4: {user} (2)" in told and "--allow" in told
+    ((one,), _) = ask(
+        *("--users", user, "--candidates", f"{first},{third}", "--exclude", first, "-k", 1)
+    )
+    assert one["ids"] == [third] and one["task"] == "direct"
+
+
+def test_seen_items_are_included_where_asked(ask, opened):
+    known = histories_of(60, opened.dataset.interactions)[0]
+    seen = {opened.dataset.items.ids[item] for item in known}
+    user = opened.dataset.users.ids[0]
+    ((without,), told) = ask("--users", user, "-k", 96)
+    assert not seen & set(without["ids"]) and len(without["ids"]) == 96 - len(seen)
+    assert f"{user} ({96 - len(seen)})" in told and "--include-seen" in told
+    ((whole,), told) = ask("--users", user, "-k", 10**30, "--include-seen")
+    assert len(whole["ids"]) == 96 and seen <= set(whole["ids"])
+    assert told == f"warning: -k {10**30}: the catalogue has 96 items; lists hold at most 96\n"
+
+
+def test_a_user_who_has_everything_gets_an_empty_list_that_says_so(
+    ask, edgewise, opened, popular_run
+):
+    known = histories_of(60, opened.dataset.interactions)[0]
+    has = ",".join(opened.dataset.items.ids[item] for item in known)
+    user = opened.dataset.users.ids[0]
+    asked = ("--users", user, "--allow", has)
+    ((nothing,), told) = ask(*asked)
+    assert nothing["items"] == [] and f"{user} (0)" in told
+    assert f"{user}: no items" in edgewise("recommend", popular_run, *asked).stdout
+
+
+def test_users_with_commas_and_other_spellings(ask, opened, tmp_path):
+    first, second = opened.dataset.users.ids[:2]
+    file = tmp_path / "users.csv"
+    file.write_text(f'"user_id","n"\n"{first}",1\n"{second}",2\n')
+    for users in (("--users", f"{first},{second}"), ("--users-file", file)):
+        lists, told = ask(*users, "-k", 1)
+        assert [row["user_id"] for row in lists] == [first, second] and not told
+
+
+@pytest.mark.parametrize("option", ["--users-file", "--candidates"])
+def test_empty_files_are_named(edgewise, popular_run, tmp_path, option):
+    file = tmp_path / "empty.txt"
+    file.write_text("\n")
+    whom = () if option == "--users-file" else ("--all",)
+    result = edgewise("recommend", popular_run, option, file, *whom)
+    assert result.exit_code == 2 and f"{file}: no " in result.output and "ids" in result.output
+
+
+def test_unknown_ids_tell_what_to_do(edgewise, popular_run, shop):
+    result = edgewise("recommend", popular_run, "--users", "999")
+    assert result.exit_code == 2
+    told = ("--users: unknown user id '999'", "Some that it has:", "--history ITEM,ITEM")
+    for part in (*told, f"'edgewise data users {shop}'"):
+        assert part in result.output
+    result = edgewise("recommend", popular_run, "--all", "--exclude", "999")
+    assert result.exit_code == 2 and f"edgewise data items {shop} --search" in result.output
+    result = edgewise("explain", popular_run, "--user", "999", "--item", "i1")
+    assert result.exit_code == 2 and "data users" in result.output
+    assert "--history" not in result.output and "--skip-unknown" not in result.output
+
+
+@pytest.mark.parametrize("form", ["json", "csv", "table"])
+def test_similar_items(edgewise, popular_run, opened, form):
+    item = opened.dataset.items.ids[opened.split.train.item_index[0]]
+    result = edgewise("recommend", popular_run, "--similar-to", item, "-k", 3, "--format", form)
+    assert result.exit_code == 0, result.output
+    model = Popularity().fit(opened.split)
+    frame = model.similar_items([item], 3).to_frame()
+    if form == "csv":
+        assert result.stdout == frame.write_csv()
+    elif form == "json":
+        (row,) = json.loads(result.stdout)
+        assert (row["similar_to"], row["score_unit"]) == (item, "cosine of train co-occurrence")
+        assert [i["item_id"] for i in row["items"]] == frame["item_id"].to_list()
+    else:
+        assert "score (cosine of train co-occurrence)" in result.stdout
+
+
+def test_the_table_says_which_task_answers_and_what_scores_are(edgewise, run, opened, tmp_path):
+    user, items = opened.dataset.users.ids[0], opened.dataset.items.ids[:3]
+    sequential = edgewise("recommend", run, "--users", user, "-k", 2).stdout
+    assert sequential.startswith("task sequential: ranks the whole catalogue (96 items), without")
+    assert "--candidates" in sequential and "score (log-probability)" in sequential
+    direct = edgewise("recommend", run, "--users", user, "--candidates", ",".join(items)).stdout
+    assert direct.startswith("task direct: ranks the given candidates")
+
+
+def test_scores_do_not_depend_on_the_order_of_candidates(edgewise, run, opened, tmp_path):
+    user, items = opened.dataset.users.ids[0], opened.dataset.items.ids[20:32]
+    answers = []
+    for number, given in enumerate((items, items[::-1], (*items[5:], *items[:6]))):
+        file = tmp_path / f"{number}.txt"
+        file.write_text("\n".join(given))
+        asked = ("--users", user, "--candidates", file, "-k", 12, "--format", "json")
+        answers.append(edgewise("recommend", run, *asked).stdout)
+    assert answers[0] == answers[1] == answers[2]
+    assert len(json.loads(answers[0])[0]["items"]) == 12
 
 
 def test_a_failed_command_leaves_no_file(edgewise, run, opened, tmp_path):

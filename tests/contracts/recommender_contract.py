@@ -245,6 +245,23 @@ class RecommenderContract:
         assert len(found) == 3 and found.cold.all()
         assert len(model.recommend_new([], 3)) == 0
 
+    def test_similar_items(self, model, world, tmp_path):
+        """Whoever took one item of a group took nearly all of it, and none of the other group."""
+        found = model.similar_items(np.arange(24), 3)
+        assert np.isfinite(found.score).all() and found.unit
+        assert not (found.item_index == found.similar_to).any()
+        for item in np.unique(found.similar_to):
+            rows = found.similar_to == item
+            assert found.rank[rows].tolist() == list(range(1, rows.sum() + 1))
+            assert (np.diff(found.score[rows]) <= 0).all()
+            assert len(set(found.item_index[rows])) == rows.sum() <= 3
+        right = world.item_group[found.similar_to] == world.item_group[found.item_index]
+        assert right.mean() > 0.7, "chance is 11/23"
+        frame = model.similar_items(["i5"], 1000, allow=["i5", "i3", "i7"], deny=["i7"]).to_frame()
+        assert set(frame["item_id"]) <= {"i3"} and set(frame["similar_to"]) <= {"i5"}
+        with pytest.raises(UnknownIdError, match="nothing"):
+            model.similar_items(["nothing"])
+
     def test_unknown_items_are_refused(self, model):
         with pytest.raises(UnknownIdError, match="item_index 24"):
             model.recommend_new([[24]], 3)

@@ -19,6 +19,7 @@ from edgewise.errors import ConfigError, EdgewiseError
 from edgewise.evaluation.metrics import (
     Hits,
     catalogue_coverage,
+    check_metrics,
     hits_from_recommendations,
     padded_at_random,
     parse_metric,
@@ -470,3 +471,28 @@ def test_names_of_metrics_are_read():
             parse_metric(wrong)
     with pytest.raises(ConfigError, match=r"unknown metric 'HitRat'\. Did you mean 'HitRate'\?"):
         parse_metric("HitRat@10")
+
+
+@pytest.mark.parametrize(
+    ("spelled", "name"),
+    [
+        *(("ndcg", "NDCG"), ("hitrate", "HitRate"), ("hit_rate", "HitRate"), ("mrr", "MRR")),
+        *(("Hit Rate", "HitRate"), ("hit", "HitRate"), ("HR", "HitRate"), ("RECALL", "Recall")),
+        *(
+            ("plain-recall", "PlainRecall"),
+            ("hit-ratio", "HitRate"),
+            ("PlainRecall", "PlainRecall"),
+        ),
+    ],
+)
+def test_metrics_may_be_spelled_in_any_case(spelled, name):
+    assert check_metrics([spelled, name]) == [name]
+    assert parse_metric(f"{spelled}@5") == (name, 5)
+    hits = Hits.from_ranks(np.array([0, 1]), np.array([1, 7]))
+    assert per_user_metrics(hits, (5,), (spelled,)).columns == ["user_index", f"{name}@5"]
+
+
+def test_long_lists_cost_no_memory():
+    hits = Hits.from_ranks(np.array([0]), np.array([3]))
+    frame = per_user_metrics(hits, (10**15,), ALL)
+    assert frame[f"NDCG@{10**15}"].to_list() == [0.5]

@@ -91,7 +91,7 @@ def test_a_row_that_says_nothing_is_elmrecs_as_it_always_was(layout, write_confi
     fitted = words_of(fit_command(cell, layout, run, "fit"))
     assert fitted == ["fit", "elmrec", "--data", data, "--preset", "tiny", "--out", str(run)]
     measured = words_of(evaluate_command(raw, layout, run, raw.settings))
-    assert measured[2:7] == ["--task", "sequential", "--max-users", "9", "--allow-seen"]
+    assert measured[2:7] == ["--task", "sequential", "--max-users", "9", "--include-seen"]
     assert measured[-1].endswith("/full-no-rerank.json")
     resumed = words_of(fit_command(cell, layout, run, "resume"))
     assert resumed == ["fit", "elmrec", "--resume", "--out", str(run)]
@@ -113,7 +113,7 @@ def test_decoding_that_a_run_was_not_fitted_with_is_set_when_it_is_measured(layo
     words = words_of(evaluate_command(cell, layout, run, ELMREC.preset_config("tiny")))
     assert words[2:7] == [
         *("--set", "decoding.rerank_extra=5"),
-        *("--set", "decoding.rerank=false", "--allow-seen"),
+        *("--set", "decoding.rerank=false", "--include-seen"),
     ]
 
 

@@ -102,3 +102,31 @@ def test_candidates_are_ranked_once_each(opened):
         next(own.users(users[1:2]))
     with pytest.raises(ConfigError, match="not with lists by user"):
         next(own.newcomer([items[9]]))
+
+
+def test_candidates_are_asked_about_in_an_order_of_their_own(opened, monkeypatch):
+    """The seed and the ids say it, not whoever wrote the list."""
+    asked = []
+    monkeypatch.setattr(
+        type(opened.model),
+        "score_candidates",
+        lambda self, lists, **_: asked.append(lists[0]) or np.zeros(len(lists.items)),
+    )
+    items, user = list(opened.dataset.items.ids[:20]), opened.dataset.users.ids[0]
+    for given in (items, items[::-1], {user: items}):
+        next(Predictor(opened, 2, "direct", given).users([user]))
+    next(Predictor(opened, 2, "direct", items).newcomer([items[0]]))
+    next(Predictor(opened, 2, "direct", items, deny=items[3:7], allow=items[:10]).users([user]))
+    whole = asked[0].tolist()
+    assert sorted(whole) == list(range(20)) and whole != sorted(whole)
+    assert all(each.tolist() == whole for each in asked[1:4])
+    assert asked[4].tolist() == [item for item in whole if item in (0, 1, 2, 7, 8, 9)]
+
+
+def test_similar_items_come_a_few_at_a_time(opened, monkeypatch):
+    monkeypatch.setattr("edgewise.runs.predict.USERS_AT_ONCE", 4)
+    ids = list(opened.dataset.items.ids[:6])
+    answers = list(Predictor(opened, 2).similar(ids))
+    assert [(answer.users, answer.done) for answer in answers] == [(ids[:4], 4), (ids[4:], 6)]
+    whole = opened.model.similar_items(ids, 2).to_frame()
+    assert pl.concat([answer.lists for answer in answers]).equals(whole)

@@ -42,15 +42,15 @@ def evaluate(
         list[str] | None,
         typer.Option(
             help="HitRate, NDCG, MRR, Recall (over the smaller of k and the held-out items) or "
-            "PlainRecall; repeatable."
+            "PlainRecall, in any case; repeatable."
         ),
     ] = None,
     data: Annotated[
         Path | None, typer.Option(help="Where the data set stands, if it has moved.")
     ] = None,
-    allow_seen: Annotated[
+    include_seen: Annotated[
         bool,
-        typer.Option("--allow-seen", help="Sequential lists that may hold what users have."),
+        typer.Option("--include-seen", help="Sequential lists that may hold what users have."),
     ] = False,
     protocol: Annotated[
         str | None,
@@ -91,7 +91,7 @@ def evaluate(
         typer.secho(warning, fg="red")
     from edgewise.runs.evaluate import Conditions, result_document
 
-    conditions = Conditions(part, ks, metrics, negatives, max_users, allow_seen)
+    conditions = Conditions(part, ks, metrics, negatives, max_users, include_seen)
     results = [measure(opened, each, conditions, per_user) for each in _tasks(opened, task, part)]
     typer.echo(audited)
     if json_file is not None:
@@ -107,9 +107,9 @@ COMMANDS = (
             "edgewise evaluate runs/mine",
             "edgewise evaluate runs/mine --task direct --part valid -k 1 -k 10",
             "edgewise evaluate runs/mine --metric Recall --metric NDCG -k 20 -k 40 -k 100",
-            "edgewise evaluate runs/mine --task sequential --allow-seen --json raw-lists.json",
+            "edgewise evaluate runs/mine --task sequential --include-seen --json raw-lists.json",
         ),
-        {"--split": "--part", "--no-rerank": "--allow-seen"},
+        {"--split": "--part", "--no-rerank": "--include-seen", "--allow-seen": "--include-seen"},
     ),
 )
 

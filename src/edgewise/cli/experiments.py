@@ -125,10 +125,10 @@ def reproduce(
     max_users: Annotated[
         int | None, typer.Option(min=1, help="Measure a seeded sample of the users.")
     ] = None,
-    allow_seen: Annotated[
+    include_seen: Annotated[
         bool,
         typer.Option(
-            "--allow-seen", help="Measure sequential lists that may hold seen items, too."
+            "--include-seen", help="Measure sequential lists that may hold seen items, too."
         ),
     ] = False,
     jobs: Annotated[
@@ -162,7 +162,7 @@ def reproduce(
     if protocol is not None:
         find_protocol(protocol, "--protocol: ")
     layout = Layout(configs or CONFIGS, results, runs, raw_data)
-    selection = Selection(dataset, method, seeds, protocol, max_users, allow_seen)
+    selection = Selection(dataset, method, seeds, protocol, max_users, include_seen)
     work = plan_work(find_cells(layout, table, selection), layout)
     if dry_run:
         left = commands_of(work, layout, force=force)
@@ -400,7 +400,12 @@ COMMANDS = (
     (
         reproduce,
         _REPRODUCE,
-        {"--data": "--raw-data", "--no-rerank": "--allow-seen", "--experiments": "--configs"},
+        {
+            "--data": "--raw-data",
+            "--no-rerank": "--include-seen",
+            "--allow-seen": "--include-seen",
+            "--experiments": "--configs",
+        },
     ),
     (compare, _COMPARE, {"--experiments": "--configs"}),
 )

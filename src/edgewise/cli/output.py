@@ -7,6 +7,7 @@ import shlex
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -125,63 +126,97 @@ Add = Callable[[Sequence[str], "pl.DataFrame"], None]
 """Takes some users and their rows ``user_id, item_id, rank, score, title``."""
 
 
+@dataclass(frozen=True)
+class ListsAbout:
+    """What lists are, for whoever reads them.
+
+    Attributes:
+        unit: what a score is, in a few words.
+        task: that answers; empty where it is none.
+        told: before tables.
+        key: the column by which lists belong together.
+    """
+
+    unit: str = "score"
+    task: str = ""
+    told: str = ""
+    key: str = "user_id"
+
+
 def choose_format(asked: str | None, out: Path | None) -> str:
     """The format asked for, or the one that the file's name tells.
 
     Raises:
         ConfigError: there is no such format, or it does not go with ``--out``.
     """
-    suffix = "" if out is None else out.suffix.lstrip(".")
+    suffix = "" if out is None else out.suffix.lstrip(".").lower()
     chosen = asked or (suffix if suffix in FORMATS else "table")
     if chosen not in FORMATS:
         raise ConfigError(f"--format {chosen}: no such format.{nearest(chosen, FORMATS)}")
     if chosen == "parquet" and out is None:
         raise ConfigError("--format parquet writes a file: name it with --out FILE.parquet")
+    if out is not None and suffix in FORMATS and suffix != chosen:
+        raise ConfigError(
+            f"--out {out} and --format {chosen} do not agree: leave --format out, or name a file "
+            f"that ends in .{chosen}"
+        )
     if chosen == "table" and out is not None:
         raise ConfigError(f"--out {out}: choose what to write with --format json, csv or parquet")
     return chosen
 
 
 @contextmanager
-def open_sink(form: str, out: Path | None) -> Iterator[Add]:
+def open_sink(
+    form: str,
+    out: Path | None,
+    about: ListsAbout = ListsAbout(),
+) -> Iterator[Add]:
     """A function that takes users' lists; a file appears whole or not at all."""
     if out is None:
-        with _SINKS[form](typer.get_text_stream("stdout")) as add:
+        with _SINKS[form](typer.get_text_stream("stdout"), about) as add:
             yield add
         return
-    with replacing(out) as partial, _opened(form, partial) as add:
+    with replacing(out) as partial, _opened(form, partial, about) as add:
         yield add
 
 
 @contextmanager
-def _opened(form: str, path: Path) -> Iterator[Add]:
+def _opened(form: str, path: Path, about: ListsAbout) -> Iterator[Add]:
     if form == "parquet":
         with _parquet(path) as add:
             yield add
     else:
-        with path.open("w", encoding="utf-8") as file, _SINKS[form](file) as add:
+        with path.open("w", encoding="utf-8") as file, _SINKS[form](file, about) as add:
             yield add
 
 
 @contextmanager
-def _table(file: TextIO) -> Iterator[Add]:
+def _table(file: TextIO, about: ListsAbout) -> Iterator[Add]:
+    if about.told:
+        console().print(about.told)
+    score = "score" if about.unit == "score" else f"score ({about.unit})"
+
     def add(users: Sequence[str], frame: pl.DataFrame) -> None:
-        for user, rows in _by_user(users, frame):
+        for user, rows in _by_user(users, frame, about.key):
+            title = f"like {user}" if about.key == "similar_to" else user
+            title += "" if rows else ": no items"
             lines = [(str(r["rank"]), r["title"], r["item_id"], f"{r['score']:.3f}") for r in rows]
-            console().print(list_table(user, lines, ("rank", "title", "item", "score")))
+            console().print(list_table(title, lines, ("rank", "title", "item", score)))
 
     yield add
 
 
 @contextmanager
-def _json(file: TextIO) -> Iterator[Add]:
+def _json(file: TextIO, about: ListsAbout) -> Iterator[Add]:
     opening = "["
+    task = {"task": about.task} if about.task else {}
 
     def add(users: Sequence[str], frame: pl.DataFrame) -> None:
         nonlocal opening
-        for user, rows in _by_user(users, frame):
-            items = [{key: row[key] for key in row if key != "user_id"} for row in rows]
-            text = json.dumps({"user_id": user, "items": items}, ensure_ascii=False)
+        for user, rows in _by_user(users, frame, about.key):
+            items = [{key: row[key] for key in row if key != about.key} for row in rows]
+            values = {about.key: user, **task, "score_unit": about.unit, "items": items}
+            text = json.dumps(values, ensure_ascii=False, allow_nan=False)
             file.write(f"{opening}\n  {text}")
             opening = ","
 
@@ -190,7 +225,7 @@ def _json(file: TextIO) -> Iterator[Add]:
 
 
 @contextmanager
-def _csv(file: TextIO) -> Iterator[Add]:
+def _csv(file: TextIO, about: ListsAbout) -> Iterator[Add]:
     header = True
 
     def add(users: Sequence[str], frame: pl.DataFrame) -> None:
@@ -223,9 +258,11 @@ def _parquet(path: Path) -> Iterator[Add]:
 _SINKS = {"table": _table, "json": _json, "csv": _csv}
 
 
-def _by_user(users: Sequence[str], frame: pl.DataFrame) -> Iterator[tuple[str, list[dict]]]:
+def _by_user(
+    users: Sequence[str], frame: pl.DataFrame, key: str
+) -> Iterator[tuple[str, list[dict]]]:
     """Each user's rows, an empty list for users whose list is empty."""
     rows: dict[str, list[dict]] = {user: [] for user in users}
     for row in frame.iter_rows(named=True):
-        rows[row["user_id"]].append(row)
+        rows[row[key]].append(row)
     yield from rows.items()

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-import csv
 import json
-from collections.abc import Iterable
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from edgewise.cli.ids import IdFinder, Typed, for_everybody, given_ids, read_ids
 from edgewise.cli.output import (
+    ListsAbout,
     choose_format,
     console,
     examples,
@@ -20,45 +22,66 @@ from edgewise.cli.output import (
     warn,
 )
 from edgewise.config import check, nearest
-from edgewise.errors import ConfigError, UnknownIdError
+from edgewise.errors import ConfigError
 
 if TYPE_CHECKING:
-    from edgewise.data.dataset import Vocabulary
     from edgewise.recommender import Task
-    from edgewise.runs.predict import RawCandidates
+    from edgewise.runs.predict import Answer, Predictor, RawCandidates
     from edgewise.runs.run import Run
 
-_COLUMNS = ["user_id", "item_id"]
-_SKIPPABLE = " Leave it out, or add --skip-unknown"
 _MOST_ITEMS = 5
+_NAMED = 3
 
 
 def recommend(
     run: Annotated[Path, typer.Argument(help="A run folder, made by 'edgewise fit'.")],
     more_users: Annotated[list[str] | None, typer.Argument(hidden=True)] = None,
     users: Annotated[
-        list[str] | None, typer.Option("--users", "--user", help="User ids, after RUN.")
+        list[str] | None, typer.Option("--users", "--user", help="User ids, after RUN: U U or U,U.")
     ] = None,
-    users_file: Annotated[Path | None, typer.Option(help="A file with a user id a line.")] = None,
+    users_file: Annotated[
+        Path | None,
+        typer.Option(help="A file of user ids: one a line, a table with a column of them, JSON."),
+    ] = None,
     all_: Annotated[bool, typer.Option("--all", help="Every user of the data set.")] = False,
     history: Annotated[
-        str | None,
-        typer.Option(help="Items, oldest first, of somebody who is not in the data: I,I,..."),
+        list[str] | None,
+        typer.Option(
+            help="Items, oldest first, of somebody who is not in the data: I,I,... or a file. "
+            "A comma within an id is typed \\,"
+        ),
     ] = None,
-    k: Annotated[int, typer.Option("-k", help="Items a user.")] = 10,
+    similar_to: Annotated[
+        list[str] | None,
+        typer.Option(metavar="ITEMS|FILE", help="List what is most like these items instead."),
+    ] = None,
+    k: Annotated[int, typer.Option("-k", "--k", help="Items a user, at most the catalogue.")] = 10,
     task: Annotated[
         str | None,
         typer.Option(
-            help="sequential ranks the whole catalogue without what the user has; direct ranks "
-            "the given candidates."
+            help="sequential ranks the whole catalogue without what the user has, and is taken "
+            "where no candidates are given; direct ranks the given candidates."
         ),
     ] = None,
     candidates: Annotated[
-        Path | None,
+        list[str] | None,
         typer.Option(
-            help="Items to rank: an id a line, a csv of user_id,item_id, or JSON; ranked as given."
+            metavar="ITEMS|FILE",
+            help="Items to rank, whether seen or not: I,I,... or a file of item ids, of "
+            "user_id,item_id, or JSON. Their order is of no matter.",
         ),
     ] = None,
+    exclude: Annotated[
+        list[str] | None,
+        typer.Option(metavar="ITEMS|FILE", help="Items never to list: I,I,... or a file."),
+    ] = None,
+    allow: Annotated[
+        list[str] | None,
+        typer.Option(metavar="ITEMS|FILE", help="List these items only: I,I,... or a file."),
+    ] = None,
+    include_seen: Annotated[
+        bool, typer.Option("--include-seen", help="Lists may hold what the users have.")
+    ] = False,
     form: Annotated[
         str | None, typer.Option("--format", help="table, json, csv or parquet.")
     ] = None,
@@ -70,34 +93,54 @@ def recommend(
         Path | None, typer.Option(help="Where the data set stands, if it has moved.")
     ] = None,
 ) -> None:
-    """Recommend items from everything the data set tells of the users."""
+    """Recommend items from everything the data set tells of the users.
+
+    With --similar-to, list items that are like others.
+    """
     check(k >= 1, f"-k {k}: ask for at least one item")
     form = choose_format(form, out)
-    ids = _asked_users(users, more_users, users_file, all_, history)
-    raw = None if candidates is None else read_candidates(candidates)
-    _check_task(task, raw)
+    typed_users = [*(users or []), *(more_users or [])]
+    _check_one_question(
+        {
+            "--users": users,
+            "--users-file": users_file,
+            "--all": all_,
+            "--history": history,
+            "--similar-to": similar_to,
+        }
+    )
+    if more_users and not users:
+        raise ConfigError(f"unexpected {' '.join(more_users)!r} after the run folder")
+    _check_task(task, candidates)
+    for_items = {"--task": task, "--candidates": candidates, "--include-seen": include_seen}
+    useless = next((name for name, value in for_items.items() if similar_to and value), None)
+    check(useless is None, f"{useless} says nothing of similar items: leave it out")
+    listed_users = None if users_file is None else read_ids(users_file, "user")
     from edgewise.runs.predict import Predictor
     from edgewise.runs.run import open_run
 
     opened = open_run(run, data)
-    dataset = opened.dataset
-    known = _known_candidates(raw, dataset.items, skip_unknown)
-    predictor = Predictor(opened, k, _task(opened, task, raw), known)
-    if history is not None:
-        typed = [name.strip() for name in history.split(",") if name.strip()]
-        items = known_ids(dataset.items, typed, skip_unknown)
-        check(bool(items), f"--history {history}: no known item in it")
-        answers = predictor.newcomer(items)
+    ids = _Ids.of(opened, skip_unknown, data)
+    predictor = Predictor(
+        opened,
+        _capped(k, len(opened.dataset.items)),
+        candidates=ids.candidates(candidates),
+        exclude_seen=not include_seen,
+        allow=ids.some_items("--allow", allow) if allow else None,
+        deny=ids.items("--exclude", exclude),
+    )
+    if similar_to:
+        answers = predictor.similar(ids.some_items("--similar-to", similar_to))
+        about = ListsAbout(opened.model.similarity_unit, key="similar_to")
     else:
-        everybody = list(known) if isinstance(known, dict) else list(dataset.users.ids)
-        asked = everybody if ids is None else list(dict.fromkeys(ids))
-        answers = predictor.users(known_ids(dataset.users, asked, skip_unknown))
-    with open_sink(form, out) as add, progress_bar("users", show=all_) as told:
-        for answer in answers:
-            add(answer.users, answer.lists)
-            told(answer.done, answer.total)
-    if out is not None:
-        typer.echo(f"wrote {out}")
+        predictor = predictor.asked_as(_task(opened, task, candidates))
+        if history:
+            answers = predictor.newcomer(ids.some_items("--history", history, once=False))
+        else:
+            typed = listed_users or given_ids("--users", typed_users, ids.user_finder)
+            answers = predictor.users(ids.users(typed, predictor, all_))
+        about = _about(predictor)
+    _write(answers, form, out, about, predictor, show=all_)
 
 
 def explain(
@@ -117,9 +160,12 @@ def explain(
     check(form in ("table", "json"), f"--format {form}: choose table or json")
     from edgewise.runs.run import open_run
 
-    found = explanation(open_run(run, data), user, item)
+    opened = open_run(run, data)
+    ids = _Ids.of(opened, data=data, newcomers=False)
+    user, item = ids.user_finder.one("--user", user), ids.item_finder.one("--item", item)
+    found = explanation(opened, user, item)
     if form == "json":
-        typer.echo(json.dumps(found, indent=2, ensure_ascii=False))
+        typer.echo(json.dumps(found, indent=2, ensure_ascii=False, allow_nan=False))
         return
     typer.echo(f"{found['title']}: {found['text'] or '(this run was not trained to explain)'}")
     if not found["items"]:
@@ -138,8 +184,10 @@ COMMANDS = (
             "edgewise recommend runs/mine --history i3,i14",
             "edgewise recommend runs/mine --all --out lists.parquet",
             "edgewise recommend runs/mine --users u1 --task direct --candidates on-sale.txt",
+            "edgewise recommend runs/mine --users u1,u2 --exclude sold-out.csv --include-seen",
+            "edgewise recommend runs/mine --similar-to i14",
         ),
-        {},
+        {"--allow-seen": "--include-seen", "--item": "--similar-to", "--deny": "--exclude"},
     ),
     (
         explain,
@@ -171,136 +219,168 @@ def explanation(run: Run, user: str, item: str) -> dict[str, Any]:
     return {"user_id": user, "item_id": item, "title": title, "text": text, "items": items}
 
 
-def known_ids(vocabulary: Vocabulary, raw_ids: Iterable[str], skip_unknown: bool) -> list[str]:
-    """The ids that the data set has.
+@dataclass(frozen=True)
+class _Ids:
+    """The ids of a run's data set that are meant by options and files."""
 
-    Args:
-        vocabulary: of the data set.
-        raw_ids: as they stand in the user's file.
-        skip_unknown: leave unknown ids out with a warning.
+    user_finder: IdFinder
+    item_finder: IdFinder
 
-    Raises:
-        UnknownIdError: an id is unknown; the nearest ones are named.
-    """
-    found: list[str] = []
-    for raw_id in raw_ids:
-        try:
-            vocabulary.index_of(raw_id)
-        except UnknownIdError as error:
-            if not skip_unknown:
-                raise UnknownIdError(f"{error}{_SKIPPABLE}") from None
-            warn(f"skipped: {error}")
-        else:
-            found.append(raw_id)
-    return found
-
-
-def read_lines(path: Path) -> list[str]:
-    """One id a line; empty lines do not count."""
-    try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
-    except UnicodeDecodeError as error:
-        raise ConfigError(f"{path}: not UTF-8 text ({error.reason})") from None
-    return [line.strip() for line in lines if line.strip()]
-
-
-def read_candidates(path: Path) -> RawCandidates:
-    """Candidate items: one list for everybody, or one a user.
-
-    Understands lines of item ids, a csv with the columns ``user_id,item_id``, and JSON: a list of
-    item ids, or an object from user ids to such lists.
-
-    Raises:
-        ConfigError: the file is none of these.
-    """
-    lines = read_lines(path)
-    if not lines:
-        raise ConfigError(f"{path}: no candidates in this file")
-    if path.suffix == ".json":
-        return _from_json(path)
-    header = next(csv.reader(lines[:1]))
-    if len(header) == 1:
-        return lines[1:] if header == ["item_id"] else lines
-    if sorted(header) != sorted(_COLUMNS):
-        raise ConfigError(
-            f"{path}: the first line is {lines[0]!r}; a table of candidates starts with "
-            f"{','.join(_COLUMNS)}"
+    @classmethod
+    def of(
+        cls, run: Run, skip_unknown: bool = False, data: Path | None = None, newcomers: bool = True
+    ) -> _Ids:
+        """With what a message about an unknown id says: which ids there are, and what to do."""
+        folder = data or run.spec.data.folder
+        users = f"'edgewise data users {folder}' lists all."
+        items = f"'edgewise data items {folder} --search WORD' finds items by their titles."
+        if newcomers:
+            skip = "Leave it out, or add --skip-unknown"
+            users += (
+                " For somebody who is not in the data, name what they have: --history ITEM,ITEM."
+            )
+            users, items = f"{users} {skip}", f"{items} {skip}"
+        return cls(
+            IdFinder(run.dataset.users, skip_unknown, users),
+            IdFinder(run.dataset.items, skip_unknown, items),
         )
-    return _from_table(path, lines)
 
-
-def _from_table(path: Path, lines: list[str]) -> RawCandidates:
-    lists: dict[str, list[str]] = {}
-    for number, row in enumerate(csv.DictReader(lines), start=2):
-        user, item = row["user_id"], row["item_id"]
-        if not user or not item or None in row:
-            raise ConfigError(f"{path}:{number}: a user and an item are wanted, nothing else")
-        lists.setdefault(user, []).append(item)
-    return lists
-
-
-def _from_json(path: Path) -> RawCandidates:
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ConfigError(f"{path}: not valid JSON ({error})") from None
-    lists = values.values() if isinstance(values, dict) else [values]
-    if not all(isinstance(row, list) and all(isinstance(i, str) for i in row) for row in lists):
-        raise ConfigError(
-            f"{path}: a list of item ids as strings is wanted, or an object from user ids to lists"
+    def items(self, option: str, values: Sequence[str] | None) -> list[str] | None:
+        """The items of an option for everybody; None where it is not given."""
+        if not values:
+            return None
+        return self.item_finder.known(
+            for_everybody(option, given_ids(option, values, self.item_finder))
         )
-    return values
+
+    def some_items(self, option: str, values: Sequence[str], *, once: bool = True) -> list[str]:
+        """The same, of an option that asks about at least one; a history may have one twice."""
+        given = for_everybody(option, given_ids(option, values, self.item_finder))
+        found = self.item_finder.known(given, once=once)
+        check(bool(found), f"{option} {','.join(values)}: no known item in it")
+        return found
+
+    def candidates(self, values: Sequence[str] | None) -> RawCandidates | None:
+        """Items to rank, for everybody or by user; None where they are not given."""
+        if not values:
+            return None
+        given = given_ids("--candidates", values, self.item_finder)
+        check(bool(given), "--candidates: no item ids in it")
+        if not any(typed.user for typed in given):
+            return self.item_finder.known(given)
+        bare = next((typed for typed in given if not typed.user), None)
+        if bare is not None:
+            raise ConfigError(f"{bare.place}: give every candidate a user, or none of them")
+        lists: dict[str, list[Typed]] = {}
+        for typed in given:
+            user = self.user_finder.find(typed.user) or typed.user
+            lists.setdefault(user, []).append(typed)
+        return {user: self.item_finder.known(row) for user, row in lists.items()}
+
+    def users(self, typed: Sequence[Typed], predictor: Predictor, everybody: bool) -> list[str]:
+        """The users that were named, or all."""
+        if not everybody:
+            found = self.user_finder.known(typed)
+            check(bool(found), f"{typed[0].place if typed else '--users'}: no known user in it")
+            return found
+        if not isinstance(predictor.candidates, dict):
+            return list(self.user_finder.vocabulary.ids)
+        return self.user_finder.known(Typed(u, "--candidates") for u in predictor.candidates)
 
 
-def _known_candidates(
-    raw: RawCandidates | None, items: Vocabulary, skip_unknown: bool
-) -> RawCandidates | None:
-    """Each list once, without unknown items where they may be skipped."""
-    if raw is None:
-        return None
-    if isinstance(raw, dict):
-        return {
-            user: known_ids(items, dict.fromkeys(row), skip_unknown) for user, row in raw.items()
-        }
-    return known_ids(items, dict.fromkeys(raw), skip_unknown)
-
-
-def _asked_users(
-    users: list[str] | None,
-    more_users: list[str] | None,
-    users_file: Path | None,
-    everybody: bool,
-    history: str | None,
-) -> list[str] | None:
-    """The users that were named; None for all of them, or for somebody new."""
-    options = {
-        "--users": users,
-        "--users-file": users_file,
-        "--all": everybody,
-        "--history": history,
-    }
+def _check_one_question(options: dict[str, Any]) -> None:
     given = [name for name, value in options.items() if value]
-    check(len(given) == 1, f"say for whom with one of {', '.join(options)}; got {given or 'none'}")
-    if more_users and not users:
-        raise ConfigError(f"unexpected {' '.join(more_users)!r} after the run folder")
-    if users_file is not None:
-        return read_lines(users_file)
-    return [*(users or []), *(more_users or [])] or None
+    check(
+        len(given) == 1,
+        f"say for whom with one of {', '.join(options)}; got {' and '.join(given) or 'none'}",
+    )
 
 
-def _check_task(asked: str | None, candidates: RawCandidates | None) -> None:
+def _capped(k: int, num_items: int) -> int:
+    if k > num_items:
+        warn(f"-k {k}: the catalogue has {num_items:,} items; lists hold at most {num_items}")
+    return min(k, num_items)
+
+
+def _check_task(asked: str | None, candidates: Sequence[str] | None) -> None:
     known = ("sequential", "direct")
     if asked is not None:
         check(asked in known, f"--task {asked}: no such task.{nearest(asked, known)}")
-        lacking = asked == "direct" and candidates is None
+        lacking = asked == "direct" and not candidates
         check(not lacking, "--task direct ranks given items: name them with --candidates FILE")
 
 
-def _task(run: Run, asked: str | None, candidates: RawCandidates | None) -> Task:
+def _task(run: Run, asked: str | None, candidates: Sequence[str] | None) -> Task:
     """The task asked for, or the one that the model and the candidates allow."""
     known: dict[str, Task] = {"sequential": "sequential", "direct": "direct"}
     if asked is None:
-        first, second = ("sequential", "direct") if candidates is None else ("direct", "sequential")
+        first, second = ("direct", "sequential") if candidates else ("sequential", "direct")
         asked = first if first in run.model.tasks else second
+        check(
+            asked != "direct" or bool(candidates),
+            f"{run.folder} was trained for the task direct only, which ranks given items: name "
+            "them with --candidates FILE",
+        )
     run.require(asked)
     return known[asked]
+
+
+def _about(predictor: Predictor) -> ListsAbout:
+    """Which task answers, and why."""
+    task, num_items = predictor.task, len(predictor.run.dataset.items)
+    if predictor.candidates is not None:
+        what = f"task {task}: ranks the given candidates, whether seen or not"
+    else:
+        without = "" if not predictor.exclude_seen else ", without what a user has"
+        what = f"task {task}: ranks the whole catalogue ({num_items:,} items){without}"
+        if "direct" in predictor.run.model.tasks:
+            what += "; the task direct ranks given items: --candidates"
+    return ListsAbout(predictor.run.model.SCORE_UNIT, task, what)
+
+
+def _write(
+    answers: Iterator[Answer],
+    form: str,
+    out: Path | None,
+    about: ListsAbout,
+    predictor: Predictor,
+    *,
+    show: bool,
+) -> None:
+    """Hand the lists on as they come; lists that are short are told at the end."""
+    short: list[tuple[str, int]] = []
+    cold = 0
+    with open_sink(form, out, about) as add, progress_bar("users", show=show) as told:
+        for answer in answers:
+            add(answer.users, answer.lists)
+            told(answer.done, answer.total)
+            lengths = dict(answer.lists.group_by(about.key).len().iter_rows())
+            counts = ((user, lengths.get(user, 0)) for user in answer.users)
+            short += [(user, count) for user, count in counts if count < predictor.wanted(user)]
+            if "cold" in answer.lists.columns:
+                marked = answer.lists.filter("cold")
+                cold += marked[about.key].n_unique()
+    if short:
+        warn(_shortness(short, about, predictor))
+    if cold:
+        warn(f"{cold:,} users without a history got popular items; their score is a count of rows")
+    if out is not None:
+        typer.echo(f"wrote {out}")
+
+
+def _shortness(short: list[tuple[str, int]], about: ListsAbout, predictor: Predictor) -> str:
+    names = ", ".join(f"{user} ({count})" for user, count in short[:_NAMED])
+    more = f" and {len(short) - _NAMED:,} more" if len(short) > _NAMED else ""
+    limits = [
+        name for name, ids in (("--allow", predictor.allow), ("--exclude", predictor.deny)) if ids
+    ]
+    limited = f"; {' and '.join(limits)} shortened them, too" if limits else ""
+    if about.key == "similar_to":
+        why = "nothing else of the train rows is like them; items without train rows are like none"
+    elif predictor.candidates is not None:
+        why = "no other candidate is left"
+    elif predictor.exclude_seen:
+        why = "what they have is left out; --include-seen lists it, too"
+    else:
+        why = "no other item is left"
+    return f"lists shorter than {predictor.k}: {names}{more}: {why}{limited}"

@@ -87,13 +87,14 @@ class Vocabulary:
         """The index of one id.
 
         Raises:
-            UnknownIdError: the id is not in the data set; close spellings are named.
+            UnknownIdError: the id is not in the data set; close spellings are named, or a few ids.
         """
         try:
             return self._index[raw_id]
         except KeyError:
             close = get_close_matches(raw_id, self.ids[:50_000], n=3, cutoff=0.7)
-            hint = f" Close ids: {', '.join(close)}." if close else ""
+            some = ", ".join(close or self.ids[:3])
+            hint = f" {'Close ids' if close else 'Some that it has'}: {some}." if some else ""
             raise UnknownIdError(
                 f"unknown {self.kind} id {raw_id!r}: the data set has {len(self)} {self.kind}s "
                 f"and this is none of them.{hint}"

@@ -1,4 +1,4 @@
-"""Lists of items by user: candidates to choose from, and the ranked lists that models give."""
+"""Lists of items: candidates to choose from, and the ranked lists by user or item of models."""
 
 from __future__ import annotations
 
@@ -156,3 +156,45 @@ class Recommendations:
                 "they are about, as in to_frame(dataset)"
             )
         return self.users, self.items, self.titles or [""] * len(self.items)
+
+
+@dataclass(frozen=True, eq=False)
+class SimilarItems:
+    """Items that are like others; an item's rows are contiguous, best first.
+
+    Attributes:
+        similar_to: the item asked about, ``int32[rows]``.
+        item_index: an item like it, ``int32[rows]``.
+        rank: 1 is best, ``int32[rows]``.
+        score: higher is more alike, ``float32[rows]``.
+        unit: what the score is, in a few words.
+        items: raw ids by index.
+        titles: of all items, by index.
+    """
+
+    similar_to: np.ndarray
+    item_index: np.ndarray
+    rank: np.ndarray
+    score: np.ndarray
+    unit: str
+    items: Vocabulary
+    titles: Sequence[str]
+
+    def __len__(self) -> int:
+        return len(self.item_index)
+
+    def __repr__(self) -> str:
+        return f"SimilarItems(items={len(np.unique(self.similar_to))}, rows={len(self)})"
+
+    def to_frame(self) -> pl.DataFrame:
+        """Columns ``similar_to, item_id, rank, score, title`` in the user's own ids."""
+        ids, titles = self.items.ids, self.titles
+        return pl.DataFrame(
+            {
+                "similar_to": pl.Series([ids[i] for i in self.similar_to], dtype=pl.String),
+                "item_id": pl.Series([ids[i] for i in self.item_index], dtype=pl.String),
+                "rank": self.rank,
+                "score": self.score,
+                "title": pl.Series([titles[i] for i in self.item_index], dtype=pl.String),
+            }
+        )

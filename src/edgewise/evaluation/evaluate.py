@@ -302,7 +302,7 @@ def _asked(
     ks = protocol.ks if ks is None else ks
     metrics = usual_metrics(split, protocol) if metrics is None else metrics
     check_cutoffs(ks)
-    check_metrics(metrics)
+    metrics = check_metrics(metrics)
     chosen = choose_users(held_out, users, max_users, seed)
     rows = np.flatnonzero(np.isin(held_out.user_index, chosen))
     settings = {

@@ -22,7 +22,7 @@ from edgewise.config import check, nearest
 from edgewise.data.dataset import Dataset, Interactions
 from edgewise.data.hashing import id_keys, keyed_uniform
 from edgewise.data.item_lists import CandidateLists, Recommendations
-from edgewise.errors import EdgewiseError
+from edgewise.errors import ConfigError, EdgewiseError
 from edgewise.evaluation.statistics import Bootstrap, Estimate, bootstrap_means
 
 
@@ -140,7 +140,7 @@ def hit_rate(hits: Hits, k: int) -> np.ndarray:
 
 def ndcg(hits: Hits, k: int) -> np.ndarray:
     """Discounted gain 1/log2(rank + 1) over the best attainable in k places, ``float64[Q]``."""
-    return _gain(hits, k) / _best_gain(k)[np.minimum(k, hits.num_positives)]
+    return _gain(hits, k) / _best_gain(np.minimum(k, hits.num_positives))
 
 
 def _gain(hits: Hits, k: int) -> np.ndarray:
@@ -150,9 +150,10 @@ def _gain(hits: Hits, k: int) -> np.ndarray:
     return np.bincount(hits.query[near], gains, minlength=len(hits.user_index))
 
 
-def _best_gain(k: int) -> np.ndarray:
-    """Gain of n items in the first n places, ``float64[k + 1]``; 1 for n = 0, to divide by."""
-    return np.concatenate([[1.0], np.cumsum(1 / np.log2(np.arange(2, k + 2)))])
+def _best_gain(counts: np.ndarray) -> np.ndarray:
+    """Gain of n items in the first n places, ``float64[Q]``; 1 for n = 0, to divide by."""
+    places = np.arange(2, counts.max(initial=0) + 2)
+    return np.concatenate([[1.0], np.cumsum(1 / np.log2(places))])[counts]
 
 
 def recall(hits: Hits, k: int) -> np.ndarray:
@@ -202,7 +203,7 @@ def entry_ndcg(hits: Hits, k: int) -> np.ndarray:
     The best attainable gain counts the entries that were found and not those to be found, so a
     repeat at a lower place takes away from what the first one earned.
     """
-    return _gain(hits, k) / _best_gain(k)[np.minimum(k, found_within(hits, k))]
+    return _gain(hits, k) / _best_gain(np.minimum(k, found_within(hits, k)))
 
 
 ENTRY_METRICS: Mapping[str, Metric] = {"HitRate": entry_rate, "NDCG": entry_ndcg}
@@ -224,7 +225,7 @@ def per_user_metrics(
         ConfigError: an unknown metric, or a list length below 1.
     """
     check_cutoffs(ks)
-    check_metrics(metrics)
+    metrics = check_metrics(metrics)
     functions = {**METRICS, **ENTRY_METRICS} if count_repeats else METRICS
     columns = {f"{name}@{k}": functions[name](hits, k) for name in metrics for k in ks}
     frame = pl.DataFrame({"user_index": hits.user_index, **columns})
@@ -247,23 +248,44 @@ def ranking_metric(name: str, users: np.ndarray, ranks: np.ndarray) -> float:
 
 
 def parse_metric(name: str) -> tuple[str, int]:
-    """``("NDCG", 10)`` of ``NDCG@10``.
+    """``("NDCG", 10)`` of ``NDCG@10``; see :func:`check_metrics` for how names may be spelled.
 
     Raises:
         ConfigError: no such metric (the nearest is named), or no list length.
     """
-    metric, _, k = name.partition("@")
-    check_metrics([metric])
+    spelled, _, k = name.partition("@")
+    (metric,) = check_metrics([spelled])
     valid = k.isdecimal() and int(k) > 0
     check(valid, f"metric {name!r}: give a list length of 1 or more, as in '{metric}@10'")
     return metric, int(k)
 
 
-def check_metrics(metrics: Sequence[str]) -> None:
-    """Refuse names of metrics that do not exist, and no metric at all."""
+_SHORT_NAMES = {"hit": "HitRate", "hits": "HitRate", "hr": "HitRate", "hitratio": "HitRate"}
+
+
+def check_metrics(metrics: Sequence[str]) -> list[str]:
+    """The metrics' names as :data:`METRICS` spells them, each once.
+
+    Case, hyphens, underscores and spaces do not count: ``ndcg``, ``hit_rate``; ``hit`` and ``HR``
+    are the hit rate.
+
+    Raises:
+        ConfigError: no such metric, or none at all.
+    """
     check(len(metrics) > 0, f"no metric to measure: name some of {', '.join(METRICS)}")
+    plain = _SHORT_NAMES | {_plain(name): name for name in METRICS}
+    found = []
     for name in metrics:
-        check(name in METRICS, f"unknown metric {name!r}.{nearest(name, METRICS)}")
+        known = name if name in METRICS else plain.get(_plain(name))
+        if known is None:
+            apart = " List lengths are named apart, as -k 10." if "@" in name else ""
+            raise ConfigError(f"unknown metric {name!r}.{nearest(name, METRICS)}{apart}")
+        found.append(known)
+    return list(dict.fromkeys(found))
+
+
+def _plain(name: str) -> str:
+    return "".join(letter for letter in name.casefold() if letter not in "-_ ")
 
 
 def check_cutoffs(ks: Sequence[int]) -> None:

@@ -251,7 +251,7 @@ def evaluate_command(cell: ExperimentCell, layout: Layout, run: Path, fitted: An
     lists = [w for name, values in repeated.items() for v in values for w in (name, str(v))]
     single = {"negatives": wanted.negatives, "max_users": wanted.max_users}
     options = _flags({name: value for name, value in single.items() if value is not None})
-    raw = ["--allow-seen"] if shows_raw_lists(cell) else []
+    raw = ["--include-seen"] if shows_raw_lists(cell) else []
     users, figures = layout.per_user_folder(cell.key), layout.result_file(cell.key)
     words = ["evaluate", path_text(run), *lists, *options, *_assignments(cell.settings, fitted)]
     return _spelled(*words, *raw, "--per-user", path_text(users), "--json", path_text(figures))

@@ -152,8 +152,8 @@ def _objective(file: Path, text: Any) -> tuple[str, str]:
     )
     check(int(k or 0) > 0, f"{file}: objective = {text!r}: lists of at least 1 item are measured")
     with _told_of(f"{file}: objective = {text!r}"):
-        check_metrics([name])
-    return task, metric
+        (name,) = check_metrics([name])
+    return task, f"{name}@{k}"
 
 
 def _preset(method: str, name: Any) -> MethodConfig:

@@ -13,12 +13,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import torch
 from safetensors.torch import load_model, save_model
 from torch import nn
+from torch.nn import functional as F
 
 from edgewise.data.ragged import Ragged
 from edgewise.data.sequences import batches_by_length
@@ -78,6 +79,7 @@ class TorchRecommender(Recommender):
         network: fitted or loaded.
     """
 
+    SCORE_UNIT: ClassVar[str] = "dot product of embeddings"
     network: nn.Module
 
     # What a method says
@@ -160,6 +162,24 @@ class TorchRecommender(Recommender):
         self.network.eval()
         with torch.no_grad():
             self.trained()
+
+    @property
+    def similarity_unit(self) -> str:
+        """Of the method's own embeddings where it has :meth:`item_embeddings`."""
+        if type(self).item_embeddings is TorchRecommender.item_embeddings:
+            return super().similarity_unit
+        return "cosine of item embeddings"
+
+    @torch.no_grad()
+    def item_similarities(self, items: np.ndarray) -> np.ndarray:
+        """Cosines of embeddings; see :meth:`~edgewise.recommender.Recommender.item_similarities`.
+
+        A method without :meth:`item_embeddings` answers by train co-occurrence.
+        """
+        if type(self).item_embeddings is TorchRecommender.item_embeddings:
+            return super().item_similarities(items)
+        vectors = F.normalize(self.item_embeddings().float(), dim=1)
+        return self.without_cold(items, (vectors[items] @ vectors.T).cpu().numpy())
 
     @torch.no_grad()
     def scores(self, users: np.ndarray, histories: Ragged) -> torch.Tensor:

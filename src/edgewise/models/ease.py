@@ -61,6 +61,7 @@ class EASE(Recommender):
     Config = EASEConfig
     PRESETS: ClassVar[Mapping[str, Mapping[str, Any]]] = {"tiny": {"l2": 10.0}, "cpu": {}}
     LEARNED = ("weights",)
+    SCORE_UNIT = "sum of item weights"
     weights: np.ndarray
 
     def fit_scores(self, split: Split) -> None:
@@ -82,6 +83,16 @@ class EASE(Recommender):
 
     def score_items(self, users: np.ndarray, histories: Ragged) -> np.ndarray:
         return self.matrix(histories) @ self.weights
+
+    @property
+    def similarity_unit(self) -> str:
+        """What one item says of the others."""
+        return "EASE weight"
+
+    def item_similarities(self, items: np.ndarray) -> np.ndarray:
+        """Rows of B, ``float32[n, I]``; items that one speaks against are not like it."""
+        weights = self.weights[items]
+        return self.without_cold(items, np.where(weights > 0, weights, -np.inf))
 
 
 def item_weights(taken: sp.csr_array, l2: float) -> np.ndarray:

@@ -18,6 +18,7 @@ class Popularity(Recommender):
     """
 
     name, label = "popularity", "Popularity"
+    SCORE_UNIT = "count of rows"
 
     def fit_scores(self, split: Split) -> None:
         self.prepare(self.data.histories)

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
 import polars as pl
 
 from edgewise.config import check
-from edgewise.data.dataset import histories_of
+from edgewise.data.dataset import Vocabulary, histories_of
+from edgewise.data.hashing import id_keys, keyed_bits
 from edgewise.data.item_lists import CandidateLists, Recommendations
 from edgewise.data.ragged import Ragged
 from edgewise.recommender import Items, Recommender, Task, top_k
@@ -99,7 +100,9 @@ class Predictor:
         run: opened.
         k: items a user.
         task: how candidates are ranked.
-        candidates: the items to rank; None for the whole catalogue.
+        candidates: the items to rank; None for the whole catalogue. A prompt holds them in an order
+            by a hash of the run's seed and their ids, so that scores do not depend on who wrote
+            the list; less what ``allow`` and ``deny`` leave out.
         exclude_seen, allow, deny: of :meth:`edgewise.recommender.Recommender.recommend`.
     """
 
@@ -134,6 +137,26 @@ class Predictor:
                 frame = frame.with_columns(cold=pl.col("user_id").is_in(cold))
             yield Answer(part, frame, start + len(part), len(ids))
 
+    def asked_as(self, task: Task) -> Predictor:
+        """The same questions, by another task."""
+        return replace(self, task=task)
+
+    def wanted(self, user: str) -> int:
+        """How long the user's list is to be: k, or all candidates."""
+        if self.candidates is None:
+            return self.k
+        own = self.candidates
+        if isinstance(own, dict):
+            own = own.get(user, [])
+        return min(self.k, len(set(own)))
+
+    def similar(self, ids: Sequence[str]) -> Iterator[Answer]:
+        """Items that are like others; ``users`` of the answer are those others' ids."""
+        for start in range(0, len(ids), USERS_AT_ONCE):
+            part = list(ids[start : start + USERS_AT_ONCE])
+            found = self.run.model.similar_items(part, self.k, allow=self.allow, deny=self.deny)
+            yield Answer(part, found.to_frame(), start + len(part), len(ids))
+
     def newcomer(self, history: Items) -> Iterator[Answer]:
         """The list of somebody who is not in the data, from the items of a history."""
         model = self.run.model
@@ -153,15 +176,34 @@ class Predictor:
         return {"exclude_seen": self.exclude_seen, "allow": self.allow, "deny": self.deny}
 
     @cached_property
+    def _listable(self) -> np.ndarray:
+        """Which items ``allow`` and ``deny`` leave, ``bool[I]``."""
+        model = self.run.model
+        found = np.full(self.run.dataset.num_items, self.allow is None)
+        if self.allow is not None:
+            found[model.item_index(self.allow)] = True
+        if self.deny is not None:
+            found[model.item_index(self.deny)] = False
+        return found
+
+    @cached_property
     def _shared(self) -> np.ndarray:
         """The candidates that everybody shares, by item index."""
-        return self.run.model.item_index(list(dict.fromkeys(self.candidates or [])))
+        assert not isinstance(self.candidates, dict)
+        return self._ordered(self.candidates or [])
 
     def _choice(self, user: str) -> np.ndarray:
         if not isinstance(self.candidates, dict):
             return self._shared
         check(user in self.candidates, f"--candidates has none for user {user!r}: add some")
-        return self.run.model.item_index(list(dict.fromkeys(self.candidates[user])))
+        return self._ordered(self.candidates[user])
+
+    def _ordered(self, ids: Sequence[str]) -> np.ndarray:
+        """Candidates by item index, each once, in the order of their keys, ``int64[n]``."""
+        found = self.run.model.item_index(list(dict.fromkeys(ids)))
+        items = found[self._listable[found]]
+        names = Vocabulary(tuple(self.run.dataset.items.ids[item] for item in items))
+        return items[np.argsort(keyed_bits(self.run.model.config.seed, id_keys(names)))]
 
     def _ranked(self, asked: CandidateLists, scores: np.ndarray) -> Recommendations:
         """The k best of each list."""

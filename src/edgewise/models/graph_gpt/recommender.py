@@ -65,6 +65,7 @@ class GraphGPT(TorchRecommender):
     """
 
     name, label = "graph-gpt", "Graph-attentive GPT-2"
+    SCORE_UNIT = "log-probability"
     summary = (
         "A small GPT-2 language model reads every user and every item as one word of its own. "
         "Where it decides which words to attend to, two of these words that are near each other in "
