@@ -101,6 +101,24 @@ def test_an_unclosed_quote_swallows_no_row(
     assert len(rows_of(path, quote="none")[0]) == 4
 
 
+def test_single_quotes_around_every_field(tmp_path: Path) -> None:
+    text = "'user_id','item_id'\n'u1','it''s'\n"
+    assert rows_of(write(tmp_path / "r.csv", text))[0] == [("u1", "it's")]
+
+
+def test_what_spreadsheets_write_in_front(tmp_path: Path) -> None:
+    text = "sep=;\nuser_id;item_id;rating\nu1;i1;3,5\n"
+    assert rows_of(write(tmp_path / "r.csv", text))[0] == [("u1", "i1", 3.5)]
+
+
+@pytest.mark.parametrize(
+    "head", [b"7z\xbc\xaf\x27\x1c", b"Rar!\x1a\x07", b"\x80\x04\x95", b"\x93NUMPY"]
+)
+def test_files_of_other_programs_are_named(tmp_path: Path, head: bytes) -> None:
+    with pytest.raises(DataError, match=r"r\.csv: an? .*; (unpack|save)"):
+        rows_of(write(tmp_path / "r.csv", head + bytes(range(256))))
+
+
 def test_texts_over_several_lines_are_read(tmp_path: Path) -> None:
     text = 'user_id,item_id,review\nu1,i1,"one\ntwo, three\n\nfour"\nu2,i2,x\n'
     found, _ = rows_of(write(tmp_path / "r.csv", text))

@@ -101,6 +101,17 @@ def test_types_that_are_no_ids(tmp_path: Path, column: list) -> None:
         read_dataset(path)
 
 
+def test_histories_in_texts_and_objects(tmp_path: Path) -> None:
+    (tmp_path / "log.csv").write_text('user,item,time\nu1,"[10, 11]","[5, 6]"\nu2,[12],[7]\n')
+    dataset = read_dataset(tmp_path / "log.csv")
+    assert sorted(dataset.items.ids) == ["10", "11", "12"]
+    assert sorted(dataset.interactions.timestamp.tolist()) == [5, 6, 7]
+    rows = {"user_id": "u", "items": [{"item_id": "10", "hours": 6}, {"item_id": "20", "hours": 0}]}
+    (tmp_path / "log.jsonl").write_text(json.dumps(rows))
+    _, items, _ = ids_of(tmp_path / "log.jsonl", columns={"item_id": "items"})
+    assert items == ["10", "20"]
+
+
 def test_a_history_in_a_list_is_a_row_an_item(tmp_path: Path) -> None:
     path = tmp_path / "log.parquet"
     frame = {"user_id": [1, 2], "item_id": [[10, 11], [12]], "timestamp": [[5, 6], [7]]}

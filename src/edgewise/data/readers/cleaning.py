@@ -20,7 +20,7 @@ from edgewise.errors import DataError
 # What programs write for a value that they do not have.
 MISSING = (
     *("", "nan", "NaN", "-nan", "-NaN", "null", "NULL", "Null", "None", "none", "NA", "N/A"),
-    *("n/a", "#N/A", "#NA", "<NA>", "nil", "NIL", r"\N", "undefined"),
+    *("n/a", "#N/A", "#NA", "<NA>", "nil", "NIL", r"\N", "undefined", "NaT"),
 )
 # Not seen by people: zero-width characters, directional marks, byte order marks.
 INVISIBLE = "\u200b\u200c\u200d\u200e\u200f\u2060\ufeff\u00ad"

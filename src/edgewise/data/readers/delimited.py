@@ -86,6 +86,11 @@ def find_layout(
         DataError: the file is empty, or one column wide.
     """
     first, sample = _sample(path, form.encoding)
+    told = re.fullmatch(r"sep=(.|\\t)", sample[0].strip().strip('"'))
+    if told is not None and len(sample) > 1:
+        # Written by spreadsheets in front of the table.
+        form = replace(form, separator=form.separator or told[1])
+        first, sample = first + 1, sample[1:]
     separator = _separator(form.separator) or _sniff_separator(path, sample, form.quote)
     quote = _quote(form.quote, separator, sample)
     escape = form.escape or _sniff_escape(quote, sample)
@@ -181,10 +186,12 @@ def _quote(given: str | None, separator: str, sample: Sequence[str]) -> str | No
         if len(given) != 1:
             raise ConfigError(f"--quote {given}: give one character, or none")
         return given
+    fields = sample[0].strip().split(separator)
+    if all(len(f) > 1 and f[0] == f[-1] == "'" for f in fields):
+        return "'"
     if separator in ",;":
         return '"'
     # In other files a quote is a character like others, unless every field of a line has two.
-    fields = sample[0].strip().split(separator)
     return '"' if all(len(f) > 1 and f[0] == f[-1] == '"' for f in fields) else None
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
+from edgewise.data.readers.columns import guess_columns
 from edgewise.data.readers.read_log import Kind, ReadLog
 from edgewise.data.readers.sources import read_chunks, read_lines
 from edgewise.errors import DataError
@@ -148,11 +149,19 @@ def _spread(row: dict[str, object]) -> Iterator[dict[str, object]]:
     assert isinstance(items, list)
     for place in range(len(items)):
         yield {
-            name: plain(value[place])
+            name: plain(_item_of(value[place]) if name == "item_id" else value[place])
             if isinstance(value, list) and len(value) == len(items)
             else value
             for name, value in row.items()
         }
+
+
+def _item_of(value: object) -> object:
+    """The id in an object of a list of items."""
+    if not isinstance(value, dict):
+        return value
+    column = guess_columns([*map(str, value)], items=True).get("item_id")
+    return value if column is None else value[column]
 
 
 def _is_array(path: Path) -> bool:

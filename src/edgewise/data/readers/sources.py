@@ -31,6 +31,18 @@ PACKED = {
     b"\x28\xb5\x2f\xfd": "zstd",
     b"PK\x03\x04": "zip",
 }
+# What else people have, and how to get at it.
+UNREADABLE = {
+    b"7z\xbc\xaf": "a 7z archive; unpack it",
+    b"Rar!": "a rar archive; unpack it",
+    b"\xd0\xcf\x11\xe0": "an old Excel file; save the sheet as csv",
+    b"SQLite format 3": "an SQLite database; export the table as csv",
+    b"\x89HDF": "an HDF5 file; save the table as csv or Parquet",
+    b"\x93NUMPY": "a NumPy array; save it as csv or Parquet",
+    b"ARROW1": "an Arrow file; save the table as Parquet",
+    b"\x80\x04": "a pickle, which could run code; save the table as csv or Parquet",
+    b"\x80\x05": "a pickle, which could run code; save the table as csv or Parquet",
+}
 PACKED_SUFFIXES = (".gz", ".bz2", ".xz", ".zst", ".zip")
 BYTE_ORDER_MARKS = {
     codecs.BOM_UTF8: "utf-8-sig",
@@ -155,9 +167,21 @@ def read_chunks(path: Path) -> Iterator[bytes]:
         unpacked = _open_packed(path, file)
         # read1 gives what there is before the damage, where read would lose it.
         read = getattr(unpacked, "read1", unpacked.read)
+        first = True
         while chunk := read(CHUNK):
+            if first:
+                _check_readable(path, chunk)
+            first = False
             told(file.tell())
             yield chunk
+
+
+def _check_readable(path: Path, head: bytes) -> None:
+    what = next((what for magic, what in UNREADABLE.items() if head.startswith(magic)), None)
+    if head[257:262] == b"ustar":
+        what = "a tar archive; unpack it"
+    if what is not None:
+        raise DataError(f"{path.name}: {what}, and import that")
 
 
 def find_encoding(head: bytes) -> str | None:

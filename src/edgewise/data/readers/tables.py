@@ -7,12 +7,13 @@ from pathlib import Path
 
 import numpy as np
 import polars as pl
+from polars.exceptions import PolarsError
 
 from edgewise.data.readers import jsonlines, parquet
 from edgewise.data.readers.cleaning import as_text, clean
 from edgewise.data.readers.columns import by_place, guess_columns, kind_column, map_columns
 from edgewise.data.readers.delimited import find_layout, read_delimited
-from edgewise.data.readers.item_tables import read_item_table
+from edgewise.data.readers.item_tables import flatten, read_item_table
 from edgewise.data.readers.raw import RawTable, ReadRequest, no_items
 from edgewise.data.readers.read_log import Kind
 from edgewise.data.readers.sources import member_name, packing, plain_name, read_chunks
@@ -34,6 +35,7 @@ SUFFIXES = {
     ".ndjson": "jsonl",
     ".json": "jsonl",
 }
+_LIST = r"^\s*\[.*\]\s*$"
 # What a file of interactions is called where several files of a folder could be one.
 _ROW_WORDS = ("interaction", "rating", "review", "event", "behavior", "purchase", "order")
 
@@ -131,6 +133,7 @@ def read_rows(path: Path, request: ReadRequest) -> pl.DataFrame:
         found, lines = read_delimited(layout, wanted.values(), log, request.limit)
         series = {ours: found[theirs] for ours, theirs in wanted.items()}
     series, lines = _kept(series, extra, lines, path, request)
+    series, lines = _spread_lists(series, lines, path, request)
     _tell(path, names, columns, request)
     return clean(
         {ours: series[ours] for ours in columns},
@@ -180,6 +183,31 @@ def _kept(
     return {name: values.filter(mask) for name, values in series.items()}, lines[kept]
 
 
+def _spread_lists(
+    series: dict[str, pl.Series], lines: np.ndarray, path: Path, request: ReadRequest
+) -> tuple[dict[str, pl.Series], np.ndarray]:
+    """Texts of lists, such as ``[10, 11]``, as a row an item, with the lists beside them."""
+    items = series["item_id"]
+    listed = items.drop_nulls()
+    if items.dtype != pl.String or listed.is_empty() or not listed.str.contains(_LIST).all():
+        return series, lines
+    request.log.warn(f"{path.name}: column of items holds lists: a row was read for each item")
+    frame = pl.DataFrame([*(s.alias(name) for name, s in series.items()), pl.Series("\0", lines)])
+    frame = frame.with_columns(
+        pl.Series(name, [flatten(value) for value in frame[name]], pl.List(pl.String))
+        for name in series
+        if name == "item_id" or frame[name].str.contains(_LIST).fill_null(False).all()
+    )
+    columns = [name for name in series if isinstance(frame.schema[name], pl.List)]
+    try:
+        frame = frame.explode(columns)
+    except PolarsError:
+        raise DataError(
+            f"{path.name}: the lists of a row differ in length ({', '.join(columns)})"
+        ) from None
+    return {name: frame[name] for name in series}, frame["\0"].to_numpy()
+
+
 def _tell(
     path: Path, names: Sequence[str], columns: Mapping[str, str], request: ReadRequest
 ) -> None:
@@ -198,6 +226,11 @@ def _tell(
         log.warn(
             f"{path.name}: rows of every {kind!r} count alike; keep some with --where {kind}=VALUE"
         )
+
+
+def _is_about_items(names: Sequence[str]) -> bool:
+    found = set(guess_columns(names, items=True))
+    return "item_id" in found and len(found) > 1
 
 
 def find_tables(folder: Path) -> tuple[Path, Path | None] | None:
@@ -220,7 +253,7 @@ def find_tables(folder: Path) -> tuple[Path, Path | None] | None:
             continue
         if {"user_id", "item_id"} <= set(guess_columns(names)):
             rows.append(path)
-        elif "item_id" in guess_columns(names, items=True):
+        elif _is_about_items(names):
             items.append(path)
     if not rows:
         return None

@@ -76,7 +76,9 @@ def _by_given_format(text: pl.Series, form: str) -> pl.Series:
 
 
 def _without_value(text: pl.Series) -> int:
-    return int(text.is_in(["", "nan", "NaN", "null", "NULL", "None", "NA"]).fill_null(True).sum())
+    return int(
+        text.is_in(["", "nan", "NaN", "NaT", "null", "NULL", "None", "NA"]).fill_null(True).sum()
+    )
 
 
 def _from_type(column: pl.Series, where: str) -> tuple[pl.Series, str]:
