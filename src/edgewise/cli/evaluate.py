@@ -115,13 +115,19 @@ COMMANDS = (
 
 
 def measure(run: Run, task: Task, conditions: Conditions, folder: Path | None = None) -> TaskResult:
-    """Evaluate one task, print its table and keep the result in a folder or in the run's."""
+    """Evaluate one task, print its table and keep the result in a folder or in the run's.
+
+    Lists that are shorter than asked, users who are left out, and explanations that are no better
+    than one sentence for everybody are said aloud.
+    """
     from edgewise.evaluation.report import comparison_table
-    from edgewise.runs.evaluate import evaluate_task, save_result
+    from edgewise.runs.evaluate import cautions, evaluate_task, save_result
 
     with progress_bar(task) as told:
         result = evaluate_task(run, task, conditions, told)
     console().print(comparison_table(result.reports, title=task))
+    for words in cautions(result):
+        warn(f"{task}: {words}")
     save_result(result, run, conditions, folder)
     return result
 

@@ -242,7 +242,12 @@ def _train(
     spec: RunSpec, out: Path, dataset: Dataset, resume: bool, force: bool, quiet: bool
 ) -> None:
     split = spec.split(dataset)
+    from edgewise.evaluation.sufficiency import check_learnable, shortages
     from edgewise.runs.train import train
+
+    check_learnable(split)
+    for words in [] if quiet else shortages(split, spec.protocol):
+        warn(words)
 
     def show(plan: FitPlan) -> None:
         if not quiet:

@@ -154,26 +154,32 @@ def explain(
 ) -> None:
     """Write why a user may like an item, and show which items of the history speak for it.
 
-    The shares come from the graph: how much of what reaches the user from the item in three steps
-    (item, another user, an item of the history, the user) passes through each item.
+    Where the run's texts are no better than the most frequent text, or it writes none, the reason
+    comes from the train graph. The shares, too: how much of what reaches the user from the item in
+    three steps (item, another user, an item of the history, the user) passes through each item.
     """
     check(form in ("table", "json"), f"--format {form}: choose table or json")
+    from edgewise.runs.explain import explain_pair
     from edgewise.runs.run import open_run
 
     opened = open_run(run, data)
     ids = _Ids.of(opened, data=data, newcomers=False)
     user, item = ids.user_finder.one("--user", user), ids.item_finder.one("--item", item)
-    found = explanation(opened, user, item)
+    with progress_bar("measuring explanations") as told:
+        found = explain_pair(opened, user, item, told)
+    if found.warning:
+        warn(found.warning)
     if form == "json":
-        typer.echo(json.dumps(found, indent=2, ensure_ascii=False, allow_nan=False))
+        typer.echo(json.dumps(found.to_dict(), indent=2, ensure_ascii=False, allow_nan=False))
         return
-    typer.echo(f"{found['title']}: {found['text'] or '(this run was not trained to explain)'}")
-    if not found["items"]:
-        typer.echo("no other customer connects an item of the history with it")
-        return
-    rows = [(f"{row['share']:.0%}", row["title"], row["item_id"]) for row in found["items"]]
-    heading = f"what speaks for it in the history of {user}"
-    console().print(list_table(heading, rows[:_MOST_ITEMS], ("share", "title", "item")))
+    typer.echo("\n".join(found.lines()))
+    rows = [
+        (f"{each.share:.0%}", f"{each.shared_users:,}", each.title, each.item_id)
+        for each in found.items[:_MOST_ITEMS]
+    ]
+    if rows:
+        heading = f"what speaks for it in the history of {user}"
+        console().print(list_table(heading, rows, ("share", "bought both", "title", "item")))
 
 
 COMMANDS = (
@@ -198,25 +204,6 @@ COMMANDS = (
         {},
     ),
 )
-
-
-def explanation(run: Run, user: str, item: str) -> dict[str, Any]:
-    """The text (None where the run writes none) and the items that speak, strongest first."""
-    from edgewise.graph.bipartite import BipartiteGraph
-    from edgewise.graph.influence import speaking_items
-
-    dataset = run.dataset
-    user_index, item_index = dataset.users.index_of(user), dataset.items.index_of(item)
-    trained = "explanation" in run.model.tasks
-    text = run.model.explain([(user_index, item_index)])[0] if trained else None
-    graph = BipartiteGraph.from_interactions(run.split.train, dataset.num_users, dataset.num_items)
-    speaking, shares = speaking_items(graph, user_index, item_index)
-    items = [
-        {"item_id": dataset.items.ids[i], "title": dataset.item_label(i), "share": float(share)}
-        for i, share in zip(speaking.tolist(), shares, strict=True)
-    ]
-    title = dataset.item_label(item_index)
-    return {"user_id": user, "item_id": item, "title": title, "text": text, "items": items}
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,8 @@ from edgewise.errors import ConfigError
 _PARTS = ("valid", "test")
 # Lists made together: a block's working arrays stay within the processor's cache.
 _BLOCK = 4096
+# Above, numbers that were drawn are marked in a table, of at most so many cells.
+_FEW_DRAWS, _CELLS = 500, 64_000_000
 
 
 def uniform_candidates(
@@ -39,8 +41,11 @@ def uniform_candidates(
     keys = keyed_bits(seed, _PARTS.index(part), id_keys(split.dataset.users)[users], positives)
     lengths = 1 + np.minimum(num_negatives, touched.num_untouched[users])
     items = [np.empty(0, dtype=np.int32)]
-    for start in range(0, len(users), _BLOCK):
-        block = slice(start, start + _BLOCK)
+    size = _BLOCK
+    if num_negatives > _FEW_DRAWS:
+        size = min(_BLOCK, max(1, _CELLS // max(1, split.dataset.num_items)))
+    for start in range(0, len(users), size):
+        block = slice(start, start + size)
         negatives = touched.draw(users[block], keys[block], num_negatives)
         items.append(_shuffled(positives[block], negatives, keys[block]).astype(np.int32))
     return CandidateLists(users.astype(np.int32), Ragged.of_lengths(lengths, np.concatenate(items)))
@@ -85,14 +90,33 @@ def _distinct_ranks(keys: np.ndarray, sizes: np.ndarray, num_draws: int) -> np.n
 
     Floyd's sampling (Bentley and Floyd, CACM 1987), one draw of all rows at a time: no draw is
     ever rejected, so lists that take nearly the whole catalogue cost no more than others.
-    A row whose size is below ``num_draws`` gets each number once and -1 in the places left.
+    A row whose size is not above ``num_draws`` gets each number once, and -1 in the places left.
     """
-    ranks = np.full((num_draws, len(keys)), -1, dtype=np.int64)
+    places = np.arange(num_draws)[:, None]
+    ranks = np.where(places < sizes, places, -1)
+    long = np.flatnonzero(sizes > num_draws)
+    if len(long):
+        ranks[:, long] = _floyd(keys[long], sizes[long], num_draws)
+    return ranks
+
+
+def _floyd(keys: np.ndarray, sizes: np.ndarray, num_draws: int) -> np.ndarray:
+    """Draws of rows that have more numbers than are drawn, ``int64[num_draws, rows]``.
+
+    Few draws are compared with all before them; many are looked up, at a byte a number.
+    """
+    ranks = np.empty((num_draws, len(keys)), dtype=np.int64)
+    rows = np.arange(len(keys))
+    is_drawn = np.zeros((len(keys), sizes.max() if num_draws > _FEW_DRAWS else 0), dtype=bool)
     for step in range(num_draws):
         top = sizes - num_draws + step
         drawn = (keyed_uniform(keys, step) * (top + 1)).astype(np.int64)
-        repeated = (ranks[:step] == drawn).any(axis=0)
-        ranks[step] = np.where(top < 0, -1, np.where(repeated, top, drawn))
+        if num_draws > _FEW_DRAWS:
+            repeated = is_drawn[rows, drawn]
+            is_drawn[rows, np.where(repeated, top, drawn)] = True
+        else:
+            repeated = (ranks[:step] == drawn).any(axis=0)
+        ranks[step] = np.where(repeated, top, drawn)
     return ranks
 
 

@@ -10,7 +10,7 @@ Shapes: U measured users, Q held-out rows of theirs, I items.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -24,6 +24,7 @@ from edgewise.data.ragged import Ragged
 from edgewise.data.splits import Split
 from edgewise.data.texts import ExplanationPairs
 from edgewise.errors import ConfigError, EdgewiseError
+from edgewise.evaluation.chance import ListSizes
 from edgewise.evaluation.metrics import (
     Hits,
     catalogue_coverage,
@@ -106,7 +107,9 @@ def evaluate_direct(
 
     Negatives are uniform over the catalogue without the user's items of any part, so no later
     purchase is counted as a mistake. Ties count against the model. A user with several held-out
-    items has one list for each, and their average.
+    items has one list for each, and their average. Lists are shorter where the catalogue has fewer
+    such items, and users for whom it has none are left out: the report's settings tell how long
+    lists are, how many users that concerns, and what guessing scores (``chance``).
 
     Args:
         model: fitted; asked for ``score_candidates`` alone.
@@ -124,14 +127,21 @@ def evaluate_direct(
 
     Raises:
         ConfigError: an impossible option, or a split that was made under another protocol.
+        EdgewiseError: every user has touched every item.
     """
     asked = _asked("direct", split, part, ks, metrics, users, max_users, seed, protocol)
     num_negatives = protocol.num_negatives if num_negatives is None else num_negatives
-    lists = uniform_candidates(split, part, num_negatives, seed).take(asked.rows)
+    most = max(1, split.dataset.num_items - 1)
+    lists = uniform_candidates(split, part, min(num_negatives, most), seed).take(asked.rows)
+    has_choice = lists.lists.lengths > 1
+    asked, left_out = asked.only(has_choice)
+    lists = lists.take(np.flatnonzero(has_choice))
     scores = np.asarray(model.score_candidates(lists, histories=asked.known))
     ranks = ranks_from_scores(lists, scores, asked.held_out.item_index)
     hits = Hits.from_ranks(lists.user_index, ranks)
-    drawn = {"num_negatives": num_negatives, "negatives_seed": seed}
+    sizes = ListSizes(lists.user_index, lists.lists.lengths, np.ones(len(lists), bool))
+    drawn: dict[str, object] = {"num_negatives": num_negatives, "negatives_seed": seed}
+    drawn |= sizes.settings(asked.ks, asked.metrics, 1 + num_negatives, left_out)
     return asked.report(per_user_metrics(hits, asked.ks, asked.metrics), drawn, bootstrap)
 
 
@@ -152,7 +162,8 @@ def evaluate_sequential(
     """Find each user's held-out items in the whole catalogue without the user's seen items.
 
     Beside accuracy the report tells ``Coverage@k`` and ``PopularShare@k``. A held-out item that the
-    user already had cannot be recommended and counts as missed. Seen are train items, and when the
+    user already had cannot be recommended and counts as missed. Users to whom nothing else can be
+    recommended than what is held out are left out, and the settings count them. Seen are train items, and when the
     test part is predicted validation items, too: the graph-attentive GPT-2 paper masks train items
     alone, so that its lists spend places on items that cannot be right, and so does the protocol
     ``llm4rec-released``.
@@ -174,11 +185,13 @@ def evaluate_sequential(
 
     Raises:
         ConfigError: an impossible option, or a split that was made under another protocol.
-        EdgewiseError: the model returned seen, repeated or unknown items, or an unsorted list.
+        EdgewiseError: the model returned seen, repeated or unknown items, or an unsorted list; or
+            nobody can be recommended anything but what is held out.
     """
     asked = _asked("sequential", split, part, ks, metrics, users, max_users, seed, protocol)
+    asked, told = _with_sizes(asked, allow_seen)
     lists = _checked_lists(model, asked, allow_seen)
-    shown = {"padding_seed": seed} if protocol.random_padding else {}
+    shown = told | ({"padding_seed": seed} if protocol.random_padding else {})
     if protocol.random_padding:
         lists = padded_at_random(lists, asked.users, split.dataset, max(asked.ks), seed)
     repeats = protocol.count_repeats
@@ -264,6 +277,25 @@ class _Asked:
     metrics: Sequence[str]
     settings: Mapping[str, object]
 
+    def only(self, rows: np.ndarray) -> tuple[_Asked, int]:
+        """The same without some of the rows, ``bool[Q]``, and how many users that leaves out.
+
+        Raises:
+            EdgewiseError: no row is left.
+        """
+        if rows.all():
+            return self, 0
+        held_out = self.held_out.take(np.flatnonzero(rows))
+        if not len(held_out):
+            raise EdgewiseError(
+                f"data set {self.split.dataset.name!r}: its {self.split.dataset.num_items:,} items "
+                f"leave none of the {len(self.users):,} users a choice beside what is held out: "
+                f"the {self.settings['task']} task cannot be measured; more items are needed"
+            )
+        left = np.unique(held_out.user_index)
+        found = replace(self, users=left, rows=self.rows[rows], held_out=held_out)
+        return found, len(self.users) - len(left)
+
     def report(
         self,
         per_user: pl.DataFrame,
@@ -327,6 +359,29 @@ def _conditions(split: Split, part: str) -> dict[str, object]:
         "split_seed": split.seed,
         "part": part,
     }
+
+
+def _with_sizes(asked: _Asked, allow_seen: bool) -> tuple[_Asked, dict[str, object]]:
+    """Those who have a choice in the whole catalogue, and what is to be told of their lists.
+
+    Released protocols count and fill lists in their own ways, and are taken as they are.
+    """
+    if asked.protocol.count_repeats or asked.protocol.random_padding:
+        return asked, {}
+    users, num_items = asked.held_out.user_index, asked.split.dataset.num_items
+    wanted = users.astype(np.int64) * num_items + asked.held_out.item_index
+    banned = np.empty(0, np.int64)
+    if not allow_seen:
+        banned = np.unique(_known_keys(asked.known, asked.users, num_items))
+    most = asked.split.dataset.num_users
+    sizes = (num_items - np.bincount(banned // num_items, minlength=most))[users]
+    findable = ~np.isin(wanted, banned)
+    found = np.bincount(np.unique(wanted[findable]) // num_items, minlength=most)[users]
+    has_choice = sizes > found
+    asked, left_out = asked.only(has_choice)
+    alone = len(asked.users) == len(asked.rows)
+    lists = ListSizes(users[has_choice], sizes[has_choice], findable[has_choice] if alone else None)
+    return asked, lists.settings(asked.ks, asked.metrics, None, left_out)
 
 
 def _checked_lists(model: Recommender, asked: _Asked, allow_seen: bool) -> Recommendations:

@@ -24,6 +24,7 @@ from polars.exceptions import PolarsError
 
 from edgewise.data.dataset import Dataset
 from edgewise.errors import EdgewiseError
+from edgewise.evaluation.chance import spelled_sizes
 from edgewise.evaluation.protocols import HONEST, Protocol, recorded_protocol
 from edgewise.evaluation.statistics import Bootstrap, Estimate, bootstrap_difference
 from edgewise.files import replacing, write_text
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 
 _SEAL = "seal"
 _ALGORITHM = "sha256"
+_SHOWN = ("task", "part", "split", "num_negatives", "masked")
 # Came with seals: no file that is older tells them.
 _SEALED_ONLY = {"protocol", "rows_sha256"}
 # Means in a file and of its rows differ by the order of addition at most.
@@ -148,11 +150,12 @@ def _in_lines(report: Report) -> str:
 def _conditions(report: Report) -> str:
     counted = f"{len(report.rows)} {'users' if isinstance(report, RankingReport) else 'pairs'}"
     protocol = report.protocol.title + ("" if report.protocol.is_honest else " (LEAKS)")
-    shown = ("task", "part", "split", "num_negatives", "masked")
-    return ", ".join(
-        [f"{k}: {report.settings[k]}" for k in shown if k in report.settings]
-        + [counted, f"protocol: {protocol}"]
-    )
+    told = {k: report.settings[k] for k in _SHOWN if k in report.settings}
+    if "candidates_asked" in report.settings:
+        asked = " asked" if report.settings["users_short"] else ""
+        told["num_negatives"] = f"{told['num_negatives']}{asked}"
+        told["candidates"] = spelled_sizes(report.settings)
+    return ", ".join([*(f"{k}: {v}" for k, v in told.items()), counted, f"protocol: {protocol}"])
 
 
 def _digits(report: Report) -> str:
@@ -313,6 +316,20 @@ def load_report(
     return report
 
 
+def read_report(path: str | Path) -> Report:
+    """The report that :meth:`RankingReport.save` wrote together with its rows, checked.
+
+    Raises:
+        EdgewiseError: see :func:`load_report` and :func:`load_rows`.
+    """
+    stored = load_report(path)
+    values = stored.values
+    rows = load_rows(stored.path.with_suffix(".parquet"), values)
+    metrics = {name: Estimate(**each) for name, each in values["metrics"].items()}
+    kind = RankingReport if "num_users" in values else TextReport
+    return kind(rows, metrics, len(rows), dict(values["settings"]), stored.protocol)
+
+
 def load_rows(path: str | Path, report: ReportValues) -> pl.DataFrame:
     """The users or pairs behind a report's figures.
 
@@ -416,7 +433,7 @@ def comparison_table(reports: Mapping[str, Report], title: str | None = None) ->
     """Systems side by side, one row a metric, each value with its interval.
 
     With exactly two ranking reports, a last column tells the first minus the second, paired by
-    user: an interval that excludes zero is a difference.
+    user: an interval that excludes zero is a difference. The last column is what guessing scores.
 
     Raises:
         EdgewiseError: the reports were made under different conditions.
@@ -424,15 +441,21 @@ def comparison_table(reports: Mapping[str, Report], title: str | None = None) ->
     from rich.table import Table
 
     _require_same_conditions(reports)
-    table = Table("metric", title=title, caption=_conditions(next(iter(reports.values()))))
+    first = next(iter(reports.values()))
+    chance: Any = first.settings.get("chance", {})
+    table = Table("metric", title=title, caption=_conditions(first))
     for name in reports:
         table.add_column(name, justify="right")
     differences = _differences_of_two(reports)
     if differences:
         table.add_column("difference", justify="right")
+    if chance:
+        table.add_column("chance", justify="right")
     for metric in dict.fromkeys(name for report in reports.values() for name in report.metrics):
         cells = [_cell(report.metrics.get(metric), _digits(report)) for report in reports.values()]
         extra = [_cell(differences.get(metric), "+.4f")] if differences else []
+        if chance:
+            extra.append(f"{chance[metric]:.4f}" if metric in chance else "-")
         table.add_row(metric, *cells, *extra)
     return table
 

@@ -54,6 +54,19 @@ def speaking_items(graph: BipartiteGraph, user: int, item: int) -> tuple[np.ndar
     return items, strengths / max(float(strengths.sum()), np.finfo(np.float32).tiny)
 
 
+def shared_takers(graph: BipartiteGraph, user: int, item: int) -> np.ndarray:
+    """How many others took each item as well as this one, ``int64[I]``.
+
+    Args:
+        graph: of train rows.
+        user: who does not count.
+        item: taken by all who count; its own entry is their number.
+    """
+    takers = graph.users[(graph.items == item) & (graph.users != user)]
+    theirs = np.isin(graph.users, takers)
+    return np.bincount(graph.items[theirs], minlength=graph.num_items)
+
+
 def _dense_row(row: sp.csr_array) -> np.ndarray:
     return np.asarray(row.todense(), dtype=np.float32).ravel()
 

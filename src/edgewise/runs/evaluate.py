@@ -15,8 +15,9 @@ from edgewise.evaluation.evaluate import (
     evaluate_sequential,
     usual_metrics,
 )
+from edgewise.evaluation.chance import list_notes
 from edgewise.evaluation.protocols import check_version
-from edgewise.evaluation.report import RankingReport, Report, sealed, stamp
+from edgewise.evaluation.report import RankingReport, Report, read_report, sealed, stamp
 from edgewise.files import add_to_card
 from edgewise.models.frequent_text import FrequentText
 from edgewise.models.popularity import Popularity
@@ -26,6 +27,9 @@ from edgewise.runs.provenance import code_versions, describe_machine
 from edgewise.runs.run import Run
 from edgewise.runs.spec import setting_of
 from edgewise.training.curves import learning
+
+_FREQUENT_TEXT = "Most frequent text"
+_CLOSENESS = ("BLEU-4", "ROUGE-L")
 
 
 @dataclass(frozen=True)
@@ -63,6 +67,33 @@ class TaskResult:
             name: {**report.to_dict(), "seconds": round(self.seconds[name], 2)}
             for name, report in self.reports.items()
         }
+
+
+def cautions(result: TaskResult) -> list[str]:
+    """What has to be said aloud beside a result: short lists, users left out, poor texts."""
+    first = next(iter(result.reports.values()))
+    if isinstance(first, RankingReport):
+        return list_notes(first.settings, first.num_users)
+    worse = worse_texts(result)
+    return [] if worse is None else [worse]
+
+
+def worse_texts(result: TaskResult) -> str | None:
+    """How explanations stand that are no better than the most frequent text; None where they are.
+
+    Better is at least as close to the users' words by BLEU-4 and by ROUGE-L, and closer by one.
+    """
+    ours, *others = result.reports.values()
+    if not others:
+        return None
+    pairs = {name: (ours.metrics[name].mean, others[0].metrics[name].mean) for name in _CLOSENESS}
+    if all(a >= b for a, b in pairs.values()) and any(a > b for a, b in pairs.values()):
+        return None
+    figures = ", ".join(f"{name} {a:.2f} against {b:.2f}" for name, (a, b) in pairs.items())
+    return (
+        f"these explanations come no closer to what users write than the most frequent text, which "
+        f"says the same to everybody: {figures} on {len(ours.rows):,} {ours.settings['part']} pairs"
+    )
 
 
 def texts_of(run: Run) -> ExplanationSplit:
@@ -142,7 +173,7 @@ def save_result(
     raw = "-allow-seen" if conditions.allow_seen else ""
     written = []
     for number, (name, report) in enumerate(result.reports.items()):
-        system = "" if number == 0 else "-" + name.lower().replace(" ", "-")
+        system = "" if number == 0 else f"-{_as_file(name)}"
         path = place / f"{result.task}-{conditions.part}{raw}{system}.json"
         report.save(path, path.with_suffix(".parquet"))
         written.append(path)
@@ -150,6 +181,28 @@ def save_result(
         heading = f"Metrics: {result.task}, {conditions.part}{raw.replace('-', ' ')}"
         add_to_card(run.folder / "model", heading, _card_lines(result, run))
     return written
+
+
+def saved_result(folder: Path, label: str, task: Task, part: str = "test") -> TaskResult | None:
+    """What :func:`save_result` kept of a run's task in its folder; None where there is nothing.
+
+    Args:
+        folder: of the run.
+        label: how the run's own system is called.
+        task, part: that were measured.
+
+    Raises:
+        EdgewiseError: a file was changed, or its users' rows are missing.
+    """
+    own = folder / "evaluation" / f"{task}-{part}.json"
+    if not own.is_file():
+        return None
+    reports = {label: read_report(own)}
+    beside = baseline_label(task)
+    file = own.with_name(f"{own.stem}-{_as_file(beside)}.json")
+    if file.is_file():
+        reports.setdefault(beside, read_report(file))
+    return TaskResult(task, reports, {})
 
 
 def result_document(
@@ -183,6 +236,7 @@ def _card_lines(result: TaskResult, run: Run) -> list[str]:
     names = list(result.reports)
     lines = [
         f"Protocol {run.spec.protocol.title}, {len(report.rows):,} users or pairs.",
+        *(f"Note: {words}." for words in cautions(result)),
         "",
         "| metric | " + " | ".join(names) + " |",
         "| --- |" + " ---: |" * len(names),
@@ -195,10 +249,20 @@ def _card_lines(result: TaskResult, run: Run) -> list[str]:
     return lines
 
 
+def baseline_label(task: Task) -> str:
+    """How tables call what a task is printed beside."""
+    return _FREQUENT_TEXT if task == "explanation" else Popularity.label
+
+
 def _baseline(run: Run, task: Task) -> tuple[str, Any]:
+    label = baseline_label(task)
     if task == "explanation":
-        return "Most frequent text", FrequentText().fit(texts_of(run).train)
-    return Popularity.label, Popularity(seed=run.config.seed).fit(run.split)
+        return label, FrequentText().fit(texts_of(run).train)
+    return label, Popularity(seed=run.config.seed).fit(run.split)
+
+
+def _as_file(label: str) -> str:
+    return label.lower().replace(" ", "-")
 
 
 def _measure(system: Any, run: Run, task: Task, conditions: Conditions) -> Report:

@@ -22,6 +22,7 @@ from edgewise.audit.result_checks import TrainingLog
 from edgewise.data.dataset import Dataset, Interactions
 from edgewise.data.splits import Split
 from edgewise.errors import EdgewiseError, ModelFolderError
+from edgewise.evaluation.sufficiency import check_learnable
 from edgewise.files import write_text
 from edgewise.recommender import FitPlan
 from edgewise.runs.provenance import describe_machine
@@ -74,13 +75,15 @@ def train(
 
     Raises:
         ConfigError: the folder is taken, or the protocol does not allow the split or a setting.
-        DataError: the data set is missing, another one, or not as the protocol asks.
+        DataError: the data set is missing, another one, not as the protocol asks, or has nothing
+            to learn from.
     """
     folder = Path(folder)
     if not resume and is_main_process():
         check_free(folder, force=force)
     dataset = dataset or load_run_data(spec.data)
     split = split or spec.split(dataset)
+    check_learnable(split)
     info = read_info(folder) if resume else RunInfo(spec)
     if not resume and is_main_process():
         prepare_folder(folder, info, force=force)

@@ -1,0 +1,172 @@
+"""Why a user may like an item: what the run writes, if that is worth reading, and the graph's say.
+
+A text that comes no closer to what users write than one sentence for everybody looks like an
+explanation all the same. So the run's own measurement stands beside it, and where it is no better
+the reasons of the graph, which are facts of the train rows, come first.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from edgewise.data.dataset import Dataset
+from edgewise.errors import EdgewiseError
+from edgewise.graph.bipartite import BipartiteGraph
+from edgewise.graph.influence import shared_takers, speaking_items
+from edgewise.runs.evaluate import (
+    Conditions,
+    TaskResult,
+    evaluate_task,
+    save_result,
+    saved_result,
+    texts_of,
+    worse_texts,
+)
+from edgewise.runs.predict import OnProgress
+from edgewise.runs.run import Run
+
+_MEASURED_PAIRS = 100
+_NAMED_ITEMS = 2
+
+
+@dataclass(frozen=True)
+class SpeakingItem:
+    """An item of the user's history that connects him with the explained one.
+
+    Attributes:
+        item_id, title: which it is.
+        share: of what reaches the user from the explained item, between 0 and 1.
+        shared_users: other users who took both, in the train rows.
+    """
+
+    item_id: str
+    title: str
+    share: float
+    shared_users: int
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """Why a user may like an item.
+
+    Attributes:
+        user_id, item_id, title: the pair.
+        text: what the run writes; None where it was not trained to explain.
+        warning: why the text is not to be relied on; None where it is better than the most
+            frequent text, and where there is none.
+        reason: the graph's, in words.
+        items: of the history that speak for it, strongest first.
+    """
+
+    user_id: str
+    item_id: str
+    title: str
+    text: str | None
+    warning: str | None
+    reason: str
+    items: list[SpeakingItem]
+
+    @property
+    def is_trusted(self) -> bool:
+        """Whether the text goes before the graph's reason."""
+        return self.text is not None and self.warning is None
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON values."""
+        return asdict(self)
+
+    def lines(self) -> list[str]:
+        """The text, or the graph's reason with the text after it."""
+        if self.is_trusted:
+            return [f"{self.title}: {self.text}"]
+        wrote = "this run was not trained to explain" if self.text is None else self.text
+        label = "" if self.text is None else "the run writes: "
+        return [f"{self.title}: {self.reason}", f"({label}{wrote})"]
+
+
+def explain_pair(
+    run: Run, user: str, item: str, on_progress: OnProgress | None = None
+) -> Explanation:
+    """The text of a run, what is known of its worth, and the reasons of the train graph.
+
+    Args:
+        run: opened.
+        user, item: raw ids.
+        on_progress: told (done, total) pairs where texts have to be measured first.
+
+    Raises:
+        UnknownIdError: the data set has no such user or item.
+    """
+    dataset = run.dataset
+    user_index, item_index = dataset.users.index_of(user), dataset.items.index_of(item)
+    trained = "explanation" in run.model.tasks
+    text = run.model.explain([(user_index, item_index)])[0] if trained else None
+    warning = text_warning(run, on_progress) if trained else None
+    items, reason = graph_reason(run, user_index, item_index)
+    title = dataset.item_label(item_index)
+    return Explanation(user, item, title, text, warning, reason, items)
+
+
+def text_warning(run: Run, on_progress: OnProgress | None = None) -> str | None:
+    """Why a run's explanations are not to be relied on; None if they beat the most frequent text.
+
+    What was evaluated counts, on test rows before validation rows. Where nothing was, up to 100
+    validation pairs are measured and kept beside the run's other results.
+    """
+    try:
+        found = _measured(run, on_progress)
+    except EdgewiseError as error:
+        return f"the run's explanations cannot be measured ({error})"
+    if found is None:
+        return "no review is held out: whether the run's explanations are worth reading is unknown"
+    return worse_texts(found)
+
+
+def _measured(run: Run, on_progress: OnProgress | None) -> TaskResult | None:
+    for part in ("test", "valid"):
+        if found := saved_result(run.folder, run.label, "explanation", part):
+            return found
+    if not len(texts_of(run).valid):
+        return None
+    conditions = Conditions(part="valid", max_users=_MEASURED_PAIRS)
+    found = evaluate_task(run, "explanation", conditions, on_progress)
+    try:
+        save_result(found, run, conditions, run.folder / "evaluation")
+    except OSError:
+        pass  # a run that cannot be written to is measured again
+    return found
+
+
+def graph_reason(run: Run, user: int, item: int) -> tuple[list[SpeakingItem], str]:
+    """The items that speak for an item, and the same in words: who else took both.
+
+    Args:
+        run: opened; the edges are its train rows.
+        user, item: by index.
+    """
+    dataset = run.dataset
+    graph = BipartiteGraph.from_interactions(run.split.train, dataset.num_users, dataset.num_items)
+    speaking, shares = speaking_items(graph, user, item)
+    counts = shared_takers(graph, user, item)
+    items = [
+        SpeakingItem(dataset.items.ids[i], dataset.item_label(i), float(share), int(counts[i]))
+        for i, share in zip(speaking.tolist(), shares, strict=True)
+    ]
+    return items, _in_words(dataset, user, int(counts[item]), items)
+
+
+def _in_words(dataset: Dataset, user: int, takers: int, items: list[SpeakingItem]) -> str:
+    if items:
+        named = [
+            f"{_people(each.shared_users)} who also bought {each.title}"
+            for each in items[:_NAMED_ITEMS]
+        ]
+        return f"bought by {' and by '.join(named)}"
+    if not takers:
+        return "nobody else bought it in the train rows: the graph has no reason"
+    return f"bought by {_people(takers)}, none of whom bought anything else that {dataset.users.ids[user]} has"
+
+
+def _people(count: int) -> str:
+    return f"{count:,} {'person' if count == 1 else 'people'}"
