@@ -118,3 +118,25 @@ def test_impossible_wishes(compare, project, arguments, message):
     result = compare(*arguments)
     assert result.exit_code == 2 and message in result.output
     assert not Path("x.pdf").exists() and not Path("x").exists()
+
+
+def test_runs_are_compared_with_each_other(edgewise, shop, tmp_path):
+    runs = [tmp_path / "one", tmp_path / "two"]
+    for folder in runs:
+        made = edgewise("fit", "popularity", "--data", shop, "--out", folder, "--quiet")
+        assert made.exit_code == 0, made.output
+    bare = edgewise("compare", *runs)
+    assert bare.exit_code == 2 and f"run 'edgewise evaluate {runs[0]}' first" in bare.output
+    for folder in runs:
+        assert edgewise("evaluate", folder, "--task", "direct").exit_code == 0
+    result = edgewise("compare", *runs)
+    assert result.exit_code == 0, result.output
+    assert f"| Popularity ({runs[1]}) | HR@10 | +0.0000 (+0.0000 to +0.0000) |" in result.output
+    assert edgewise("compare", *runs, "--out", tmp_path / "c.csv").exit_code == 0
+    assert (tmp_path / "c.csv").read_text().startswith("table,dataset,task")
+    mixed = edgewise("compare", runs[0], "elmrec/table-2")
+    assert mixed.exit_code == 2 and "elmrec/table-2: no run folder" in mixed.output
+    option = edgewise("compare", *runs, "--dataset", "shop")
+    assert option.exit_code == 2 and "--dataset: not for runs" in option.output
+    table = edgewise("compare", "elmrec/table-2", "--part", "valid")
+    assert table.exit_code == 2 and "--part: for runs alone" in table.output

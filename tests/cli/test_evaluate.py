@@ -257,7 +257,7 @@ def test_graph_gpt_is_evaluated_and_asked(edgewise, gpt_run, tmp_path):
     new = edgewise("recommend", folder, "--history", item, "-k", 3, "--format", "json")
     assert item not in {row["item_id"] for row in json.loads(new.output)[0]["items"]}
     explained = edgewise("explain", folder, "--user", user, "--item", item, "--format", "json")
-    told = json.loads(explained.output)["text"]
+    told = json.loads(explained.stdout)["text"]
     assert (told is not None) == ("explanation" in run.tasks)
     raw = ("--task", "sequential", "--include-seen", "--max-users", 5)
     assert edgewise("evaluate", folder, *raw).exit_code == 0
@@ -318,3 +318,26 @@ def test_a_result_that_was_changed_by_hand_is_refused(edgewise, released, number
     file.write_text(json.dumps(values))
     with pytest.raises(EdgewiseError, match="not what was sealed"):
         load_report(file)
+
+
+def test_short_lists_and_poor_texts_are_said_aloud(evaluated):
+    _, printed = evaluated
+    words = " ".join(printed.split())
+    assert "warning: direct: lists of 20 of 20 users are shorter than asked" in words
+    assert "num_negatives: 99 asked, candidates: " in words and "chance" in words
+    assert "warning: explanation: these explanations come no closer" in words
+
+
+def test_a_page_measures_what_was_not_evaluated_and_takes_the_rest(edgewise, fake_run, tmp_path):
+    kept = fake_run / "evaluation" / "direct-test.json"
+    first = edgewise("report", fake_run)
+    assert first.exit_code == 0, first.output
+    assert "HitRate@10" in first.output and f"wrote {fake_run / 'report.html'}" in first.output
+    page, measured = (fake_run / "report.html").read_text(), kept.stat().st_mtime_ns
+    assert "purchases, drawn at random, was hidden" in page and "last purchase" not in page
+    assert "Lists of 60 of 60 users are shorter than asked" in page and "once in ten" not in page
+    mean = json.loads(kept.read_text())["metrics"]["NDCG@10"]["mean"]
+    assert f'<td class="number">{mean:.3f} <span' in page
+    again = edgewise("report", fake_run, "--out", tmp_path / "page.html")
+    assert again.output == f"wrote {tmp_path / 'page.html'}\n", "nothing was measured anew"
+    assert kept.stat().st_mtime_ns == measured and (tmp_path / "page.html").read_text() == page

@@ -13,10 +13,12 @@ import tomllib
 from pathlib import Path
 from types import SimpleNamespace
 
+import polars as pl
 import pytest
 from safetensors.numpy import load_file
 
 from edgewise.cli.fit import complete_methods, complete_presets, complete_settings
+from edgewise.data.dataset import Dataset
 from edgewise.evaluation.protocols import HONEST, find_protocol
 from edgewise.runs.run import FINISHED, TRAINING, read_info
 from edgewise.runs.spec import Wanted, resolve_spec
@@ -358,3 +360,31 @@ def test_completion_offers_methods_presets_and_settings():
     assert list(complete_settings(waiting, "")) == list(complete_settings(typed("popularity"), ""))
     assert list(complete_presets(typed("elmrek"), "")) == []
     assert list(complete_settings(typed("elmrek"), "")) == []
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        ([(f"u{n}", f"i{n % 4}") for n in range(12)], "each of its 12 users has a single row"),
+        ([(f"u{n}", "i") for n in range(12)], "has 1 item: there is nothing to rank"),
+    ],
+)
+def test_data_with_nothing_to_learn_are_refused_before_training(edgewise, tmp_path, rows, message):
+    Dataset.from_frame(pl.DataFrame(rows, ("user_id", "item_id"), orient="row")).save(
+        tmp_path / "data"
+    )
+    result = edgewise("fit", "popularity", "--data", tmp_path / "data", "--out", tmp_path / "run")
+    assert result.exit_code == 2 and message in words_of(result)
+    assert not (tmp_path / "run").exists()
+
+
+def test_users_who_are_not_measured_are_counted_before_training(edgewise, tmp_path):
+    rows = [(f"u{n}", f"i{m}") for n in range(9) for m in range(n, n + 2 + n % 2)]
+    Dataset.from_frame(pl.DataFrame(rows, ("user_id", "item_id"), orient="row")).save(
+        tmp_path / "data"
+    )
+    result = edgewise("fit", "popularity", "--data", tmp_path / "data", "--out", tmp_path / "run")
+    printed = words_of(result)
+    assert result.exit_code == 0
+    assert "warning: 5 of 9 users have fewer than 3 rows" in printed.partition("trained for")[0]
+    assert "for 4 of 4 measured users a list of the direct task cannot hold 99" in printed

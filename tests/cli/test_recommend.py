@@ -342,11 +342,17 @@ def pair(run) -> tuple[str, str]:
     )
 
 
-def test_the_text_and_the_shares(edgewise, run, pair):
+@pytest.fixture(scope="module")
+def explained(run, tmp_path_factory) -> Path:
+    """A copy of the run: what its explanations are worth is kept in its folder."""
+    return Path(shutil.copytree(run, tmp_path_factory.mktemp("explained") / "run"))
+
+
+def test_the_text_and_the_shares(edgewise, explained, pair):
     user, item = pair
-    result = edgewise("explain", run, "--user", user, "--item", item, "--format", "json")
-    found = json.loads(result.output)
-    opened = open_run(run)
+    result = edgewise("explain", explained, "--user", user, "--item", item, "--format", "json")
+    found = json.loads(result.stdout)
+    opened = open_run(explained)
     users, items = opened.dataset.users, opened.dataset.items
     assert found["text"] == opened.model.explain([(users.index_of(user), items.index_of(item))])[0]
     assert found["text"]
@@ -357,10 +363,23 @@ def test_the_text_and_the_shares(edgewise, run, pair):
     assert {items.index_of(row["item_id"]) for row in found["items"]} <= mine
 
 
-def test_the_table_names_titles(edgewise, run, pair):
-    result = edgewise("explain", run, "--user", pair[0], "--item", pair[1])
+def test_the_table_names_titles(edgewise, explained, pair):
+    result = edgewise("explain", explained, "--user", pair[0], "--item", pair[1])
     assert result.exit_code == 0
     assert "%" in result.output and "what speaks for it" in result.output
+
+
+def test_texts_of_two_epochs_are_warned_of_and_the_graph_answers(edgewise, explained, pair):
+    result = edgewise("explain", explained, "--user", pair[0], "--item", pair[1])
+    assert "warning: these explanations come no closer" in result.stderr
+    assert ": bought by " in result.stdout.splitlines()[0]
+    assert result.stdout.splitlines()[1].startswith("(the run writes: ")
+
+
+def test_a_run_that_does_not_explain_has_the_graphs_reason(edgewise, popular_run, pair):
+    result = edgewise("explain", popular_run, "--user", pair[0], "--item", pair[1])
+    assert result.exit_code == 0, result.output
+    assert ": bought by " in result.output and "was not trained to explain" in result.output
 
 
 def test_unknown_ids_name_the_nearest(edgewise, run, pair):

@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from edgewise.cli.experiments import SPACE as SHOWN
 from edgewise.errors import TrainingError
+from edgewise.experiments.tune import read_space
 
 pytest.importorskip("optuna")
 SPACE = """
@@ -98,3 +100,13 @@ def test_a_failed_trial_is_told(edgewise, asked, monkeypatch):
 def test_help_shows_sections_in_brackets(edgewise):
     told = " ".join(edgewise("tune", "--help").output.replace("\u2502", " ").split())
     assert '[space."section.key"]' in told
+
+
+def test_help_shows_a_space_file_that_can_be_read(edgewise, tmp_path):
+    told = " ".join(edgewise("tune", "--help").output.replace("\u2502", " ").split())
+    for line in SHOWN.splitlines():
+        assert " ".join(line.split()) in told
+    (tmp_path / "space.toml").write_text(SHOWN)
+    space = read_space(tmp_path / "space.toml", "elmrec")
+    assert set(space.distributions) == {"whole_words.direct_alpha", "graph.rank"}
+    assert space.objective == "direct/NDCG@10"

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from edgewise.data import negatives
 from edgewise.data.dataset import Catalog, Dataset, Interactions, Vocabulary
 from edgewise.data.negatives import uniform_candidates
 from edgewise.data.splits import Split, leave_one_out, ratio_split
@@ -134,3 +135,16 @@ def test_bad_options() -> None:
         uniform_candidates(split, "train")
     with pytest.raises(ConfigError, match="at least 1"):
         uniform_candidates(split, "test", num_negatives=0)
+
+
+@pytest.mark.parametrize("num_negatives", [3, 20, 36])
+def test_many_draws_are_looked_up_and_stay_the_same(monkeypatch, num_negatives):
+    rng = np.random.default_rng(2)
+    histories = [rng.choice(40, size, replace=False).tolist() for size in (3, 4, 9, 30, 5)]
+    split = leave_one_out(dataset_of(histories, 40))
+    compared = uniform_candidates(split, "test", num_negatives, seed=4)
+    monkeypatch.setattr(negatives, "_FEW_DRAWS", 2)
+    monkeypatch.setattr(negatives, "_CELLS", 80)
+    looked_up = uniform_candidates(split, "test", num_negatives, seed=4)
+    assert np.array_equal(compared.items, looked_up.items)
+    assert np.array_equal(compared.offsets, looked_up.offsets)

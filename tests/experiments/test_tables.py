@@ -156,9 +156,10 @@ def test_the_page_stands_alone_and_hides_nothing(comparison):
     assert re.findall(r'<td class="number missing"[^>]*data-value', page) == []
 
 
-def test_a_box_above_everything_says_that_figures_leak(comparison):
+def test_a_box_below_the_title_says_that_figures_leak(comparison):
     body = report_page(comparison).partition("<body>")[2].lstrip()
-    assert body.startswith('<p class="warning" role="note">LEAKS: ')
+    title = "<h1>What the papers print, and what we measured</h1>"
+    assert body.startswith(f'{title}\n<p class="warning" role="note">LEAKS: ')
     assert body.count('class="warning"') == 1
     both = report_page(beside_an_honest_one(comparison))
     assert both.count('class="warning"') == 2

@@ -5,7 +5,7 @@ import pytest
 from tests.graphs import pairs_of
 from tests.oracles.propagation import dense_adjacency, eq_6, path_weights
 
-from edgewise.graph.influence import influence, speaking_items
+from edgewise.graph.influence import influence, shared_takers, speaking_items
 
 
 def test_chain_by_hand(chain):
@@ -51,3 +51,13 @@ def test_the_speaking_item_of_the_chain(chain):
     assert (items.tolist(), shares.tolist()) == ([1], [1.0])
     items, shares = speaking_items(chain, 0, 3)
     assert len(items) == len(shares) == 0
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_shared_takers_are_counted_pair_by_pair(random_graph, seed):
+    graph = random_graph(seed)
+    takers = {i: {u for u, each in pairs_of(graph) if each == i} for i in range(graph.num_items)}
+    for user in range(graph.num_users):
+        for item in range(graph.num_items):
+            expected = [len((takers[item] & takers[i]) - {user}) for i in range(graph.num_items)]
+            assert shared_takers(graph, user, item).tolist() == expected

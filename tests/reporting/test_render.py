@@ -27,7 +27,8 @@ def test_pages_escape_and_texts_do_not():
     assert "<a & b>" in render("blocks.md", warnings=["<w>"], blocks=[block])
     table = {"name": "t", "title": "<a & b>", "anchor": "t", "pictures": [], "blocks": []}
     table |= {"warnings": [], "source": [], "notes": []}
-    values = {"warnings": ["<w>"], "legend": "", "difference_heads": [], "tables": [table]}
+    values = {"warnings": ["<w>"], "legend": "", "difference_heads": [], "of_runs": False}
+    values["tables"] = [table]
     page = render("comparison.html", version="0", nothing_yet="", **values)
     assert "&lt;a &amp; b&gt;" in page and "<w>" not in page
     assert "% t: <a & b>" in render("comparison.tex", **values)

@@ -1,4 +1,4 @@
-"""``edgewise evaluate``: measure a run, each task beside a baseline."""
+"""``edgewise evaluate`` and ``report``: measure a run beside baselines; show it on one page."""
 
 from __future__ import annotations
 
@@ -100,6 +100,34 @@ def evaluate(
         typer.echo(f"wrote {json_file}")
 
 
+def report(
+    run: Annotated[Path, typer.Argument(help="A run folder, made by 'edgewise fit'.")],
+    out: Annotated[Path | None, typer.Option(help="The page; RUN/report.html if absent.")] = None,
+    data: Annotated[
+        Path | None, typer.Option(help="Where the data set stands, if it has moved.")
+    ] = None,
+) -> None:
+    """Write one HTML page of a run: figures beside baselines, curves, maps, a few users in words.
+
+    What was evaluated on the test part is taken as it is; tasks that were not are measured first,
+    as 'edgewise evaluate' does.
+    """
+    from edgewise.files import write_text
+    from edgewise.reporting.run_page import explanation_examples, run_page, user_examples
+    from edgewise.runs.evaluate import Conditions, saved_result
+    from edgewise.runs.run import open_run
+
+    opened = open_run(run, data)
+    results = [
+        saved_result(run, opened.label, task) or measure(opened, task, Conditions())
+        for task in _tasks(opened, None, "test")
+    ]
+    page = run_page(opened, results, user_examples(opened), explanation_examples(opened))
+    file = out or run / "report.html"
+    write_text(file, page)
+    typer.echo(f"wrote {file}")
+
+
 COMMANDS = (
     (
         evaluate,
@@ -110,6 +138,11 @@ COMMANDS = (
             "edgewise evaluate runs/mine --task sequential --include-seen --json raw-lists.json",
         ),
         {"--split": "--part", "--no-rerank": "--include-seen", "--allow-seen": "--include-seen"},
+    ),
+    (
+        report,
+        examples("edgewise report runs/mine", "edgewise report runs/mine --out pages/mine.html"),
+        {},
     ),
 )
 

@@ -20,11 +20,26 @@ if TYPE_CHECKING:
     from edgewise.experiments.results import Result
     from edgewise.experiments.runner import OnStep, Outcome
 
+SPACE = """\
+preset = "tiny"                     # and any other settings that stay as they are
+objective = "direct/NDCG@10"        # on validation rows; or "loss"
+
+[space."whole_words.direct_alpha"]
+low = 1.0
+high = 10.0
+log = true                          # or step = 0.5
+
+[space."graph.rank"]
+choices = [16, 32, 64]
+"""
+"""A space file, as the help of ``tune`` shows it."""
+_LINES = ["A space file:", *(f"  {line}" for line in SPACE.splitlines() if line)]
 _TUNE = examples(
     "edgewise tune elmrec --data data/mine --space space.toml --trials 20",
     "edgewise tune elmrec --data data/mine --space space.toml --trials 40  (20 more)",
     "edgewise fit elmrec --data data/mine --config runs/tune/best.toml --out runs/best",
 )
+_TUNE += "\n\n" + "\n\n".join(line.replace("[", "\\[") for line in _LINES)
 
 
 def tune(
@@ -246,6 +261,8 @@ def _report(outcome: Outcome) -> None:
 
 
 _COMPARE = examples(
+    "edgewise compare runs/mine runs/ease",
+    "edgewise compare runs/mine runs/ease --part valid --task direct --out mine.html",
     "edgewise compare elmrec/table-2",
     "edgewise compare elmrec/table-2 --dataset beauty --format latex --out table-2.tex",
     "edgewise compare elmrec graph-gpt --format html --out runs/report.html",
@@ -258,7 +275,10 @@ _SUFFIXES = {".md": "markdown", ".csv": "csv", ".tex": "latex", ".html": "html"}
 def compare(
     results: Annotated[
         list[str],
-        typer.Argument(help="Result files, folders of them, or tables such as elmrec/table-2."),
+        typer.Argument(
+            help="Runs, which are compared with each other; or result files, folders of them, or "
+            "tables such as elmrec/table-2."
+        ),
     ],
     form: Annotated[
         str | None, typer.Option("--format", help="markdown, csv, latex or html.")
@@ -275,6 +295,13 @@ def compare(
         Path | None,
         typer.Option(help="The data set, or a folder of them, instead of those in RUNS/data."),
     ] = None,
+    task: Annotated[
+        list[str] | None,
+        typer.Option(help="Of runs: direct, sequential or explanation; repeatable; all if absent."),
+    ] = None,
+    part: Annotated[
+        str | None, typer.Option(help="Of runs: the held-out part, test (if absent) or valid.")
+    ] = None,
     allow_unsealed: Annotated[
         bool, typer.Option("--allow-unsealed", help="Accept results older than seals.")
     ] = False,
@@ -286,7 +313,11 @@ def compare(
         "runs"
     ),
 ) -> None:
-    """Print what a paper prints, ours under its released protocol, and ours under the honest one.
+    """Print own runs side by side, or what a paper prints beside what we measured.
+
+    Of runs, what 'edgewise evaluate' kept is compared user by user with the first one's, or with
+    that of --reference. Of a paper's table: its figures, ours under its released protocol, and ours
+    under the honest one.
 
     With bootstrap intervals over users, t-tests over seeds and paired bootstrap tests over users,
     adjusted by Holm. A row that has not been run is 'not yet'. Files that were changed by hand, or
@@ -296,6 +327,19 @@ def compare(
     from edgewise.experiments.grid import CONFIGS, Layout
 
     chosen = _format(form, out)
+    if _are_runs(results):
+        only_tables = {"--dataset": dataset, "--figures": figures, "--data": data}
+        given = [name for name, value in only_tables.items() if value is not None]
+        check(not given, f"{', '.join(given)}: not for runs, which tell their data themselves")
+        from edgewise.experiments.own_runs import compare_runs
+
+        found = compare_runs(results, part=part or "test", tasks=task or (), reference=reference)
+        _write(_text(found, chosen), out)
+        return
+    given = [name for name, value in {"--task": task, "--part": part}.items() if value]
+    check(
+        not given, f"{', '.join(given)}: for runs alone; tables have tasks and parts of their own"
+    )
     layout = Layout(configs or CONFIGS, results_folder, runs)
     found, tables = _read(results, layout, allow_unsealed)
     names = {each.place.dataset for each in found}
@@ -325,6 +369,18 @@ def _format(asked: str | None, out: Path | None) -> str:
         f"{', '.join(_FORMATS)} with --format",
     )
     return _SUFFIXES[suffix]
+
+
+def _are_runs(names: Sequence[str]) -> bool:
+    """Whether all names are run folders; refuses runs among other results."""
+    from edgewise.runs.run import is_run
+
+    others = [name for name in names if not is_run(Path(name))]
+    check(
+        not others or len(others) == len(names),
+        f"{', '.join(others)}: no run folder; compare runs with runs, or tables with tables",
+    )
+    return not others
 
 
 def _read(

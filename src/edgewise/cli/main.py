@@ -13,8 +13,8 @@ import typer
 from edgewise.cli import audit, demo, evaluate, experiments, fit, recommend
 from edgewise.cli.output import ClearErrors, command_of, examples
 
-_JOURNEY = ["demo", "data", "methods", "settings", "fit", "evaluate", "audit", "recommend"]
-_JOURNEY += ["explain", "tune", "reproduce", "compare"]
+_JOURNEY = ["demo", "data", "methods", "settings", "fit", "evaluate", "report", "audit"]
+_JOURNEY += ["recommend", "explain", "tune", "reproduce", "compare"]
 
 
 class Edgewise(ClearErrors):

@@ -91,9 +91,9 @@ def list_notes(settings: Mapping[str, object], num_users: int) -> list[str]:
         notes.append(f"{_users(left_out)} {why}: left out of the figures")
     if short:
         notes.append(
-            f"lists of {short:,} of {_users(num_users)} are shorter than asked, since the catalogue "
-            f"has {settings['num_items']:,} items and they touched some: {spelled_sizes(settings)}, "
-            f"where {settings['candidates_asked']:,} were asked for{_guessed(settings)}"
+            f"lists of {short:,} of {_users(num_users)} are shorter than asked, since the "
+            f"catalogue has {settings['num_items']:,} items and they touched some: "
+            f"{spelled_sizes(settings)}, where {settings['candidates_asked']:,} were asked for{_guessed(settings)}"
         )
     return notes
 

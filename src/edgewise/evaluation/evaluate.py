@@ -163,10 +163,10 @@ def evaluate_sequential(
 
     Beside accuracy the report tells ``Coverage@k`` and ``PopularShare@k``. A held-out item that the
     user already had cannot be recommended and counts as missed. Users to whom nothing else can be
-    recommended than what is held out are left out, and the settings count them. Seen are train items, and when the
-    test part is predicted validation items, too: the graph-attentive GPT-2 paper masks train items
-    alone, so that its lists spend places on items that cannot be right, and so does the protocol
-    ``llm4rec-released``.
+    recommended than what is held out are left out, and the settings count them. Seen are train
+    items, and when the test part is predicted validation items, too: the graph-attentive GPT-2
+    paper masks train items alone, so that its lists spend places on items that cannot be right, and
+    so does the protocol ``llm4rec-released``.
 
     Args:
         model: fitted; asked for ``recommend`` alone.

@@ -42,6 +42,7 @@ BEST, SECOND = 1, 2
 LEVEL = 0.05
 """Below this, an adjusted p-value is called significant."""
 ALL_DATASETS = "all data sets"
+_NEITHER_GOOD_NOR_BAD = "^(PopularShare|Coverage|Distinct)"
 
 BLOCK = ("table", "dataset", "task")
 _ROW = {"method": pl.String, "label": pl.String}
@@ -114,10 +115,14 @@ class PaperTable:
 
 @dataclass(frozen=True)
 class Comparison:
-    """All figures, as :data:`FIGURES`, and what is known of each table, by its name."""
+    """All figures, as :data:`FIGURES`, and what is known of each table, by its name.
+
+    ``of_runs``: they are somebody's own runs side by side, and no paper's tables.
+    """
 
     figures: pl.DataFrame
     tables: Mapping[str, PaperTable]
+    of_runs: bool = False
 
     def blocks(self, table: str) -> list[pl.DataFrame]:
         """The figures of each data set and task of a table, in order."""
@@ -571,6 +576,41 @@ def _paired(
     return mine[metric].to_numpy() - other[metric].to_numpy()
 
 
+def tested_block(
+    place: Sequence[str],
+    labels: Mapping[str, str],
+    figures: Sequence[Mapping[str, Any]],
+    users: Mapping[str, pl.DataFrame],
+    *,
+    reference: str,
+    conditions: str,
+) -> pl.DataFrame:
+    """Systems measured once under one protocol, as :data:`FIGURES`, tested user by user.
+
+    What lists show of the catalogue is neither good nor bad by itself: no marks, no tests.
+
+    Args:
+        place: table, data set and task.
+        labels: of the rows, in order; baselines' keys contain a colon.
+        figures: ``method, metric, origin, value, low, high, seeds, per_seed, users, minutes`` each.
+        users: metrics of users (or pairs), by row; units ascending.
+        reference: the row that the others are compared with.
+        conditions: in words.
+    """
+    frame = pl.DataFrame(list(figures), schema=_FIGURE)
+    rows = pl.DataFrame(list(labels.items()), schema=_ROW, orient="row")
+    block = _placed(rows, frame.select(*_COLUMN).unique(maintain_order=True), frame, _PLACE)
+    is_judged = ~pl.col("metric").str.contains(_NEITHER_GOOD_NOR_BAD)
+    differences = _differences(block.filter(is_judged), reference, users, frame["origin"][0])
+    told = {name: pl.lit(value) for name, value in zip(BLOCK, place, strict=True)}
+    told |= {"reference": pl.lit(reference), "conditions": pl.lit(conditions)}
+    found = block.join(differences, on=list(_PLACE), how="left", maintain_order="left")
+    found = _marked(found.with_columns(**told), "high")
+    judged_place = pl.when(is_judged).then("place").otherwise(0)
+    star = pl.col("star") & is_judged
+    return found.with_columns(place=judged_place, star=star).select(*FIGURES)
+
+
 def _marked(block: pl.DataFrame, better: str) -> pl.DataFrame:
     """The block with places and stars; none of them where no figure is good or bad.
 
@@ -593,7 +633,7 @@ def _marked(block: pl.DataFrame, better: str) -> pl.DataFrame:
 
 # Figures stand in one column only if they were measured alike.
 
-_MUST_AGREE = {
+MUST_AGREE = {
     "part": "part",
     "max_users": "number of users",
     "max_pairs": "number of pairs",
@@ -636,7 +676,7 @@ def _conditions(result: Result, task: str) -> dict[str, Any]:
     found |= {_PROTOCOL.get(key, key): value for key, value in protocol.items()}
     if task != TIME:
         settings = result.report(task)["settings"]
-        found |= {said: settings[key] for key, said in _MUST_AGREE.items() if key in settings}
+        found |= {said: settings[key] for key, said in MUST_AGREE.items() if key in settings}
     return found
 
 

@@ -31,6 +31,12 @@ LEGEND = (
     "measurement. Columns without a protocol's name are "
     f"under the protocol '{HONEST}'."
 )
+RUNS_LEGEND = (
+    "Best figures of a column are bold, second best ones underlined. In brackets: 95 % bootstrap "
+    "interval over users. A star: better than every other row of the column, paired bootstrap over "
+    f"users, p < .05 after Holm. '{NOT_PRINTED}': not part of the measurement. Columns without a "
+    f"protocol's name are under the protocol '{HONEST}'."
+)
 DIFFERENCE_HEADS = ("less", "metric", "difference", "p, users", "p, Holm", "p, seeds")
 _MARKS = {0: "", BEST: "best", SECOND: "second"}
 _NAMES = {
@@ -111,7 +117,8 @@ def _page(comparison: Comparison) -> dict[str, Any]:
     return {
         "warnings": list(dict.fromkeys(words for each in tables for words in each.warnings)),
         "tables": [_table(comparison, name, each) for name, each in comparison.tables.items()],
-        "legend": LEGEND,
+        "legend": RUNS_LEGEND if comparison.of_runs else LEGEND,
+        "of_runs": comparison.of_runs,
         "difference_heads": DIFFERENCE_HEADS,
     }
 

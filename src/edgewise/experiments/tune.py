@@ -7,7 +7,7 @@ A TOML file says what is searched:
     preset = "tiny"                      # and any other settings that stay as they are
     objective = "direct/NDCG@10"         # on validation rows; or "loss", which is not measured anew
 
-    [space."whole_words.direct_scale"]   # what Optuna's distributions take
+    [space."whole_words.direct_alpha"]   # what Optuna's distributions take
     low = 1.0
     high = 10.0
     log = true                           # each factor as likely as the next; or step = 0.5

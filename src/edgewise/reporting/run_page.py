@@ -9,11 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
 
 from edgewise.data.dataset import Dataset
+from edgewise.evaluation.chance import spelled_sizes
+from edgewise.evaluation.protocols import warning_on
 from edgewise.evaluation.report import RankingReport, Report, paired_differences
 from edgewise.evaluation.statistics import Estimate
 from edgewise.graph.bipartite import BipartiteGraph
@@ -21,11 +24,16 @@ from edgewise.graph.influence import speaking_items
 from edgewise.graph.plots import map_2d
 from edgewise.graph.propagation import initial_features
 from edgewise.reporting.render import data_address, render
-from edgewise.runs.evaluate import TaskResult, texts_of
+from edgewise.runs.evaluate import TaskResult, cautions, texts_of
 from edgewise.runs.run import Run
 from edgewise.training.curves import curves_png, read_curves
 
 SHOWN_HISTORY = 8
+_HIDDEN = {
+    "leave-one-out": "Each user's last purchase was",
+    "ratio": "A tenth of each user's purchases, drawn at random, was",
+    "time": "The newest tenth of all purchases was",
+}
 _MOST_GROUPS = 10
 _MOST_NODES = 1500
 
@@ -72,6 +80,8 @@ def run_page(
     return render(
         "run.html",
         title=f"{run.label} on {run.dataset.name}",
+        warning=warning_on(run.spec.protocol, run.dataset),
+        hidden=_HIDDEN[run.split.kind],
         summary=getattr(method, "summary", f"{run.label} has learned from who bought what."),
         facts=_facts(run),
         results=[_result(each) for each in results],
@@ -91,8 +101,8 @@ def _facts(run: Run) -> str:
     dataset, info, spec = run.dataset, run.info, run.spec
     return (
         f"{dataset.num_users:,} users, {dataset.num_items:,} items, "
-        f"{len(dataset.interactions):,} purchases; {spec.split_kind} split, seed "
-        f"{spec.config.seed}; trained for {info.training_seconds / 60:.1f} minutes on "
+        f"{len(dataset.interactions):,} purchases; {spec.split_kind} split, protocol "
+        f"{spec.protocol.title}, seed {spec.config.seed}; trained for {info.training_seconds / 60:.1f} minutes on "
         f"{info.machine.get('gpu', info.machine['processor'])} ({info.machine['cores']} cores)."
     )
 
@@ -101,7 +111,12 @@ def _facts(run: Run) -> str:
 
 
 def user_examples(run: Run, count: int = 3, k: int = 5, seed: int = 0) -> list[UserExample]:
-    """Users drawn at random, not chosen for success, as they stood before the test rows."""
+    """Users drawn at random, not chosen for success, as they stood before the test rows.
+
+    None of a run that ranks given candidates alone.
+    """
+    if "sequential" not in run.model.tasks:
+        return []
     test, known = run.split.test, run.split.known_before("test")
     users = _draw(np.unique(test.user_index), count, seed)
     lists = run.model.recommend(users, k, histories=known)
@@ -163,8 +178,19 @@ def _draw(rows: np.ndarray, count: int, seed: int) -> np.ndarray:
 def _result(result: TaskResult) -> dict[str, Any]:
     first = next(iter(result.reports.values()))
     unit = "users" if isinstance(first, RankingReport) else "pairs"
-    counted = f"{len(first.rows):,} {unit}"
-    return {"task": result.task, "counted": counted, **metrics_table(result.reports)}
+    settings: dict[str, Any] = dict(first.settings)
+    return {
+        "task": result.task,
+        "counted": f"{len(first.rows):,} {unit}",
+        "candidates": spelled_sizes(settings) if "candidates_mean" in settings else "",
+        "chance": [
+            (name.partition("@")[2], f"{value:.3f}")
+            for name, value in settings.get("chance", {}).items()
+            if name.startswith("HitRate@")
+        ],
+        "cautions": cautions(result),
+        **metrics_table(result.reports),
+    }
 
 
 def metrics_table(reports: Mapping[str, Report]) -> dict[str, Any]:
@@ -206,20 +232,24 @@ def _spelled(estimate: Estimate, form: str) -> dict[str, Any]:
 
 
 def learning_curves(run: Run) -> dict[str, str]:
-    """The curves on ``light`` and on ``dark`` ground; none of what learns at once."""
+    """The curves on ``light`` and on ``dark`` ground.
+
+    None of what learns at once, or without the extra ``plots``.
+    """
     curves = read_curves(run.folder)
-    if not curves:
+    if not curves or find_spec("matplotlib") is None:
         return {}
     return {theme: data_address(curves_png(curves, theme)) for theme in ("light", "dark")}
 
 
 def vector_maps(run: Run) -> dict[str, str]:
-    """``users`` and ``items`` before and after training; none if the method gives no vectors.
+    """``users`` and ``items`` before and after training; none if the method gives no vectors, or
+    without the extra ``plots``.
 
     Before are random vectors. Colours are shelves; a user has the colour of the shelf he took most
     from. The pictures stay in the run folder, too, under ``maps/``.
     """
-    if not hasattr(run.model, "node_vectors"):
+    if not hasattr(run.model, "node_vectors") or find_spec("matplotlib") is None:
         return {}
     after: np.ndarray = run.model.node_vectors()  # type: ignore[attr-defined]
     num_users, seed = run.dataset.num_users, run.config.seed

@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from edgewise.data.texts import ExplanationSplit, explanation_split
+from edgewise.evaluation.chance import list_notes
 from edgewise.evaluation.evaluate import (
     evaluate_direct,
     evaluate_explanations,
     evaluate_sequential,
     usual_metrics,
 )
-from edgewise.evaluation.chance import list_notes
 from edgewise.evaluation.protocols import check_version
 from edgewise.evaluation.report import RankingReport, Report, read_report, sealed, stamp
 from edgewise.files import add_to_card
@@ -89,10 +89,11 @@ def worse_texts(result: TaskResult) -> str | None:
     pairs = {name: (ours.metrics[name].mean, others[0].metrics[name].mean) for name in _CLOSENESS}
     if all(a >= b for a, b in pairs.values()) and any(a > b for a, b in pairs.values()):
         return None
+    part = {"valid": "validation"}.get(str(ours.settings["part"]), ours.settings["part"])
     figures = ", ".join(f"{name} {a:.2f} against {b:.2f}" for name, (a, b) in pairs.items())
     return (
         f"these explanations come no closer to what users write than the most frequent text, which "
-        f"says the same to everybody: {figures} on {len(ours.rows):,} {ours.settings['part']} pairs"
+        f"says the same to everybody: {figures} on {len(ours.rows):,} {part} pairs"
     )
 
 

@@ -7,6 +7,7 @@ the reasons of the graph, which are facts of the train rows, come first.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -131,10 +132,8 @@ def _measured(run: Run, on_progress: OnProgress | None) -> TaskResult | None:
         return None
     conditions = Conditions(part="valid", max_users=_MEASURED_PAIRS)
     found = evaluate_task(run, "explanation", conditions, on_progress)
-    try:
+    with suppress(OSError):  # a run that cannot be written to is measured again
         save_result(found, run, conditions, run.folder / "evaluation")
-    except OSError:
-        pass  # a run that cannot be written to is measured again
     return found
 
 
@@ -165,7 +164,8 @@ def _in_words(dataset: Dataset, user: int, takers: int, items: list[SpeakingItem
         return f"bought by {' and by '.join(named)}"
     if not takers:
         return "nobody else bought it in the train rows: the graph has no reason"
-    return f"bought by {_people(takers)}, none of whom bought anything else that {dataset.users.ids[user]} has"
+    has = f"anything else that {dataset.users.ids[user]} has"
+    return f"bought by {_people(takers)}, none of whom bought {has}"
 
 
 def _people(count: int) -> str:
