@@ -11,6 +11,7 @@ from edgewise.data.ragged import Ragged
 from edgewise.data.splits import leave_one_out, ratio_split
 from edgewise.data.texts import ExplanationPairs
 from edgewise.errors import ConfigError, EdgewiseError
+from edgewise.evaluation.contract import check_lists
 from edgewise.evaluation.evaluate import (
     check_lists,
     choose_users,

@@ -93,7 +93,8 @@ def list_notes(settings: Mapping[str, object], num_users: int) -> list[str]:
         notes.append(
             f"lists of {short:,} of {_users(num_users)} are shorter than asked, since the "
             f"catalogue has {settings['num_items']:,} items and they touched some: "
-            f"{spelled_sizes(settings)}, where {settings['candidates_asked']:,} were asked for{_guessed(settings)}"
+            f"{spelled_sizes(settings)}, where {settings['candidates_asked']:,} were asked for"
+            f"{_guessed(settings)}"
         )
     return notes
 

@@ -25,6 +25,7 @@ from edgewise.data.splits import Split
 from edgewise.data.texts import ExplanationPairs
 from edgewise.errors import ConfigError, EdgewiseError
 from edgewise.evaluation.chance import ListSizes
+from edgewise.evaluation.contract import check_lists, known_keys
 from edgewise.evaluation.metrics import (
     Hits,
     catalogue_coverage,
@@ -372,7 +373,7 @@ def _with_sizes(asked: _Asked, allow_seen: bool) -> tuple[_Asked, dict[str, obje
     wanted = users.astype(np.int64) * num_items + asked.held_out.item_index
     banned = np.empty(0, np.int64)
     if not allow_seen:
-        banned = np.unique(_known_keys(asked.known, asked.users, num_items))
+        banned = np.unique(known_keys(asked.known, asked.users, num_items))
     most = asked.split.dataset.num_users
     sizes = (num_items - np.bincount(banned // num_items, minlength=most))[users]
     findable = ~np.isin(wanted, banned)
@@ -418,7 +419,7 @@ def _num_already_seen(asked: _Asked) -> int:
     """Held-out rows whose item their user had before, which no list of unseen items can hold."""
     num_items, wanted = asked.split.dataset.num_items, asked.held_out
     keys = wanted.user_index.astype(np.int64) * num_items + wanted.item_index
-    return int(np.isin(keys, _known_keys(asked.known, asked.users, num_items)).sum())
+    return int(np.isin(keys, known_keys(asked.known, asked.users, num_items)).sum())
 
 
 def held_out_rows(split: Split, part: str) -> Interactions:
@@ -458,84 +459,3 @@ def sample(rows: np.ndarray, limit: int | None, seed: int, option: str) -> np.nd
     if limit < 1:
         raise ConfigError(f"{option}={limit}: must be 1 or more, or None for all")
     return np.sort(np.random.default_rng(seed).choice(rows, limit, replace=False))
-
-
-def check_lists(
-    recommendations: Recommendations,
-    users: np.ndarray,
-    known: Ragged,
-    num_items: int,
-    k: int,
-    *,
-    allow_seen: bool = False,
-    allow_repeats: bool = False,
-) -> None:
-    """Refuse lists that break the contract of ``Recommender.recommend``.
-
-    Args:
-        recommendations: what a model returned.
-        users: the users that were asked for.
-        known: what each user already has, by user index.
-        num_items: size of the catalogue.
-        k: the list length that was asked for.
-        allow_seen: let lists hold items of the user's history.
-        allow_repeats: let an item stand at several places of a list.
-
-    Raises:
-        EdgewiseError: names the first user and item at fault.
-    """
-    user, item = recommendations.user_index, recommendations.item_index
-    _refuse(recommendations, ~np.isin(user, users), "a list for a user who was not asked for")
-    _refuse(recommendations, (item < 0) | (item >= num_items), "an item outside the catalogue")
-    starts = _list_starts(user)
-    _refuse(recommendations, starts & _repeats(user[starts], starts), "two lists for one user")
-    _check_ranks(recommendations, starts, k)
-    keys = user.astype(np.int64) * num_items + item
-    if not allow_repeats:
-        _refuse(recommendations, _repeats(keys), "a repeated item")
-    if not allow_seen:
-        seen = np.isin(keys, _known_keys(known, users, num_items))
-        _refuse(recommendations, seen, "a seen item")
-
-
-def _refuse(recommendations: Recommendations, wrong: np.ndarray, what: str) -> None:
-    rows = np.flatnonzero(wrong)
-    if len(rows):
-        user, item = recommendations.user_index[rows[0]], recommendations.item_index[rows[0]]
-        raise EdgewiseError(
-            f"the model recommended {what}: user_index {user}, item_index {item} "
-            f"({len(rows)} such rows of {len(recommendations)}); correct its recommend()"
-        )
-
-
-def _list_starts(user: np.ndarray) -> np.ndarray:
-    """Marks the first row of every run of equal users, ``bool[rows]``."""
-    return np.concatenate([[True], user[1:] != user[:-1]])[: len(user)]
-
-
-def _repeats(keys: np.ndarray, where: np.ndarray | None = None) -> np.ndarray:
-    """Marks all but the first occurrence of every key, at the rows marked by ``where``."""
-    repeated = np.ones(len(keys), dtype=bool)
-    repeated[np.unique(keys, return_index=True)[1]] = False
-    if where is None:
-        return repeated
-    spread = np.zeros(len(where), dtype=bool)
-    spread[where] = repeated
-    return spread
-
-
-def _check_ranks(recommendations: Recommendations, starts: np.ndarray, k: int) -> None:
-    rows = np.arange(len(starts))
-    expected = rows - np.maximum.accumulate(np.where(starts, rows, 0)) + 1
-    _refuse(recommendations, recommendations.rank != expected, "ranks that are not 1, 2, 3, ...")
-    _refuse(recommendations, expected > k, f"more than k={k} items")
-    score = recommendations.score
-    # Written so that NaN, which compares false with everything, is refused too.
-    falls = np.concatenate([[True], score[1:] <= score[:-1]])[: len(score)]
-    _refuse(recommendations, ~(falls | starts) | np.isnan(score), "scores that are not descending")
-
-
-def _known_keys(known: Ragged, users: np.ndarray, num_items: int) -> np.ndarray:
-    """``user * I + item`` of everything that the users had."""
-    mine = np.isin(known.row_of_value, users)
-    return known.row_of_value[mine] * num_items + known.values[mine]

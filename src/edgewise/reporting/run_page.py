@@ -102,7 +102,8 @@ def _facts(run: Run) -> str:
     return (
         f"{dataset.num_users:,} users, {dataset.num_items:,} items, "
         f"{len(dataset.interactions):,} purchases; {spec.split_kind} split, protocol "
-        f"{spec.protocol.title}, seed {spec.config.seed}; trained for {info.training_seconds / 60:.1f} minutes on "
+        f"{spec.protocol.title}, seed {spec.config.seed}; trained for "
+        f"{info.training_seconds / 60:.1f} minutes on "
         f"{info.machine.get('gpu', info.machine['processor'])} ({info.machine['cores']} cores)."
     )
 
