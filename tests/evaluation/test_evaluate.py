@@ -13,7 +13,6 @@ from edgewise.data.texts import ExplanationPairs
 from edgewise.errors import ConfigError, EdgewiseError
 from edgewise.evaluation.contract import check_lists
 from edgewise.evaluation.evaluate import (
-    check_lists,
     choose_users,
     evaluate,
     evaluate_direct,
