@@ -121,7 +121,7 @@ def edit(**changes):
         (edit(settings=None), "does not describe a model"),
         (edit(sha256="abc"), "does not describe a model"),
         (edit(kind="elmrec"), "holds a 'elmrec' model, not 'toy': load it with its own class"),
-        (edit(version=1), "has version 1; this edgewise reads 2"),
+        (edit(version=1), "has version 1; this edgewise reads 3"),
     ],
 )
 def test_damage_is_explained(folder, damage, message):

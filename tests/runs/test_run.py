@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import pytest
 from tests.fake_method import FakeConfig
+from tests.seals import edit
 
 from edgewise.errors import ConfigError, DataError, ModelFolderError
 from edgewise.runs.run import (
@@ -30,10 +31,15 @@ def info(fake):
 
 
 def changed(info, folder, **values):
+    """A run whose record was changed and sealed again; None takes a field away."""
+
+    def change(about):
+        about.update(values)
+        for key in [key for key, value in about.items() if value is None]:
+            del about[key]
+
     info.write(folder)
-    about = json.loads((folder / "run.json").read_text()) | values
-    left = {key: value for key, value in about.items() if value is not None}
-    (folder / "run.json").write_text(json.dumps(left))
+    edit(folder / "run.json", change, seal=True)
     return folder
 
 
@@ -73,8 +79,7 @@ def test_a_folder_without_a_run_names_the_command(tmp_path):
 
 
 def test_an_unfinished_run_names_its_own_command(run):
-    path = run.folder / "run.json"
-    path.write_text(path.read_text().replace('"finished"', '"training"'))
+    edit(run.folder / "run.json", lambda about: about.update(status="training"), seal=True)
     for ask in (open_run, read_finished):
         with pytest.raises(ModelFolderError, match=r"edgewise fit fake --out .* --resume"):
             ask(run.folder)

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file
+from tests.seals import edit
 from tests.training.conftest import (
     Data,
     Regression,
@@ -104,9 +105,7 @@ def test_another_models_checkpoint_is_refused(folder, config):
 
 def test_another_number_of_processes_is_refused(folder, config):
     path = folder / "only" / "checkpoint" / "model.json"
-    about = json.loads(path.read_text())
-    about["settings"]["num_processes"] = 2
-    path.write_text(json.dumps(about))
+    edit(path, lambda about: about["settings"].update(num_processes=2), seal=True)
     with pytest.raises(ModelFolderError, match="written by 2 processes, and now there are 1"):
         resume(folder, config)
 

@@ -27,11 +27,11 @@ from edgewise.errors import EdgewiseError
 from edgewise.evaluation.protocols import HONEST, Protocol, recorded_protocol
 from edgewise.evaluation.statistics import Bootstrap, Estimate, bootstrap_difference
 from edgewise.files import replacing, write_text
+from edgewise.seals import SEAL, content_digest
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-_SEAL = "seal"
 _ALGORITHM = "sha256"
 # Came with seals: no file that is older tells them.
 _SEALED_ONLY = {"protocol", "rows_sha256"}
@@ -175,13 +175,13 @@ def sealed(values: Mapping[str, Any]) -> dict[str, Any]:
     Order of keys, white space and indentation do not count. Call it last: whatever is added later
     breaks the seal.
     """
-    bare = {key: value for key, value in values.items() if key != _SEAL}
-    return bare | {_SEAL: {"algorithm": _ALGORITHM, "digest": content_digest(bare)}}
+    bare = {key: value for key, value in values.items() if key != SEAL}
+    return bare | {SEAL: {"algorithm": _ALGORITHM, "digest": content_digest(bare)}}
 
 
 def is_sealed(values: Mapping[str, Any]) -> bool:
     """Whether there is a seal, right or wrong."""
-    return _SEAL in values
+    return SEAL in values
 
 
 def has_lost_its_seal(values: Mapping[str, Any]) -> bool:
@@ -205,20 +205,14 @@ def check_seal(values: Mapping[str, Any], where: object) -> None:
     Raises:
         EdgewiseError: they differ, or the seal is none of ours.
     """
-    found = values.get(_SEAL)
-    bare = {key: value for key, value in values.items() if key != _SEAL}
+    found = values.get(SEAL)
+    bare = {key: value for key, value in values.items() if key != SEAL}
     if found != {"algorithm": _ALGORITHM, "digest": content_digest(bare)}:
         raise EdgewiseError(
             f"{where}: its content is not what was sealed when it was measured: a figure, a "
             "condition or the seal was changed afterwards. Measure the run again with 'edgewise "
             "evaluate RUN --json FILE'"
         )
-
-
-def content_digest(values: Mapping[str, Any]) -> str:
-    """The SHA-256 of JSON values in their one canonical spelling, in hexadecimal."""
-    text = json.dumps(values, sort_keys=True, separators=(",", ":"), allow_nan=False)
-    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def rows_digest(rows: pl.DataFrame) -> str:
