@@ -13,6 +13,7 @@ import platform
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -114,6 +115,11 @@ def file_checksum(path: Path) -> str:
 
 def versions() -> dict[str, str]:
     """Versions of Python and of the libraries that a result depends on."""
+    return dict(_versions())
+
+
+@cache
+def _versions() -> dict[str, str]:
     found = {"python": platform.python_version()}
     for name in ("edgewise", "torch", "transformers", "tokenizers", "numpy", "scipy"):
         try:

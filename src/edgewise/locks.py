@@ -113,8 +113,9 @@ def _is_still_there(place: Path, descriptor: int) -> bool:
 def _sign(descriptor: int) -> None:
     command = shlex.join([Path(sys.argv[0]).name or "python", *sys.argv[1:]])
     about = {"pid": os.getpid(), "command": command, "since": time.strftime("%Y-%m-%d %H:%M:%S")}
-    os.ftruncate(descriptor, 0)
-    os.pwrite(descriptor, (json.dumps(about) + "\n").encode(), 0)
+    text = (json.dumps(about) + "\n").encode()
+    os.pwrite(descriptor, text, 0)
+    os.ftruncate(descriptor, len(text))
 
 
 def _holder(place: Path) -> str:

@@ -23,7 +23,7 @@ from edgewise.data.negatives import uniform_candidates
 from edgewise.data.ragged import Ragged
 from edgewise.data.splits import Split
 from edgewise.data.texts import ExplanationPairs
-from edgewise.errors import ConfigError, EdgewiseError
+from edgewise.errors import ConfigError, DataError, EdgewiseError
 from edgewise.evaluation.metrics import (
     Hits,
     catalogue_coverage,
@@ -40,6 +40,7 @@ from edgewise.evaluation.metrics import (
 from edgewise.evaluation.protocols import HONEST, Protocol, check_split, known_under
 from edgewise.evaluation.report import RankingReport, TextReport
 from edgewise.evaluation.statistics import Bootstrap, Estimate, bootstrap_means
+from edgewise.recommender import FittedData
 
 if TYPE_CHECKING:
     from edgewise.recommender import Explainer, Recommender
@@ -125,6 +126,7 @@ def evaluate_direct(
     Raises:
         ConfigError: an impossible option, or a split that was made under another protocol.
     """
+    check_same_ids(model, split)
     asked = _asked("direct", split, part, ks, metrics, users, max_users, seed, protocol)
     num_negatives = protocol.num_negatives if num_negatives is None else num_negatives
     lists = uniform_candidates(split, part, num_negatives, seed).take(asked.rows)
@@ -176,6 +178,7 @@ def evaluate_sequential(
         ConfigError: an impossible option, or a split that was made under another protocol.
         EdgewiseError: the model returned seen, repeated or unknown items, or an unsorted list.
     """
+    check_same_ids(model, split)
     asked = _asked("sequential", split, part, ks, metrics, users, max_users, seed, protocol)
     lists = _checked_lists(model, asked, allow_seen)
     shown = {"padding_seed": seed} if protocol.random_padding else {}
@@ -228,6 +231,24 @@ def evaluate_explanations(
     }
     per_pair = pl.concat([names, table], how="horizontal")
     return TextReport(per_pair, metrics, len(pairs), settings, protocol)
+
+
+def check_same_ids(model: Recommender, split: Split) -> None:
+    """Refuse a model of another data set: its index numbers mean other users and items.
+
+    Raises:
+        DataError: names which ids differ.
+    """
+    fitted = getattr(model, "data", None)
+    if not isinstance(fitted, FittedData):
+        return
+    for kind in ("users", "items"):
+        if getattr(fitted, kind).ids != getattr(split.dataset, kind).ids:
+            raise DataError(
+                f"{model!r}: the ids of its {kind} are not those of the data set "
+                f"{split.dataset.name!r}, so that index numbers would mean others: measure it on "
+                "the data set that it was fitted on"
+            )
 
 
 def usual_metrics(split: Split, protocol: Protocol = HONEST) -> tuple[str, ...]:

@@ -290,7 +290,7 @@ def load_report(
 
     Raises:
         EdgewiseError: the file cannot be read, was changed after it was measured, has no seal, or
-            was measured on other data.
+            was measured on other data, or under a protocol that there is not.
     """
     path = Path(path)
     values = _read(path)
@@ -298,6 +298,7 @@ def load_report(
         check_seal(values, path)
     else:
         _refuse_unsealed(values, path, allow_unsealed)
+    _check_protocols(values, f"{path}: ")
     report = StoredReport(path, values, is_sealed(values))
     if data is not None:
         _check_data(report, data)
@@ -357,6 +358,19 @@ def _refuse_unsealed(values: Mapping[str, Any], path: Path, allow: bool) -> None
             "was written by an older edgewise. Measure the run again, or take it as it is with "
             "--allow-unsealed"
         )
+
+
+def _check_protocols(values: Mapping[str, Any], where: str) -> None:
+    """Refuse protocols that there are not, and a result that names two."""
+    own = recorded_protocol(values.get("protocol"), where)
+    run = values.get("run", {})
+    if isinstance(run, Mapping) and "protocol" in run and "protocol" in values:
+        fitted = recorded_protocol(run["protocol"], f"{where}run.")
+        if fitted != own:
+            raise EdgewiseError(
+                f"{where}protocol is {own.title}, but run.protocol is {fitted.title}: measure the "
+                "run again with 'edgewise evaluate'"
+            )
 
 
 def _check_data(report: StoredReport, data: Dataset | str | Path) -> None:
