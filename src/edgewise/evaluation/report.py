@@ -366,7 +366,7 @@ def _check_protocols(values: Mapping[str, Any], where: str) -> None:
     run = values.get("run", {})
     if isinstance(run, Mapping) and "protocol" in run and "protocol" in values:
         fitted = recorded_protocol(run["protocol"], f"{where}run.")
-        if fitted != own:
+        if fitted.name != own.name:
             raise EdgewiseError(
                 f"{where}protocol is {own.title}, but run.protocol is {fitted.title}: measure the "
                 "run again with 'edgewise evaluate'"
