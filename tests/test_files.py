@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import threading
 from pathlib import Path
 
 import pytest
@@ -218,6 +220,16 @@ def test_the_folder_in_which_one_stands_has_a_name(tmp_path, monkeypatch):
     recover(Path())
     tidy(Path())
     assert is_taken(tmp_path) and not is_taken(Path())
+
+
+def test_a_pipe_is_written_and_stays(tmp_path):
+    pipe, read = tmp_path / "pipe", []
+    os.mkfifo(pipe)
+    reader = threading.Thread(target=lambda: read.append(pipe.read_text()))
+    reader.start()
+    write_text(pipe, "lists")
+    reader.join()
+    assert read == ["lists"] and pipe.is_fifo() and list(tmp_path.iterdir()) == [pipe]
 
 
 def test_what_is_taken(tmp_path):

@@ -40,10 +40,14 @@ def replacing(path: Path) -> Iterator[Path]:
     What stood in its place is moved aside first and removed once the new one stands, so that nobody
     ever meets half of it. A process that is killed meanwhile leaves hidden files or folders beside
     it, which the next writer removes and from which :func:`recover` puts back the old folder.
+    Pipes and devices, such as ``/dev/stdout``, are written as they are.
 
     Raises:
         LockedError: another process is writing it.
     """
+    if path.exists() and not path.is_file() and not path.is_dir():
+        yield path
+        return
     path.parent.mkdir(parents=True, exist_ok=True)
     with locked(path):
         tidy(path)

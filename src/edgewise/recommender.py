@@ -642,7 +642,15 @@ class Recommender(ABC):
             model.tasks = tuple(settings["tasks"])
             model._data = _load_data(folder, settings["data"])
             model._load_learned(folder, settings["learned"])
-        except (EdgewiseError, KeyError, TypeError, ValueError, RuntimeError, OSError) as error:
+        except (
+            EdgewiseError,
+            AttributeError,
+            KeyError,
+            TypeError,
+            ValueError,
+            RuntimeError,
+            OSError,
+        ) as error:
             raise ModelFolderError(
                 f"{folder} cannot be read by this version of edgewise: {error}. Fit and save it "
                 "again."
