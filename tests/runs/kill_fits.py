@@ -25,7 +25,7 @@ from edgewise.runs.run import FINISHED, is_run, read_info
 from edgewise.runs.spec import DataInfo, RunSpec, resolve_config
 from edgewise.runs.train import train
 
-SETTINGS = ["training.epochs=4", "training.checkpoint_minutes=0"]
+SETTINGS = ["training.epochs=3", "training.checkpoint_minutes=0"]
 SEED = 0
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file, load_model
+from tests.kills import every_kill
 from tests.seals import edit
 from tests.training.conftest import (
     Data,
@@ -156,6 +157,20 @@ def test_what_a_kill_left_behind_a_finished_stage_is_removed(config, tmp_path):
     assert equal_weights(resume(tmp_path, config), whole)
     left = {path.name for path in (tmp_path / "only").iterdir() if path.name != "edgewise"}
     assert left == {"checkpoint"}
+
+
+def test_a_run_killed_at_any_change_of_files_resumes(config, tmp_path):
+    whole, short = Regression(), changed(config, epochs=2)
+    place, states = tmp_path / "run", tmp_path / "states"
+    place.mkdir()
+    with every_kill(place, states):
+        train_one(whole, Data(), short, seed=0, folder=place)
+    found = sorted(states.iterdir())
+    assert len(found) > 10
+    for state in found:
+        assert equal_weights(resume(state, short), whole)
+        left = {path.name for path in (state / "only").iterdir() if path.name != "edgewise"}
+        assert left == {"checkpoint"}
 
 
 def test_a_run_killed_between_the_renames_resumes_from_the_old_one(folder, config):
