@@ -39,7 +39,7 @@ def holder(tmp_path):
 
 def test_the_second_is_refused_and_told_who_is_first(tmp_path, holder, monkeypatch):
     monkeypatch.setattr(locks, "_PATIENCE", 0.05)
-    told = rf"run: process {holder.pid} \('-c .*run', since 20\d\d-.*\) is writing it; wait for it"
+    told = rf"run: process {holder.pid} \('-c .*', since 20\d\d-.*\) is writing it; wait for it"
     with pytest.raises(LockedError, match=told), locked(tmp_path / "run"):
         pass
     with pytest.raises(LockedError, match=told):

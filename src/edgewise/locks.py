@@ -15,6 +15,7 @@ import json
 import os
 import shlex
 import sys
+import textwrap
 import threading
 import time
 from collections.abc import Iterator
@@ -30,6 +31,7 @@ except ImportError:  # not on Windows
 
 # Small files are written in less: whoever meets their writer has only to wait for a moment.
 _PATIENCE, _PAUSE = 1.0, 0.02
+_SHOWN = 100
 _held: set[tuple[Path, int, int]] = set()
 
 
@@ -121,6 +123,7 @@ def _sign(descriptor: int) -> None:
 def _holder(place: Path) -> str:
     try:
         about = json.loads(place.read_text(encoding="utf-8"))
-        return f"process {about['pid']} ('{about['command']}', since {about['since']})"
-    except (OSError, ValueError, KeyError, TypeError):
+        command = textwrap.shorten(about["command"], _SHOWN, placeholder=" ...")
+        return f"process {about['pid']} ('{command}', since {about['since']})"
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return "another process"

@@ -111,7 +111,7 @@ def test_a_cell_at_which_another_call_works_is_left_alone(tmp_path):
     log = tmp_path / "cell.log"
     with (
         locked(log),
-        pytest.raises(StepError, match=rf"cell\.log: process {os.getpid()} \('.*is writing it"),
+        pytest.raises(StepError, match=rf"cell\.log: process {os.getpid()} \(.*is writing it"),
     ):
         execute("print('never')", log)
     execute("print('now')", log)
