@@ -16,6 +16,7 @@ import random
 import signal
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 from edgewise.data.dataset import Dataset
@@ -71,7 +72,10 @@ def main() -> None:
     parser.add_argument("--kills", type=int, default=20)
     parser.add_argument("--method", default="sasrec")
     given = parser.parse_args()
-    import torch._dynamo  # noqa: F401  every optimiser wants it
+    import torch._dynamo
+
+    with suppress(ImportError):
+        import torch.utils.tensorboard  # noqa: F401  and every run its log
 
     _ = find_method(given.method).recommender
     sys.modules[train.__module__].draw_curves = lambda *_: None  # a second of matplotlib a run
