@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import threading
 from pathlib import Path
 
 import pytest
@@ -10,11 +12,14 @@ import pytest
 from edgewise.errors import ModelFolderError
 from edgewise.files import (
     add_to_card,
+    discard,
     file_checksum,
     is_taken,
     kind_of,
     read_model,
+    recover,
     replacing,
+    tidy,
     versions,
     whole_folder,
     write_card,
@@ -121,7 +126,10 @@ def edit(**changes):
         (edit(settings=None), "does not describe a model"),
         (edit(sha256="abc"), "does not describe a model"),
         (edit(kind="elmrec"), "holds a 'elmrec' model, not 'toy': load it with its own class"),
-        (edit(version=1), "has version 1; this edgewise reads 2"),
+        (edit(sha256={}), r"model\.json: changed .*: sha256\.deeper/words\.txt \(removed\)"),
+        (edit(settings={"depth": 4}), r"settings\.depth = 4"),
+        (edit(seal=None), "the field 'seal' is missing"),
+        (edit(version=1), "has version 1; this edgewise reads 3"),
     ],
 )
 def test_damage_is_explained(folder, damage, message):
@@ -180,6 +188,48 @@ def test_a_swap_cut_short_puts_the_old_folder_back(tmp_path, monkeypatch):
         pass
     assert [path.name for path in place.iterdir()] == ["first"]
     assert [path.name for path in tmp_path.iterdir()] == ["place"]
+
+
+def test_what_a_kill_left_is_put_back_told_and_removed(tmp_path, caplog):
+    old, partial = tmp_path / ".place.old", tmp_path / ".place.partial"
+    for place in (old, partial):
+        place.mkdir()
+        (place / place.name).touch()
+    recover(tmp_path / "place")
+    assert [path.name for path in (tmp_path / "place").iterdir()] == [".place.old"]
+    assert f"{tmp_path / 'place'}: recovered; a command that was replacing it" in caplog.text
+    old.mkdir()
+    tidy(tmp_path / "place")
+    assert [path.name for path in tmp_path.iterdir()] == ["place"]
+    discard(tmp_path / "place")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_a_kill_left_takes_no_place(tmp_path):
+    (tmp_path / ".run.json.partial").touch()
+    (tmp_path / ".run.json.lock").touch()
+    assert not is_taken(tmp_path)
+    (tmp_path / ".run.old").touch()
+    assert is_taken(tmp_path)
+
+
+def test_the_folder_in_which_one_stands_has_a_name(tmp_path, monkeypatch):
+    place = tmp_path / "place"
+    place.mkdir()
+    monkeypatch.chdir(place)
+    recover(Path())
+    tidy(Path())
+    assert is_taken(tmp_path) and not is_taken(Path())
+
+
+def test_a_pipe_is_written_and_stays(tmp_path):
+    pipe, read = tmp_path / "pipe", []
+    os.mkfifo(pipe)
+    reader = threading.Thread(target=lambda: read.append(pipe.read_text()))
+    reader.start()
+    write_text(pipe, "lists")
+    reader.join()
+    assert read == ["lists"] and pipe.is_fifo() and list(tmp_path.iterdir()) == [pipe]
 
 
 def test_what_is_taken(tmp_path):

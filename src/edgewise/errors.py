@@ -28,3 +28,7 @@ class ModelFolderError(EdgewiseError):
 
 class TrainingError(EdgewiseError):
     """Training cannot go on."""
+
+
+class LockedError(EdgewiseError):
+    """Another process is writing the same file or folder."""

@@ -8,25 +8,29 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import platform
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 from edgewise.errors import ModelFolderError
+from edgewise.locks import locked
+from edgewise.seals import check_fields, seal_fields
 
 ABOUT, CARD = "model.json", "README.md"
-_VERSION = 2
+_VERSION = 3
 _AGAIN = "Fit the model and save it again."
+_log = logging.getLogger("edgewise")
 
 
 def is_taken(path: Path) -> bool:
-    """Whether something is there that is not an empty folder."""
-    return path.exists() and not (path.is_dir() and next(path.iterdir(), None) is None)
+    """Whether something is there that is not an empty folder; what a kill left does not count."""
+    return path.exists() and not (path.is_dir() and all(map(_is_left_over, path.iterdir())))
 
 
 @contextmanager
@@ -34,22 +38,63 @@ def replacing(path: Path) -> Iterator[Path]:
     """A place to write a file or a folder, which takes its name at the end or is removed.
 
     What stood in its place is moved aside first and removed once the new one stands, so that nobody
-    ever meets half of it.
+    ever meets half of it. A process that is killed meanwhile leaves hidden files or folders beside
+    it, which the next writer removes and from which :func:`recover` puts back the old folder.
+    Pipes and devices, such as ``/dev/stdout``, are written as they are.
+
+    Raises:
+        LockedError: another process is writing it.
     """
+    if path.exists() and not path.is_file() and not path.is_dir():
+        yield path
+        return
     path.parent.mkdir(parents=True, exist_ok=True)
-    tag = uuid4().hex[:8]
-    partial, old = (path.with_name(f".{path.name}.{tag}.{end}") for end in ("partial", "old"))
-    try:
-        yield partial
-        if path.is_dir():
-            path.rename(old)
-        partial.replace(path)
-    except BaseException:
+    with locked(path):
+        tidy(path)
+        partial, old = _beside(path, "partial"), _beside(path, "old")
+        try:
+            yield partial
+            if path.is_dir():
+                path.rename(old)
+            partial.replace(path)
+        except BaseException:
+            if old.exists() and not path.exists():
+                old.rename(path)
+            _remove(partial)
+            raise
+        _remove_old(path)
+
+
+def recover(path: Path) -> None:
+    """Put back the folder that a killed process had moved aside and not yet replaced; says so."""
+    if path.exists() or not (old := _beside(path, "old")).exists():
+        return
+    with locked(path):
         if old.exists() and not path.exists():
             old.rename(path)
-        _remove(partial)
-        raise
-    _remove(old)
+            _log.warning(
+                "%s: recovered; a command that was replacing it was killed half-way, and what "
+                "stood there before is back",
+                path,
+            )
+
+
+def tidy(path: Path) -> None:
+    """:func:`recover`, and remove what else killed writers left; only under the path's lock."""
+    recover(path)
+    _remove_old(path)
+    _remove(_beside(path, "partial"))
+
+
+def discard(folder: Path) -> None:
+    """Remove a folder; cut short, it leaves nothing under its name."""
+    aside = _beside(folder, "partial")
+    _remove(aside)
+    try:
+        folder.rename(aside)
+    except OSError:  # another disk is mounted there
+        aside = folder
+    _remove(aside)
 
 
 @contextmanager
@@ -74,6 +119,11 @@ def file_checksum(path: Path) -> str:
 
 def versions() -> dict[str, str]:
     """Versions of Python and of the libraries that a result depends on."""
+    return dict(_versions())
+
+
+@cache
+def _versions() -> dict[str, str]:
     found = {"python": platform.python_version()}
     for name in ("edgewise", "torch", "transformers", "tokenizers", "numpy", "scipy"):
         try:
@@ -118,7 +168,8 @@ def describe(folder: Path, kind: str, settings: Mapping[str, Any]) -> None:
         "versions": versions(),
         "sha256": {name: file_checksum(folder / name) for name in _files(folder)},
     }
-    (folder / ABOUT).write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")
+    text = json.dumps(seal_fields(about), indent=2)
+    (folder / ABOUT).write_text(text + "\n", encoding="utf-8")
 
 
 def read_model(folder: str | Path, kind: str | None = None) -> dict[str, Any]:
@@ -146,6 +197,7 @@ def read_model(folder: str | Path, kind: str | None = None) -> dict[str, Any]:
         raise ModelFolderError(
             f"{folder} has version {version_found!r}; this edgewise reads {_VERSION}. {_AGAIN}"
         )
+    check_fields(about, folder / ABOUT, _AGAIN, ModelFolderError)
     _check_files(folder, about["sha256"])
     return about["settings"]
 
@@ -197,6 +249,7 @@ def _cell(value: str) -> str:
 
 
 def _read_about(folder: Path) -> dict[str, Any]:
+    recover(folder)
     try:
         about = json.loads((folder / ABOUT).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
@@ -223,6 +276,25 @@ def _check_files(folder: Path, checksums: Mapping[str, str]) -> None:
 def _files(folder: Path) -> list[str]:
     paths = (p for p in folder.rglob("*") if p.is_file() and p.name not in (ABOUT, CARD))
     return sorted(p.relative_to(folder).as_posix() for p in paths)
+
+
+def _beside(path: Path, end: str) -> Path:
+    """The hidden place beside a file or folder for what is being written, or was there before."""
+    path = path if path.name else path.resolve()  # "."
+    return path.with_name(f".{path.name}.{end}")
+
+
+def _is_left_over(path: Path) -> bool:
+    return path.name.startswith(".") and path.suffix in (".partial", ".lock")
+
+
+def _remove_old(path: Path) -> None:
+    """Remove what was replaced, under a name from which nobody would recover half of it."""
+    if (old := _beside(path, "old")).exists():
+        partial = _beside(path, "partial")
+        _remove(partial)
+        old.rename(partial)
+        _remove(partial)
 
 
 def _remove(path: Path) -> None:

@@ -588,7 +588,12 @@ class Recommender(ABC):
         data = self.data
         with writing_model(folder, self.name) as (partial, settings):
             settings |= {"config": to_dict(self.config), "tasks": list(self.tasks)}
-            settings["data"] = {"name": data.name, "checksum": data.checksum}
+            settings["data"] = {
+                "name": data.name,
+                "checksum": data.checksum,
+                "users_sha256": data.users.checksum,
+                "items_sha256": data.items.checksum,
+            }
             _save_data(partial, data)
             settings["learned"] = self._save_learned(partial)
             write_card(partial, f"{self.label} on {data.name}", self._facts(card), self._words())
@@ -637,7 +642,15 @@ class Recommender(ABC):
             model.tasks = tuple(settings["tasks"])
             model._data = _load_data(folder, settings["data"])
             model._load_learned(folder, settings["learned"])
-        except (EdgewiseError, KeyError, TypeError, ValueError, RuntimeError, OSError) as error:
+        except (
+            EdgewiseError,
+            AttributeError,
+            KeyError,
+            TypeError,
+            ValueError,
+            RuntimeError,
+            OSError,
+        ) as error:
             raise ModelFolderError(
                 f"{folder} cannot be read by this version of edgewise: {error}. Fit and save it "
                 "again."
@@ -792,9 +805,15 @@ def _load_data(folder: Path, about: Mapping[str, str]) -> FittedData:
     users = pl.read_parquet(folder / "users.parquet")["user_id"]
     items = pl.read_parquet(folder / "items.parquet")
     arrays = load_file(folder / "histories.safetensors")
+    vocabularies = Vocabulary(tuple(users), "user"), Vocabulary(tuple(items["item_id"]), "item")
+    for each in vocabularies:
+        if each.checksum != about[f"{each.kind}s_sha256"]:
+            raise ModelFolderError(
+                f"{each.kind}s.parquet: not the ids that the model was fitted on "
+                f"(settings.data.{each.kind}s_sha256)"
+            )
     return FittedData(
-        Vocabulary(tuple(users), "user"),
-        Vocabulary(tuple(items["item_id"]), "item"),
+        *vocabularies,
         tuple(items["title"]),
         Ragged(arrays["history_offsets"], arrays["history_items"]),
         arrays["item_counts"],

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+from tests.seals import edit
 
 from edgewise.data.dataset import Dataset
 from edgewise.errors import EdgewiseError
@@ -132,9 +133,8 @@ def test_another_data_set_is_refused(edgewise, popular_run, shop, tmp_path):
 
 def test_a_data_set_that_moved_is_asked_for(edgewise, popular_run, tmp_path):
     folder = Path(shutil.copytree(popular_run, tmp_path / "run"))
-    about = json.loads((folder / "run.json").read_text())
-    about["data"]["folder"] = str(tmp_path / "gone")
-    (folder / "run.json").write_text(json.dumps(about))
+    gone = str(tmp_path / "gone")
+    edit(folder / "run.json", lambda about: about["data"].update(folder=gone), seal=True)
     result = edgewise("evaluate", folder)
     assert result.exit_code == 2 and "--data" in result.output
 
@@ -160,7 +160,7 @@ def test_a_damaged_model_is_refused(edgewise, popular_run, tmp_path, damage):
 
 
 @pytest.mark.parametrize(
-    "text", ["{", "[]", '{"kind": "edgewise run", "version": 2}', '{"kind": "x", "version": 2}']
+    "text", ["{", "[]", '{"kind": "edgewise run", "version": 3}', '{"kind": "x", "version": 3}']
 )
 def test_a_damaged_run_json_is_refused(edgewise, popular_run, tmp_path, text):
     folder = Path(shutil.copytree(popular_run, tmp_path / "run"))
@@ -171,8 +171,7 @@ def test_a_damaged_run_json_is_refused(edgewise, popular_run, tmp_path, text):
 
 def test_an_unfinished_run_is_not_evaluated(edgewise, popular_run, tmp_path):
     folder = Path(shutil.copytree(popular_run, tmp_path / "run"))
-    text = (folder / "run.json").read_text()
-    (folder / "run.json").write_text(text.replace('"finished"', '"training"'))
+    edit(folder / "run.json", lambda about: about.update(status="training"), seal=True)
     result = edgewise("evaluate", folder)
     assert result.exit_code == 2
     assert f"edgewise fit popularity --out {folder} --resume" in result.output

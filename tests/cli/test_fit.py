@@ -16,6 +16,7 @@ from types import SimpleNamespace
 import polars as pl
 import pytest
 from safetensors.numpy import load_file
+from tests.seals import edit
 
 from edgewise.cli.fit import complete_methods, complete_presets, complete_settings
 from edgewise.data.dataset import Dataset
@@ -228,8 +229,7 @@ def _kill_in_training(process: subprocess.Popen, checkpoint: Path) -> None:
 
 def _unfinished_copy(run: Path, tmp_path: Path) -> Path:
     folder = Path(shutil.copytree(run, tmp_path / "copy"))
-    text = (folder / "run.json").read_text()
-    (folder / "run.json").write_text(text.replace(f'"{FINISHED}"', f'"{TRAINING}"'))
+    edit(folder / "run.json", lambda about: about.update(status=TRAINING), seal=True)
     return folder
 
 
@@ -305,8 +305,7 @@ def test_training_warns_and_names_the_protocol(edgewise, numbered, tmp_path):
 def test_resuming_under_another_protocol_is_refused(edgewise, fit_popular, numbered, tmp_path):
     out = tmp_path / "run"
     fit_popular(numbered, out, "--protocol", "elmrec-released")
-    text = (out / "run.json").read_text()
-    (out / "run.json").write_text(text.replace(f'"{FINISHED}"', f'"{TRAINING}"'))
+    edit(out / "run.json", lambda about: about.update(status=TRAINING), seal=True)
     for asked in (["honest"], ["elmrec-released", "--edge-share", 0.8]):
         result = edgewise("fit", "popularity", "--out", out, "--resume", "--protocol", *asked)
         assert result.exit_code == 2

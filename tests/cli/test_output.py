@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import csv
 import json
+import os
+import threading
 from io import StringIO
 
 import polars as pl
 import pytest
 from rich.console import Console
 
+from edgewise import locks
 from edgewise.cli.output import choose_format, examples, list_table, open_sink, warn
-from edgewise.errors import ConfigError
+from edgewise.errors import ConfigError, LockedError
 
 COLUMNS = ("user_id", "item_id", "rank", "score", "title")
 FIRST = pl.DataFrame(
@@ -100,3 +103,24 @@ def test_small_things(capsys):
     with console.capture() as captured:
         console.print(list_table("title", [("1", "a")], ("rank", "item")))
     assert "rank" in captured.get() and "title" in captured.get()
+
+
+def test_two_commands_never_write_one_file(tmp_path, monkeypatch):
+    monkeypatch.setattr(locks, "_PATIENCE", 0.05)
+    path, refused = tmp_path / "lists.csv", []
+
+    def second() -> None:
+        try:
+            with open_sink("csv", path):
+                pass
+        except LockedError as error:
+            refused.append(str(error))
+
+    with open_sink("csv", path) as add:
+        thread = threading.Thread(target=second)
+        thread.start()
+        thread.join()
+        add(["u1"], pl.DataFrame({"user_id": ["u1"], "item_id": ["i1"]}))
+    assert len(refused) == 1 and f"lists.csv: process {os.getpid()} (" in refused[0]
+    assert path.read_text() == "user_id,item_id\nu1,i1\n"
+    assert list(tmp_path.iterdir()) == [path]

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
+from tests.seals import edit
 
 from edgewise.data.dataset import histories_of
 from edgewise.models.popularity import Popularity
@@ -138,9 +139,7 @@ def test_unknown_ids_are_refused_or_skipped(edgewise, run, opened):
 def test_recommending_by_an_untrained_task_is_refused(edgewise, fake_run, task):
     other = {"direct": "sequential", "sequential": "direct"}[task]
     about = fake_run / "model" / "model.json"
-    values = json.loads(about.read_text())
-    values["settings"]["tasks"] = [other]
-    about.write_text(json.dumps(values))
+    edit(about, lambda values: values["settings"].update(tasks=[other]), seal=True)
     file = fake_run / "items.txt"
     file.write_text(open_run(fake_run).dataset.items.ids[0])
     given = ("--candidates", file) if task == "direct" else ()

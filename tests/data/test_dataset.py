@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import os
+import threading
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import polars as pl
 import pytest
+from tests.seals import edit
 
+from edgewise import locks
 from edgewise.data.dataset import Catalog, Dataset, Interactions, Vocabulary
-from edgewise.errors import DataError
+from edgewise.errors import DataError, LockedError
+from edgewise.files import file_checksum
 
 
 def make_dataset(*, full: bool = True) -> Dataset:
@@ -201,6 +207,9 @@ def test_missing_truncated_and_altered_tables(tmp_path: Path, name: str) -> None
         (lambda text: text.replace("edgewise data set", "other"), "not written by edgewise"),
         (lambda text: text.replace('schema_version": 1', 'schema_version": 9'), "version 9, this"),
         (lambda text: text.replace('"sha256"', '"sha1"'), "'sha256' is missing"),
+        (lambda text: text.replace("ffbfdf", "000000"), "changed .*: checksum. Import the data"),
+        (lambda text: text.replace('"csv"', '"tsv"'), 'source.format = "tsv". Import the data'),
+        (lambda text: text.replace('users": 2', 'users": 3'), "counts.users = 3"),
     ],
 )
 def test_damaged_manifest(tmp_path: Path, change, message: str) -> None:
@@ -209,3 +218,99 @@ def test_damaged_manifest(tmp_path: Path, change, message: str) -> None:
     path.write_text(change(path.read_text()))
     with pytest.raises(DataError, match=message):
         Dataset.load(tmp_path / "set")
+
+
+def write_again(folder: Path, name: str, change, *, seal: bool = True) -> None:
+    """Somebody writes another table and makes its checksum and its count right."""
+    path = folder / f"{name}.parquet"
+    table = change(pl.read_parquet(path))
+    table.write_parquet(path)
+
+    def correct(about) -> None:
+        about["sha256"][path.name] = file_checksum(path)
+        about["counts"][name] = table.height
+
+    edit(folder / "dataset.json", correct, seal=seal)
+
+
+def put(column: str, value, row: int = 1):
+    """A table with another value in one row (of two or three)."""
+    return lambda table: table.with_columns(
+        pl.when(pl.int_range(pl.len()) == row)
+        .then(pl.lit(value, table.schema[column]))
+        .otherwise(pl.col(column))
+        .alias(column)
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "message"),
+    [
+        ("users", put("user_id", "u1"), "user_id 'u1' stands there more than once"),
+        ("items", put("item_id", "i1"), "item_id 'i1' stands there more than once"),
+        ("users", put("user_id", None), "user_id is null in row 2"),
+        ("items", put("title", None), "title is null in row 2"),
+        ("interactions", put("item_index", 2), "item_index 2, but there are 2 items"),
+        ("interactions", put("item_index", -1), "item_index -1, but there are 2 items"),
+        ("interactions", put("user_index", 7, 2), "user_index 7, but there are 2 users"),
+        ("interactions", put("user_index", None), "user_index is null in row 2"),
+        ("interactions", put("review", None), "review is null in row 2"),
+        ("interactions", lambda table: table.reverse(), "user_index does not rise"),
+        ("interactions", lambda table: table.drop("item_index"), "column item_index is missing"),
+        ("items", lambda table: table.drop("brand"), "column brand is missing"),
+        (
+            "interactions",
+            lambda table: table.cast({"timestamp": pl.Float64}),
+            "timestamp is Float64, not Int64",
+        ),
+    ],
+)
+def test_tables_that_no_data_set_has_are_refused(tmp_path: Path, name, change, message) -> None:
+    make_dataset().save(tmp_path / "set")
+    write_again(tmp_path / "set", name, change)
+    with pytest.raises(DataError, match=rf"{name}\.parquet: .*{message}.* Import the data set"):
+        Dataset.load(tmp_path / "set")
+
+
+def test_a_count_must_be_right(tmp_path: Path) -> None:
+    make_dataset().save(tmp_path / "set")
+    edit(
+        tmp_path / "set" / "dataset.json", lambda about: about["counts"].update(users=3), seal=True
+    )
+    with pytest.raises(DataError, match=r"users\.parquet: 2 rows, .* says counts\.users = 3"):
+        Dataset.load(tmp_path / "set")
+
+
+def test_older_folders_have_no_seal_and_are_hashed_instead(tmp_path: Path) -> None:
+    make_dataset().save(tmp_path / "set")
+    path = tmp_path / "set" / "dataset.json"
+    edit(path, lambda about: about.pop("seal"))
+    assert Dataset.load(tmp_path / "set").checksum == make_dataset().checksum
+    edit(path, lambda about: about.update(checksum="0" * 64))
+    with pytest.raises(DataError, match=r"dataset\.json: checksum is not that of the tables"):
+        Dataset.load(tmp_path / "set")
+
+
+def test_a_vocabulary_has_a_checksum_of_its_ids_in_their_order() -> None:
+    # Of the lengths as 8-byte little-endian numbers, then the bytes: 1, 2, "a", "bc".
+    expected = hashlib.sha256(b"\1" + bytes(7) + b"\2" + bytes(7) + b"abc").hexdigest()
+    assert Vocabulary(("a", "bc")).checksum == expected
+    assert len({Vocabulary(ids).checksum for ids in (("a", "bc"), ("bc", "a"), ("ab", "c"))}) == 3
+
+
+def test_two_imports_into_one_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(locks, "_PATIENCE", 0.05)
+    found: list[str] = []
+
+    def save() -> None:
+        try:
+            make_dataset().save(tmp_path / "set", force=True)
+        except LockedError as error:
+            found.append(str(error))
+
+    with locks.locked(tmp_path / "set"):
+        thread = threading.Thread(target=save)
+        thread.start()
+        thread.join()
+    assert len(found) == 1 and f"set: process {os.getpid()} (" in found[0]
+    assert list(tmp_path.iterdir()) == []

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import ir_measures
 import numpy as np
 import pytest
 
+from edgewise.data.dataset import Vocabulary
 from edgewise.data.item_lists import Recommendations
 from edgewise.data.ragged import Ragged
 from edgewise.data.splits import leave_one_out, ratio_split
 from edgewise.data.texts import ExplanationPairs
-from edgewise.errors import ConfigError, EdgewiseError
+from edgewise.errors import ConfigError, DataError, EdgewiseError
 from edgewise.evaluation.contract import check_lists
 from edgewise.evaluation.evaluate import (
     choose_users,
@@ -43,6 +46,17 @@ def test_who_knows_the_answer_scores_1_and_who_denies_it_0(measure, part, small_
     for name in ("HitRate@5", "NDCG@10", "MRR@5"):
         assert (knows.metrics[name].mean, denies.metrics[name].mean) == (1, 0)
     assert knows.num_users == len(knows.per_user) == 40
+
+
+@pytest.mark.parametrize("measure", [evaluate_direct, evaluate_sequential])
+@pytest.mark.parametrize("kind", ["users", "items"])
+def test_a_model_of_another_data_set_of_equal_sizes_is_refused(measure, kind, small_split):
+    model = Popularity().fit(small_split)
+    measure(model, small_split)
+    ids = getattr(small_split.dataset, kind)
+    other = replace(small_split.dataset, **{kind: Vocabulary(ids.ids[::-1], ids.kind)})
+    with pytest.raises(DataError, match=f"the ids of its {kind} are not those of the data set"):
+        measure(model, replace(small_split, dataset=other))
 
 
 def test_a_constant_model_gains_nothing(small_split, scripted):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -236,6 +237,38 @@ def test_any_change_by_hand_is_refused(file, change):
 def test_a_figure_deep_inside_is_noticed(combined):
     edit(combined, lambda values: better(values["results"]["direct"]["Pop"]))
     with pytest.raises(EdgewiseError, match="not what was sealed"):
+        load_report(combined)
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "message"),
+    [
+        ("name", "temporall", "protocol.name: no such protocol: 'temporall'. Did you mean 'temp"),
+        ("name", None, "protocol.name = None: no protocol has such a name"),
+        ("version", "1", "protocol.version = '1': no protocol has such a version"),
+        ("version", True, "protocol.version = True"),
+        ("edge_share", "half", "protocol.edge_share = 'half'"),
+    ],
+)
+def test_a_protocol_that_there_is_not_is_refused_though_it_is_sealed(file, field, value, message):
+    def change(values):
+        values["protocol"][field] = value
+        values.update(sealed(values))
+
+    edit(file, change)
+    with pytest.raises(EdgewiseError, match=rf"direct-test\.json: {re.escape(message)}"):
+        load_report(file)
+
+
+def test_a_result_has_one_protocol(combined):
+    def change(values):
+        values["run"]["protocol"] = {"name": "temporal", "version": 1}
+        values.update(sealed(values))
+
+    edit(combined, change)
+    with pytest.raises(
+        EdgewiseError, match=r"protocol is honest v1, but run\.protocol is temporal"
+    ):
         load_report(combined)
 
 

@@ -270,6 +270,14 @@ def test_a_run_that_is_unfinished_or_different_is_not(layout, write_config, chan
     assert list(shared_runs([cell], layout)) == [layout.runs / "t/shop/a"]
 
 
+@pytest.mark.parametrize("place", ["older/shop/.x.partial", "older/.shop.old/x"])
+def test_a_run_that_is_being_removed_is_not(layout, write_config, place):
+    write_config("t/shop/a")
+    (cell,) = find_cells(layout, ["t"])
+    stand(layout, cell, place)
+    assert list(shared_runs([cell], layout)) == [layout.runs / "t/shop/a"]
+
+
 def test_the_cells_own_unfinished_run_goes_before_others(layout, write_config):
     write_config("t/shop/a")
     (cell,) = find_cells(layout, ["t"])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import signal
 import subprocess
@@ -15,6 +14,7 @@ import pytest
 
 from edgewise.experiments import workers
 from edgewise.experiments.workers import StepError, StoppedError, Workers
+from edgewise.locks import locked
 
 # A worker's functions must be found in a new process: ``exec`` is, with any code.
 SLEEP = """
@@ -84,29 +84,36 @@ def test_stopping_ends_in_order_what_runs_and_starts_nothing_more(tmp_path):
         running.run(exec, "", command="edgewise fit", log=log)
 
 
-def test_a_worker_ends_when_its_command_is_killed(tmp_path):
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
+def test_a_worker_dies_with_its_command_and_stands_in_nobodys_way(tmp_path, how):
     mark, log = tmp_path / "running", tmp_path / "cell.log"
+    code = f"import os, pathlib, time; pathlib.Path({str(mark)!r}).write_text(str(os.getpid()))"
     program = f"""
 from pathlib import Path
 from edgewise.experiments.workers import Workers
-code, log = {SLEEP.format(mark=str(mark))!r}, Path({str(log)!r})
-Workers().run(exec, code, command="edgewise fit", log=log)
+code = {code!r} + "; time.sleep(60)"
+Workers().run(exec, code, command="edgewise fit", log=Path({str(log)!r}))
 """
     command = subprocess.Popen([sys.executable, "-c", program])
-    wait_for(mark.exists)
-    command.send_signal(signal.SIGKILL)
+    wait_for(lambda: mark.exists() and mark.read_text())
+    command.send_signal(how)
     command.wait()
-    wait_for(lambda: "stopped in order" in log.read_text())
+    execute("print('the next call works on it at once')", log)
+    assert "at once" in log.read_text()
+    assert (
+        not Path(f"/proc/{mark.read_text()}/cmdline").exists()
+        or not Path(f"/proc/{mark.read_text()}/cmdline").read_bytes()
+    )
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["cell.log", "running"]
 
 
 def test_a_cell_at_which_another_call_works_is_left_alone(tmp_path):
     log = tmp_path / "cell.log"
-    with log.open("ab") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        with pytest.raises(
-            StepError, match="another call of 'edgewise reproduce' still works on it"
-        ):
-            execute("print('never')", log)
+    with (
+        locked(log),
+        pytest.raises(StepError, match=rf"cell\.log: process {os.getpid()} \(.*is writing it"),
+    ):
+        execute("print('never')", log)
     execute("print('now')", log)
     assert log.read_text() == "$ edgewise fit 'a b'\nnow\n"
 

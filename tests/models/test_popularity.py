@@ -5,13 +5,16 @@ from __future__ import annotations
 import json
 
 import numpy as np
+import polars as pl
 import pytest
+from tests.seals import edit as seal_again
 
 from edgewise.data.dataset import Catalog, Dataset, Interactions, Vocabulary
 from edgewise.data.item_lists import CandidateLists
 from edgewise.data.ragged import Ragged
 from edgewise.data.splits import Split
 from edgewise.errors import ConfigError, EdgewiseError, ModelFolderError, UnknownIdError
+from edgewise.files import file_checksum
 from edgewise.models.popularity import Popularity
 from edgewise.recommender import Recommender
 
@@ -158,6 +161,18 @@ def test_damaged_folders_are_refused(model, tmp_path, damage, message):
     model.save_pretrained(tmp_path / "pop")
     damage(tmp_path / "pop")
     with pytest.raises(ModelFolderError, match=message):
+        Popularity.from_pretrained(tmp_path / "pop")
+
+
+@pytest.mark.parametrize("kind", ["user", "item"])
+def test_other_ids_are_refused_though_their_files_are_sealed(model, tmp_path, kind):
+    model.save_pretrained(tmp_path / "pop")
+    path = tmp_path / "pop" / f"{kind}s.parquet"
+    pl.read_parquet(path).reverse().write_parquet(path)
+    checksum = file_checksum(path)
+    about = tmp_path / "pop" / "model.json"
+    seal_again(about, lambda values: values["sha256"].update({path.name: checksum}), seal=True)
+    with pytest.raises(ModelFolderError, match=rf"not the ids .*settings\.data\.{kind}s_sha256"):
         Popularity.from_pretrained(tmp_path / "pop")
 
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import pytest
 from tests.fake_method import registered
+from tests.seals import edit
 
 from edgewise.errors import ConfigError
 from edgewise.evaluation.report import is_sealed
@@ -142,10 +143,7 @@ def test_the_protocol_gives_what_nobody_asks_for(released):
 
 
 def test_a_run_of_another_version_is_opened_but_not_measured(run):
-    path = run.folder / "run.json"
-    values = json.loads(path.read_text())
-    values["protocol"]["version"] = 0
-    path.write_text(json.dumps(values))
+    edit(run.folder / "run.json", lambda about: about["protocol"].update(version=0), seal=True)
     opened = open_run(run.folder)
     with pytest.raises(ConfigError, match="fitted under honest v0"):
         evaluate_task(opened, "direct", Conditions())

@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 import json
+import os
+import re
+import shutil
+import threading
 from dataclasses import replace
 
 import pytest
 from tests.fake_method import FakeConfig
+from tests.kills import told_files
+from tests.seals import edit
 
-from edgewise.errors import ConfigError, DataError, ModelFolderError
+from edgewise import locks
+from edgewise.data.dataset import Vocabulary
+from edgewise.errors import ConfigError, DataError, LockedError, ModelFolderError
+from edgewise.runs.audit import audit_run
 from edgewise.runs.run import (
     RunInfo,
     check_free,
@@ -18,8 +27,10 @@ from edgewise.runs.run import (
     prepare_folder,
     read_finished,
     read_info,
+    writing_run,
 )
 from edgewise.runs.spec import DataInfo, RunSpec
+from edgewise.runs.train import train
 
 
 @pytest.fixture
@@ -30,10 +41,15 @@ def info(fake):
 
 
 def changed(info, folder, **values):
+    """A run whose record was changed and sealed again; None takes a field away."""
+
+    def change(about):
+        about.update(values)
+        for key in [key for key, value in about.items() if value is None]:
+            del about[key]
+
     info.write(folder)
-    about = json.loads((folder / "run.json").read_text()) | values
-    left = {key: value for key, value in about.items() if value is not None}
-    (folder / "run.json").write_text(json.dumps(left))
+    edit(folder / "run.json", change, seal=True)
     return folder
 
 
@@ -60,6 +76,75 @@ def test_what_cannot_be_trusted_is_refused(info, tmp_path, values, message):
         read_info(changed(info, tmp_path, **values))
 
 
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (lambda about: about["split"].update(kind="ratio"), 'split.kind = "ratio"'),
+        (lambda about: about["split"].update(seed=9), "split.seed = 9"),
+        (lambda about: about["protocol"].update(name="temporal"), 'protocol.name = "temporal"'),
+        (lambda about: about["data"].update(checksum="0" * 64), "data.checksum"),
+        (lambda about: about.update(seed=9), "seed = 9"),
+        (lambda about: about["config"].update(seed=9), "config.seed = 9"),
+        (lambda about: about.update(method="ease"), 'method = "ease"'),
+        (lambda about: about.update(seal={}), "kind = "),
+        (lambda about: about.pop("seal"), "the field 'seal' is missing"),
+    ],
+)
+def test_an_edited_run_is_refused_by_all_who_read_it(run, change, told):
+    edit(run.folder / "run.json", change)
+    for ask in (open_run, read_finished, audit_run):
+        with pytest.raises(ModelFolderError, match=r"run\.json: .*" + re.escape(told)):
+            ask(run.folder)
+    with pytest.raises(ConfigError, match="a damaged run is there"):
+        check_free(run.folder)
+
+
+def test_a_model_of_another_run_is_refused(run, spec, data, tmp_path):
+    ids = data[0].items
+    other = replace(data[0], items=Vocabulary(tuple(f"x{raw}" for raw in ids.ids)))
+    other.save(tmp_path / "other")
+    about = DataInfo.of(other, tmp_path / "other")
+    train(replace(spec, data=about), tmp_path / "a", dataset=other)
+    train(replace(spec, split_kind="ratio"), tmp_path / "b", dataset=data[0])
+    for name, told in {
+        "a": r"data\.checksum \(",
+        "b": r"the train rows \(split in run\.json",
+    }.items():
+        shutil.rmtree(run.folder / "model")
+        shutil.copytree(tmp_path / name / "model", run.folder / "model")
+        with pytest.raises(ModelFolderError, match=f"the model of another run .* {told}"):
+            open_run(run.folder)
+
+
+def test_a_split_that_was_changed_and_sealed_again_is_not_that_of_the_model(run):
+    edit(run.folder / "run.json", lambda about: about["split"].update(kind="ratio"), seal=True)
+    with pytest.raises(
+        ModelFolderError, match=r"the train rows \(split in run\.json: ratio, seed 0"
+    ):
+        open_run(run.folder)
+
+
+def test_a_live_run_is_neither_gone_on_with_nor_replaced(run, spec, data, monkeypatch):
+    monkeypatch.setattr(locks, "_PATIENCE", 0.05)
+    before = told_files(run.folder)
+    refused: list[str] = []
+
+    def ask() -> None:
+        for options in ({"resume": True}, {"force": True}):
+            try:
+                train(spec, run.folder, dataset=data[0], **options)
+            except LockedError as error:
+                refused.append(str(error))
+
+    with writing_run(run.folder):
+        thread = threading.Thread(target=ask)
+        thread.start()
+        thread.join()
+        open_run(run.folder)  # readers need no lock
+    assert len(refused) == 2 and all(f"run: process {os.getpid()} (" in text for text in refused)
+    assert told_files(run.folder) == before
+
+
 @pytest.mark.parametrize("text", ["{", "[]", "null"])
 def test_a_damaged_file_is_refused(tmp_path, text):
     (tmp_path / "run.json").write_text(text)
@@ -73,8 +158,7 @@ def test_a_folder_without_a_run_names_the_command(tmp_path):
 
 
 def test_an_unfinished_run_names_its_own_command(run):
-    path = run.folder / "run.json"
-    path.write_text(path.read_text().replace('"finished"', '"training"'))
+    edit(run.folder / "run.json", lambda about: about.update(status="training"), seal=True)
     for ask in (open_run, read_finished):
         with pytest.raises(ModelFolderError, match=r"edgewise fit fake --out .* --resume"):
             ask(run.folder)

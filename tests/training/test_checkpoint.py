@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, load_model
+from tests.kills import every_kill
+from tests.seals import edit
 from tests.training.conftest import (
     Data,
     Regression,
@@ -20,7 +22,7 @@ from tests.training.conftest import (
 )
 
 from edgewise.errors import ModelFolderError
-from edgewise.training.checkpoint import BestWeights, load_optimizer, save_optimizer
+from edgewise.training.checkpoint import BestWeights, load_optimizer, save_network, save_optimizer
 
 
 @pytest.fixture
@@ -104,11 +106,71 @@ def test_another_models_checkpoint_is_refused(folder, config):
 
 def test_another_number_of_processes_is_refused(folder, config):
     path = folder / "only" / "checkpoint" / "model.json"
-    about = json.loads(path.read_text())
-    about["settings"]["num_processes"] = 2
-    path.write_text(json.dumps(about))
+    edit(path, lambda about: about["settings"].update(num_processes=2), seal=True)
     with pytest.raises(ModelFolderError, match="written by 2 processes, and now there are 1"):
         resume(folder, config)
+
+
+@pytest.mark.parametrize("step", [10**12, 29, -1, 1.5, True, None])
+def test_a_step_that_the_training_does_not_have_is_refused(folder, config, step):
+    path = folder / "only" / "checkpoint" / "model.json"
+
+    def change(about):
+        about["settings"]["progress"]["step"] = step
+
+    edit(path, change, seal=True)
+    wanted = f"progress.step = {step}: a whole number from 0 to 28 is wanted"
+    with pytest.raises(ModelFolderError, match=f"cannot resume from .*{wanted}"):
+        resume(folder, config)
+
+
+def test_an_edited_step_is_named(folder, config):
+    path = folder / "only" / "checkpoint" / "model.json"
+    edit(path, lambda about: about["settings"]["progress"].update(step=1))
+    with pytest.raises(ModelFolderError, match=r"model\.json: changed .*: settings\.progress"):
+        resume(folder, config)
+
+
+def test_equal_weights_are_equal_bytes(tmp_path):
+    def saved(number: int) -> bytes:
+        torch.manual_seed(0)
+        first = torch.nn.Linear(2, 2, bias=False)
+        network = torch.nn.ModuleDict({"a": first})
+        for name in "bcdefghijk":  # eleven names of one weight
+            network[name] = torch.nn.Linear(2, 2, bias=False)
+            network[name].weight = first.weight
+        save_network(network, tmp_path / str(number))
+        for p in network.parameters():
+            p.data.zero_()
+        load_model(network, tmp_path / str(number))
+        assert network["k"].weight.abs().sum() > 0
+        return (tmp_path / str(number)).read_bytes()
+
+    assert len({saved(number) for number in range(6)}) == 1
+
+
+def test_what_a_kill_left_behind_a_finished_stage_is_removed(config, tmp_path):
+    whole = Regression()
+    train_one(whole, Data(), config, seed=0, folder=tmp_path)
+    for name in ("checkpoint.old", "checkpoint.next"):
+        shutil.copytree(tmp_path / "only" / "checkpoint", tmp_path / "only" / name)
+    assert equal_weights(resume(tmp_path, config), whole)
+    left = {path.name for path in (tmp_path / "only").iterdir() if path.name != "edgewise"}
+    assert left == {"checkpoint"}
+
+
+def test_a_run_killed_at_any_change_of_files_resumes(config, tmp_path):
+    whole, short = Regression(), changed(config, epochs=2)
+    place, states = tmp_path / "run", tmp_path / "states"
+    place.mkdir()
+    with every_kill(place, states):
+        train_one(whole, Data(), short, seed=0, folder=place)
+    found = sorted(states.iterdir())
+    assert len(found) > 10
+    for state in found:
+        assert equal_weights(resume(state, short), whole)
+        left = {path.name for path in (state / "only").iterdir() if path.name != "edgewise"}
+        assert left == {"checkpoint"}
 
 
 def test_a_run_killed_between_the_renames_resumes_from_the_old_one(folder, config):

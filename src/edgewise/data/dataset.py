@@ -25,8 +25,10 @@ from polars.exceptions import PolarsError
 
 import edgewise
 from edgewise.data.ragged import Ragged
+from edgewise.data.table_checks import AGAIN, check_tables
 from edgewise.errors import DataError, UnknownIdError
-from edgewise.files import file_checksum, is_taken, whole_folder
+from edgewise.files import file_checksum, is_taken, recover, whole_folder
+from edgewise.seals import SEAL, check_fields, seal_fields
 
 if TYPE_CHECKING:
     from edgewise.data.filters import Filters
@@ -79,6 +81,14 @@ class Vocabulary:
     @cached_property
     def _index(self) -> dict[str, int]:
         return {raw: index for index, raw in enumerate(self.ids)}
+
+    @cached_property
+    def checksum(self) -> str:
+        """The SHA-256 of the ids in their order, in hexadecimal; computed once."""
+        digest = hashlib.sha256()
+        for piece in _text_bytes(self.ids):
+            digest.update(piece)
+        return digest.hexdigest()
 
     def __contains__(self, raw_id: str) -> bool:
         return raw_id in self._index
@@ -208,14 +218,19 @@ class Dataset:
         """Read a data set folder written by :meth:`save` or ``edgewise data import``.
 
         Raises:
-            DataError: the folder is missing, truncated, altered, too new, or no data set.
+            DataError: the folder is missing, truncated, altered, too new, or no data set; ids are
+                repeated or missing, or rows name users or items that there are not.
         """
         folder = Path(folder)
         manifest = read_manifest(folder)
         tables = {name: _read_table(folder, name, manifest) for name in _TABLES}
+        check_tables(tables, folder, manifest["counts"])
         dataset = _from_tables(tables, manifest["name"], manifest["source"])
-        # The tables are those that were written with it: nothing needs to be hashed again.
-        vars(dataset)["checksum"] = manifest["checksum"]
+        if SEAL in manifest:
+            # The tables are those that were written with it: nothing needs to be hashed again.
+            vars(dataset)["checksum"] = manifest["checksum"]
+        elif dataset.checksum != manifest["checksum"]:
+            raise DataError(f"{folder / MANIFEST}: checksum is not that of the tables. {AGAIN}")
         return dataset
 
     @classmethod
@@ -263,6 +278,7 @@ class Dataset:
         folder = Path(folder)
         check_target(folder, force=force)
         with whole_folder(folder) as partial:
+            check_target(folder, force=force)  # nobody else writes it from here on
             for name, table in _to_tables(self).items():
                 table.write_parquet(partial / f"{name}.parquet")
             text = json.dumps(_manifest(self, partial), indent=2, ensure_ascii=False)
@@ -376,6 +392,7 @@ def check_target(folder: str | Path, *, force: bool = False) -> None:
         DataError: the folder holds something; ``force`` replaces a data set, and nothing else.
     """
     folder = Path(folder)
+    recover(folder)
     if not is_taken(folder):
         return
     if not _is_ours(folder):
@@ -385,8 +402,9 @@ def check_target(folder: str | Path, *, force: bool = False) -> None:
 
 
 def read_manifest(folder: Path) -> dict:
-    """``dataset.json``, checked to be ours and of a version that we read."""
+    """``dataset.json``, checked to be ours, of a version that we read, and as it was written."""
     path = folder / MANIFEST
+    recover(folder)
     if not path.is_file():
         raise DataError(
             f"{folder}: no data set folder ({MANIFEST} is missing); make one with "
@@ -405,6 +423,8 @@ def read_manifest(folder: Path) -> dict:
         )
     if missing := [key for key in _KEYS if key not in manifest]:
         raise DataError(f"{path}: {missing[0]!r} is missing; import the data set again")
+    if SEAL in manifest:  # older ones have none: their content is hashed instead
+        check_fields(manifest, path, AGAIN, DataError)
     return manifest
 
 
@@ -416,7 +436,7 @@ def _is_ours(folder: Path) -> bool:
 
 
 def _manifest(dataset: Dataset, folder: Path) -> dict[str, object]:
-    return {
+    about = {
         "kind": _KIND,
         "schema_version": _SCHEMA_VERSION,
         "edgewise_version": edgewise.__version__,
@@ -432,6 +452,7 @@ def _manifest(dataset: Dataset, folder: Path) -> dict[str, object]:
             f"{name}.parquet": file_checksum(folder / f"{name}.parquet") for name in _TABLES
         },
     }
+    return seal_fields(about)
 
 
 def _read_table(folder: Path, name: str, manifest: dict) -> pl.DataFrame:

@@ -33,6 +33,7 @@ from edgewise.data.readers.raw import (
 from edgewise.data.readers.read_log import Kind, ReadLog
 from edgewise.data.readers.sources import local_file
 from edgewise.errors import ConfigError, DataError
+from edgewise.locks import locked
 
 # Names of files that say nothing of what is in them.
 _GENERAL = ("sequential.txt", "user_sequence.txt", "ratings.csv", "ratings.dat", "u.data")
@@ -97,10 +98,14 @@ def import_dataset(
     Raises:
         ConfigError: an option is impossible for the source.
         DataError: the source cannot be read, nothing is left of it, or the folder is taken.
+        LockedError: another process writes the folder.
     """
+    folder = Path(folder)
     check_target(folder, force=force)
-    dataset = read_dataset(source, options)
-    dataset.save(folder, force=force)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with locked(folder):
+        dataset = read_dataset(source, options)
+        dataset.save(folder, force=force)
     return dataset
 
 

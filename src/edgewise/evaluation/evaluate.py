@@ -23,7 +23,7 @@ from edgewise.data.negatives import uniform_candidates
 from edgewise.data.ragged import Ragged
 from edgewise.data.splits import Split
 from edgewise.data.texts import ExplanationPairs
-from edgewise.errors import ConfigError, EdgewiseError
+from edgewise.errors import ConfigError, DataError, EdgewiseError
 from edgewise.evaluation.chance import ListSizes
 from edgewise.evaluation.contract import check_lists, known_keys
 from edgewise.evaluation.metrics import (
@@ -42,6 +42,7 @@ from edgewise.evaluation.metrics import (
 from edgewise.evaluation.protocols import HONEST, Protocol, check_split, known_under
 from edgewise.evaluation.report import RankingReport, TextReport
 from edgewise.evaluation.statistics import Bootstrap, Estimate, bootstrap_means
+from edgewise.recommender import FittedData
 
 if TYPE_CHECKING:
     from edgewise.recommender import Explainer, Recommender
@@ -130,6 +131,7 @@ def evaluate_direct(
         ConfigError: an impossible option, or a split that was made under another protocol.
         EdgewiseError: every user has touched every item.
     """
+    check_same_ids(model, split)
     asked = _asked("direct", split, part, ks, metrics, users, max_users, seed, protocol)
     num_negatives = protocol.num_negatives if num_negatives is None else num_negatives
     most = max(1, split.dataset.num_items - 1)
@@ -189,6 +191,7 @@ def evaluate_sequential(
         EdgewiseError: the model returned seen, repeated or unknown items, or an unsorted list; or
             nobody can be recommended anything but what is held out.
     """
+    check_same_ids(model, split)
     asked = _asked("sequential", split, part, ks, metrics, users, max_users, seed, protocol)
     asked, told = _with_sizes(asked, allow_seen)
     lists = _checked_lists(model, asked, allow_seen)
@@ -242,6 +245,24 @@ def evaluate_explanations(
     }
     per_pair = pl.concat([names, table], how="horizontal")
     return TextReport(per_pair, metrics, len(pairs), settings, protocol)
+
+
+def check_same_ids(model: Recommender, split: Split) -> None:
+    """Refuse a model of another data set: its index numbers mean other users and items.
+
+    Raises:
+        DataError: names which ids differ.
+    """
+    fitted = getattr(model, "data", None)
+    if not isinstance(fitted, FittedData):
+        return
+    for kind in ("users", "items"):
+        if getattr(fitted, kind).ids != getattr(split.dataset, kind).ids:
+            raise DataError(
+                f"{model!r}: the ids of its {kind} are not those of the data set "
+                f"{split.dataset.name!r}, so that index numbers would mean others: measure it on "
+                "the data set that it was fitted on"
+            )
 
 
 def usual_metrics(split: Split, protocol: Protocol = HONEST) -> tuple[str, ...]:

@@ -182,17 +182,28 @@ def find_protocol(name: str, where: str = "", *, edge_share: float | None = None
     return replace(protocol, edge_share=edge_share)
 
 
-def recorded_protocol(values: Mapping[str, Any] | None) -> Protocol:
+def recorded_protocol(values: Any, where: str = "") -> Protocol:
     """The protocol that a run or report names; honest where it is older than protocols are.
 
     Its version is the recorded one, which :func:`check_version` compares with today's.
 
+    Args:
+        values: what :meth:`Protocol.to_dict` gave, or None.
+        where: prefix for messages, such as a file.
+
     Raises:
-        ConfigError: there is no such protocol.
+        ConfigError: there is no such protocol, or a field of it has a value that none can have.
     """
     if values is None:
         return HONEST
-    found = find_protocol(values["name"], edge_share=values.get("edge_share"))
+    check(isinstance(values, Mapping), f"{where}protocol = {values!r}: name and version are wanted")
+    share = values.get("edge_share")
+    for key, kinds in (("name", str), ("version", int), ("edge_share", (int, float))):
+        value = values.get(key)
+        fits = isinstance(value, kinds) and not isinstance(value, bool)
+        fits = fits or (key == "edge_share" and value is None)
+        check(fits, f"{where}protocol.{key} = {value!r}: no protocol has such a {key}")
+    found = find_protocol(values["name"], f"{where}protocol.name: ", edge_share=share)
     return replace(found, version=values["version"])
 
 

@@ -28,11 +28,11 @@ from edgewise.evaluation.chance import spelled_sizes
 from edgewise.evaluation.protocols import HONEST, Protocol, recorded_protocol
 from edgewise.evaluation.statistics import Bootstrap, Estimate, bootstrap_difference
 from edgewise.files import replacing, write_text
+from edgewise.seals import SEAL, content_digest
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-_SEAL = "seal"
 _ALGORITHM = "sha256"
 _SHOWN = ("task", "part", "split", "num_negatives", "masked")
 # Came with seals: no file that is older tells them.
@@ -178,13 +178,13 @@ def sealed(values: Mapping[str, Any]) -> dict[str, Any]:
     Order of keys, white space and indentation do not count. Call it last: whatever is added later
     breaks the seal.
     """
-    bare = {key: value for key, value in values.items() if key != _SEAL}
-    return bare | {_SEAL: {"algorithm": _ALGORITHM, "digest": content_digest(bare)}}
+    bare = {key: value for key, value in values.items() if key != SEAL}
+    return bare | {SEAL: {"algorithm": _ALGORITHM, "digest": content_digest(bare)}}
 
 
 def is_sealed(values: Mapping[str, Any]) -> bool:
     """Whether there is a seal, right or wrong."""
-    return _SEAL in values
+    return SEAL in values
 
 
 def has_lost_its_seal(values: Mapping[str, Any]) -> bool:
@@ -208,20 +208,14 @@ def check_seal(values: Mapping[str, Any], where: object) -> None:
     Raises:
         EdgewiseError: they differ, or the seal is none of ours.
     """
-    found = values.get(_SEAL)
-    bare = {key: value for key, value in values.items() if key != _SEAL}
+    found = values.get(SEAL)
+    bare = {key: value for key, value in values.items() if key != SEAL}
     if found != {"algorithm": _ALGORITHM, "digest": content_digest(bare)}:
         raise EdgewiseError(
             f"{where}: its content is not what was sealed when it was measured: a figure, a "
             "condition or the seal was changed afterwards. Measure the run again with 'edgewise "
             "evaluate RUN --json FILE'"
         )
-
-
-def content_digest(values: Mapping[str, Any]) -> str:
-    """The SHA-256 of JSON values in their one canonical spelling, in hexadecimal."""
-    text = json.dumps(values, sort_keys=True, separators=(",", ":"), allow_nan=False)
-    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def rows_digest(rows: pl.DataFrame) -> str:
@@ -299,7 +293,7 @@ def load_report(
 
     Raises:
         EdgewiseError: the file cannot be read, was changed after it was measured, has no seal, or
-            was measured on other data.
+            was measured on other data, or under a protocol that there is not.
     """
     path = Path(path)
     values = _read(path)
@@ -307,6 +301,7 @@ def load_report(
         check_seal(values, path)
     else:
         _refuse_unsealed(values, path, allow_unsealed)
+    _check_protocols(values, f"{path}: ")
     report = StoredReport(path, values, is_sealed(values))
     if data is not None:
         _check_data(report, data)
@@ -380,6 +375,19 @@ def _refuse_unsealed(values: Mapping[str, Any], path: Path, allow: bool) -> None
             "was written by an older edgewise. Measure the run again, or take it as it is with "
             "--allow-unsealed"
         )
+
+
+def _check_protocols(values: Mapping[str, Any], where: str) -> None:
+    """Refuse protocols that there are not, and a result that names two."""
+    own = recorded_protocol(values.get("protocol"), where)
+    run = values.get("run", {})
+    if isinstance(run, Mapping) and "protocol" in run and "protocol" in values:
+        fitted = recorded_protocol(run["protocol"], f"{where}run.")
+        if fitted.name != own.name:
+            raise EdgewiseError(
+                f"{where}protocol is {own.title}, but run.protocol is {fitted.title}: measure the "
+                "run again with 'edgewise evaluate'"
+            )
 
 
 def _check_data(report: StoredReport, data: Dataset | str | Path) -> None:

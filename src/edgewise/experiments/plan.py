@@ -139,6 +139,8 @@ def _holds(folder: Path, training: Training, layout: Layout) -> bool:
 def _finished_runs(layout: Layout) -> Mapping[Training, Path]:
     found: dict[Training, Path] = {}
     for file in sorted(layout.runs.rglob(FILE)):
+        if any(part.startswith(".") for part in file.relative_to(layout.runs).parts):
+            continue  # being written or removed
         try:
             info = read_info(file.parent)
         except EdgewiseError:

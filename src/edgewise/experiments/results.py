@@ -169,7 +169,7 @@ def read_result(file: Path, root: Path, *, allow_unsealed: bool = False) -> Resu
     relative = file.relative_to(root) if file.is_relative_to(root) else Path(*file.parts[-3:])
     result = Result(file, ResultKey.of(relative), content)
     holder = content["run"] if result.kind == "run" else content
-    protocol = recorded_protocol(holder.get("protocol"))
+    protocol = recorded_protocol(holder.get("protocol"), f"{file}: ")
     check(
         protocol.name == result.place.protocol,
         f"{file}: measured under {protocol.name}, but its name says {result.place.protocol}: "

@@ -1,12 +1,14 @@
 """Workers: functions in processes of their own, one thread each, whose words go into a log.
 
-A worker is asked to end when the command ends, and ends by itself when the command is killed, as
-Ctrl-C would end it: a training can be resumed. A log belongs to one worker at a time.
+A worker is asked to end when the command ends, and ends at once when the command is killed: a
+training can be resumed from wherever it ends, so that no worker goes on beside the next call's. A
+log belongs to one worker at a time.
 """
 
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import multiprocessing
 import os
 import signal
@@ -19,11 +21,13 @@ from pathlib import Path
 from typing import Any
 
 from edgewise.errors import EdgewiseError
+from edgewise.locks import locked
 
 _THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "POLARS_MAX_THREADS")
 _PATIENCE = 30
 _SHOWN = 300
 _STOPPED = 130
+_PR_SET_PDEATHSIG = 1
 
 
 class StepError(EdgewiseError):
@@ -122,11 +126,11 @@ def _work(
     signal.signal(signal.SIGTERM, _interrupted)
     # Ctrl-C in a terminal reaches all its processes; the command itself asks workers to end.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    _end_with_parent()
     try:
-        _print_into(log)
-        print(f"$ {command}", flush=True)
-        function(*args)
+        with _printing_into(log):
+            print(f"$ {command}", flush=True)
+            function(*args)
     except KeyboardInterrupt:
         sys.exit(_STOPPED)
     except (EdgewiseError, OSError) as error:
@@ -144,33 +148,29 @@ def _interrupted(number: int, frame: object) -> None:
 
 
 def _end_with_parent() -> None:
-    """Ends a worker whose command was killed, in order if it can be."""
+    """From now on this worker dies with its command, however that dies."""
+    if sys.platform == "linux":
+        # The kernel's signal reaches a worker that is deep in a library, too.
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    threading.Thread(target=_watch_parent, daemon=True).start()
+
+
+def _watch_parent() -> None:
     parent = multiprocessing.parent_process()
     assert parent is not None
     parent.join()
-    os.kill(os.getpid(), signal.SIGTERM)
-    threading.Event().wait(_PATIENCE)
     os._exit(_STOPPED)
 
 
-def _print_into(log: Path) -> None:
+@contextlib.contextmanager
+def _printing_into(log: Path) -> Iterator[None]:
     """Everything that is printed from now on goes to the end of the log.
 
     Raises:
-        StepError: another worker, of a command that was killed or goes on beside, writes it.
+        LockedError: a worker of another call writes it.
     """
-    file = log.open("ab")
-    try:
-        import fcntl
-
-        # Held until this process ends, however it ends.
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except ImportError:
-        pass
-    except BlockingIOError:
-        raise StepError(
-            "another call of 'edgewise reproduce' still works on it: wait for it, or end it, which "
-            "leaves a run that can be resumed, and try again"
-        ) from None
-    for number in (1, 2):
-        os.dup2(file.fileno(), number)
+    with locked(log):
+        with log.open("ab") as file:
+            for number in (1, 2):
+                os.dup2(file.fileno(), number)
+        yield

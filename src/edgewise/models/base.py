@@ -17,7 +17,7 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 import torch
-from safetensors.torch import load_model, save_model
+from safetensors.torch import load_model
 from torch import nn
 from torch.nn import functional as F
 
@@ -27,6 +27,7 @@ from edgewise.data.splits import Split
 from edgewise.errors import DataError
 from edgewise.evaluation.metrics import parse_metric, ranking_metric
 from edgewise.recommender import FitOptions, FitPlan, ItemFilter, Recommender
+from edgewise.training.checkpoint import save_network
 from edgewise.training.trainer import Average, Stage, train
 
 # A hit or miss tells less of a row than its likelihood does.
@@ -204,7 +205,7 @@ class TorchRecommender(Recommender):
         return items, scores
 
     def _save_learned(self, folder: Path) -> dict[str, Any]:
-        save_model(self.network, str(folder / "model.safetensors"))
+        save_network(self.network, folder / "model.safetensors")
         return {}
 
     def _load_learned(self, folder: Path, told: Mapping[str, Any]) -> None:

@@ -8,29 +8,35 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from edgewise.config import MethodConfig, check, to_dict, to_toml, updated, with_overrides
 from edgewise.errors import ConfigError, DataError, ModelFolderError
 from edgewise.evaluation.protocols import recorded_protocol
-from edgewise.files import is_taken, write_text
+from edgewise.files import is_taken, recover, whole_folder, write_text
+from edgewise.locks import locked
 from edgewise.models.registry import find_method
 from edgewise.recommender import TASKS, Task
 from edgewise.runs.provenance import code_versions, describe_machine
 from edgewise.runs.spec import DataInfo, RunSpec
+from edgewise.seals import check_fields, seal_fields
 
 if TYPE_CHECKING:
     from edgewise.data.dataset import Dataset
     from edgewise.data.splits import Split
-    from edgewise.recommender import Recommender
+    from edgewise.recommender import FittedData, Recommender
 
 FILE = "run.json"
+CONFIG = "config.toml"
 KIND = "edgewise run"
-_VERSION = 2
+_VERSION = 3
+_AGAIN = "Put back what was there, or fit the run again"
 TRAINING, FINISHED = "training", "finished"
 
 
@@ -71,8 +77,8 @@ class RunInfo:
         }
 
     def write(self, folder: Path) -> None:
-        """Put ``run.json`` into the folder, whole or not at all."""
-        write_text(folder / FILE, json.dumps(self.to_dict(), indent=2) + "\n")
+        """Put ``run.json`` into the folder, sealed, whole or not at all."""
+        write_text(folder / FILE, json.dumps(seal_fields(self.to_dict()), indent=2) + "\n")
 
 
 @dataclass(frozen=True, eq=False)
@@ -144,8 +150,21 @@ def is_main_process() -> bool:
     return os.environ.get("RANK", "0") == "0"
 
 
+def writing_run(folder: Path) -> AbstractContextManager[None]:
+    """Hold the lock of a run folder, in the one process that writes.
+
+    Raises:
+        LockedError: another process trains there.
+    """
+    if not is_main_process():
+        return nullcontext()
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    return locked(folder)
+
+
 def is_run(folder: Path) -> bool:
     """Whether a run was started in the folder."""
+    recover(folder)
     return (folder / FILE).is_file()
 
 
@@ -153,9 +172,10 @@ def read_info(folder: str | Path) -> RunInfo:
     """Read ``run.json``.
 
     Raises:
-        ModelFolderError: it is missing, damaged, of another kind or version.
+        ModelFolderError: it is missing, damaged, was edited, or is of another kind or version.
     """
     path = Path(folder) / FILE
+    recover(Path(folder))
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -168,6 +188,7 @@ def read_info(folder: str | Path) -> RunInfo:
     known = isinstance(values, dict) and values.get("kind") == KIND
     if not known or values.get("version") != _VERSION:
         raise ModelFolderError(f"{path} was not written by this version of edgewise; fit again")
+    check_fields(values, path, _AGAIN, ModelFolderError)
     try:
         return _from_dict(values)
     except (KeyError, TypeError, ConfigError) as error:
@@ -181,9 +202,13 @@ def check_free(folder: Path, *, force: bool = False) -> None:
 
     Raises:
         ConfigError: something is there.
+        LockedError: another process trains there.
     """
+    recover(folder)
     if not is_taken(folder):
         return
+    with locked(folder):
+        pass
     if not is_run(folder):
         raise ConfigError(f"--out {folder}: something else is there; choose another folder")
     if not force:
@@ -191,16 +216,28 @@ def check_free(folder: Path, *, force: bool = False) -> None:
 
 
 def prepare_folder(folder: Path, info: RunInfo, *, force: bool = False) -> None:
-    """Make the run folder and say in it what will be trained; ``force`` removes an old run.
+    """Make the run folder and say in it what will be trained; ``force`` replaces an old run.
 
     Raises:
         ConfigError: see :func:`check_free`.
     """
     check_free(folder, force=force)
-    if is_run(folder):
-        _remove(folder)
-    write_text(folder / "config.toml", to_toml(info.spec.config, info.spec.method_name))
+    if folder.exists() and not is_run(folder):
+        _describe(folder, info)  # empty, and maybe another disk: it cannot be replaced
+        return
+    with whole_folder(folder) as partial:
+        _describe(partial, info)
+
+
+def _describe(folder: Path, info: RunInfo) -> None:
+    # run.json first: whatever happens next, the folder is known as a run's.
     info.write(folder)
+    write_config(folder, info)
+
+
+def write_config(folder: Path, info: RunInfo) -> None:
+    """Put the settings into the folder as ``fit --config`` takes them."""
+    write_text(folder / CONFIG, to_toml(info.spec.config, info.spec.method_name))
 
 
 def load_run_data(info: DataInfo, data: str | Path | None = None) -> Dataset:
@@ -212,6 +249,7 @@ def load_run_data(info: DataInfo, data: str | Path | None = None) -> Dataset:
     from edgewise.data.dataset import Dataset
 
     place = Path(data or info.folder)
+    recover(place)
     if not place.exists():
         raise DataError(
             f"{place}: the data set of the run is not there; say where it is with --data"
@@ -248,7 +286,7 @@ def open_run(folder: str | Path, data: str | Path | None = None) -> Run:
         data: where the data set stands now, if it has moved.
 
     Raises:
-        ModelFolderError: there is no finished run, or its model is damaged.
+        ModelFolderError: there is no finished run, or its model is damaged or another run's.
         DataError: the data set is missing or is not the one the run was fitted on.
     """
     folder = Path(folder)
@@ -256,7 +294,36 @@ def open_run(folder: str | Path, data: str | Path | None = None) -> Run:
     dataset = load_run_data(info.spec.data, data)
     split = info.spec.split(dataset)
     model = info.spec.method.recommender.from_pretrained(folder / "model")
+    _check_fitted_on(model.data, info, split, folder / "model")
     return Run(folder, info, model, dataset, split)
+
+
+def _check_fitted_on(fitted: FittedData, info: RunInfo, split: Split, place: Path) -> None:
+    """Refuse a model that another run has fitted: its index numbers would mean other items.
+
+    Raises:
+        ModelFolderError: names what differs.
+    """
+    data, dataset = info.spec.data, split.dataset
+    known = split.known_before("valid")
+    told = f"{info.spec.split_kind}, seed {info.spec.split_seed}"
+    pairs = {
+        f"data.checksum ({fitted.checksum[:12]}, in {FILE} {data.checksum[:12]})": (
+            fitted.checksum == data.checksum
+        ),
+        "the users' ids": fitted.users.ids == dataset.users.ids,
+        "the items' ids": fitted.items.ids == dataset.items.ids,
+        f"the train rows (split in {FILE}: {told})": np.array_equal(
+            fitted.histories.offsets, known.offsets
+        )
+        and np.array_equal(fitted.histories.values, known.values),
+    }
+    other = [name for name, equal in pairs.items() if not equal]
+    if other:
+        raise ModelFolderError(
+            f"{place}: the model of another run ({fitted.name}); it differs in {other[0]}. "
+            "Put the run's own model back, or fit the run again"
+        )
 
 
 def _from_dict(values: Mapping[str, Any]) -> RunInfo:
@@ -287,11 +354,3 @@ def _state(folder: Path) -> str:
     if finished:
         return "a finished run is there; choose another folder"
     return "an unfinished run is there; go on with --resume"
-
-
-def _remove(folder: Path) -> None:
-    # Moved aside first: a removal cut short must not leave half a run under its name.
-    aside = folder.with_name(f".{folder.name}.old")
-    shutil.rmtree(aside, ignore_errors=True)
-    folder.rename(aside)
-    shutil.rmtree(aside)

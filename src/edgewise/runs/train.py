@@ -8,7 +8,6 @@ digest of the rows of each part.
 from __future__ import annotations
 
 import json
-import shutil
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import fields, replace
@@ -23,8 +22,8 @@ from edgewise.data.dataset import Dataset, Interactions
 from edgewise.data.splits import Split
 from edgewise.errors import EdgewiseError, ModelFolderError
 from edgewise.evaluation.sufficiency import check_learnable
-from edgewise.files import write_text
-from edgewise.recommender import FitPlan
+from edgewise.files import discard, tidy, write_text
+from edgewise.recommender import FitOptions, FitPlan
 from edgewise.runs.provenance import describe_machine
 from edgewise.runs.run import (
     FINISHED,
@@ -35,6 +34,8 @@ from edgewise.runs.run import (
     load_run_data,
     prepare_folder,
     read_info,
+    write_config,
+    writing_run,
 )
 from edgewise.runs.spec import RunSpec
 from edgewise.training.curves import Curves, draw_curves, write_curves
@@ -77,23 +78,42 @@ def train(
         ConfigError: the folder is taken, or the protocol does not allow the split or a setting.
         DataError: the data set is missing, another one, not as the protocol asks, or has nothing
             to learn from.
+        LockedError: another process trains in the folder.
     """
     folder = Path(folder)
-    if not resume and is_main_process():
-        check_free(folder, force=force)
-    dataset = dataset or load_run_data(spec.data)
-    split = split or spec.split(dataset)
-    check_learnable(split)
-    info = read_info(folder) if resume else RunInfo(spec)
-    if not resume and is_main_process():
-        prepare_folder(folder, info, force=force)
-    begun = resume
+    with writing_run(folder):
+        if is_main_process():
+            tidy(folder)
+            if not resume:
+                check_free(folder, force=force)
+        dataset = dataset or load_run_data(spec.data)
+        split = split or spec.split(dataset)
+        check_learnable(split)
+        info = read_info(folder) if resume else RunInfo(spec)
+        if is_main_process():
+            if resume:
+                write_config(folder, info)  # a kill may have come before it
+            else:
+                prepare_folder(folder, info, force=force)
+        options = FitOptions(folder / "training", resume, show_progress, on_plan)
+        return _trained(folder, info, split, options, on_audit)
+
+
+def _trained(
+    folder: Path,
+    info: RunInfo,
+    split: Split,
+    options: FitOptions,
+    on_audit: Callable[[Audit], None] | None,
+) -> Run:
+    """The run of a folder that has been prepared or is gone on with."""
+    spec, begun = info.spec, options.resume
 
     def begin(plan: FitPlan) -> None:
         nonlocal begun
         begun = True
-        if on_plan is not None:
-            on_plan(plan)
+        if options.on_plan is not None:
+            options.on_plan(plan)
 
     try:
         if is_main_process():
@@ -101,15 +121,15 @@ def train(
         handed, started = handed_over(split), time.perf_counter()
         model = spec.method.recommender(spec.config).fit(
             handed,
-            folder=folder / "training",
-            resume=resume,
-            show_progress=show_progress,
+            folder=options.folder,
+            resume=options.resume,
+            show_progress=options.show_progress,
             on_plan=begin,
         )
     except EdgewiseError:
         # Refused before the first step: nothing is there to go on with, and nothing in the way.
         if not begun and is_main_process():
-            shutil.rmtree(folder, ignore_errors=True)
+            discard(folder)
         raise
     fitting, curves = time.perf_counter() - started, model.stage_curves
     info = replace(
@@ -123,7 +143,7 @@ def train(
         _keep_curves(folder, curves)
         _write_log(folder, handed, curves)
         info.write(folder)
-    return Run(folder, info, model, dataset, split)
+    return Run(folder, info, model, split.dataset, split)
 
 
 def handed_over(split: Split) -> Split:

@@ -6,6 +6,8 @@ pickled.
 
 from __future__ import annotations
 
+import json
+import logging
 import shutil
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -19,6 +21,27 @@ from safetensors.torch import load_file, load_model, save_file, save_model
 
 from edgewise.errors import ModelFolderError
 from edgewise.files import describe, read_model
+from edgewise.training.curves import Curves
+
+_log = logging.getLogger("edgewise")
+
+
+def save_network(network: torch.nn.Module, path: Path) -> None:
+    """Write a network's weights as safetensors, equal weights as equal bytes.
+
+    ``load_model`` of safetensors reads them. It writes the names of weights that share memory, such
+    as tied embeddings, in an order that changes from call to call; here they are sorted.
+    """
+    save_model(network, str(path))
+    with path.open("r+b") as file:
+        size = int.from_bytes(file.read(8), "little")
+        header = json.loads(file.read(size))
+        if shared := header.get("__metadata__"):
+            header["__metadata__"] = dict(sorted(shared.items()))
+            text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+            assert len(text) <= size, "the same names in another order"
+            file.seek(8)
+            file.write(text.ljust(size))
 
 
 class BestWeights:
@@ -160,9 +183,13 @@ class Checkpoint:
         self._names = [names[id(p)] for group in optimizer.param_groups for p in group["params"]]
 
     def exists(self) -> bool:
-        """Whether there is something to resume from; a swap cut short is undone first."""
-        if self._accelerator.is_main_process and not self._last.exists() and self._old.exists():
-            self._old.rename(self._last)
+        """Whether there is something to resume from; what a kill left is put back or removed."""
+        if self._accelerator.is_main_process:
+            if not self._last.exists() and self._old.exists():
+                self._old.rename(self._last)
+                _log.warning("%s: recovered from a kill while it was being replaced", self._last)
+            for folder in (self._next, self._old):
+                shutil.rmtree(folder, ignore_errors=True)
         self._accelerator.wait_for_everyone()
         return self._last.exists()
 
@@ -173,11 +200,11 @@ class Checkpoint:
                 shutil.rmtree(folder, ignore_errors=True)
         self._accelerator.wait_for_everyone()
 
-    def save(self, progress: dict[str, Any], best: BestWeights) -> None:
+    def save(self, curves: Curves, best: BestWeights) -> None:
         """Write everything, whole or not at all.
 
         Args:
-            progress: JSON values to be handed back by :meth:`restore`.
+            curves: where the training stands, handed back by :meth:`restore`.
             best: of the model.
         """
         main = self._accelerator.is_main_process
@@ -188,19 +215,23 @@ class Checkpoint:
         save_generators(self._next / self._generators())
         self._accelerator.wait_for_everyone()
         if main:
-            self._write(progress, best)
+            self._write(curves, best)
             self._swap()
         self._accelerator.wait_for_everyone()
 
-    def restore(self, best: BestWeights) -> dict[str, Any]:
-        """Load everything back into the model and the optimiser, and return the progress.
+    def restore(self, best: BestWeights, total_steps: int) -> Curves:
+        """Load everything back into the model and the optimiser, and return where it stood.
+
+        Args:
+            best: of the model.
+            total_steps: of the training.
 
         Raises:
             ModelFolderError: the checkpoint belongs to another model, to another number of
                 processes, or is damaged.
         """
         try:
-            return self._read(best)
+            return self._read(best, total_steps)
         except (
             ModelFolderError,
             SafetensorError,
@@ -218,28 +249,33 @@ class Checkpoint:
     def _generators(self) -> str:
         return f"generators-{self._accelerator.process_index}.safetensors"
 
-    def _write(self, progress: dict[str, Any], best: BestWeights) -> None:
-        save_model(self._model, str(self._next / "model.safetensors"))
+    def _write(self, curves: Curves, best: BestWeights) -> None:
+        save_network(self._model, self._next / "model.safetensors")
         best.save(self._next / "best.safetensors")
         path = self._next / "optimizer.safetensors"
         settings = {
-            "progress": progress,
+            "progress": curves.to_dict(),
             "num_processes": self._accelerator.num_processes,
             "optimizer": save_optimizer(self._optimizer, self._names, path),
         }
         describe(self._next, KIND, settings)
 
-    def _read(self, best: BestWeights) -> dict[str, Any]:
+    def _read(self, best: BestWeights, total_steps: int) -> Curves:
         settings = read_model(self._last, KIND)
         saved, now = settings["num_processes"], self._accelerator.num_processes
         if saved != now:
             raise ModelFolderError(f"it was written by {saved} processes, and now there are {now}.")
+        curves = Curves.from_dict(settings["progress"])
+        if type(curves.step) is not int or not 0 <= curves.step <= total_steps:
+            raise ModelFolderError(
+                f"progress.step = {curves.step}: a whole number from 0 to {total_steps} is wanted."
+            )
         load_model(self._model, self._last / "model.safetensors")
         path = self._last / "optimizer.safetensors"
         load_optimizer(self._optimizer, self._names, path, settings["optimizer"])
         best.load(self._last / "best.safetensors")
         load_generators(self._last / self._generators())
-        return settings["progress"]
+        return curves
 
     def _swap(self) -> None:
         shutil.rmtree(self._old, ignore_errors=True)

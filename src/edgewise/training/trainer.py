@@ -244,7 +244,7 @@ class Trainer:
         if not resume:
             self.checkpoint.clear()
         elif self.checkpoint.exists():
-            self.curves = Curves.from_dict(self.checkpoint.restore(self.best))
+            self.curves = self.checkpoint.restore(self.best, self.total_steps)
 
     def _finished(self) -> bool:
         done = self.curves.step >= self.total_steps
@@ -397,7 +397,7 @@ class Trainer:
     def _save(self) -> None:
         self.curves.seconds = time.monotonic() - self.started
         if self.checkpoint is not None:
-            self.checkpoint.save(self.curves.to_dict(), self.best)
+            self.checkpoint.save(self.curves, self.best)
         self.saved_at = time.monotonic()
 
 

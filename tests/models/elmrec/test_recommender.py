@@ -12,6 +12,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 from tests.models.elmrec.conftest import same_weights, small_elmrec
+from tests.seals import edit
 from transformers.modeling_outputs import BaseModelOutput
 
 from edgewise.config import updated
@@ -352,13 +353,7 @@ def test_it_holds_nothing_pickled(saved):
 
 
 def edited(change) -> object:
-    def edit(folder: Path) -> None:
-        path = folder / "model.json"
-        about = json.loads(path.read_text())
-        change(about)
-        path.write_text(json.dumps(about))
-
-    return edit
+    return lambda folder: edit(folder / "model.json", change, seal=True)
 
 
 def cut(name: str) -> object:

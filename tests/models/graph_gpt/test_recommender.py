@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import re
 from dataclasses import replace
@@ -13,6 +12,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from tests.models.graph_gpt.conftest import same_weights, small_graph_gpt
+from tests.seals import edit
 
 from edgewise.config import updated
 from edgewise.data.dataset import Catalog
@@ -402,10 +402,11 @@ class TestStorage:
 
     def test_a_vocabulary_that_does_not_match(self, fitted, tmp_path):
         fitted.save_pretrained(tmp_path / "model")
-        about = tmp_path / "model" / "model.json"
-        values = json.loads(about.read_text())
-        values["settings"]["learned"]["gpt"]["vocab_size"] += 1
-        about.write_text(json.dumps(values))
+
+        def grow(values):
+            values["settings"]["learned"]["gpt"]["vocab_size"] += 1
+
+        edit(tmp_path / "model" / "model.json", grow, seal=True)
         with pytest.raises(ModelFolderError, match="words, users and items make"):
             GraphGPT.from_pretrained(tmp_path / "model")
 

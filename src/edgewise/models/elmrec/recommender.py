@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
-from safetensors.torch import load_model, save_model
+from safetensors.torch import load_model
 from transformers import T5Config, T5ForConditionalGeneration
 
 from edgewise.data.ragged import Ragged
@@ -38,6 +38,7 @@ from edgewise.models.elmrec.prompts import (
 )
 from edgewise.models.tokenizers import load_tokenizer
 from edgewise.recommender import TASKS, ItemFilter, Task
+from edgewise.training.checkpoint import save_network
 from edgewise.training.trainer import Stage
 
 if TYPE_CHECKING:
@@ -336,7 +337,7 @@ class ELMRec(TorchRecommender):
     # Keeping
 
     def _save_learned(self, folder: Path) -> dict[str, Any]:
-        save_model(self.network, str(folder / "model.safetensors"))
+        save_network(self.network, folder / "model.safetensors")
         self.graph.save(folder / "graph.safetensors")
         self.tokenizer.save_pretrained(folder / "tokenizer")
         return {"t5": self.network.t5.config.to_dict()}
