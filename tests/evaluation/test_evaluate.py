@@ -25,6 +25,7 @@ from edgewise.evaluation.evaluate import (
     sample,
     usual_metrics,
 )
+from edgewise.evaluation.list_metrics import LIST_METRICS
 from edgewise.evaluation.metrics import METRICS, found_within
 from edgewise.evaluation.protocols import find_protocol, split_under
 from edgewise.models.popularity import Popularity
@@ -181,6 +182,20 @@ def test_catalogue_metrics_of_full_ranking(small_split):
     everyone = evaluate_sequential(Popularity().fit(small_split), small_split, ks=(26,))
     assert everyone.metrics["HitRate@26"].mean == 1, "26 unseen items are the whole rest"
     assert everyone.metrics["Coverage@26"].mean == 1
+
+
+def test_metrics_of_lists_are_measured_where_there_are_lists(small_split):
+    model = Popularity().fit(small_split)
+    whole = evaluate_sequential(model, small_split, ks=(5,), metrics=("Gini", "NDCG", "Novelty"))
+    names = {"NDCG@5", "Novelty@5", "PopularShare@5", "Coverage@5", "Gini@5"}
+    assert set(whole.metrics) == names
+    assert {"NDCG@5", "Novelty@5"} <= set(whole.per_user.columns)
+    alone = evaluate_sequential(model, small_split, ks=(5,), metrics=("Novelty",))
+    assert alone.per_user["Novelty@5"].equals(whole.per_user["Novelty@5"])
+    direct = evaluate_direct(model, small_split, ks=(5,), metrics=("Gini", "NDCG"))
+    assert set(direct.metrics) == {"NDCG@5"}
+    with pytest.raises(ConfigError, match=r"Gini, Novelty: .*measure the sequential task"):
+        evaluate_direct(model, small_split, metrics=("Gini", "Novelty"))
 
 
 def test_an_item_had_before_cannot_be_found_and_is_reported(make_dataset, scripted):
@@ -397,7 +412,10 @@ class TestEvaluate:
 
 
 def test_a_metric_of_ones_own(small_split, scripted, monkeypatch):
-    monkeypatch.setitem(METRICS, "Precision", lambda hits, k: found_within(hits, k) / k)
+    monkeypatch.setitem(METRICS, "Misses", lambda hits, k: k - found_within(hits, k))
+    monkeypatch.setitem(LIST_METRICS, "Rows", lambda lists: float(len(lists.item)))
     model = scripted(oracle_scores(small_split, "test"))
-    for report in evaluate(model, small_split, ks=(4,), metrics=("Precision",)).values():
-        assert report.metrics["Precision@4"].mean == 1 / 4
+    reports = evaluate(model, small_split, ks=(4,), metrics=("Misses", "Rows"))
+    for report in reports.values():
+        assert report.metrics["Misses@4"].mean == 3
+    assert reports["sequential"].metrics["Rows@4"].mean == 160

@@ -18,21 +18,18 @@ from edgewise.data.item_lists import CandidateLists, Recommendations
 from edgewise.errors import ConfigError, EdgewiseError
 from edgewise.evaluation.metrics import (
     Hits,
-    catalogue_coverage,
     check_metrics,
     hits_from_recommendations,
     padded_at_random,
     parse_metric,
     per_user_metrics,
-    popular_items,
-    popular_share,
     ranking_metric,
     ranks_from_scores,
     text_metrics,
 )
 from edgewise.evaluation.statistics import Bootstrap
 
-ALL = ("HitRate", "NDCG", "Recall", "PlainRecall", "MRR")
+ALL = ("HitRate", "NDCG", "Recall", "PlainRecall", "MRR", "Precision", "MAP")
 
 
 def rows(pairs: list[tuple[int, int]]) -> Interactions:
@@ -68,9 +65,14 @@ def test_fractions_worked_by_hand():
             "PlainRecall@4": 2 / 3,
             "MRR@2": 1 / 2,
             "MRR@4": 1 / 2,
+            "Precision@2": 1 / 2,
+            "Precision@4": 2 / 4,
+            "MAP@2": (1 / 2) / 2,
+            "MAP@4": (1 / 2 + 2 / 4) / 3,
         }
     )
-    assert set(result[1].values()) == {1.0}
+    shares = {"Precision@2": 1 / 2, "Precision@4": 1 / 4}
+    assert result[1] == {name: shares.get(name, 1.0) for name in result[1]}
     assert set(result[2].values()) == {0.0}, "a held-out user without a list has missed"
     assert 3 not in result, "a user without held-out rows is not measured"
 
@@ -119,12 +121,17 @@ def test_agrees_with_ir_measures(seed):
         for place, i in enumerate(row)
     ]
     names = {"HitRate": "Success", "NDCG": "nDCG", "PlainRecall": "R", "MRR": "RR"}
+    names |= {"Precision": "P", "MAP": "AP"}
+    positives = {user: sum(owner == user for owner, _ in held_out) for user in users}
     theirs = {f"{other}@{k}": f"{ours}@{k}" for ours, other in names.items() for k in ks}
     measures = [ir_measures.parse_measure(name) for name in theirs]
     result = measured(recommended, held_out, ks, tuple(names))
     compared = 0
     for value in ir_measures.iter_calc(measures, qrels, run):
-        ours = result[int(value.query_id)][theirs[str(value.measure)]]
+        user, name = int(value.query_id), theirs[str(value.measure)]
+        ours = result[user][name]
+        if name.startswith("MAP"):  # theirs is over all held-out items, beyond k, too
+            ours *= min(int(name[4:]), positives[user]) / positives[user]
         assert ours == pytest.approx(value.value, abs=1e-9)
         compared += 1
     assert compared == len(users) * len(theirs)
@@ -325,33 +332,6 @@ class TestPadding:
         assert abs(counts - 100).max() < 50, "3,000 draws of 30 items: 100 each, give or take"
 
 
-@pytest.fixture
-def two_lists() -> Recommendations:
-    items = [np.array([0, 1, 2]), np.array([0, 3])]
-    return Recommendations.from_lists(np.array([4, 7]), items, [np.zeros(3), np.zeros(2)])
-
-
-def test_coverage_counts_each_item_once(two_lists):
-    assert catalogue_coverage(two_lists, 10, 3) == 4 / 10
-    assert catalogue_coverage(two_lists, 10, 1) == 1 / 10
-
-
-def test_popular_items_are_the_top_fifth_by_train_rows():
-    items = np.array([5, 5, 5, 2, 2, 0, 9], dtype=np.int32)
-    train = Interactions(np.zeros(7, np.int32), items)
-    assert np.flatnonzero(popular_items(train, 10)).tolist() == [2, 5]
-    # 0.2 * 11 is rounded up; items 0 and 9 are equally popular.
-    assert np.flatnonzero(popular_items(train, 11)).tolist() == [0, 2, 5]
-
-
-def test_popular_share_per_user(two_lists):
-    is_popular = np.isin(np.arange(10), [0, 2])
-    users = np.array([4, 5, 7])
-    assert popular_share(two_lists, is_popular, users, 3) == pytest.approx([2 / 3, 0, 1 / 2])
-    assert popular_share(two_lists, is_popular, users, 1) == pytest.approx([1, 0, 1])
-    assert popular_share(two_lists, is_popular, np.array([7]), 3) == pytest.approx([1 / 2])
-
-
 TEXTS = ["the strings sound very warm and bright", "great sound", "a solid stand for the price"]
 REFERENCES = ["the strings sound warm and very bright", "great tone", "a solid stand, good price"]
 
@@ -471,6 +451,8 @@ def test_names_of_metrics_are_read():
             parse_metric(wrong)
     with pytest.raises(ConfigError, match=r"unknown metric 'HitRat'\. Did you mean 'HitRate'\?"):
         parse_metric("HitRat@10")
+    with pytest.raises(ConfigError, match=r"metric 'Novelty@10' is of whole lists: name one of"):
+        parse_metric("Novelty@10")
 
 
 @pytest.mark.parametrize(

@@ -41,8 +41,9 @@ def evaluate(
     metric: Annotated[
         list[str] | None,
         typer.Option(
-            help="HitRate, NDCG, MRR, Recall (over the smaller of k and the held-out items) or "
-            "PlainRecall, in any case; repeatable."
+            help="HitRate, NDCG, MRR, MAP, Precision, Recall (over the smaller of k and the "
+            "held-out items) or PlainRecall; of the sequential task's lists Gini, Novelty, "
+            "Diversity or AveragePopularity; in any case, repeatable."
         ),
     ] = None,
     data: Annotated[

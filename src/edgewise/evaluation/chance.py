@@ -36,7 +36,7 @@ class ListSizes:
         """What a report keeps: mean and smallest list, short users, chance by metric.
 
         Args:
-            ks, metrics: of the report.
+            ks, metrics: of the report, those of accuracy alone.
             asked: items of a list as it was asked for; None for the whole catalogue.
             left_out: users who were not measured because any list is right for them.
         """
@@ -48,7 +48,7 @@ class ListSizes:
         if asked is not None:
             found["candidates_asked"] = asked
             found["users_short"] = len(np.unique(self.user_index[self.sizes < asked]))
-        if self.findable is not None:
+        if self.findable is not None and metrics:
             found["chance"] = self.chance(ks, metrics)
         return found
 

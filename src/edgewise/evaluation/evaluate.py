@@ -26,16 +26,15 @@ from edgewise.data.texts import ExplanationPairs
 from edgewise.errors import ConfigError, DataError, EdgewiseError
 from edgewise.evaluation.chance import ListSizes
 from edgewise.evaluation.contract import check_lists, known_keys
+from edgewise.evaluation.list_metrics import ShownLists, measure_lists
 from edgewise.evaluation.metrics import (
+    METRICS,
     Hits,
-    catalogue_coverage,
     check_cutoffs,
     check_metrics,
     hits_from_recommendations,
     padded_at_random,
     per_user_metrics,
-    popular_items,
-    popular_share,
     ranks_from_scores,
     text_metrics,
 )
@@ -118,8 +117,8 @@ def evaluate_direct(
         split: where the held-out rows are.
         part: ``valid`` or ``test``.
         ks: list lengths; the protocol's where it is None.
-        metrics: names from :data:`edgewise.evaluation.metrics.METRICS`; see
-            :func:`usual_metrics` for what is measured where it is None.
+        metrics: names from :data:`edgewise.evaluation.metrics.METRICS` (those of lists are left
+            out); see :func:`usual_metrics` for what is measured where it is None.
         num_negatives: negatives in each list; the protocol's where it is None.
         seed: of the negatives, and of the sample of users.
         users: measure these users only, each with held-out rows.
@@ -133,6 +132,11 @@ def evaluate_direct(
     """
     check_same_ids(model, split)
     asked = _asked("direct", split, part, ks, metrics, users, max_users, seed, protocol)
+    check(
+        any(name in METRICS for name in asked.metrics),
+        f"{', '.join(asked.metrics)}: measured on lists of the whole catalogue, which the direct "
+        "task has not; measure the sequential task, or name a metric of accuracy beside",
+    )
     num_negatives = protocol.num_negatives if num_negatives is None else num_negatives
     most = max(1, split.dataset.num_items - 1)
     lists = uniform_candidates(split, part, min(num_negatives, most), seed).take(asked.rows)
@@ -144,8 +148,8 @@ def evaluate_direct(
     hits = Hits.from_ranks(lists.user_index, ranks)
     sizes = ListSizes(lists.user_index, lists.lists.lengths, np.ones(len(lists), bool))
     drawn: dict[str, object] = {"num_negatives": num_negatives, "negatives_seed": seed}
-    drawn |= sizes.settings(asked.ks, asked.metrics, 1 + num_negatives, left_out)
-    return asked.report(per_user_metrics(hits, asked.ks, asked.metrics), drawn, bootstrap)
+    drawn |= sizes.settings(asked.ks, asked.accuracy, 1 + num_negatives, left_out)
+    return asked.report(_accuracy(hits, asked), drawn, bootstrap)
 
 
 def evaluate_sequential(
@@ -176,8 +180,9 @@ def evaluate_sequential(
         split: where the held-out rows are.
         part: ``valid`` or ``test``.
         ks: list lengths, the protocol's where it is None; the model is asked for the longest.
-        metrics: names from :data:`edgewise.evaluation.metrics.METRICS`; see
-            :func:`usual_metrics` for what is measured where it is None.
+        metrics: names from :data:`edgewise.evaluation.metrics.METRICS` or
+            :data:`edgewise.evaluation.list_metrics.LIST_METRICS`; see :func:`usual_metrics` for
+            what is measured where it is None.
         seed: of the sample of users.
         users: measure these users only, each with held-out rows.
         max_users: measure a seeded sample of the users, for a quick look.
@@ -200,14 +205,14 @@ def evaluate_sequential(
         lists = padded_at_random(lists, asked.users, split.dataset, max(asked.ks), seed)
     repeats = protocol.count_repeats
     hits = hits_from_recommendations(lists, asked.held_out, every_entry=repeats)
-    frame = per_user_metrics(hits, asked.ks, asked.metrics, count_repeats=repeats)
+    frame = _accuracy(hits, asked, count_repeats=repeats)
     shown |= {
         "already_seen": _num_already_seen(asked),
         "allow_seen": allow_seen,
         "masked": "nothing" if allow_seen else _masked(protocol, part),
     }
-    shares, coverage = _catalogue_metrics(lists, asked)
-    return asked.report(frame.with_columns(**shares), shown, bootstrap, coverage)
+    per_user, overall = _list_metrics(lists, asked)
+    return asked.report(frame.with_columns(**per_user), shown, bootstrap, overall)
 
 
 def evaluate_explanations(
@@ -298,6 +303,11 @@ class _Asked:
     ks: Sequence[int]
     metrics: Sequence[str]
     settings: Mapping[str, object]
+
+    @property
+    def accuracy(self) -> list[str]:
+        """The metrics that are not of whole lists."""
+        return [name for name in self.metrics if name in METRICS]
 
     def only(self, rows: np.ndarray) -> tuple[_Asked, int]:
         """The same without some of the rows, ``bool[Q]``, and how many users that leaves out.
@@ -403,7 +413,7 @@ def _with_sizes(asked: _Asked, allow_seen: bool) -> tuple[_Asked, dict[str, obje
     asked, left_out = asked.only(has_choice)
     alone = len(asked.users) == len(asked.rows)
     lists = ListSizes(users[has_choice], sizes[has_choice], findable[has_choice] if alone else None)
-    return asked, lists.settings(asked.ks, asked.metrics, None, left_out)
+    return asked, lists.settings(asked.ks, asked.accuracy, None, left_out)
 
 
 def _checked_lists(model: Recommender, asked: _Asked, allow_seen: bool) -> Recommendations:
@@ -416,20 +426,21 @@ def _checked_lists(model: Recommender, asked: _Asked, allow_seen: bool) -> Recom
     return lists
 
 
-def _catalogue_metrics(
+def _accuracy(hits: Hits, asked: _Asked, *, count_repeats: bool = False) -> pl.DataFrame:
+    """``user_index``, and the metrics of accuracy among those that were asked for."""
+    if not asked.accuracy:
+        return pl.DataFrame({"user_index": asked.users})
+    return per_user_metrics(hits, asked.ks, asked.accuracy, count_repeats=count_repeats)
+
+
+def _list_metrics(
     lists: Recommendations, asked: _Asked
 ) -> tuple[dict[str, pl.Series], dict[str, Estimate]]:
-    """``PopularShare@k`` of each user, and ``Coverage@k``, which belongs to no user."""
-    num_items = asked.split.dataset.num_items
-    is_popular = popular_items(asked.split.train, num_items)
-    shares = {
-        f"PopularShare@{k}": pl.Series(popular_share(lists, is_popular, asked.users, k))
-        for k in asked.ks
-    }
-    coverage = {
-        f"Coverage@{k}": Estimate(catalogue_coverage(lists, num_items, k)) for k in asked.ks
-    }
-    return shares, coverage
+    """``PopularShare@k`` and the like of each user; ``Coverage@k`` and the like, of no user."""
+    shown = ShownLists.of(lists, asked.users, asked.split.train, asked.split.dataset)
+    per_user, overall = measure_lists(shown, asked.ks, asked.metrics)
+    columns = {name: pl.Series(values) for name, values in per_user.items()}
+    return columns, {name: Estimate(value) for name, value in overall.items()}
 
 
 def _masked(protocol: Protocol, part: str) -> str:

@@ -1,7 +1,8 @@
-"""Metrics: accuracy of ranked lists, what lists show of the catalogue, closeness of texts.
+"""Metrics: accuracy of ranked lists, and closeness of texts.
 
 Accuracy is computed from the ranks of the held-out items alone (:class:`Hits`); :data:`METRICS`
 names its functions, and a function that is added there under a new name is measured like the rest.
+What lists show of the catalogue is in :mod:`edgewise.evaluation.list_metrics`.
 The protocols of released code count list entries instead (:data:`ENTRY_METRICS`) and pad short
 lists (:func:`padded_at_random`). Both raise figures for no merit of the model, and reports under
 such a protocol say so.
@@ -23,6 +24,7 @@ from edgewise.data.dataset import Dataset, Interactions
 from edgewise.data.hashing import id_keys, keyed_uniform
 from edgewise.data.item_lists import CandidateLists, Recommendations
 from edgewise.errors import ConfigError, EdgewiseError
+from edgewise.evaluation.list_metrics import LIST_METRICS
 from edgewise.evaluation.statistics import Bootstrap, Estimate, bootstrap_means
 
 
@@ -177,7 +179,23 @@ def mrr(hits: Hits, k: int) -> np.ndarray:
     return best
 
 
-Measure = Callable[[Hits, int], np.ndarray]
+def precision(hits: Hits, k: int) -> np.ndarray:
+    """Share of the first k places that hold a held-out item, ``float64[Q]``."""
+    return found_within(hits, k) / k
+
+
+def average_precision(hits: Hits, k: int) -> np.ndarray:
+    """Precision at the place of every hit among the first k, over ``min(k, positives)``.
+
+    Its mean over users is MAP@k; ``float64[Q]``.
+    """
+    near = hits.rank <= k
+    order = np.lexsort((hits.rank[near], hits.query[near]))
+    query, rank = hits.query[near][order], hits.rank[near][order]
+    before = np.searchsorted(query, query)  # hits of earlier queries
+    precisions = (np.arange(len(query)) - before + 1) / rank
+    total = np.bincount(query, precisions, minlength=len(hits.user_index))
+    return total / np.minimum(k, hits.num_positives)
 
 
 Metric = Callable[[Hits, int], np.ndarray]
@@ -188,8 +206,10 @@ METRICS: dict[str, Metric] = {
     "Recall": recall,
     "PlainRecall": plain_recall,
     "MRR": mrr,
+    "Precision": precision,
+    "MAP": average_precision,
 }
-"""Metrics of ranked lists by name; add your own to have it measured."""
+"""Accuracy by name; add a function of your own to have it measured."""
 
 
 def entry_rate(hits: Hits, k: int) -> np.ndarray:
@@ -255,6 +275,8 @@ def parse_metric(name: str) -> tuple[str, int]:
     """
     spelled, _, k = name.partition("@")
     (metric,) = check_metrics([spelled])
+    told = f"metric {name!r} is of whole lists: name one of accuracy, {', '.join(METRICS)}"
+    check(metric in METRICS, told)
     valid = k.isdecimal() and int(k) > 0
     check(valid, f"metric {name!r}: give a list length of 1 or more, as in '{metric}@10'")
     return metric, int(k)
@@ -264,7 +286,7 @@ _SHORT_NAMES = {"hit": "HitRate", "hits": "HitRate", "hr": "HitRate", "hitratio"
 
 
 def check_metrics(metrics: Sequence[str]) -> list[str]:
-    """The metrics' names as :data:`METRICS` spells them, each once.
+    """The metrics' names as :data:`METRICS` and ``LIST_METRICS`` spell them, each once.
 
     Case, hyphens, underscores and spaces do not count: ``ndcg``, ``hit_rate``; ``hit`` and ``HR``
     are the hit rate.
@@ -272,14 +294,15 @@ def check_metrics(metrics: Sequence[str]) -> list[str]:
     Raises:
         ConfigError: no such metric, or none at all.
     """
-    check(len(metrics) > 0, f"no metric to measure: name some of {', '.join(METRICS)}")
-    plain = _SHORT_NAMES | {_plain(name): name for name in METRICS}
+    names = [*METRICS, *LIST_METRICS]
+    check(len(metrics) > 0, f"no metric to measure: name some of {', '.join(names)}")
+    plain = _SHORT_NAMES | {_plain(name): name for name in names}
     found = []
     for name in metrics:
-        known = name if name in METRICS else plain.get(_plain(name))
+        known = name if name in names else plain.get(_plain(name))
         if known is None:
             apart = " List lengths are named apart, as -k 10." if "@" in name else ""
-            raise ConfigError(f"unknown metric {name!r}.{nearest(name, METRICS)}{apart}")
+            raise ConfigError(f"unknown metric {name!r}.{nearest(name, names)}{apart}")
         found.append(known)
     return list(dict.fromkeys(found))
 
@@ -292,41 +315,6 @@ def check_cutoffs(ks: Sequence[int]) -> None:
     """Refuse list lengths that no list can have."""
     valid = len(ks) > 0 and all(k >= 1 for k in ks)
     check(valid, f"ks={tuple(ks)}: give at least one list length, each 1 or more")
-
-
-def catalogue_coverage(recommendations: Recommendations, num_items: int, k: int) -> float:
-    """Share of the catalogue that stands in at least one list's first k places."""
-    shown = recommendations.item_index[recommendations.rank <= k]
-    return len(np.unique(shown)) / num_items
-
-
-def popular_items(train: Interactions, num_items: int, share: float = 0.2) -> np.ndarray:
-    """Marks the ``share`` of the catalogue with the most train rows, ``bool[I]``.
-
-    The number of items is rounded up; where equal counts straddle the border, lower indices are in.
-    """
-    counts = np.bincount(train.item_index, minlength=num_items)
-    is_popular = np.zeros(num_items, dtype=bool)
-    is_popular[np.argsort(-counts, kind="stable")[: int(np.ceil(share * num_items))]] = True
-    return is_popular
-
-
-def popular_share(
-    recommendations: Recommendations, is_popular: np.ndarray, users: np.ndarray, k: int
-) -> np.ndarray:
-    """Share of popular items among each user's first k, ``float64[len(users)]``; 0 without a list.
-
-    Args:
-        recommendations: lists of some or all of the users.
-        is_popular: from :func:`popular_items`, ``bool[I]``.
-        users: ascending user indices.
-        k: list length.
-    """
-    counted = (recommendations.rank <= k) & np.isin(recommendations.user_index, users)
-    row = np.searchsorted(users, recommendations.user_index[counted])
-    popular = is_popular[recommendations.item_index[counted]]
-    shown = np.bincount(row, minlength=len(users))
-    return np.bincount(row, popular, minlength=len(users)) / np.maximum(shown, 1)
 
 
 def padded_at_random(

@@ -40,7 +40,7 @@ from edgewise.config import (
     with_overrides,
 )
 from edgewise.errors import ConfigError, DataError, EdgewiseError
-from edgewise.evaluation.metrics import check_metrics
+from edgewise.evaluation.metrics import parse_metric
 from edgewise.evaluation.protocols import HONEST
 from edgewise.experiments.grid import merged, nested
 from edgewise.models.registry import find_method
@@ -152,7 +152,7 @@ def _objective(file: Path, text: Any) -> tuple[str, str]:
     )
     check(int(k or 0) > 0, f"{file}: objective = {text!r}: lists of at least 1 item are measured")
     with _told_of(f"{file}: objective = {text!r}"):
-        (name,) = check_metrics([name])
+        name, _ = parse_metric(metric)  # a metric of lists is neither good nor bad
     return task, f"{name}@{k}"
 
 

@@ -19,25 +19,37 @@ WINDOW = 5
 _ITERATIONS = 8
 
 
-def item_transitions(histories: Ragged, num_items: int, window: int = WINDOW) -> sp.csr_array:
-    """How often, and how closely, items follow each other in either direction.
+def item_transitions(
+    histories: Ragged,
+    num_items: int,
+    window: int = WINDOW,
+    *,
+    decay: float = 1.0,
+    forward: float = 1.0,
+    backward: float = 1.0,
+) -> sp.csr_array:
+    """How often, and how closely, items follow each other.
 
     Args:
         histories: of train rows, oldest first.
         num_items: I.
-        window: pairs at most this many steps apart count, each as one over its steps.
+        window: pairs at most this many steps apart count, each as ``steps ** -decay``.
+        decay: see there.
+        forward: what a pair counts from its earlier to its later item.
+        backward: what it counts the other way.
 
     Returns:
-        Symmetric, ``float32[I, I]``, without the items themselves.
+        ``float32[I, I]`` without the items themselves, symmetric if both ways count the same; row i
+        is what follows item i, or precedes it.
     """
-    user = np.repeat(np.arange(len(histories)), histories.lengths)
-    items, total = histories.values, sp.csr_array((num_items, num_items), dtype=np.float32)
+    user, items = histories.row_of_value, histories.values
+    total = sp.csr_array((num_items, num_items), dtype=np.float32)
     for steps in range(1, min(window, int(histories.lengths.max(initial=0)) - 1) + 1):
         near = (user[:-steps] == user[steps:]) & (items[:-steps] != items[steps:])
         first, second = items[:-steps][near], items[steps:][near]
-        weight = np.full(len(first), 1 / steps, dtype=np.float32)
+        weight = np.full(len(first), steps**-decay, dtype=np.float32)
         total = total + sp.csr_array((weight, (first, second)), shape=total.shape)
-    return sp.csr_array(total + total.T)
+    return sp.csr_array(forward * total + backward * total.T, dtype=np.float32)
 
 
 def transition_features(

@@ -16,6 +16,7 @@ import numpy as np
 
 from edgewise.data.dataset import Dataset
 from edgewise.evaluation.chance import spelled_sizes
+from edgewise.evaluation.list_metrics import LIST_METRICS
 from edgewise.evaluation.protocols import warning_on
 from edgewise.evaluation.report import RankingReport, Report, paired_differences
 from edgewise.evaluation.statistics import Estimate
@@ -220,7 +221,7 @@ def metrics_table(reports: Mapping[str, Report]) -> dict[str, Any]:
 def _difference(metric: str, estimate: Estimate | None) -> dict[str, Any]:
     if estimate is None or estimate.low is None:
         return {"text": "-", "interval": "", "sure": False}
-    judged = not metric.startswith("PopularShare")  # neither good nor bad by itself
+    judged = metric.partition("@")[0] not in LIST_METRICS  # neither good nor bad by themselves
     return _spelled(estimate, "+.3f") | {"sure": judged and estimate.low > 0}
 
 

@@ -1,0 +1,87 @@
+"""What methods share that only count who has what: learning anew, recency, nearest neighbours.
+
+Shapes: B users asked about, U users, I items.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+
+from edgewise.config import MethodConfig, setting
+from edgewise.data.ragged import Ragged
+from edgewise.data.splits import Split
+from edgewise.errors import DataError
+from edgewise.recommender import Recommender
+
+
+class CountingConfig(MethodConfig):
+    """Settings of every method that only counts."""
+
+    relearn: bool = setting(
+        False,
+        "Count anew what histories that are told later hold, as popularity does: validation rows, "
+        "too, when test is predicted. Takes as long as fitting.",
+    )
+
+
+class CountingRecommender(Recommender):
+    """A method whose whole knowledge is a function of histories: write :meth:`learn`."""
+
+    def fit_scores(self, split: Split) -> None:
+        if not self.data.histories.lengths.max(initial=0) > 1:
+            raise DataError(
+                f"data set {split.dataset.name!r} has no user with two train rows, and {self.name} "
+                "learns from items that one user has: give more rows of each user, or fit "
+                "popularity"
+            )
+        self.learn(self.data.histories)
+
+    @abstractmethod
+    def learn(self, histories: Ragged) -> None:
+        """Learn from the histories of all users, oldest items first; replaces what was learned."""
+
+    def prepare(self, histories: Ragged) -> None:
+        """Learn anew, where that is set, from what all users have by now."""
+        told = getattr(self, "_told", self.data.histories)
+        if self.config.relearn and histories is not told:
+            self.learn(histories)
+        self._told = histories
+
+    def _save_learned(self, folder: Path) -> dict[str, Any]:
+        self.prepare(self.data.histories)  # what is saved belongs to the histories beside it
+        return super()._save_learned(folder)
+
+    def recent(self, histories: Ragged, recency: float) -> sp.csr_array:
+        """Who has what, and how recently, ``float32[B, I]``.
+
+        The newest item weighs 1, the one before it ``2^-recency``, then ``3^-recency``; what was
+        taken twice counts twice.
+        """
+        age = histories.lengths[histories.row_of_value] - histories.place_of_value
+        shape = (len(histories), len(self.data.items))
+        weights = (age.astype(np.float32) ** -recency).astype(np.float32)
+        return sp.csr_array((weights, (histories.row_of_value, histories.values)), shape=shape)
+
+
+def nearest_of_rows(matrix: sp.csr_array, k: int) -> sp.csr_array:
+    """The k largest values of each row; the others are left out."""
+    values: np.ndarray = matrix.data
+    kept = np.ones(len(values), dtype=bool)
+    for row in np.flatnonzero(np.diff(matrix.indptr) > k):
+        part = slice(matrix.indptr[row], matrix.indptr[row + 1])
+        kept[part] = False
+        kept[matrix.indptr[row] + np.argpartition(-values[part], k - 1)[:k]] = True
+    offsets = np.concatenate([[0], np.cumsum(kept)])[matrix.indptr]
+    return sp.csr_array((values[kept], matrix.indices[kept], offsets), shape=matrix.shape)
+
+
+def powers(counts: np.ndarray, exponent: float) -> np.ndarray:
+    """``count ** exponent`` as float32, 0 where the count is 0."""
+    counts = np.asarray(counts, dtype=np.float64)
+    found = np.power(counts, exponent, out=np.zeros_like(counts), where=counts > 0)
+    return found.astype(np.float32)
