@@ -61,3 +61,11 @@ def test_items_of_one_path_are_closer_than_others():
 def test_no_rows_give_zeros():
     assert not transition_features(paths([], [1]), 3, 4, seed=0).any()
     assert sp.issparse(item_transitions(paths([]), 3))
+
+
+def test_directions_and_distances_weigh_as_told():
+    counted = item_transitions(
+        paths([0, 1, 2]), num_items=3, decay=2.0, forward=3.0, backward=0.5
+    ).toarray()
+    expected = np.array([[0, 3, 3 / 4], [0.5, 0, 3], [0.5 / 4, 0.5, 0]])
+    np.testing.assert_allclose(counted, expected)

@@ -96,7 +96,7 @@ def weighted(taken: sp.csr_array, config: ItemKNNConfig) -> sp.csr_array:
     values = rarity[user]
     if config.weighting == "bm25":
         length = taken.sum(axis=0)
-        norm = 1 - config.bm25_b + config.bm25_b * length / length.mean()
+        norm = 1 - config.bm25_b + config.bm25_b * length / (length.mean() or 1)
         values *= (config.bm25_k1 + 1) / (config.bm25_k1 * norm[taken.indices] + 1)
     parts = (values.astype(np.float32), taken.indices, taken.indptr)
     return sp.csr_array(parts, shape=taken.shape)

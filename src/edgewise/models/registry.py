@@ -108,6 +108,33 @@ METHODS: dict[str, Method] = {
             "Steck, WWW 2019, arXiv 1905.03375",
         ),
         Method(
+            "item-knn",
+            "edgewise.models.item_knn:ItemKNN",
+            "Item kNN",
+            "Items that the same people have are alike: cosine, TF-IDF or BM25, in seconds.",
+            "Sarwar et al., WWW 2001",
+        ),
+        Method(
+            "session-knn",
+            "edgewise.models.session_knn:SessionKNN",
+            "Session kNN",
+            "What people with similar recent items have, by the age of the items.",
+            "Ludewig and Jannach, UMUAI 2018, arXiv 1803.09587",
+        ),
+        Method(
+            "transitions",
+            "edgewise.models.transitions:Transitions",
+            "Item transitions",
+            "What people took after, and before, the user's items; one and two steps on.",
+        ),
+        Method(
+            "graph-filter",
+            "edgewise.models.graph_filter:GraphFilter",
+            "Graph filter",
+            "Untrained filters of the user-item graph: two-step, GF-CF and truncated SVD.",
+            "Shen et al., CIKM 2021, arXiv 2108.07567",
+        ),
+        Method(
             "lightgcn",
             "edgewise.models.lightgcn:LightGCN",
             "LightGCN",

@@ -67,9 +67,10 @@ class SessionKNN(CountingRecommender):
     def learn(self, histories: Ragged) -> None:
         config, taken = self.config, self.matrix(histories)
         counts = taken.sum(axis=0)
-        rarity = np.log(np.maximum(len(histories), 2) / np.maximum(counts, 1)) ** config.rarity
+        rarity = np.log(max(len(histories), 2) / np.maximum(counts, 1)) ** config.rarity
         length = powers(taken.sum(axis=1), -config.normalization)
-        self.lookup = sp.csr_array((sp.diags_array(length) @ taken @ sp.diags_array(rarity)).T)
+        lookup = sp.diags_array(length) @ taken @ sp.diags_array(rarity)
+        self.lookup = sp.csr_array(lookup.T, dtype=np.float32)
         recent = self.recent(histories, config.neighbor_recency)
         self.spoken = sp.csr_array(recent @ sp.diags_array(powers(counts, config.popularity)))
 

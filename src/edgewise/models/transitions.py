@@ -44,8 +44,8 @@ class TransitionsConfig(CountingConfig):
     first: float = setting(1.0, "What one step counts.", ge=0)
     second: float = setting(0.5, "What two steps count.", ge=0)
 
-    def __init__(self, **values: Any) -> None:
-        super().__init__(**values)
+    def model_post_init(self, context: Any) -> None:
+        """Refuse settings that leave nothing."""
         check(self.forward + self.backward > 0, "forward = backward = 0.0: nothing is counted")
         check(self.first + self.second > 0, "first = second = 0.0: nothing is scored")
 
@@ -80,6 +80,7 @@ class Transitions(CountingRecommender):
     def score_items(self, users: np.ndarray, histories: Ragged) -> np.ndarray:
         asked = self.recent(histories, self.config.recency)
         once = sp.csr_array(asked @ self.transitions).toarray()
-        if not self.config.second:
-            return once
-        return self.config.first * once + self.config.second * (once @ self.transitions)
+        scores = self.config.first * once
+        if self.config.second:
+            scores += self.config.second * (once @ self.transitions)
+        return scores

@@ -1,0 +1,67 @@
+"""Item kNN against plain numpy."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+from tests.contracts.checkerboard import checkerboard
+
+from edgewise.errors import ConfigError
+from edgewise.models import item_knn
+from edgewise.models.item_knn import ItemKNN, ItemKNNConfig, nearest_items, weighted
+
+
+def random_matrix(num_users=40, num_items=25, seed=0):
+    rng = np.random.default_rng(seed)
+    taken = (rng.random((num_users, num_items)) < 0.25).astype(np.float32)
+    taken[3], taken[:, 4] = 0, 0  # a user without items, an item without users
+    return taken
+
+
+@pytest.mark.parametrize(
+    ("alpha", "shrink", "k"), [(0.5, 0.0, 100), (0.5, 10.0, 5), (0.8, 2.0, 3), (0.0, 1.0, 7)]
+)
+def test_likeness_worked_by_loops(alpha, shrink, k, monkeypatch):
+    monkeypatch.setattr(item_knn, "_ROWS_AT_ONCE", 7)
+    weights = random_matrix() * np.random.default_rng(1).random((40, 25)).astype(np.float32)
+    expected = np.zeros((25, 25))
+    length = np.sqrt((weights.astype(float) ** 2).sum(axis=0))
+    for scored in range(25):
+        for speaking in range(25):
+            if speaking != scored:
+                both = weights[:, speaking].astype(float) @ weights[:, scored]
+                below = length[speaking] ** (2 * alpha) * length[scored] ** (2 - 2 * alpha)
+                expected[speaking, scored] = both / (below + shrink) if both else 0
+        column = expected[:, scored]
+        column[np.argsort(-column)[k:]] = 0
+    found = nearest_items(sp.csr_array(weights), k, shrink, alpha)
+    assert found.toarray() == pytest.approx(expected, abs=1e-6)
+
+
+def test_words_of_documents():
+    """An item is a document of the users who have it: rare users, and short documents, count."""
+    taken = random_matrix()
+    num_items = np.maximum(taken.sum(axis=1), 1)
+    idf = np.log(26 / num_items)
+    found = weighted(sp.csr_array(taken), ItemKNNConfig(weighting="tfidf")).toarray()
+    assert found == pytest.approx(taken * idf[:, None], abs=1e-6)
+    k1, b, length = 2.0, 0.3, taken.sum(axis=0)
+    config = ItemKNNConfig(weighting="bm25", bm25_k1=k1, bm25_b=b)
+    saturated = (k1 + 1) / (k1 * (1 - b + b * length / length.mean()) + 1)
+    expected = taken * idf[:, None] * saturated[None]
+    assert weighted(sp.csr_array(taken), config).toarray() == pytest.approx(expected, abs=1e-6)
+    assert weighted(sp.csr_array(taken), ItemKNNConfig()).toarray() == pytest.approx(taken)
+
+
+def test_scores_are_sums_over_the_users_items():
+    model = ItemKNN.from_preset("tiny").fit(checkerboard().split)
+    history = model.data.histories.take(np.array([3]))
+    found = model.score_items(np.array([3]), history)[0]
+    expected = model.similarity.toarray()[history.values].sum(axis=0)
+    assert found == pytest.approx(expected, abs=1e-6)
+
+
+def test_an_unknown_weighting_is_refused():
+    with pytest.raises(ConfigError, match="weighting"):
+        ItemKNN(weighting="bm52")
