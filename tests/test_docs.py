@@ -245,6 +245,20 @@ def test_references_in_docstrings_lead_somewhere() -> None:
     assert not wrong
 
 
+def test_metrics_of_ones_own_are_measured(tmp_path: Path) -> None:
+    """The page's script runs, and names every metric that can be asked for."""
+    from edgewise.evaluation.list_metrics import LIST_METRICS
+    from edgewise.evaluation.metrics import METRICS
+
+    page = ROOT / "docs" / "metrics.md"
+    (script,) = (block for block in blocks_of(page) if block.language == "python")
+    done = run_block(script, tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert 1 < float(done.stdout) <= 10
+    named = re.findall(r"^\| `(\w+)` \|", page.read_text(), flags=re.MULTILINE)
+    assert sorted(named) == sorted([*METRICS, *LIST_METRICS])
+
+
 ADD_A_METHOD = ROOT / "docs" / "contributing" / "add-a-method.md"
 
 

@@ -17,10 +17,14 @@ if TYPE_CHECKING:
     from edgewise.models.ease import EASE
     from edgewise.models.elmrec.recommender import ELMRec
     from edgewise.models.graph_gpt.recommender import GraphGPT
+    from edgewise.models.graph_filter import GraphFilter
+    from edgewise.models.item_knn import ItemKNN
     from edgewise.models.lightgcn import LightGCN
     from edgewise.models.popularity import Popularity
     from edgewise.models.registry import load_model
     from edgewise.models.sasrec import SASRec
+    from edgewise.models.session_knn import SessionKNN
+    from edgewise.models.transitions import Transitions
     from edgewise.recommender import Recommender
     from edgewise.runs.run import open_run
 
@@ -31,10 +35,14 @@ _PUBLIC = {
     "Recommender": "edgewise.recommender",
     "EASE": "edgewise.models.ease",
     "ELMRec": "edgewise.models.elmrec.recommender",
+    "GraphFilter": "edgewise.models.graph_filter",
     "GraphGPT": "edgewise.models.graph_gpt.recommender",
+    "ItemKNN": "edgewise.models.item_knn",
     "LightGCN": "edgewise.models.lightgcn",
     "Popularity": "edgewise.models.popularity",
     "SASRec": "edgewise.models.sasrec",
+    "SessionKNN": "edgewise.models.session_knn",
+    "Transitions": "edgewise.models.transitions",
     "evaluate": "edgewise.evaluation.evaluate",
     "load_model": "edgewise.models.registry",
     "open_run": "edgewise.runs.run",
@@ -44,12 +52,16 @@ __all__ = [
     "EASE",
     "Dataset",
     "ELMRec",
+    "GraphFilter",
     "GraphGPT",
+    "ItemKNN",
     "LightGCN",
     "Popularity",
     "Recommender",
     "SASRec",
+    "SessionKNN",
     "Split",
+    "Transitions",
     "__version__",
     "evaluate",
     "leave_one_out",

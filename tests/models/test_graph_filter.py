@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from tests.contracts.checkerboard import checkerboard
@@ -40,6 +42,19 @@ def test_a_rank_beyond_the_data_is_the_whole_graph():
     rows = whole.data.histories
     users = np.arange(len(rows))
     assert np.allclose(whole.score_items(users, rows), more.score_items(users, rows), atol=1e-4)
+
+
+@pytest.mark.parametrize("relearn", [False, True])
+def test_edges_that_the_split_names_are_the_graph_and_stay_it(relearn, tmp_path):
+    split = checkerboard().split
+    everything = split.dataset.interactions
+    model = GraphFilter(relearn=relearn, rank=4).fit(replace(split, edges=everything))
+    model.save_pretrained(tmp_path / "model")
+    for fitted in (model, GraphFilter.from_pretrained(tmp_path / "model")):
+        for told in ("valid", "test"):
+            fitted.prepare(split.known_before(told))
+            assert fitted.graph.nnz == len(everything)
+            assert (fitted.graph[split.test.user_index, split.test.item_index] > 0).all()
 
 
 def test_nothing_is_decomposed_that_nothing_reads():

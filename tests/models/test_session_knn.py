@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from tests.contracts.checkerboard import checkerboard
 
 from edgewise.models.session_knn import SessionKNN
 
-SETTINGS = {
+SETTINGS: dict[str, Any] = {
     "recency": 0.7,
     "neighbor_recency": 0.4,
     "rarity": 1.5,

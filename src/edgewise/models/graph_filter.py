@@ -25,6 +25,7 @@ import scipy.sparse as sp
 
 from edgewise.config import setting
 from edgewise.data.ragged import Ragged
+from edgewise.data.splits import Split
 from edgewise.graph.randomized_svd import leading_singular_vectors
 from edgewise.models.counting import CountingConfig, CountingRecommender, powers
 
@@ -56,6 +57,8 @@ class GraphFilter(CountingRecommender):
         degrees: n_i, ``float32[I]``.
         values, vectors: s ``float32[rank]`` and V ``float32[I, rank]``; of no column where nothing
             reads them.
+        fixed: whether the split named other edges than the train rows, ``bool[1]``; such a graph
+            stays as it is whatever histories are told later.
     """
 
     name, label = "graph-filter", "Graph filter"
@@ -67,11 +70,22 @@ class GraphFilter(CountingRecommender):
         "gf-cf": {"filter": "gf-cf", "rank": 256, "popularity": 0.0},
         "svd": {"filter": "svd"},
     }
-    LEARNED = ("graph", "degrees", "values", "vectors")
+    LEARNED = ("graph", "degrees", "values", "vectors", "fixed")
     graph: sp.csr_array
     degrees: np.ndarray
     values: np.ndarray
     vectors: np.ndarray
+    fixed: np.ndarray
+
+    def fit_scores(self, split: Split) -> None:
+        self.fixed = np.array([split.edges is not None])
+        super().fit_scores(split)
+        if self.fixed:
+            self.learn(split.graph_histories())
+
+    def prepare(self, histories: Ragged) -> None:
+        if not self.fixed:
+            super().prepare(histories)
 
     def learn(self, histories: Ragged) -> None:
         taken = self.matrix(histories)
