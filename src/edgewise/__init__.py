@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from edgewise.evaluation.evaluate import evaluate
     from edgewise.models.ease import EASE
     from edgewise.models.elmrec.recommender import ELMRec
-    from edgewise.models.graph_gpt.recommender import GraphGPT
     from edgewise.models.graph_filter import GraphFilter
+    from edgewise.models.graph_gpt.recommender import GraphGPT
     from edgewise.models.item_knn import ItemKNN
     from edgewise.models.lightgcn import LightGCN
     from edgewise.models.popularity import Popularity

@@ -42,9 +42,7 @@ def test_what_is_told_later_may_be_counted(method, relearn, tmp_path):
     """As if it had been fitted on it; what is saved is what train rows say all the same."""
     split = checkerboard().split
     told = split.known_before("test")
-    joined = Interactions(
-        told.row_of_value.astype(np.int32), told.values
-    )  # train and validation rows as train rows
+    joined = Interactions(told.row_of_value.astype(np.int32), told.values)
     model = method.from_preset("tiny", [f"relearn={str(relearn).lower()}"]).fit(split)
     as_fitted = scores(model)
     model.prepare(told)
@@ -88,7 +86,7 @@ def test_recency_falls_with_age_and_repeats_add_up():
 
 @pytest.mark.parametrize("k", [1, 3, 50])
 def test_the_largest_of_each_row(k):
-    matrix = sp.random_array((30, 20), density=0.4, rng=np.random.default_rng(0), format="csr")
+    matrix = sp.csr_array(sp.random_array((30, 20), density=0.4, rng=np.random.default_rng(0)))
     dense = matrix.toarray()
     bar = -np.sort(-dense, axis=1)[:, min(k, 20) - 1 : min(k, 20)]
     assert nearest_of_rows(matrix, k).toarray() == pytest.approx(np.where(dense >= bar, dense, 0))

@@ -16,7 +16,7 @@ from edgewise.config import MethodConfig, setting
 from edgewise.data.ragged import Ragged
 from edgewise.data.splits import Split
 from edgewise.errors import DataError
-from edgewise.recommender import Recommender
+from edgewise.recommender import Recommender, popularity_scores
 
 
 class CountingConfig(MethodConfig):
@@ -32,6 +32,9 @@ class CountingConfig(MethodConfig):
 class CountingRecommender(Recommender):
     """A method whose whole knowledge is a function of histories: write :meth:`learn`."""
 
+    _told: Ragged | None = None
+    _below: np.ndarray | None = None
+
     def fit_scores(self, split: Split) -> None:
         if not self.data.histories.lengths.max(initial=0) > 1:
             raise DataError(
@@ -39,7 +42,7 @@ class CountingRecommender(Recommender):
                 "learns from items that one user has: give more rows of each user, or fit "
                 "popularity"
             )
-        self.learn(self.data.histories)
+        self._learn(self.data.histories)
 
     @abstractmethod
     def learn(self, histories: Ragged) -> None:
@@ -47,10 +50,14 @@ class CountingRecommender(Recommender):
 
     def prepare(self, histories: Ragged) -> None:
         """Learn anew, where that is set, from what all users have by now."""
-        told = getattr(self, "_told", self.data.histories)
-        if self.config.relearn and histories is not told:
-            self.learn(histories)
-        self._told = histories
+        if self._told is None:  # just loaded
+            self._told = self.data.histories
+        if self.config.relearn and histories is not self._told:
+            self._learn(histories)
+
+    def _learn(self, histories: Ragged) -> None:
+        self.learn(histories)
+        self._told, self._below = histories, None
 
     def _save_learned(self, folder: Path) -> dict[str, Any]:
         self.prepare(self.data.histories)  # what is saved belongs to the histories beside it
@@ -66,6 +73,16 @@ class CountingRecommender(Recommender):
         shape = (len(histories), len(self.data.items))
         weights = (age.astype(np.float32) ** -recency).astype(np.float32)
         return sp.csr_array((weights, (histories.row_of_value, histories.values)), shape=shape)
+
+    def above_popularity(self, scores: np.ndarray) -> np.ndarray:
+        """Scores of 0 or more, ``[B, I]``, with items that nothing speaks for below 0, by
+        popularity."""
+        if self._below is None:
+            told = self.data.histories if self._told is None else self._told
+            counts = np.bincount(told.values, minlength=len(self.data.items))
+            place = np.argsort(np.argsort(popularity_scores(counts, self.config.seed)))
+            self._below = (place / len(place) - 1).astype(np.float32)
+        return np.where(scores > 0, scores, self._below)
 
 
 def nearest_of_rows(matrix: sp.csr_array, k: int) -> sp.csr_array:

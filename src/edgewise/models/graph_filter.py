@@ -38,10 +38,10 @@ class GraphFilterConfig(CountingConfig):
     """Settings of untrained graph filters."""
 
     filter: Filter = setting("two-step", "Which filter; see the module.")
-    steps: float = setting(1.0, "What C^2 counts beside C, of two-step.", ge=0)
+    steps: float = setting(0.5, "What C^2 counts beside C, of two-step.", ge=0)
     rank: int = setting(64, "Singular vectors that are kept of the graph.", ge=1)
     low_pass: float = setting(
-        0.3,
+        1.0,
         "What the low-pass part counts beside C, of two-step and gf-cf.",
         symbol="alpha, gf-cf eq. 13",
         ge=0,
@@ -67,7 +67,7 @@ class GraphFilter(CountingRecommender):
     PRESETS: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "tiny": {"rank": 4},
         "cpu": {},
-        "gf-cf": {"filter": "gf-cf", "rank": 256, "popularity": 0.0},
+        "gf-cf": {"filter": "gf-cf", "rank": 256, "low_pass": 0.3, "popularity": 0.0},
         "svd": {"filter": "svd"},
     }
     LEARNED = ("graph", "degrees", "values", "vectors", "fixed")

@@ -9,7 +9,8 @@ column of item i, item j speaks for item i by
 a cosine for alpha = 1/2 (asymmetric: Aiolli, RecSys 2013). Each item i keeps its k nearest j, and a
 user's score of i is the sum over the user's items j. Weights, shrinking and neighbours chosen for
 the item that is scored are those of Ferrari Dacrema et al., RecSys 2019. The order of items is not
-read. Everything is sparse: learning holds a few thousand rows of S at a time before they are cut.
+read, and items that nothing speaks for stand below all others, by popularity. Everything is sparse:
+learning holds a few thousand rows of S at a time before they are cut.
 """
 
 from __future__ import annotations
@@ -32,13 +33,13 @@ Weighting = Literal["binary", "tfidf", "bm25"]
 class ItemKNNConfig(CountingConfig):
     """Settings of item-based nearest neighbours."""
 
-    neighbors: int = setting(200, "How many items speak for an item.", symbol="k", ge=1)
+    neighbors: int = setting(1000, "How many items speak for an item.", symbol="k", ge=1)
     weighting: Weighting = setting(
         "binary",
         "What a user counts in the likeness of two items; less with many items in tfidf and bm25.",
     )
     shrink: float = setting(
-        10.0, "Added to what likeness is divided by: holds back items of few users.", ge=0
+        30.0, "Added to what likeness is divided by: holds back items of few users.", ge=0
     )
     alpha: float = setting(
         0.5,
@@ -77,7 +78,8 @@ class ItemKNN(CountingRecommender):
         self.similarity = nearest_items(weights, config.neighbors, config.shrink, config.alpha)
 
     def score_items(self, users: np.ndarray, histories: Ragged) -> np.ndarray:
-        return sp.csr_array(self.matrix(histories) @ self.similarity).toarray()
+        scores = sp.csr_array(self.matrix(histories) @ self.similarity)
+        return self.above_popularity(scores.toarray())
 
 
 def weighted(taken: sp.csr_array, config: ItemKNNConfig) -> sp.csr_array:

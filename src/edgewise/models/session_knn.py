@@ -7,7 +7,8 @@ with n_i users. How near history v is to history u, of |v| items,
     ``sim(u, v) = sum_i w_u(i) idf_i [i in v] / |v|^normalization``,
 
 and a user's score of an item is ``sum_v sim(u, v) w_v(i)`` over the k nearest v, in which the
-neighbour's items weigh by their age as well (neighbor_recency). The paper samples recent sessions
+neighbour's items weigh by their age as well (neighbor_recency); items of no neighbour stand below
+all others, by popularity. The paper samples recent sessions
 for speed; here all are read, which sparse products make fast enough.
 """
 
@@ -41,7 +42,7 @@ class SessionKNNConfig(CountingConfig):
     )
     rarity: float = setting(1.0, "Exponent of idf: how much more rare shared items count.", ge=0)
     normalization: float = setting(
-        0.5, "Exponent of a neighbour's length: how much less long histories count.", ge=0
+        0.3, "Exponent of a neighbour's length: how much less long histories count.", ge=0
     )
     popularity: float = setting(
         0.0, "Exponent of an item's users that scores are multiplied by; below 0 for rare items."
@@ -80,4 +81,4 @@ class SessionKNN(CountingRecommender):
         near.data[own] = 0  # nobody is a neighbour of oneself
         near.eliminate_zeros()
         near = nearest_of_rows(near, self.config.neighbors)
-        return sp.csr_array(near @ self.spoken).toarray()
+        return self.above_popularity(sp.csr_array(near @ self.spoken).toarray())

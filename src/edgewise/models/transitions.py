@@ -8,8 +8,9 @@ d_j the sums of its rows and columns,
     ``N_ij = T_ij / (o_i^1/2 d_j^(1 - popularity))``
 
 and a user's scores are ``h (first N + second N^2)``, where h weighs the user's items by age: the
-newest 1, the one before it ``2^-recency``, then ``3^-recency``. N^2 is never made. Beyond the
-papers; of the family of Markov chains that Rendle et al., WWW 2010 factorise.
+newest 1, the one before it ``2^-recency``, then ``3^-recency``. N^2 is never made, and items
+that two steps do not reach stand below all others, by popularity. Beyond the papers; of the family
+of Markov chains that Rendle et al., WWW 2010 factorise.
 """
 
 from __future__ import annotations
@@ -29,12 +30,12 @@ from edgewise.models.counting import CountingConfig, CountingRecommender, powers
 class TransitionsConfig(CountingConfig):
     """Settings of item transitions."""
 
-    window: int = setting(5, "Items at most this many steps apart follow each other.", ge=1)
+    window: int = setting(10, "Items at most this many steps apart follow each other.", ge=1)
     decay: float = setting(1.0, "How much less those many steps apart count.", ge=0)
-    forward: float = setting(2.0, "What counts from an earlier to a later item.", ge=0)
+    forward: float = setting(3.0, "What counts from an earlier to a later item.", ge=0)
     backward: float = setting(1.0, "What counts from a later to an earlier item.", ge=0)
     popularity: float = setting(
-        0.7,
+        0.75,
         "How much of an item's popularity its score keeps: 0.5 divides by the root of what comes "
         "to it, 1 by nothing.",
     )
@@ -42,7 +43,7 @@ class TransitionsConfig(CountingConfig):
         1.0, "How much less the asked user's older items count; 0 for all alike.", ge=0
     )
     first: float = setting(1.0, "What one step counts.", ge=0)
-    second: float = setting(0.5, "What two steps count.", ge=0)
+    second: float = setting(1.0, "What two steps count.", ge=0)
 
     def model_post_init(self, context: Any) -> None:
         """Refuse settings that leave nothing."""
@@ -83,4 +84,4 @@ class Transitions(CountingRecommender):
         scores = self.config.first * once
         if self.config.second:
             scores += self.config.second * (once @ self.transitions)
-        return scores
+        return self.above_popularity(scores)
