@@ -12,6 +12,7 @@ from tests.contracts.checkerboard import checkerboard
 from edgewise.data.dataset import Interactions
 from edgewise.data.ragged import Ragged
 from edgewise.errors import DataError
+from edgewise.models import counting
 from edgewise.models.counting import nearest_of_rows, powers
 from edgewise.models.graph_filter import GraphFilter
 from edgewise.models.item_knn import ItemKNN
@@ -53,6 +54,14 @@ def test_what_is_told_later_may_be_counted(method, relearn, tmp_path):
     assert bool(abs(scores(model) - as_fitted).max() > 1e-6) is relearn
     model.save_pretrained(tmp_path / "model")
     assert scores(method.from_pretrained(tmp_path / "model")) == pytest.approx(as_fitted, abs=1e-6)
+
+
+@each
+def test_a_few_users_at_a_time_are_all_of_them(method, monkeypatch):
+    model = method.from_preset("tiny").fit(checkerboard().split)
+    expected = scores(model)
+    monkeypatch.setattr(counting, "_VALUES_AT_ONCE", 7 * 48)
+    assert scores(model) == pytest.approx(expected, abs=1e-5)
 
 
 @each

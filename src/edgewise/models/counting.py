@@ -6,6 +6,7 @@ Shapes: B users asked about, U users, I items.
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,8 @@ from edgewise.data.ragged import Ragged
 from edgewise.data.splits import Split
 from edgewise.errors import DataError
 from edgewise.recommender import Recommender, popularity_scores
+
+_VALUES_AT_ONCE = 30_000_000
 
 
 class CountingConfig(MethodConfig):
@@ -83,6 +86,13 @@ class CountingRecommender(Recommender):
             place = np.argsort(np.argsort(popularity_scores(counts, self.config.seed)))
             self._below = (place / len(place) - 1).astype(np.float32)
         return np.where(scores > 0, scores, self._below)
+
+
+def few_at_once(total: int, width: int) -> Iterator[np.ndarray]:
+    """Rows a few at a time, of all together, so that they bound a ``[rows, width]`` array."""
+    size = max(1, _VALUES_AT_ONCE // max(1, width))
+    for start in range(0, total, size):
+        yield np.arange(start, min(start + size, total))
 
 
 def nearest_of_rows(matrix: sp.csr_array, k: int) -> sp.csr_array:

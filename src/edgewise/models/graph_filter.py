@@ -8,7 +8,7 @@ degrees n_i, the scores of all items are, as ``filter`` says,
 - two-step: ``b (C + steps C^2 + low_pass V s^2 V^T) D^popularity``: the items of people with the
   same items, and what lies one round of propagation further. Beyond the papers.
 - gf-cf: ``x (C + low_pass D^-1/2 V V^T D^1/2) D^popularity``: a linear filter and an ideal low-pass
-  filter (Shen et al., CIKM 2021, arXiv 2108.07567, eq. 13; there without popularity).
+  filter (Shen et al., CIKM 2021, arXiv 2108.07567; there without popularity).
 - svd: ``b V V^T D^popularity``: the ideal low-pass filter alone.
 
 C is never made: its products are two products with B. Users who are not in the data have a row of B
@@ -27,7 +27,7 @@ from edgewise.config import setting
 from edgewise.data.ragged import Ragged
 from edgewise.data.splits import Split
 from edgewise.graph.randomized_svd import leading_singular_vectors
-from edgewise.models.counting import CountingConfig, CountingRecommender, powers
+from edgewise.models.counting import CountingConfig, CountingRecommender, few_at_once, powers
 
 _ITERATIONS = 4
 
@@ -43,7 +43,7 @@ class GraphFilterConfig(CountingConfig):
     low_pass: float = setting(
         1.0,
         "What the low-pass part counts beside C, of two-step and gf-cf.",
-        symbol="alpha, gf-cf eq. 13",
+        symbol="alpha of GF-CF",
         ge=0,
     )
     popularity: float = setting(0.5, "Exponent of an item's users that scores are multiplied by.")
@@ -71,6 +71,7 @@ class GraphFilter(CountingRecommender):
         "svd": {"filter": "svd"},
     }
     LEARNED = ("graph", "degrees", "values", "vectors", "fixed")
+    SCORE_UNIT: ClassVar[str] = "filtered signal"
     graph: sp.csr_array
     degrees: np.ndarray
     values: np.ndarray
@@ -97,6 +98,10 @@ class GraphFilter(CountingRecommender):
         _, self.values, self.vectors = leading_singular_vectors(self.graph, rank, _ITERATIONS, seed)
 
     def score_items(self, users: np.ndarray, histories: Ragged) -> np.ndarray:
+        parts = few_at_once(len(users), len(self.data.users))
+        return np.concatenate([self._scores(histories.take(rows)) for rows in parts])
+
+    def _scores(self, histories: Ragged) -> np.ndarray:
         config, taken = self.config, self.matrix(histories)
         rows = self._rows(taken)
         if config.filter == "two-step":

@@ -10,7 +10,7 @@ a cosine for alpha = 1/2 (asymmetric: Aiolli, RecSys 2013). Each item i keeps it
 user's score of i is the sum over the user's items j. Weights, shrinking and neighbours chosen for
 the item that is scored are those of Ferrari Dacrema et al., RecSys 2019. The order of items is not
 read, and items that nothing speaks for stand below all others, by popularity. Everything is sparse:
-learning holds a few thousand rows of S at a time before they are cut.
+learning holds a thousand rows of S at a time before they are cut.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from edgewise.config import setting
 from edgewise.data.ragged import Ragged
 from edgewise.models.counting import CountingConfig, CountingRecommender, nearest_of_rows
 
-_ROWS_AT_ONCE = 2048
+_ROWS_AT_ONCE = 1024
 
 Weighting = Literal["binary", "tfidf", "bm25"]
 
@@ -70,6 +70,7 @@ class ItemKNN(CountingRecommender):
         "cpu": {},
     }
     LEARNED = ("similarity",)
+    SCORE_UNIT: ClassVar[str] = "sum of similarities"
     similarity: sp.csr_array
 
     def learn(self, histories: Ragged) -> None:

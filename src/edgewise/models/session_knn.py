@@ -25,6 +25,7 @@ from edgewise.data.ragged import Ragged
 from edgewise.models.counting import (
     CountingConfig,
     CountingRecommender,
+    few_at_once,
     nearest_of_rows,
     powers,
 )
@@ -62,6 +63,7 @@ class SessionKNN(CountingRecommender):
     Config = SessionKNNConfig
     PRESETS: ClassVar[Mapping[str, Mapping[str, Any]]] = {"tiny": {"neighbors": 50}, "cpu": {}}
     LEARNED = ("lookup", "spoken")
+    SCORE_UNIT: ClassVar[str] = "sum of similarities of histories"
     lookup: sp.csr_array
     spoken: sp.csr_array
 
@@ -76,6 +78,10 @@ class SessionKNN(CountingRecommender):
         self.spoken = sp.csr_array(recent @ sp.diags_array(powers(counts, config.popularity)))
 
     def score_items(self, users: np.ndarray, histories: Ragged) -> np.ndarray:
+        parts = few_at_once(len(users), len(self.data.users))
+        return np.concatenate([self._scores(users[rows], histories.take(rows)) for rows in parts])
+
+    def _scores(self, users: np.ndarray, histories: Ragged) -> np.ndarray:
         near = sp.csr_array(self.recent(histories, self.config.recency) @ self.lookup)
         own = near.indices == np.repeat(users, np.diff(near.indptr))
         near.data[own] = 0  # nobody is a neighbour of oneself

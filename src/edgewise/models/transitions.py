@@ -62,6 +62,7 @@ class Transitions(CountingRecommender):
     Config = TransitionsConfig
     PRESETS: ClassVar[Mapping[str, Mapping[str, Any]]] = {"tiny": {}, "cpu": {}}
     LEARNED = ("transitions",)
+    SCORE_UNIT: ClassVar[str] = "sum of transitions"
     transitions: sp.csr_array
 
     def learn(self, histories: Ragged) -> None:
