@@ -67,6 +67,14 @@ def test_scores_are_sums_over_the_users_items():
     assert (np.diff(model.data.item_counts[by_score]) <= 0).all()
 
 
+def test_similar_items_are_its_own():
+    model = ItemKNN.from_preset("tiny").fit(checkerboard().split)
+    found = model.similar_items([3], 4)
+    row = model.similarity.toarray()[3]
+    assert found.item_index.tolist() == np.argsort(-row, kind="stable")[:4].tolist()
+    assert found.score == pytest.approx(row[found.item_index])
+
+
 def test_an_unknown_weighting_is_refused():
     with pytest.raises(ConfigError, match="weighting"):
         ItemKNN(weighting="bm52")

@@ -107,6 +107,12 @@ def nearest_of_rows(matrix: sp.csr_array, k: int) -> sp.csr_array:
     return sp.csr_array((values[kept], matrix.indices[kept], offsets), shape=matrix.shape)
 
 
+def spoken_for(weights: sp.csr_array, items: np.ndarray) -> np.ndarray:
+    """Rows of some items, ``float32[n, I]``; minus infinity where they say nothing."""
+    rows = sp.csr_array(weights[items]).toarray()
+    return np.where(rows > 0, rows, -np.inf)
+
+
 def powers(counts: np.ndarray, exponent: float) -> np.ndarray:
     """``count ** exponent`` as float32, 0 where the count is 0."""
     counts = np.asarray(counts, dtype=np.float64)

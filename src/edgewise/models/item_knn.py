@@ -23,7 +23,12 @@ import scipy.sparse as sp
 
 from edgewise.config import setting
 from edgewise.data.ragged import Ragged
-from edgewise.models.counting import CountingConfig, CountingRecommender, nearest_of_rows
+from edgewise.models.counting import (
+    CountingConfig,
+    CountingRecommender,
+    nearest_of_rows,
+    spoken_for,
+)
 
 _ROWS_AT_ONCE = 1024
 
@@ -81,6 +86,15 @@ class ItemKNN(CountingRecommender):
     def score_items(self, users: np.ndarray, histories: Ragged) -> np.ndarray:
         scores = sp.csr_array(self.matrix(histories) @ self.similarity)
         return self.above_popularity(scores.toarray())
+
+    @property
+    def similarity_unit(self) -> str:
+        """What one item says of the others."""
+        return "similarity of item kNN"
+
+    def item_similarities(self, items: np.ndarray) -> np.ndarray:
+        """Rows of S, ``float32[n, I]``."""
+        return spoken_for(self.similarity, items)
 
 
 def weighted(taken: sp.csr_array, config: ItemKNNConfig) -> sp.csr_array:

@@ -24,7 +24,7 @@ import scipy.sparse as sp
 from edgewise.config import check, setting
 from edgewise.data.ragged import Ragged
 from edgewise.graph.transitions import item_transitions
-from edgewise.models.counting import CountingConfig, CountingRecommender, powers
+from edgewise.models.counting import CountingConfig, CountingRecommender, powers, spoken_for
 
 
 class TransitionsConfig(CountingConfig):
@@ -86,3 +86,12 @@ class Transitions(CountingRecommender):
         if self.config.second:
             scores += self.config.second * (once @ self.transitions)
         return self.above_popularity(scores)
+
+    @property
+    def similarity_unit(self) -> str:
+        """What one item says of the others."""
+        return "transitions"
+
+    def item_similarities(self, items: np.ndarray) -> np.ndarray:
+        """Rows of N: what follows, and precedes, an item, ``float32[n, I]``."""
+        return spoken_for(self.transitions, items)
