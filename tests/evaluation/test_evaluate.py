@@ -196,6 +196,8 @@ def test_metrics_of_lists_are_measured_where_there_are_lists(small_split):
     assert set(direct.metrics) == {"NDCG@5"}
     with pytest.raises(ConfigError, match=r"Gini, Novelty: .*measure the sequential task"):
         evaluate_direct(model, small_split, metrics=("Gini", "Novelty"))
+    assert set(evaluate(model, small_split, metrics=("gini",))) == {"sequential"}
+    assert set(evaluate(model, small_split, metrics=("gini", "mrr"))) == {"direct", "sequential"}
 
 
 def test_an_item_had_before_cannot_be_found_and_is_reported(make_dataset, scripted):

@@ -93,7 +93,8 @@ def evaluate(
     from edgewise.runs.evaluate import Conditions, result_document
 
     conditions = Conditions(part, ks, metrics, negatives, max_users, include_seen)
-    results = [measure(opened, each, conditions, per_user) for each in _tasks(opened, task, part)]
+    tasks = _tasks(opened, task, part, metrics)
+    results = [measure(opened, each, conditions, per_user) for each in tasks]
     typer.echo(audited)
     if json_file is not None:
         document = result_document(opened, results, audited, command_line())
@@ -186,8 +187,11 @@ def _check_choices(
         check_metrics(metrics or ("NDCG",))
 
 
-def _tasks(run: Run, asked: list[str] | None, part: str) -> list[Task]:
+def _tasks(
+    run: Run, asked: list[str] | None, part: str, metrics: tuple[str, ...]
+) -> list[Task]:
     """The tasks to measure: those asked for, or all that were trained and have held-out rows."""
+    from edgewise.evaluation.metrics import only_of_lists
     from edgewise.runs.evaluate import measurable_tasks
 
     for task in asked or []:
@@ -196,4 +200,6 @@ def _tasks(run: Run, asked: list[str] | None, part: str) -> list[Task]:
     wanted = [task for task in run.tasks if not asked or task in asked]
     if "explanation" in wanted and "explanation" not in possible:
         warn(f"explanation: no review belongs to the {part} part, nothing to measure")
+    if not asked and only_of_lists(metrics):
+        wanted = [task for task in wanted if task == "sequential"]
     return [task for task in wanted if task in possible]

@@ -33,6 +33,7 @@ from edgewise.evaluation.metrics import (
     check_cutoffs,
     check_metrics,
     hits_from_recommendations,
+    only_of_lists,
     padded_at_random,
     per_user_metrics,
     ranks_from_scores,
@@ -68,7 +69,8 @@ def evaluate(
     Args:
         model: fitted on the split.
         split: where the held-out rows are.
-        tasks: ``direct``, ``sequential`` or both; None for those in ``model.tasks``.
+        tasks: ``direct``, ``sequential`` or both; None for those in ``model.tasks``, without
+            ``direct`` where no metric of accuracy is named.
         part: ``valid`` or ``test``.
         ks: list lengths; the protocol's where it is None.
         metrics: see :func:`usual_metrics` for what is measured where it is None.
@@ -80,6 +82,8 @@ def evaluate(
         EdgewiseError: the model returned lists that break its contract.
     """
     chosen = [t for t in RANKING_TASKS if t in model.tasks] if tasks is None else [*tasks]
+    if tasks is None and only_of_lists(metrics):
+        chosen = [task for task in chosen if task != "direct"]
     check(
         len(chosen) > 0 and set(chosen) <= {*RANKING_TASKS},
         f"tasks={tuple(model.tasks if tasks is None else tasks)}: give some of "
@@ -133,7 +137,7 @@ def evaluate_direct(
     check_same_ids(model, split)
     asked = _asked("direct", split, part, ks, metrics, users, max_users, seed, protocol)
     check(
-        any(name in METRICS for name in asked.metrics),
+        not only_of_lists(asked.metrics),
         f"{', '.join(asked.metrics)}: measured on lists of the whole catalogue, which the direct "
         "task has not; measure the sequential task, or name a metric of accuracy beside",
     )

@@ -307,6 +307,11 @@ def check_metrics(metrics: Sequence[str]) -> list[str]:
     return list(dict.fromkeys(found))
 
 
+def only_of_lists(metrics: Sequence[str] | None) -> bool:
+    """Whether some are named and all are of whole lists, which the direct task has not."""
+    return bool(metrics) and all(name in LIST_METRICS for name in check_metrics(metrics))
+
+
 def _plain(name: str) -> str:
     return "".join(letter for letter in name.casefold() if letter not in "-_ ")
 
