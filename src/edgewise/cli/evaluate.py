@@ -187,7 +187,9 @@ def _check_choices(
         check_metrics(metrics or ("NDCG",))
 
 
-def _tasks(run: Run, asked: list[str] | None, part: str, metrics: tuple[str, ...]) -> list[Task]:
+def _tasks(
+    run: Run, asked: list[str] | None, part: str, metrics: tuple[str, ...] = ()
+) -> list[Task]:
     """The tasks to measure: those asked for, or all that were trained and have held-out rows."""
     from edgewise.evaluation.metrics import only_of_lists
     from edgewise.runs.evaluate import measurable_tasks
