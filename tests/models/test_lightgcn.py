@@ -12,7 +12,8 @@ from tests.oracles.propagation import dense_adjacency, mean_of_powers
 
 from edgewise.data.ragged import Ragged
 from edgewise.errors import DataError
-from edgewise.models.lightgcn import LightGCN, Pairs
+from edgewise.models.graph_training import Pairs
+from edgewise.models.lightgcn import LightGCN
 
 SETTINGS = ("training.epochs=2", "training.precision=fp32")
 

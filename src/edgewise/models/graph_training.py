@@ -1,0 +1,253 @@
+"""What methods share whose embeddings flow along the edges of the graph, as LightGCN's do.
+
+Every user and item has an embedding of layer 0, the only weights there are. A layer is what the
+neighbours hold, normalised by degrees (LightGCN, eq. 3; N_u are the items of user u):
+
+    ``e_u^(l+1) = sum over i in N_u of e_i^(l) / (sqrt|N_u| sqrt|N_i|)``, and items alike
+
+The final embedding is the mean of layers, from :attr:`GraphNetwork.first_layer` to L, and a score
+the product of two of them. The loss is BPR, or cross-entropy among sampled items that the batch
+shares, with a penalty on layer 0 (LightGCN, eq. 15).
+
+A user's own row of the layers, added up, is the user's layer 0, where that is one of them, plus
+what the user's items carry one layer before, times the weights of eq. 3. This is how users are
+represented when asked: exactly as trained for those whose history has not grown, with the newer
+items for those whose has, and without a layer 0 of their own for people who are not in the data.
+
+Shapes: B pairs, M sampled items, U users, I items, ``N = U + I``, D embedding size, L layers.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal, Self
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from edgewise.config import MethodConfig, section, setting
+from edgewise.data.dataset import Interactions
+from edgewise.data.ragged import Ragged
+from edgewise.data.splits import Split
+from edgewise.graph.bipartite import BipartiteGraph, inverse_sqrt
+from edgewise.models.base import TensorBatch, TorchRecommender, UnseenItems
+from edgewise.models.item_head import bpr, item_cross_entropy, sampled_cross_entropy
+from edgewise.models.layers import SparseAdjacency, light_gcn
+from edgewise.training.config import TrainingConfig
+
+
+class GraphTrainingConfig(MethodConfig):
+    """Settings that all of them have."""
+
+    embedding_size: int = setting(64, "Numbers of an embedding.", ge=1)
+    num_layers: int = setting(3, "Propagation steps.", symbol="K", ge=1)
+    init_std: float = setting(0.1, "Standard deviation of layer 0 at the start.", gt=0)
+    l2: float = setting(1e-4, "The penalty on the batch's layer 0.", symbol="lambda, eq. 15", ge=0)
+    loss: Literal["bpr", "sampled_softmax"] = setting(
+        "bpr", "bpr, as published, or sampled_softmax: cross-entropy among shared sampled items."
+    )
+    num_negatives: int = setting(
+        1, "Sampled items: of every pair (bpr), or of a batch (sampled_softmax).", ge=1
+    )
+    temperature: float = setting(
+        1.0,
+        "Scores are divided by it in sampled_softmax: below 1, hard negatives count more.",
+        gt=0,
+    )
+    training: TrainingConfig = section(
+        TrainingConfig,
+        epochs=1000,
+        batch_size=2048,
+        patience=50,
+        validation_metric="NDCG@10",
+        weight_decay=0.0,
+        max_grad_norm=0.0,
+    )
+
+
+@dataclass(frozen=True)
+class Pairs(TensorBatch):
+    """Users and their items, ``int64[B]``; ``negatives`` are ``[B, M]`` for bpr, else ``[M]``."""
+
+    users: torch.Tensor
+    items: torch.Tensor
+    negatives: Any
+
+
+class GraphNetwork(nn.Module):
+    """Layer 0, the loss, and in evaluation mode what users and items are represented by.
+
+    Args:
+        config: settings.
+        num_users, num_items: U and I.
+    """
+
+    first_layer: ClassVar[Literal[0, 1]] = 0
+    """The first of the layers whose mean is the final embedding."""
+
+    item_scale: torch.Tensor
+    fixed: torch.Tensor
+    carried: torch.Tensor
+    final_items: torch.Tensor
+
+    def __init__(self, config: Any, num_users: int, num_items: int) -> None:
+        super().__init__()
+        self.config, self.num_users = config, num_users
+        size = config.embedding_size
+        self.layer_0 = nn.Parameter(torch.randn(num_users + num_items, size) * config.init_std)
+        self.adjacency: SparseAdjacency | None = None
+        self.register_buffer("item_scale", torch.zeros(num_items))
+        self.register_buffer("fixed", torch.tensor(False))
+        for name in ("carried", "final_items"):
+            self.register_buffer(name, torch.zeros(num_items, size))
+
+    def read(self, graph: BipartiteGraph) -> None:
+        """Propagate over this graph from now on."""
+        self.adjacency = SparseAdjacency(graph.normalized_adjacency()).to(self.layer_0.device)
+        self.item_scale.copy_(torch.from_numpy(inverse_sqrt(graph.item_degrees)))
+
+    @property
+    def own_share(self) -> float:
+        """What a user's layer 0 counts in the user's final embedding."""
+        return 0.0 if self.first_layer else 1 / (self.config.num_layers + 1)
+
+    def layers(self) -> list[torch.Tensor]:
+        """Layers 0..L, users first, each ``[N, D]``."""
+        assert self.adjacency is not None, "a loaded model knows no graph"
+        layers: list[torch.Tensor] = [self.layer_0]
+        for _ in range(self.config.num_layers):
+            layers.append(self.adjacency(layers[-1]))
+        return layers
+
+    def mean_of(self, layers: list[torch.Tensor]) -> torch.Tensor:
+        """The final embeddings, of layers 0..L, ``[N, D]``."""
+        return mean(layers[self.first_layer :])
+
+    def forward(self, batch: Pairs) -> torch.Tensor:
+        """The mean loss of a batch."""
+        assert self.adjacency is not None, "a loaded model knows no graph"
+        return self.ranking_loss(
+            light_gcn(self.adjacency, self.layer_0, self.config.num_layers), batch
+        )
+
+    def ranking_loss(self, final: torch.Tensor, batch: Pairs) -> torch.Tensor:
+        """How far each pair is from the top, and the penalty.
+
+        Args:
+            final: embeddings, users first, ``[N, D]``.
+            batch: pairs and sampled items.
+        """
+        config = self.config
+        users, items = final[batch.users], final[self.num_users :]
+        own = self.layer_0[: self.num_users][batch.users], self.layer_0[self.num_users :]
+        negatives = torch.as_tensor(batch.negatives, device=users.device)
+        penalty = own[0].square().sum() + own[1][batch.items].square().sum()
+        penalty = (penalty + own[1][negatives].square().sum()) / len(batch)
+        if config.loss == "bpr":
+            score = (users * items[batch.items]).sum(-1, keepdim=True)
+            others = torch.einsum("bd,bmd->bm", users, items[negatives])
+            return bpr(score, others) + config.l2 / 2 * penalty
+        equal = torch.zeros(len(items), device=users.device)
+        loss = sampled_cross_entropy(
+            users / config.temperature, items, batch.items, negatives, equal
+        )
+        return loss + config.l2 / 2 * penalty
+
+    @torch.no_grad()
+    def train(self, mode: bool = True) -> Self:
+        """Evaluation propagates once, for all questions."""
+        super().train(mode)
+        if not mode and self.adjacency is not None:
+            layers, num_layers = self.layers(), self.config.num_layers
+            share = num_layers / (num_layers + 1 - self.first_layer)
+            self.carried.copy_(mean(layers[:-1])[self.num_users :] * share)
+            self.final_items.copy_(self.mean_of(layers)[self.num_users :])
+        return self
+
+
+class GraphRecommender(TorchRecommender):
+    """Ranks items by the product of propagated embeddings; a method says what its loss is.
+
+    Attributes:
+        Network: the class of its network.
+    """
+
+    Network: ClassVar[type[GraphNetwork]] = GraphNetwork
+    network: GraphNetwork
+
+    def build(self, split: Split | None) -> GraphNetwork:
+        self._told = self.data.histories
+        network = self.Network(self.config, len(self.data.users), len(self.data.items))
+        if split is not None:
+            network.read(self._graph(split.graph_edges()))
+            network.fixed.fill_(split.edges is not None)
+        return network
+
+    def _graph(self, edges: Interactions) -> BipartiteGraph:
+        return BipartiteGraph.from_interactions(edges, len(self.data.users), len(self.data.items))
+
+    def prepare(self, histories: Ragged) -> None:
+        """Propagate over what all users have by now; no weight is learned anew.
+
+        A graph that a leaking protocol has filled with other edges stays as it is.
+        """
+        if histories is not self._told and not self.network.fixed:
+            rows = histories.row_of_value.astype(np.int32)
+            self.network.read(self._graph(Interactions(rows, histories.values)))
+            self.network.eval()
+            self._told = histories
+
+    def examples(self, split: Split) -> int:
+        self._unseen = UnseenItems(self.data.histories, len(self.data.items))
+        return len(self.data.histories.values)
+
+    def training_batch(self, rows: np.ndarray, rng: np.random.Generator) -> Pairs:
+        users, count = self.data.histories.row_of_value[rows], self.config.num_negatives
+        items = torch.from_numpy(self.data.histories.values[rows].astype(np.int64))
+        negatives: Any = rng.integers(len(self.data.items), size=count)
+        if self.config.loss == "bpr":
+            negatives = torch.from_numpy(self._unseen.draw(users, rng, count))
+        return Pairs(torch.from_numpy(users), items, negatives)
+
+    def encode(self, users: np.ndarray, histories: Ragged) -> torch.Tensor:
+        network = self.network
+        taken = self.matrix(histories)
+        num_items = taken @ (network.item_scale > 0).float().cpu().numpy()  # |N_u|
+        carried = (network.item_scale[:, None] * network.carried).cpu().numpy()
+        found = inverse_sqrt(num_items)[:, None] * (taken @ carried)
+        found = torch.from_numpy(found).to(self.device)
+        if network.own_share:
+            known = torch.from_numpy(users >= 0).to(self.device)
+            own = network.layer_0[torch.from_numpy(users).to(self.device)[known]]
+            found[known] += own * network.own_share
+        return found
+
+    def item_embeddings(self) -> torch.Tensor:
+        return self.network.final_items
+
+
+def mean(layers: list[torch.Tensor]) -> torch.Tensor:
+    """The mean of some layers, added up in order."""
+    total = layers[0]
+    for layer in layers[1:]:
+        total = total + layer
+    return total / len(layers)
+
+
+def info_nce(
+    views: torch.Tensor, others: torch.Tensor, targets: torch.Tensor, temperature: float
+) -> torch.Tensor:
+    """InfoNCE by cosine: each view finds its target among all others (van den Oord et al. 2018).
+
+    The mean of ``-log exp(cos(v, o_target) / temperature) / sum over o of exp(cos(v, o) / ...)``.
+
+    Args:
+        views: ``float[B, D]``.
+        others: what targets are numbers of, ``float[M, D]``.
+        targets: ``int64[B]``.
+        temperature: what cosines are divided by.
+    """
+    views, others = F.normalize(views, dim=-1), F.normalize(others, dim=-1)
+    return item_cross_entropy(views / temperature, others, targets)
