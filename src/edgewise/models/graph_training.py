@@ -115,11 +115,15 @@ class GraphNetwork(nn.Module):
 
     def layers(self) -> list[torch.Tensor]:
         """Layers 0..L, users first, each ``[N, D]``."""
-        assert self.adjacency is not None, "a loaded model knows no graph"
         layers: list[torch.Tensor] = [self.layer_0]
         for _ in range(self.config.num_layers):
-            layers.append(self.adjacency(layers[-1]))
+            layers.append(self.step(layers[-1]))
         return layers
+
+    def step(self, layer: torch.Tensor) -> torch.Tensor:
+        """The next layer, ``[N, D]``."""
+        assert self.adjacency is not None, "a loaded model knows no graph"
+        return self.adjacency(layer)
 
     def mean_of(self, layers: list[torch.Tensor]) -> torch.Tensor:
         """The final embeddings, of layers 0..L, ``[N, D]``."""
@@ -237,17 +241,25 @@ def mean(layers: list[torch.Tensor]) -> torch.Tensor:
 
 
 def info_nce(
-    views: torch.Tensor, others: torch.Tensor, targets: torch.Tensor, temperature: float
+    views: torch.Tensor,
+    others: torch.Tensor,
+    targets: torch.Tensor,
+    temperature: float,
+    sampled: torch.Tensor | None = None,
 ) -> torch.Tensor:
-    """InfoNCE by cosine: each view finds its target among all others (van den Oord et al. 2018).
+    """InfoNCE by cosine: each view finds its target among others (van den Oord et al. 2018).
 
     The mean of ``-log exp(cos(v, o_target) / temperature) / sum over o of exp(cos(v, o) / ...)``.
 
     Args:
         views: ``float[B, D]``.
-        others: what targets are numbers of, ``float[M, D]``.
+        others: what targets are numbers of, ``float[N, D]``.
         targets: ``int64[B]``.
         temperature: what cosines are divided by.
+        sampled: the others that a target competes with, ``int64[M]``; None = all.
     """
-    views, others = F.normalize(views, dim=-1), F.normalize(others, dim=-1)
-    return item_cross_entropy(views / temperature, others, targets)
+    views, others = F.normalize(views, dim=-1) / temperature, F.normalize(others, dim=-1)
+    if sampled is None:
+        return item_cross_entropy(views, others, targets)
+    equal = torch.zeros(len(others), device=others.device)
+    return sampled_cross_entropy(views, others, targets, sampled, equal)

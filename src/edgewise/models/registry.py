@@ -142,6 +142,20 @@ METHODS: dict[str, Method] = {
             "He et al., SIGIR 2020, arXiv 2002.02126",
         ),
         Method(
+            "ncl",
+            "edgewise.models.ncl:NCL",
+            "NCL",
+            "LightGCN whose nodes are drawn to their neighbours at distance two and to prototypes.",
+            "Lin et al., WWW 2022, arXiv 2202.06200",
+        ),
+        Method(
+            "xsimgcl",
+            "edgewise.models.xsimgcl:XSimGCL",
+            "XSimGCL",
+            "LightGCN whose layers carry noise and are contrasted with each other.",
+            "Yu et al., TKDE 2023, arXiv 2209.02544",
+        ),
+        Method(
             "sasrec",
             "edgewise.models.sasrec:SASRec",
             "SASRec",
