@@ -144,20 +144,17 @@ class GraphNetwork(nn.Module):
             batch: pairs and sampled items.
         """
         config = self.config
-        users, items = final[batch.users], final[self.num_users :]
-        own = self.layer_0[: self.num_users][batch.users], self.layer_0[self.num_users :]
-        negatives = torch.as_tensor(batch.negatives, device=users.device)
-        penalty = own[0].square().sum() + own[1][batch.items].square().sum()
-        penalty = (penalty + own[1][negatives].square().sum()) / len(batch)
+        negatives = torch.as_tensor(batch.negatives, device=final.device) + self.num_users
+        items, users = self.num_users + batch.items, final[batch.users]
+        penalty = torch.cat([batch.users, items, negatives.flatten()])
+        penalty = config.l2 / 2 * self.layer_0[penalty].square().sum() / len(batch)
         if config.loss == "bpr":
-            score = (users * items[batch.items]).sum(-1, keepdim=True)
-            others = torch.einsum("bd,bmd->bm", users, items[negatives])
-            return bpr(score, others) + config.l2 / 2 * penalty
-        equal = torch.zeros(len(items), device=users.device)
-        loss = sampled_cross_entropy(
-            users / config.temperature, items, batch.items, negatives, equal
-        )
-        return loss + config.l2 / 2 * penalty
+            score = (users * final[items]).sum(-1, keepdim=True)
+            others = torch.einsum("bd,bmd->bm", users, final[negatives])
+            return bpr(score, others) + penalty
+        users = users / config.temperature
+        equal = torch.zeros(len(final), device=final.device)
+        return sampled_cross_entropy(users, final, items, negatives, equal) + penalty
 
     @torch.no_grad()
     def train(self, mode: bool = True) -> Self:

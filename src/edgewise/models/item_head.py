@@ -25,8 +25,9 @@ import torch
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
-# About what a processor's cache holds; elsewhere, what keeps a GPU busy.
-_NUMBERS_AT_ONCE = {"cpu": 2_000_000}
+# About what a processor's caches hold, the large one and the small one; what keeps a GPU busy.
+_NUMBERS_AT_ONCE = 2_000_000
+_SAMPLED = 500_000
 _NUMBERS_AT_ONCE_ON_GPU = 64_000_000
 
 
@@ -40,12 +41,23 @@ def item_cross_entropy(
         items: embeddings, ``float[I, D]``.
         targets: item indices, ``int64[N]``.
     """
-    dtype = hidden.dtype
-    if torch.is_autocast_enabled(hidden.device.type):
-        dtype = torch.get_autocast_dtype(hidden.device.type)
+    dtype = _autocast_dtype(hidden)
     wanted = torch.is_grad_enabled() and (hidden.requires_grad or items.requires_grad)
     with torch.autocast(hidden.device.type, enabled=False):
         return _Chunked.apply(hidden, items, targets, dtype, wanted)  # pyright: ignore[reportReturnType]
+
+
+def _autocast_dtype(hidden: torch.Tensor) -> torch.dtype:
+    """What matrices are multiplied in."""
+    if torch.is_autocast_enabled(hidden.device.type):
+        return torch.get_autocast_dtype(hidden.device.type)
+    return hidden.dtype
+
+
+def _rows_at_once(rows: torch.Tensor, num_items: int, on_cpu: int = _NUMBERS_AT_ONCE) -> int:
+    """How many rows of logits are made at a time."""
+    numbers = on_cpu if rows.device.type == "cpu" else _NUMBERS_AT_ONCE_ON_GPU
+    return max(1, numbers // max(num_items, 1))
 
 
 class _Chunked(torch.autograd.Function):
@@ -62,8 +74,7 @@ class _Chunked(torch.autograd.Function):
         hidden_grad = torch.empty_like(rows) if wanted else None
         table_grad = torch.zeros_like(items) if wanted else None
         total = hidden.new_zeros((), dtype=torch.float32)
-        numbers = _NUMBERS_AT_ONCE.get(rows.device.type, _NUMBERS_AT_ONCE_ON_GPU)
-        step = max(1, numbers // max(len(items), 1))
+        step = _rows_at_once(rows, len(items))
         for start in range(0, len(rows), step):
             part = slice(start, start + step)
             logits = (rows[part] @ table.T).float()
@@ -119,11 +130,61 @@ def sampled_cross_entropy(
         negatives: ``int64[M]``.
         log_q: of every item, ``float[I]``.
     """
-    positive = (hidden * items[targets]).sum(-1) - log_q[targets]
-    others = hidden @ items[negatives].T - log_q[negatives]
-    others = others.masked_fill(targets[:, None] == negatives[None], -torch.inf)
-    logits = torch.cat([positive[:, None], others], dim=1).float()
-    return -logits.log_softmax(1)[:, 0].mean()
+    dtype = _autocast_dtype(hidden)
+    chosen = (items[targets], items[negatives], log_q[targets], log_q[negatives])
+    same = targets, negatives
+    with torch.autocast(hidden.device.type, enabled=False):
+        return _Sampled.apply(hidden, *chosen, *same, dtype)  # pyright: ignore[reportReturnType]
+
+
+class _Sampled(torch.autograd.Function):
+    """The loss and its gradients of some rows at a time, while they are in the cache."""
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        hidden: torch.Tensor,
+        positive: torch.Tensor,
+        negative: torch.Tensor,
+        positive_log_q: torch.Tensor,
+        negative_log_q: torch.Tensor,
+        targets: torch.Tensor,
+        negatives: torch.Tensor,
+        dtype: torch.dtype,
+    ) -> torch.Tensor:
+        rows, own, others = hidden.to(dtype), positive.to(dtype), negative.to(dtype)
+        grads = torch.empty_like(rows), torch.empty_like(own), torch.zeros_like(negative)
+        total = hidden.new_zeros((), dtype=torch.float32)
+        for start in range(0, len(rows), step := _rows_at_once(rows, len(others), _SAMPLED)):
+            part = slice(start, start + step)
+            first = (rows[part] * own[part]).sum(1).float() - positive_log_q[part]
+            logits = (rows[part] @ others.T).float().sub_(negative_log_q)
+            logits.masked_fill_(targets[part, None] == negatives, -torch.inf)
+            highest = torch.maximum(logits.amax(1), first)
+            first -= highest
+            shares = logits.sub_(highest[:, None]).exp_()
+            likely = first.exp()
+            sums = shares.sum(1) + likely
+            total += (sums.log() - first).sum()
+            slope = shares.div_(sums[:, None]).to(dtype)
+            first_slope = (likely / sums - 1).to(dtype)[:, None]
+            grads[0][part] = slope @ others + first_slope * own[part]
+            grads[1][part] = first_slope * rows[part]
+            grads[2].add_(slope.T @ rows[part])
+        ctx.save_for_backward(*grads)
+        ctx.dtypes = hidden.dtype, positive.dtype, negative.dtype
+        return total / max(len(rows), 1)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *grads: torch.Tensor) -> Any:
+        saved = ctx.saved_tensors
+        scale = grads[0] / max(len(saved[0]), 1)
+        found = [
+            grad.to(dtype) * scale.to(dtype)
+            for grad, dtype in zip(saved, ctx.dtypes, strict=True)
+        ]
+        return *found, None, None, None, None, None
 
 
 def sampling_shares(counts: np.ndarray) -> np.ndarray:

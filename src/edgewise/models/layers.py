@@ -17,6 +17,7 @@ from typing import Any
 import scipy.sparse as sp
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import embedding_bag
 
 from edgewise.graph.bipartite import BipartiteGraph
 from edgewise.graph.propagation import (
@@ -64,14 +65,8 @@ class SparseAdjacency(nn.Module):
     def apply_to(self, features: Tensor, function: Polynomial) -> Tensor:
         """A polynomial of the matrix times features ``[N, D]``, without gradients."""
         if features.device.type == "cpu":
-            # Here scipy's product takes half the time of torch's.
-            return torch.from_numpy(function(self.to_scipy(), features.numpy()))
+            return function(_SumsOfRows(self), features)
         return function(self.to_torch(), features)
-
-    def to_scipy(self) -> sp.csr_array:
-        """The matrix on the CPU, sharing its numbers."""
-        parts = (part.numpy() for part in (self.values, self.columns, self.crow))
-        return sp.csr_array(tuple(parts), shape=(self.num_nodes, self.num_nodes))
 
     def to_torch(self) -> Tensor:
         """The matrix on its device, sharing its numbers."""
@@ -81,6 +76,24 @@ class SparseAdjacency(nn.Module):
             return torch.sparse_csr_tensor(
                 self.crow, self.columns, self.values, size, check_invariants=False
             )
+
+
+class _SumsOfRows:
+    """The matrix as weighted sums of rows: on a CPU half the time of a sparse product."""
+
+    def __init__(self, adjacency: SparseAdjacency) -> None:
+        self.adjacency = adjacency
+
+    def __matmul__(self, features: Tensor) -> Tensor:
+        matrix = self.adjacency
+        return embedding_bag(
+            matrix.columns,
+            features,
+            matrix.crow,
+            mode="sum",
+            per_sample_weights=matrix.values.to(features.dtype),
+            include_last_offset=True,
+        )
 
 
 def light_gcn(

@@ -156,6 +156,20 @@ METHODS: dict[str, Method] = {
             "Yu et al., TKDE 2023, arXiv 2209.02544",
         ),
         Method(
+            "simplex",
+            "edgewise.models.simplex:SimpleX",
+            "SimpleX",
+            "Users mixed with the mean of their items, a cosine loss with many negatives.",
+            "Mao et al., CIKM 2021, arXiv 2109.12613",
+        ),
+        Method(
+            "multi-vae",
+            "edgewise.models.multi_vae:MultiVAE",
+            "Multi-VAE",
+            "A variational autoencoder of histories with a multinomial likelihood.",
+            "Liang et al., WWW 2018, arXiv 1802.05814",
+        ),
+        Method(
             "sasrec",
             "edgewise.models.sasrec:SASRec",
             "SASRec",
