@@ -181,8 +181,7 @@ class _Sampled(torch.autograd.Function):
         saved = ctx.saved_tensors
         scale = grads[0] / max(len(saved[0]), 1)
         found = [
-            grad.to(dtype) * scale.to(dtype)
-            for grad, dtype in zip(saved, ctx.dtypes, strict=True)
+            grad.to(dtype) * scale.to(dtype) for grad, dtype in zip(saved, ctx.dtypes, strict=True)
         ]
         return *found, None, None, None, None, None
 
