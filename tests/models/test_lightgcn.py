@@ -116,3 +116,28 @@ def test_an_item_outside_the_graph_says_nothing(model, monkeypatch):
     nobody = np.array([-1])
     with_it = model.encode(nobody, Ragged.of_rows([np.array([1, 5, 2])]))
     assert torch.equal(with_it, model.encode(nobody, Ragged.of_rows([np.array([1, 2])])))
+
+
+def test_a_batch_is_propagated_without_its_own_edges(split):
+    model = LightGCN.from_preset("tiny", [*SETTINGS, "hide_targets=true"]).fit(split)
+    rows, sizes = split.train, (split.dataset.num_users, split.dataset.num_items)
+    some = np.array([0, 7, 30])
+    users, items = rows.user_index[some], rows.item_index[some]
+    adjacency = dense_adjacency({*zip(rows.user_index, rows.item_index, strict=True)}, *sizes)
+    for user, item in zip(users, sizes[0] + items, strict=True):
+        assert adjacency[user, item] and adjacency[item, user]
+        adjacency[user, item] = adjacency[item, user] = 0
+    layer_0 = model.network.layer_0.detach().double().numpy()
+    pair = (torch.from_numpy(x.astype(np.int64)) for x in (users, items))
+    layers = model.network.layers(Pairs(*pair, None))
+    for power in range(4):
+        expected = mean_of_powers(adjacency, layer_0, [power])
+        assert layers[power].detach().numpy() == pytest.approx(expected, abs=1e-5)
+
+
+def test_a_pair_that_is_no_edge_takes_none_away(split):
+    model = LightGCN.from_preset("tiny", [*SETTINGS, "hide_targets=true"]).fit(split)
+    nobodys = np.setdiff1d(np.arange(24), model.data.histories[3])
+    users = torch.full((len(nobodys),), 3)
+    found = model.network.layers(Pairs(users, torch.from_numpy(nobodys), None))
+    assert all(map(torch.equal, found, model.network.layers()))

@@ -56,6 +56,11 @@ class GraphTrainingConfig(MethodConfig):
         "Scores are divided by it in sampled_softmax: below 1, hard negatives count more.",
         gt=0,
     )
+    hide_targets: bool = setting(
+        False,
+        "Whether the edges of a batch's own pairs are left out while it is learned from, so that "
+        "no pair is found by its own edge. Beyond the papers.",
+    )
     training: TrainingConfig = section(
         TrainingConfig,
         epochs=1000,
@@ -84,6 +89,8 @@ class GraphNetwork(nn.Module):
         num_users, num_items: U and I.
     """
 
+    edge_keys: torch.Tensor
+    mirrored: torch.Tensor
     first_layer: ClassVar[Literal[0, 1]] = 0
     """The first of the layers whose mean is the final embedding."""
 
@@ -107,23 +114,39 @@ class GraphNetwork(nn.Module):
         """Propagate over this graph from now on."""
         self.adjacency = SparseAdjacency(graph.normalized_adjacency()).to(self.layer_0.device)
         self.item_scale.copy_(torch.from_numpy(inverse_sqrt(graph.item_degrees)))
+        # Rows of users hold the edges in the order of their keys, rows of items in another one.
+        mirrored = np.empty(graph.num_edges, dtype=np.int64)
+        mirrored[np.lexsort((graph.users, graph.items))] = np.arange(graph.num_edges)
+        device = self.layer_0.device
+        self.edge_keys = torch.from_numpy(graph.edge_keys).to(device)
+        self.mirrored = torch.from_numpy(mirrored + graph.num_edges).to(device)
 
     @property
     def own_share(self) -> float:
         """What a user's layer 0 counts in the user's final embedding."""
         return 0.0 if self.first_layer else 1 / (self.config.num_layers + 1)
 
-    def layers(self) -> list[torch.Tensor]:
+    def graph_for(self, batch: Pairs | None) -> SparseAdjacency:
+        """What is propagated over, for a batch or for questions."""
+        assert self.adjacency is not None, "a loaded model knows no graph"
+        if batch is None or not self.config.hide_targets:
+            return self.adjacency
+        keys = batch.users * len(self.item_scale) + batch.items
+        place = torch.searchsorted(self.edge_keys, keys).clamp(max=len(self.edge_keys) - 1)
+        place = place[self.edge_keys[place] == keys]
+        return self.adjacency.without(torch.cat([place, self.mirrored[place]]))
+
+    def layers(self, batch: Pairs | None = None) -> list[torch.Tensor]:
         """Layers 0..L, users first, each ``[N, D]``."""
+        adjacency = self.graph_for(batch)
         layers: list[torch.Tensor] = [self.layer_0]
         for _ in range(self.config.num_layers):
-            layers.append(self.step(layers[-1]))
+            layers.append(self.step(adjacency, layers[-1]))
         return layers
 
-    def step(self, layer: torch.Tensor) -> torch.Tensor:
+    def step(self, adjacency: SparseAdjacency, layer: torch.Tensor) -> torch.Tensor:
         """The next layer, ``[N, D]``."""
-        assert self.adjacency is not None, "a loaded model knows no graph"
-        return self.adjacency(layer)
+        return adjacency(layer)
 
     def mean_of(self, layers: list[torch.Tensor]) -> torch.Tensor:
         """The final embeddings, of layers 0..L, ``[N, D]``."""
@@ -131,10 +154,8 @@ class GraphNetwork(nn.Module):
 
     def forward(self, batch: Pairs) -> torch.Tensor:
         """The mean loss of a batch."""
-        assert self.adjacency is not None, "a loaded model knows no graph"
-        return self.ranking_loss(
-            light_gcn(self.adjacency, self.layer_0, self.config.num_layers), batch
-        )
+        adjacency, num_layers = self.graph_for(batch), self.config.num_layers
+        return self.ranking_loss(light_gcn(adjacency, self.layer_0, num_layers), batch)
 
     def ranking_loss(self, final: torch.Tensor, batch: Pairs) -> torch.Tensor:
         """How far each pair is from the top, and the penalty.

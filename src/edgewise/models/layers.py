@@ -68,6 +68,18 @@ class SparseAdjacency(nn.Module):
             return function(_SumsOfRows(self), features)
         return function(self.to_torch(), features)
 
+    def without(self, places: Tensor) -> SparseAdjacency:
+        """The same matrix with 0 at some places of :attr:`values`; degrees stay as they are.
+
+        Args:
+            places: ``int64[n]``, in pairs that leave the matrix symmetric.
+        """
+        other = SparseAdjacency.__new__(SparseAdjacency)
+        nn.Module.__init__(other)
+        other.crow, other.columns = self.crow, self.columns
+        other.values = self.values.index_fill(0, places, 0)
+        return other
+
     def to_torch(self) -> Tensor:
         """The matrix on its device, sharing its numbers."""
         with warnings.catch_warnings():

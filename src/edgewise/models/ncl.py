@@ -110,7 +110,7 @@ class NCLNetwork(GraphNetwork):
     def forward(self, batch: Pairs) -> torch.Tensor:
         """The mean loss of a batch."""
         assert isinstance(batch, ContrastedPairs)
-        layers = self.layers()
+        layers = self.layers(batch)
         loss = self.ranking_loss(self.mean_of(layers), batch)
         if self.config.structure_weight:
             far = layers[2 * self.config.structure_layers]

@@ -33,6 +33,7 @@ from edgewise.models.graph_training import (
     Pairs,
     info_nce,
 )
+from edgewise.models.layers import SparseAdjacency
 
 
 class XSimGCLConfig(GraphTrainingConfig):
@@ -61,8 +62,8 @@ class XSimGCLNetwork(GraphNetwork):
 
     first_layer = 1
 
-    def step(self, layer: torch.Tensor) -> torch.Tensor:
-        after = super().step(layer)
+    def step(self, adjacency: SparseAdjacency, layer: torch.Tensor) -> torch.Tensor:
+        after = super().step(adjacency, layer)
         if not self.training or not self.config.noise:
             return after
         direction = F.normalize(torch.rand_like(after), dim=-1)
@@ -70,7 +71,7 @@ class XSimGCLNetwork(GraphNetwork):
 
     def forward(self, batch: Pairs) -> torch.Tensor:
         """The mean loss of a batch."""
-        layers = self.layers()
+        layers = self.layers(batch)
         final = self.mean_of(layers)
         loss = self.ranking_loss(final, batch)
         if not self.config.contrast_weight:
