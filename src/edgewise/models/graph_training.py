@@ -276,8 +276,12 @@ def info_nce(
         temperature: what cosines are divided by.
         sampled: the others that a target competes with, ``int64[M]``; None = all.
     """
-    views, others = F.normalize(views, dim=-1) / temperature, F.normalize(others, dim=-1)
+    views = F.normalize(views, dim=-1) / temperature
     if sampled is None:
-        return item_cross_entropy(views, others, targets)
-    equal = torch.zeros(len(others), device=others.device)
-    return sampled_cross_entropy(views, others, targets, sampled, equal)
+        return item_cross_entropy(views, F.normalize(others, dim=-1), targets)
+    needed, place = torch.cat([targets, sampled]).unique(return_inverse=True)
+    targets, sampled = place[: len(targets)], place[len(targets) :]
+    equal = torch.zeros(len(needed), device=others.device)
+    return sampled_cross_entropy(
+        views, F.normalize(others[needed], dim=-1), targets, sampled, equal
+    )

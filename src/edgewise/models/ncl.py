@@ -122,14 +122,14 @@ class NCLNetwork(GraphNetwork):
     def structural(self, far: torch.Tensor, batch: ContrastedPairs) -> torch.Tensor:
         """``L_S`` of an even layer ``[N, D]``, eq. 8."""
         kinds = (
-            (slice(None, self.num_users), batch.users, batch.other_users, 1.0),
-            (slice(self.num_users, None), batch.items, batch.other_items, self.config.item_weight),
+            (0, self.num_users, batch.users, batch.other_users, 1.0),
+            (self.num_users, len(far), batch.items, batch.other_items, self.config.item_weight),
         )
-        total = far.new_zeros(())
-        for part, nodes, others, weight in kinds:
+        total, tau = far.new_zeros(()), self.config.contrast_temperature
+        for start, end, nodes, others, weight in kinds:
             sampled = None if others is None else torch.as_tensor(others, device=far.device)
-            near, tau = self.layer_0[part], self.config.contrast_temperature
-            total = total + weight * info_nce(far[part][nodes], near, nodes, tau, sampled)
+            near = self.layer_0[start:end]
+            total = total + weight * info_nce(far[start + nodes], near, nodes, tau, sampled)
         return total
 
     def semantic(self, batch: Pairs) -> torch.Tensor:
