@@ -1,8 +1,8 @@
 """Multi-VAE: an autoencoder of histories with a multinomial likelihood (Liang et al., WWW 2018).
 
 arXiv 1802.05814. A history x, ``{0, 1}[I]``, is encoded as a Gaussian over a small z and decoded to
-a share of every item, ``pi(z) = softmax(f(z))``. The negative ELBO of a user (eqs. 2 and 4, to be
-made small) is
+a share of every item, ``pi(z) = softmax(f(z))``. The negative ELBO of a user (section
+2.2, to be made small) is
 
     ``- sum over i of x_i log pi_i(z) + beta KL(q(z | x) || N(0, 1))``
 
@@ -40,7 +40,7 @@ class MultiVAEConfig(MethodConfig):
     hidden_size: int = setting(600, "Width between a history and z.", ge=1)
     latent_size: int = setting(200, "Numbers of z.", symbol="K", ge=1)
     dropout: float = setting(0.5, "Of the items that are read.", ge=0, lt=1)
-    beta: float = setting(0.2, "What the KL term counts at most.", symbol="beta, eq. 4", ge=0)
+    beta: float = setting(0.2, "What the KL term counts at most.", symbol="beta", ge=0)
     anneal_steps: int = setting(
         200_000, "Steps in which it would rise from 0 to 1; it stops at beta.", ge=1
     )

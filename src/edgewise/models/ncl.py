@@ -3,14 +3,14 @@
 arXiv 2202.06200. To the loss of LightGCN come two contrasts, each by InfoNCE over cosines with a
 temperature tau, of the users and of the items of a batch:
 
-- structural (eqs. 6 to 8): what a node's neighbours at distance 2, 4, ... hold, layer ``2k`` of
+- structural (section 3.2): what a node's neighbours at distance 2, 4, ... hold, layer ``2k`` of
   the propagation, finds the node's own layer 0 among those of all users, and of all items:
   ``L_S = users + alpha * items``;
-- semantic (eqs. 11 to 13): a node's layer 0 finds the prototype of its cluster among all
+- semantic (section 3.3): a node's layer 0 finds the prototype of its cluster among all
   prototypes, the centres of a k-means of layer 0 of users, and of items, made anew every few
   epochs: ``L_P``. k-means is the E-step and training the M-step of expectation maximisation.
 
-The loss is ``L_LightGCN + lambda_1 L_S + lambda_2 L_P`` (eq. 15). The authors' code adds up the
+The loss is ``L_LightGCN + lambda_1 L_S + lambda_2 L_P``. The authors' code adds up the
 terms of a batch of 4,096 where this file takes their mean: its ``ssl_reg = 1e-6`` for Amazon Books
 is a ``structure_weight`` of 4.1e-3 here.
 
@@ -46,9 +46,7 @@ class NCLConfig(GraphTrainingConfig):
     structure_weight: float = setting(
         4e-3, "What the structural contrast counts in the loss.", symbol="lambda_1", ge=0
     )
-    item_weight: float = setting(
-        0.8, "What items count in it beside users.", symbol="alpha, eq. 8", ge=0
-    )
+    item_weight: float = setting(0.8, "What items count in it beside users.", symbol="alpha", ge=0)
     structure_layers: int = setting(
         1, "Half the layer that is contrasted with layer 0.", symbol="k", ge=1
     )
@@ -120,7 +118,7 @@ class NCLNetwork(GraphNetwork):
         return loss
 
     def structural(self, far: torch.Tensor, batch: ContrastedPairs) -> torch.Tensor:
-        """``L_S`` of an even layer ``[N, D]``, eq. 8."""
+        """``L_S`` of an even layer ``[N, D]``."""
         kinds = (
             (0, self.num_users, batch.users, batch.other_users, 1.0),
             (self.num_users, len(far), batch.items, batch.other_items, self.config.item_weight),
@@ -133,7 +131,7 @@ class NCLNetwork(GraphNetwork):
         return total
 
     def semantic(self, batch: Pairs) -> torch.Tensor:
-        """``L_P``, eq. 13."""
+        """``L_P``."""
         tau, items = self.config.contrast_temperature, self.num_users + batch.items
         of_users = info_nce(
             self.layer_0[batch.users], self.user_prototypes, self.cluster[batch.users], tau

@@ -1,11 +1,11 @@
 """SimpleX: a cosine loss with many negatives, and users who are their history (Mao et al., 2021).
 
 CIKM 2021, arXiv 2109.12613. A user is what the user's items hold on average, mixed with an
-embedding of the user's own (eqs. 5 and 6, with average pooling):
+embedding of the user's own (section 3.3, with average pooling):
 
     ``h_u = g e_u + (1 - g) V p_u``, p_u the mean of the embeddings of the user's newest items
 
-A score is the cosine of h_u and the item's embedding. The cosine contrastive loss (eq. 2) takes
+A score is the cosine of h_u and the item's embedding. The cosine contrastive loss (section 3.2) takes
 negatives whose cosine is above a margin m:
 
     ``L_CCL(u, i) = (1 - cos(u, i)) + w / M * sum over M items j of max(0, cos(u, j) - m)``
@@ -42,7 +42,7 @@ class SimpleXConfig(MethodConfig):
     embedding_size: int = setting(64, "Numbers of an embedding.", ge=1)
     init_std: float = setting(0.1, "Standard deviation of embeddings at the start.", gt=0)
     own_share: float = setting(
-        0.5, "What a user's own embedding counts beside the history.", symbol="g, eq. 6", ge=0, le=1
+        0.5, "What a user's own embedding counts beside the history.", symbol="g", ge=0, le=1
     )
     max_items: int = setting(50, "The newest items of a history that are read.", symbol="K", ge=1)
     num_negatives: int = setting(
@@ -52,10 +52,10 @@ class SimpleXConfig(MethodConfig):
         False, "Whether the pairs of a batch share their sampled items. Beyond the paper."
     )
     negative_weight: float = setting(
-        10.0, "What negatives count beside the positive.", symbol="w, eq. 2", ge=0
+        10.0, "What negatives count beside the positive.", symbol="w", ge=0
     )
     margin: float = setting(
-        0.5, "Negatives with a smaller cosine do not count.", symbol="m, eq. 2", ge=-1, le=1
+        0.5, "Negatives with a smaller cosine do not count.", symbol="m", ge=-1, le=1
     )
     hide_target: bool = setting(
         False, "Whether the item to be found is left out of its user's history. Beyond the paper."
@@ -164,8 +164,8 @@ class SimpleX(TorchRecommender):
                 "precision": "fp32",
             },
         },
-        # The released settings for Amazon Books, but for margin and weight, which it searches for
-        # every data set.
+        # Margin, weight and g are searched for every data set in the paper; here they are the
+        # defaults.
         "paper": {"training": {"learning_rate": 1e-4}},
     }
     network: SimpleXNetwork
