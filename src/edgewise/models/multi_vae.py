@@ -1,8 +1,8 @@
 """Multi-VAE: an autoencoder of histories with a multinomial likelihood (Liang et al., WWW 2018).
 
 arXiv 1802.05814. A history x, ``{0, 1}[I]``, is encoded as a Gaussian over a small z and decoded to
-a share of every item, ``pi(z) = softmax(f(z))``. The negative ELBO of a user (section
-2.2, to be made small) is
+a share of every item, ``pi(z) = softmax(f(z))``. The negative ELBO of a user (section 2.2), to be
+made small, is
 
     ``- sum over i of x_i log pi_i(z) + beta KL(q(z | x) || N(0, 1))``
 

@@ -10,9 +10,9 @@ temperature tau, of the users and of the items of a batch:
   prototypes, the centres of a k-means of layer 0 of users, and of items, made anew every few
   epochs: ``L_P``. k-means is the E-step and training the M-step of expectation maximisation.
 
-The loss is ``L_LightGCN + lambda_1 L_S + lambda_2 L_P``. The authors' code adds up the
-terms of a batch of 4,096 where this file takes their mean: its ``ssl_reg = 1e-6`` for Amazon Books
-is a ``structure_weight`` of 4.1e-3 here.
+The loss is ``L_LightGCN + lambda_1 L_S + lambda_2 L_P``. The authors' code adds up the terms of a
+batch of 4,096 where this file takes their mean: its ``ssl_reg = 1e-6`` for Amazon Books is a
+``structure_weight`` of 4.1e-3 here.
 
 Shapes: B pairs, U users, I items, ``N = U + I``, D embedding size, K prototypes.
 """

@@ -5,8 +5,8 @@ embedding of the user's own (section 3.3, with average pooling):
 
     ``h_u = g e_u + (1 - g) V p_u``, p_u the mean of the embeddings of the user's newest items
 
-A score is the cosine of h_u and the item's embedding. The cosine contrastive loss (section 3.2) takes
-negatives whose cosine is above a margin m:
+A score is the cosine of h_u and the item's embedding. The cosine contrastive loss (section 3.2)
+takes negatives whose cosine is above a margin m:
 
     ``L_CCL(u, i) = (1 - cos(u, i)) + w / M * sum over M items j of max(0, cos(u, j) - m)``
 

@@ -6,8 +6,8 @@ keeps each embedding in its orthant:
     ``e^(l) = (S e^(l-1)) + eps * sign(S e^(l-1)) * n / |n|``, n uniform in ``[0, 1]^D``
 
 The final embedding is the mean of layers 1..L: a node's own layer 0 is left out. The same pass
-gives the second view, layer l*, whose noise is part of the first one's, so that one
-propagation does the work of three. For the users and items of a batch, each once,
+gives the second view, layer l*, whose noise is part of the first one's, so that one propagation
+does the work of three. For the users and items of a batch, each once,
 
     ``L_cl = mean of -log exp(cos(e, e^(l*)) / tau) / sum over j of exp(cos(e, e_j^(l*)) / tau)``
 
