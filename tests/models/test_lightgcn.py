@@ -141,3 +141,14 @@ def test_a_pair_that_is_no_edge_takes_none_away(split):
     users = torch.full((len(nobodys),), 3)
     found = model.network.layers(Pairs(users, torch.from_numpy(nobodys), None))
     assert all(map(torch.equal, found, model.network.layers()))
+
+
+def test_all_that_training_reads_moves_with_the_network(split):
+    network = LightGCN.from_preset("tiny", [*SETTINGS, "hide_targets=true"]).fit(split).network
+    network.to("meta")
+    tensors = [*vars(network).values(), *vars(network.adjacency).values()]
+    assert not any(isinstance(each, torch.Tensor) for each in tensors)
+    assert {each.device.type for each in network.buffers()} == {"meta"}
+    assert network.adjacency.without(
+        torch.zeros(2, dtype=torch.int64, device="meta")
+    ).values.is_meta

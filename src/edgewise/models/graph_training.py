@@ -89,8 +89,6 @@ class GraphNetwork(nn.Module):
         num_users, num_items: U and I.
     """
 
-    edge_keys: torch.Tensor
-    mirrored: torch.Tensor
     first_layer: ClassVar[Literal[0, 1]] = 0
     """The first of the layers whose mean is the final embedding."""
 
@@ -98,6 +96,8 @@ class GraphNetwork(nn.Module):
     fixed: torch.Tensor
     carried: torch.Tensor
     final_items: torch.Tensor
+    edge_keys: torch.Tensor
+    mirrored: torch.Tensor
 
     def __init__(self, config: Any, num_users: int, num_items: int) -> None:
         super().__init__()
@@ -109,6 +109,8 @@ class GraphNetwork(nn.Module):
         self.register_buffer("fixed", torch.tensor(False))
         for name in ("carried", "final_items"):
             self.register_buffer(name, torch.zeros(num_items, size))
+        for name in ("edge_keys", "mirrored"):
+            self.register_buffer(name, torch.zeros(0, dtype=torch.int64), persistent=False)
 
     def read(self, graph: BipartiteGraph) -> None:
         """Propagate over this graph from now on."""
