@@ -43,9 +43,11 @@ class LightGCN(GraphRecommender):
         },
         # For data of Beauty's size on two cores.
         "cpu": {
+            "embedding_size": 128,
             "loss": "sampled_softmax",
             "num_negatives": 1024,
-            "l2": 1e-1,
+            "hide_targets": True,
+            "l2": 4e-2,
             "training": {
                 "epochs": 10,
                 "batch_size": 4096,

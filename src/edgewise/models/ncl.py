@@ -211,17 +211,19 @@ class NCL(GraphRecommender):
         },
         # For data of Beauty's size on two cores.
         "cpu": {
+            "embedding_size": 128,
             "loss": "sampled_softmax",
             "num_negatives": 1024,
-            "l2": 1e-1,
-            "structure_weight": 0.1,
+            "hide_targets": True,
+            "l2": 5e-2,
+            "structure_weight": 1e-2,
             "num_contrasted": 512,
-            "prototype_weight": 0.05,
+            "prototype_weight": 5e-3,
             "num_prototypes": 200,
             "contrast_temperature": 0.2,
             "warmup_epochs": 2,
             "training": {
-                "epochs": 10,
+                "epochs": 8,
                 "batch_size": 4096,
                 "patience": 5,
                 "learning_rate": 1e-2,
