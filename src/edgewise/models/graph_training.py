@@ -282,8 +282,7 @@ def info_nce(
     if sampled is None:
         return item_cross_entropy(views, F.normalize(others, dim=-1), targets)
     needed, place = torch.cat([targets, sampled]).unique(return_inverse=True)
-    targets, sampled = place[: len(targets)], place[len(targets) :]
-    equal = torch.zeros(len(needed), device=others.device)
-    return sampled_cross_entropy(
-        views, F.normalize(others[needed], dim=-1), targets, sampled, equal
-    )
+    place, rivals = place[: len(targets)], place[len(targets) :]
+    equal = torch.zeros(len(needed), device=views.device)
+    others = F.normalize(others[needed], dim=-1)
+    return sampled_cross_entropy(views, others, place, rivals, equal)
