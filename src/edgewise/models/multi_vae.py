@@ -142,10 +142,11 @@ class MultiVAE(TorchRecommender):
         "cpu": {
             "hidden_size": 200,
             "latent_size": 100,
-            "anneal_steps": 2000,
+            "anneal_steps": 20_000,
             "training": {
-                "epochs": 30,
+                "epochs": 10,
                 "patience": 5,
+                "learning_rate": 2e-3,
                 "schedule": "cosine",
                 "precision": "fp32",
             },

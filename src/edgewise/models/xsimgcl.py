@@ -106,10 +106,11 @@ class XSimGCL(GraphRecommender):
         "cpu": {
             "loss": "sampled_softmax",
             "num_negatives": 1024,
-            "l2": 1e-1,
-            "contrast_weight": 0.1,
+            "hide_targets": True,
+            "l2": 5e-2,
+            "contrast_weight": 2e-2,
             "training": {
-                "epochs": 10,
+                "epochs": 6,
                 "batch_size": 4096,
                 "patience": 5,
                 "learning_rate": 1e-2,
