@@ -1,8 +1,7 @@
-"""SASRec: its blocks against plain numpy, causality, examples, losses, and what it may know."""
+"""SASRec: its blocks against plain numpy, causality, examples and losses."""
 
 from __future__ import annotations
 
-from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -12,9 +11,10 @@ from tests.contracts.checkerboard import checkerboard
 from torch.nn import functional as F
 
 from edgewise.data.ragged import Ragged
-from edgewise.errors import ConfigError, DataError
+from edgewise.errors import ConfigError
 from edgewise.models.item_head import sampling_shares
-from edgewise.models.sasrec import SASRec, SASRecBatch, SASRecConfig, SASRecNetwork
+from edgewise.models.next_item import NextItemBatch
+from edgewise.models.sasrec import SASRec, SASRecConfig, SASRecNetwork
 
 SETTINGS = ("training.epochs=2", "training.precision=fp32")
 
@@ -85,7 +85,8 @@ def test_losses(loss):
     items, targets = torch.tensor([[1, 2, 3], [4, 5, 0]]), torch.tensor([[2, 3, 9], [5, 6, -1]])
     each = torch.randint(20, (2, 3, 3))
     shared = np.array([2, 7, 7])
-    batch = SASRecBatch(items, targets, each if loss == "bce" else shared)
+    negatives = each if loss == "bce" else shared
+    batch = NextItemBatch(items, targets, negatives, torch.zeros(2, dtype=torch.int64))
     asked = targets >= 0
     logits = network.states(items)[asked] @ network.items.weight.T
     wanted = targets[asked]
@@ -132,19 +133,6 @@ def test_negatives_of_bce_are_items_that_the_user_has_not(split):
     for row in range(10):
         user = model._examples.windows.user[row]
         assert not set(batch.negatives[row].flatten().tolist()) & set(model.data.histories[user])
-
-
-def test_test_rows_are_not_read(model, split):
-    other = replace(split.test, item_index=split.test.item_index[::-1].copy())
-    again = SASRec.from_preset("tiny", [*SETTINGS, "max_items=4"]).fit(replace(split, test=other))
-    for name, weight in model.network.state_dict().items():
-        assert torch.equal(again.network.state_dict()[name], weight), name
-
-
-def test_users_with_one_row_are_told(split):
-    firsts = np.unique(split.train.user_index, return_index=True)[1]
-    with pytest.raises(DataError, match=r"no user with two train rows.*ease or lightgcn"):
-        SASRec.from_preset("tiny").fit(replace(split, train=split.train.take(firsts)))
 
 
 def test_heads_share_the_width():
