@@ -14,10 +14,15 @@ if TYPE_CHECKING:
     from edgewise.data.dataset import Dataset
     from edgewise.data.splits import Split, leave_one_out
     from edgewise.evaluation.evaluate import evaluate
+    from edgewise.models.bert4rec import BERT4Rec
+    from edgewise.models.caser import Caser
     from edgewise.models.ease import EASE
     from edgewise.models.elmrec.recommender import ELMRec
+    from edgewise.models.esasrec import ESASRec
     from edgewise.models.graph_filter import GraphFilter
     from edgewise.models.graph_gpt.recommender import GraphGPT
+    from edgewise.models.gru4rec import GRU4Rec
+    from edgewise.models.hgn import HGN
     from edgewise.models.item_knn import ItemKNN
     from edgewise.models.lightgcn import LightGCN
     from edgewise.models.popularity import Popularity
@@ -33,6 +38,11 @@ _PUBLIC = {
     "Split": "edgewise.data.splits",
     "leave_one_out": "edgewise.data.splits",
     "Recommender": "edgewise.recommender",
+    "BERT4Rec": "edgewise.models.bert4rec",
+    "Caser": "edgewise.models.caser",
+    "ESASRec": "edgewise.models.esasrec",
+    "GRU4Rec": "edgewise.models.gru4rec",
+    "HGN": "edgewise.models.hgn",
     "EASE": "edgewise.models.ease",
     "ELMRec": "edgewise.models.elmrec.recommender",
     "GraphFilter": "edgewise.models.graph_filter",
@@ -50,8 +60,13 @@ _PUBLIC = {
 
 __all__ = [
     "EASE",
+    "HGN",
+    "BERT4Rec",
+    "Caser",
     "Dataset",
     "ELMRec",
+    "ESASRec",
+    "GRU4Rec",
     "GraphFilter",
     "GraphGPT",
     "ItemKNN",

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -28,7 +30,7 @@ def kind(request):
     return METHODS[request.param].recommender
 
 
-def new(kind, *settings, epochs=1):
+def new(kind, *settings, epochs=1) -> Any:
     return kind.from_preset("tiny", [f"training.epochs={epochs}", "dropout=0.0", *settings])
 
 

@@ -96,7 +96,7 @@ class Caser(NextItemRecommender):
             "hidden_size": 16,
             "init_std": 0.1,
             "dropout": 0.2,
-            "training": {"epochs": 20, "batch_size": 16, "learning_rate": 1e-2},
+            "training": {"epochs": 15, "batch_size": 16, "learning_rate": 1e-2},
         },
         # For data of Beauty's size on two cores.
         "cpu": {

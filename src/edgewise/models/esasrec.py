@@ -104,7 +104,7 @@ class ESASRec(NextItemRecommender):
             "inner_size": 64,
             "num_negatives": 12,
             "init_std": 0.1,
-            "training": {"epochs": 20, "batch_size": 16, "learning_rate": 5e-3},
+            "training": {"epochs": 12, "batch_size": 16, "learning_rate": 5e-3},
         },
         # For data of Beauty's size on two cores.
         "cpu": {
@@ -121,6 +121,15 @@ class ESASRec(NextItemRecommender):
                 "warmup_steps": 50,
                 "precision": "fp32",
             },
+        },
+        # From random embeddings, as long as validation improves, on a GPU: minutes.
+        "long": {
+            "hidden_size": 256,
+            "num_layers": 1,
+            "inner_size": 1024,
+            "dropout": 0.5,
+            "num_negatives": 4096,
+            "training": {"epochs": 100, "patience": 15, "schedule": "cosine", "warmup_steps": 200},
         },
         # As the authors' benchmark has it for Beauty.
         "paper": {

@@ -82,7 +82,7 @@ class GRU4Rec(NextItemRecommender):
             "hidden_size": 32,
             "inner_size": 32,
             "init_std": 0.1,
-            "training": {"epochs": 30, "batch_size": 16, "learning_rate": 1e-2},
+            "training": {"epochs": 15, "batch_size": 16, "learning_rate": 1e-2},
         },
         # For data of Beauty's size on two cores.
         "cpu": {

@@ -97,7 +97,7 @@ class HGN(NextItemRecommender):
         "tiny": {
             "hidden_size": 16,
             "init_std": 0.1,
-            "training": {"epochs": 20, "batch_size": 16, "learning_rate": 1e-2},
+            "training": {"epochs": 15, "batch_size": 16, "learning_rate": 1e-2},
         },
         # For data of Beauty's size on two cores.
         "cpu": {

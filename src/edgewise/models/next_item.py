@@ -75,6 +75,14 @@ class NextItemConfig(MethodConfig):
     )
 
 
+class WindowConfig(NextItemConfig):
+    """Settings of methods that read a window."""
+
+    window: int = setting(5, "The newest items, which are read.", symbol="L", ge=1)
+    num_targets: int = setting(3, "Items after the window that are targets.", symbol="T", ge=1)
+    max_items: int = setting(50, "Items of a history that share a row of a batch.", ge=1)
+
+
 @dataclass(frozen=True)
 class NextItemBatch(TensorBatch):
     """Items and the next one of each, ``int64[B, S]``, as :class:`NextItems` gives them.
@@ -219,14 +227,6 @@ class WindowNetwork(NextItemNetwork):
         """Embeddings; people who are not in the data are like the mean of those who are."""
         own, mean = self.users(users.clamp(min=0)), self.users.weight.mean(0)
         return torch.where(users[:, None] >= 0, own, mean)
-
-
-class WindowConfig(NextItemConfig):
-    """Settings of methods that read a window."""
-
-    window: int = setting(5, "The newest items, which are read.", symbol="L", ge=1)
-    num_targets: int = setting(3, "Items after the window that are targets.", symbol="T", ge=1)
-    max_items: int = setting(50, "Items of a history that share a row of a batch.", ge=1)
 
 
 class NextItemRecommender(TorchRecommender):

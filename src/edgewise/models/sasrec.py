@@ -36,6 +36,11 @@ class SASRecConfig(NextItemConfig):
     num_layers: int = setting(2, "Blocks.", symbol="b", ge=1)
     num_heads: int = setting(1, "Of attention; they share hidden_size.", ge=1)
     inner_size: int = setting(64, "Width between the two matrices of eq. 4.", ge=1)
+    scale_items: bool = setting(
+        False,
+        "Items are read as sqrt(hidden_size) times their embedding, as in the release, so that "
+        "what blocks add at first does not drown them.",
+    )
 
     def model_post_init(self, context: Any) -> None:
         """Refuse widths that heads cannot share."""
@@ -53,6 +58,7 @@ class SASRecNetwork(NextItemNetwork):
 
     def __init__(self, config: SASRecConfig, counts: np.ndarray) -> None:
         super().__init__(config, counts)
+        self.scale = config.hidden_size**0.5 if config.scale_items else 1.0
         self.positions = nn.Embedding(config.max_items, config.hidden_size)
         sizes = config.hidden_size, config.num_heads, config.inner_size, config.dropout
         self.blocks = nn.ModuleList(PreNormBlock(*sizes) for _ in range(config.num_layers))
@@ -62,7 +68,8 @@ class SASRecNetwork(NextItemNetwork):
 
     def states(self, items: torch.Tensor) -> torch.Tensor:
         """What each position knows of itself and earlier ones, ``[B, S] -> [B, S, D]``."""
-        x = self.dropout(self.items(items) + self.positions.weight[: items.shape[1]])
+        read = self.items(items) * self.scale
+        x = self.dropout(read + self.positions.weight[: items.shape[1]])
         for block in self.blocks:
             x = block(x)
         return self.norm(x)
@@ -83,19 +90,30 @@ class SASRec(NextItemRecommender):
         # For data of Beauty's size on two cores.
         "cpu": {
             "hidden_size": 128,
+            "num_layers": 1,
             "num_heads": 2,
             "inner_size": 512,
+            "dropout": 0.2,
             "init_std": 0.05,
             "item_init": "transitions",
             "loss": "sampled_softmax",
             "num_negatives": 2048,
             "training": {
-                "epochs": 16,
-                "patience": 5,
+                "epochs": 5,
+                "batch_size": 64,
+                "learning_rate": 3e-3,
                 "schedule": "cosine",
                 "warmup_steps": 50,
                 "precision": "fp32",
             },
+        },
+        # From random embeddings, as long as validation improves, on a GPU: minutes.
+        "long": {
+            "hidden_size": 256,
+            "num_layers": 1,
+            "inner_size": 256,
+            "dropout": 0.5,
+            "training": {"epochs": 100, "patience": 15, "schedule": "cosine", "warmup_steps": 200},
         },
         # The published loss and sizes; its 200 epochs end early where validation does not improve.
         "paper": {
