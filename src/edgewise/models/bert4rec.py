@@ -25,11 +25,8 @@ from torch import nn
 from torch.nn import functional as F
 
 from edgewise.config import check, setting
-from edgewise.data.ragged import Ragged
-from edgewise.data.sequences import NO_TARGET, NextItems, newest
-from edgewise.data.splits import Split
+from edgewise.data.sequences import NO_TARGET
 from edgewise.models.next_item import (
-    NextItemBatch,
     NextItemConfig,
     NextItemNetwork,
     NextItemRecommender,
@@ -120,6 +117,7 @@ class BERT4Rec(NextItemRecommender):
         # For data of Beauty's size on two cores.
         "cpu": {
             "hidden_size": 128,
+            "num_layers": 1,
             "inner_size": 512,
             "dropout": 0.2,
             "mask_rate": 0.3,
@@ -128,8 +126,9 @@ class BERT4Rec(NextItemRecommender):
             "loss": "sampled_softmax",
             "num_negatives": 2048,
             "training": {
-                "epochs": 20,
-                "patience": 5,
+                "epochs": 8,
+                "batch_size": 64,
+                "learning_rate": 3e-3,
                 "schedule": "cosine",
                 "warmup_steps": 50,
                 "precision": "fp32",
@@ -154,31 +153,18 @@ class BERT4Rec(NextItemRecommender):
             },
         },
     }
+    RESERVED = 1  # for the mask; a row holds one item more than it has targets
     config: BERT4RecConfig
     network: BERT4RecNetwork
 
     def new_network(self) -> BERT4RecNetwork:
         return BERT4RecNetwork(self.config, self.data.item_counts)
 
-    def examples(self, split: Split) -> np.ndarray:
-        super().examples(split)
-        # A row holds one item more than it has targets.
-        self._examples = NextItems(self.data.histories, self.config.max_items - 1)
-        return self._examples.windows.num_targets
-
-    def training_batch(self, rows: np.ndarray, rng: np.random.Generator) -> NextItemBatch:
-        batch = super().training_batch(rows, rng)
-        whole = torch.cat([batch.items[:, :1], batch.targets], dim=1).numpy()
+    def rows(self, rows: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+        items, targets = self._examples.take(rows)
+        whole = np.concatenate([items[:, :1], targets], axis=1)
         masked = cloze(whole, self.config.mask_rate, self.config.last_rate, rng)
-        return NextItemBatch(
-            torch.from_numpy(np.where(masked, self.network.mask, whole)),
-            torch.from_numpy(np.where(masked, whole, NO_TARGET)),
-            self.negatives(batch.users.numpy(), whole.shape[1], rng),
-            batch.users,
-        )
-
-    def encode(self, users: np.ndarray, histories: Ragged) -> torch.Tensor:
-        return super().encode(users, newest(histories, self.config.max_items - 1))
+        return np.where(masked, self.network.mask, whole), np.where(masked, whole, NO_TARGET)
 
 
 def cloze(

@@ -100,13 +100,15 @@ class Caser(NextItemRecommender):
         },
         # For data of Beauty's size on two cores.
         "cpu": {
+            "num_targets": 1,
             "init_std": 0.05,
             "item_init": "transitions",
             "loss": "sampled_softmax",
             "num_negatives": 2048,
             "training": {
-                "epochs": 16,
-                "patience": 5,
+                "epochs": 5,
+                "batch_size": 64,
+                "learning_rate": 3e-3,
                 "schedule": "cosine",
                 "warmup_steps": 50,
                 "precision": "fp32",

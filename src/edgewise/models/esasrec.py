@@ -115,8 +115,9 @@ class ESASRec(NextItemRecommender):
             "item_init": "transitions",
             "num_negatives": 2048,
             "training": {
-                "epochs": 16,
-                "patience": 5,
+                "epochs": 5,
+                "batch_size": 64,
+                "learning_rate": 3e-3,
                 "schedule": "cosine",
                 "warmup_steps": 50,
                 "precision": "fp32",

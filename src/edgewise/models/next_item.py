@@ -19,7 +19,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
@@ -232,6 +232,8 @@ class WindowNetwork(NextItemNetwork):
 class NextItemRecommender(TorchRecommender):
     """Ranks items by what usually comes after a history like this one."""
 
+    RESERVED: ClassVar[int] = 0
+    """Positions of a row that are kept free, such as for a mask."""
     config: NextItemConfig
     network: NextItemNetwork
 
@@ -255,13 +257,13 @@ class NextItemRecommender(TorchRecommender):
                 "learns which item follows another: import more rows of each user, or fit a "
                 "method that needs no order, such as ease or lightgcn"
             )
-        self._examples = NextItems(histories, self.config.max_items)
+        self._examples = NextItems(histories, self.config.max_items - self.RESERVED)
         self._unseen = UnseenItems(histories, len(self.data.items))
         self._shares = sampling_shares(self.data.item_counts)
         return self._examples.windows.num_targets
 
     def training_batch(self, rows: np.ndarray, rng: np.random.Generator) -> NextItemBatch:
-        items, targets = self._examples.take(rows)
+        items, targets = self.rows(rows, rng)
         users = self._examples.windows.user[rows]
         return NextItemBatch(
             torch.from_numpy(items),
@@ -269,6 +271,13 @@ class NextItemRecommender(TorchRecommender):
             self.negatives(users, items.shape[1], rng),
             torch.from_numpy(users.astype(np.int64)),
         )
+
+    def rows(self, rows: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+        """What is read of some examples, and what is to be told of it, both ``int64[B, S]``.
+
+        See :class:`NextItemBatch`; a method with another task than the next item overrides it.
+        """
+        return self._examples.take(rows)
 
     def negatives(self, users: np.ndarray, length: int, rng: np.random.Generator) -> Any:
         """Sampled items as the loss wants them: an array ``[M]``, or a tensor ``[B, S, M]``."""
@@ -282,7 +291,7 @@ class NextItemRecommender(TorchRecommender):
 
     def encode(self, users: np.ndarray, histories: Ragged) -> torch.Tensor:
         """What every history says of the item that comes next, ``[B, D]``."""
-        read = newest(histories, self.config.max_items)
+        read = newest(histories, self.config.max_items - self.RESERVED)
         parts = padded(read, 0), read.lengths, users
         return self.network.last_states(
             *(torch.from_numpy(part.astype(np.int64)).to(self.device) for part in parts)
