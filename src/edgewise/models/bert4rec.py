@@ -80,7 +80,7 @@ class BERT4RecNetwork(NextItemNetwork):
         """What all positions say of each one, ``[B, S] -> [B, S, D + 1]``."""
         known = items != NO_TARGET
         place = (known.sum(1, keepdim=True) - known.cumsum(1)).clamp(min=0)  # newest is 0
-        x = self.items(items.clamp(min=0)) + self.positions(place)
+        x = self.read(items.clamp(min=0)) + self.positions(place)
         x = self.dropout(self.start(x))
         for block in self.blocks:
             x = block(x, known)

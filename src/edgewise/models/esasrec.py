@@ -85,7 +85,7 @@ class ESASRecNetwork(NextItemNetwork):
 
     def states(self, items: torch.Tensor) -> torch.Tensor:
         """What each position knows of itself and earlier ones, ``[B, S] -> [B, S, D]``."""
-        x = self.dropout(self.items(items) + self.positions.weight[: items.shape[1]])
+        x = self.dropout(self.read(items) + self.positions.weight[: items.shape[1]])
         for block in self.blocks:
             x = block(x)
         return self.norm(x)
@@ -113,6 +113,7 @@ class ESASRec(NextItemRecommender):
             "inner_size": 256,
             "init_std": 0.05,
             "item_init": "transitions",
+            "scale_items": True,
             "num_negatives": 2048,
             "training": {
                 "epochs": 5,
@@ -129,6 +130,7 @@ class ESASRec(NextItemRecommender):
             "num_layers": 1,
             "inner_size": 1024,
             "dropout": 0.5,
+            "scale_items": True,
             "num_negatives": 4096,
             "training": {"epochs": 100, "patience": 15, "schedule": "cosine", "warmup_steps": 200},
         },

@@ -58,7 +58,7 @@ class GRU4RecNetwork(NextItemNetwork):
 
     def states(self, items: torch.Tensor) -> torch.Tensor:
         """What each position knows of itself and earlier ones, ``[B, S] -> [B, S, D]``."""
-        found, _ = self.gru(self.dropout(self.items(items)))
+        found, _ = self.gru(self.dropout(self.read(items)))
         return self.out(self.dropout(found))
 
     def item_table(self) -> torch.Tensor:
@@ -90,6 +90,7 @@ class GRU4Rec(NextItemRecommender):
             "inner_size": 128,
             "init_std": 0.05,
             "item_init": "transitions",
+            "scale_items": True,
             "loss": "sampled_softmax",
             "num_negatives": 2048,
             "training": {

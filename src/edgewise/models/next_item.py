@@ -55,6 +55,11 @@ class NextItemConfig(MethodConfig):
         "Where item embeddings start: random, or transitions, vectors that bring items of the same "
         "paths together, which saves many epochs. Beyond the paper.",
     )
+    scale_items: bool = setting(
+        False,
+        "Items are read as sqrt(hidden_size) times their embedding, so that what layers add at "
+        "first does not drown it. As in SASRec's release.",
+    )
     loss: LossName = setting(
         "softmax",
         "softmax over the catalogue; sampled_softmax: over the target and items sampled by how "
@@ -112,6 +117,11 @@ class NextItemNetwork(nn.Module):
         super().__init__()
         self.item_loss = ItemLoss(config.loss, counts, config.num_negatives, config.calibration)
         self.items = nn.Embedding(len(counts), config.hidden_size)
+        self.scale = config.hidden_size**0.5 if config.scale_items else 1.0
+
+    def read(self, items: torch.Tensor) -> torch.Tensor:
+        """Items as the first layer reads them, ``int64[...] -> float[..., D]``."""
+        return self.items(items) * self.scale
 
     def states(self, items: torch.Tensor) -> torch.Tensor:
         """What each position knows of itself and earlier ones, ``int64[B, S] -> [B, S, D]``."""
@@ -220,7 +230,7 @@ class WindowNetwork(NextItemNetwork):
 
     def _of(self, windows: torch.Tensor, users: torch.Tensor) -> torch.Tensor:
         known = windows != NO_TARGET
-        vectors = self.items(windows.clamp(min=0)) * known[..., None]
+        vectors = self.read(windows.clamp(min=0)) * known[..., None]
         return self.window_states(vectors, known, users)
 
     def _users(self, users: torch.Tensor) -> torch.Tensor:

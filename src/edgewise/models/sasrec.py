@@ -1,6 +1,7 @@
 """SASRec: self-attention over a user's history (Kang and McAuley, ICDM 2018, arXiv 1808.09781).
 
-The item at position t is embedded as ``M_i + P_t`` (eq. 1). L blocks of causal self-attention and
+The item at position t is embedded as ``M_i + P_t`` (eq. 1), in the release as ``sqrt(d) M_i + P_t``
+(``scale_items``), without which what blocks add drowns random embeddings for many epochs. L blocks of causal self-attention and
 of a feed-forward layer follow, each as ``x + dropout(g(norm(x)))`` (section III-C):
 
 - ``S = softmax(Q K^T / sqrt(d)) V``, a position looking at itself and earlier ones (eqs. 2 and 3);
@@ -36,11 +37,6 @@ class SASRecConfig(NextItemConfig):
     num_layers: int = setting(2, "Blocks.", symbol="b", ge=1)
     num_heads: int = setting(1, "Of attention; they share hidden_size.", ge=1)
     inner_size: int = setting(64, "Width between the two matrices of eq. 4.", ge=1)
-    scale_items: bool = setting(
-        False,
-        "Items are read as sqrt(hidden_size) times their embedding, as in the release, so that "
-        "what blocks add at first does not drown them.",
-    )
 
     def model_post_init(self, context: Any) -> None:
         """Refuse widths that heads cannot share."""
@@ -58,7 +54,6 @@ class SASRecNetwork(NextItemNetwork):
 
     def __init__(self, config: SASRecConfig, counts: np.ndarray) -> None:
         super().__init__(config, counts)
-        self.scale = config.hidden_size**0.5 if config.scale_items else 1.0
         self.positions = nn.Embedding(config.max_items, config.hidden_size)
         sizes = config.hidden_size, config.num_heads, config.inner_size, config.dropout
         self.blocks = nn.ModuleList(PreNormBlock(*sizes) for _ in range(config.num_layers))
@@ -68,8 +63,7 @@ class SASRecNetwork(NextItemNetwork):
 
     def states(self, items: torch.Tensor) -> torch.Tensor:
         """What each position knows of itself and earlier ones, ``[B, S] -> [B, S, D]``."""
-        read = self.items(items) * self.scale
-        x = self.dropout(read + self.positions.weight[: items.shape[1]])
+        x = self.dropout(self.read(items) + self.positions.weight[: items.shape[1]])
         for block in self.blocks:
             x = block(x)
         return self.norm(x)
@@ -96,6 +90,7 @@ class SASRec(NextItemRecommender):
             "dropout": 0.2,
             "init_std": 0.05,
             "item_init": "transitions",
+            "scale_items": True,
             "loss": "sampled_softmax",
             "num_negatives": 2048,
             "training": {
@@ -113,12 +108,14 @@ class SASRec(NextItemRecommender):
             "num_layers": 1,
             "inner_size": 256,
             "dropout": 0.5,
+            "scale_items": True,
             "training": {"epochs": 100, "patience": 15, "schedule": "cosine", "warmup_steps": 200},
         },
-        # The published loss and sizes; its 200 epochs end early where validation does not improve.
+        # The published loss and sizes, scaled as in the release; its 200 epochs end early where validation does not improve.
         "paper": {
             "hidden_size": 50,
             "inner_size": 50,
+            "scale_items": True,
             "loss": "bce",
             "training": {"weight_decay": 0.0},
         },
