@@ -1,8 +1,9 @@
 """SASRec: self-attention over a user's history (Kang and McAuley, ICDM 2018, arXiv 1808.09781).
 
-The item at position t is embedded as ``M_i + P_t`` (eq. 1), in the release as ``sqrt(d) M_i + P_t``
-(``scale_items``), without which what blocks add drowns random embeddings for many epochs. L blocks of causal self-attention and
-of a feed-forward layer follow, each as ``x + dropout(g(norm(x)))`` (section III-C):
+The item at position t is embedded as ``M_i + P_t`` (eq. 1), in the release as
+``sqrt(d) M_i + P_t`` (``scale_items``): without it what blocks add drowns random embeddings for
+many epochs. L blocks of causal self-attention and of a feed-forward layer follow, each as
+``x + dropout(g(norm(x)))`` (section III-C):
 
 - ``S = softmax(Q K^T / sqrt(d)) V``, a position looking at itself and earlier ones (eqs. 2 and 3);
 - ``F = relu(S W_1 + b_1) W_2 + b_2`` (eq. 4).
@@ -111,7 +112,8 @@ class SASRec(NextItemRecommender):
             "scale_items": True,
             "training": {"epochs": 100, "patience": 15, "schedule": "cosine", "warmup_steps": 200},
         },
-        # The published loss and sizes, scaled as in the release; its 200 epochs end early where validation does not improve.
+        # The published loss and sizes, scaled as released; its 200 epochs end early where
+        # validation does not improve.
         "paper": {
             "hidden_size": 50,
             "inner_size": 50,
