@@ -126,7 +126,7 @@ class BERT4Rec(NextItemRecommender):
             "loss": "sampled_softmax",
             "num_negatives": 2048,
             "training": {
-                "epochs": 8,
+                "epochs": 20,
                 "batch_size": 64,
                 "learning_rate": 3e-3,
                 "schedule": "cosine",
