@@ -121,6 +121,7 @@ class BERT4Rec(NextItemRecommender):
             "inner_size": 512,
             "dropout": 0.2,
             "mask_rate": 0.3,
+            "last_rate": 0.5,
             "init_std": 0.05,
             "item_init": "transitions",
             "loss": "sampled_softmax",
@@ -140,6 +141,7 @@ class BERT4Rec(NextItemRecommender):
             "inner_size": 1024,
             "dropout": 0.3,
             "mask_rate": 0.3,
+            "last_rate": 0.5,
             "training": {"epochs": 200, "patience": 30, "schedule": "cosine", "warmup_steps": 200},
         },
         # As released for Beauty, whose rate falls linearly instead of as a cosine.
