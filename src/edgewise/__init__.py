@@ -14,17 +14,26 @@ if TYPE_CHECKING:
     from edgewise.data.dataset import Dataset
     from edgewise.data.splits import Split, leave_one_out
     from edgewise.evaluation.evaluate import evaluate
+    from edgewise.models.bert4rec import BERT4Rec
+    from edgewise.models.caser import Caser
     from edgewise.models.ease import EASE
     from edgewise.models.elmrec.recommender import ELMRec
+    from edgewise.models.esasrec import ESASRec
     from edgewise.models.graph_filter import GraphFilter
     from edgewise.models.graph_gpt.recommender import GraphGPT
+    from edgewise.models.gru4rec import GRU4Rec
+    from edgewise.models.hgn import HGN
     from edgewise.models.item_knn import ItemKNN
     from edgewise.models.lightgcn import LightGCN
+    from edgewise.models.multi_vae import MultiVAE
+    from edgewise.models.ncl import NCL
     from edgewise.models.popularity import Popularity
     from edgewise.models.registry import load_model
     from edgewise.models.sasrec import SASRec
     from edgewise.models.session_knn import SessionKNN
+    from edgewise.models.simplex import SimpleX
     from edgewise.models.transitions import Transitions
+    from edgewise.models.xsimgcl import XSimGCL
     from edgewise.recommender import Recommender
     from edgewise.runs.run import open_run
 
@@ -33,6 +42,11 @@ _PUBLIC = {
     "Split": "edgewise.data.splits",
     "leave_one_out": "edgewise.data.splits",
     "Recommender": "edgewise.recommender",
+    "BERT4Rec": "edgewise.models.bert4rec",
+    "Caser": "edgewise.models.caser",
+    "ESASRec": "edgewise.models.esasrec",
+    "GRU4Rec": "edgewise.models.gru4rec",
+    "HGN": "edgewise.models.hgn",
     "EASE": "edgewise.models.ease",
     "ELMRec": "edgewise.models.elmrec.recommender",
     "GraphFilter": "edgewise.models.graph_filter",
@@ -42,6 +56,10 @@ _PUBLIC = {
     "Popularity": "edgewise.models.popularity",
     "SASRec": "edgewise.models.sasrec",
     "SessionKNN": "edgewise.models.session_knn",
+    "NCL": "edgewise.models.ncl",
+    "XSimGCL": "edgewise.models.xsimgcl",
+    "SimpleX": "edgewise.models.simplex",
+    "MultiVAE": "edgewise.models.multi_vae",
     "Transitions": "edgewise.models.transitions",
     "evaluate": "edgewise.evaluation.evaluate",
     "load_model": "edgewise.models.registry",
@@ -50,18 +68,27 @@ _PUBLIC = {
 
 __all__ = [
     "EASE",
+    "HGN",
+    "NCL",
+    "BERT4Rec",
+    "Caser",
     "Dataset",
     "ELMRec",
+    "ESASRec",
+    "GRU4Rec",
     "GraphFilter",
     "GraphGPT",
     "ItemKNN",
     "LightGCN",
+    "MultiVAE",
     "Popularity",
     "Recommender",
     "SASRec",
     "SessionKNN",
+    "SimpleX",
     "Split",
     "Transitions",
+    "XSimGCL",
     "__version__",
     "evaluate",
     "leave_one_out",

@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 from torch.nn import functional as F
 
 from edgewise.models import item_head
 from edgewise.models.item_head import (
+    LOSSES,
+    OWN_SAMPLE,
+    SHARED_SAMPLE,
+    ItemLoss,
     binary_cross_entropy,
     bpr,
+    calibrated_cross_entropy,
     item_cross_entropy,
+    others_than,
     sampled_cross_entropy,
+    top1,
 )
 
 
@@ -129,3 +137,91 @@ def test_bpr_is_the_probability_of_the_right_order():
     expected = -torch.sigmoid(positive - negative).log().mean()
     assert bpr(positive, negative).item() == pytest.approx(expected.item(), rel=1e-6)
     assert bpr(torch.tensor([-1e4]), torch.tensor([0.0])).item() == pytest.approx(1e4)
+
+
+class TestCalibrated:
+    """gBCE: at t = 0 plain bce, at t = 1 s(score) is the probability of the item."""
+
+    def test_each_position_by_the_formula(self, inputs):
+        hidden, items, targets = (each.detach().double() for each in inputs)
+        negatives = torch.randint(40, (23, 3))
+        alpha = 3 / 39
+        beta = alpha * (0.6 * (1 - 1 / alpha) + 1 / alpha)
+        losses = []
+        for state, target, row in zip(hidden, targets.long(), negatives, strict=True):
+            right = 1 / (1 + np.exp(-(state @ items[target]).item()))
+            wrong = [1 / (1 + np.exp(-(state @ items[n]).item())) for n in row]
+            losses.append(-(np.log(right**beta) + sum(np.log(1 - p) for p in wrong)) / 4)
+        found = calibrated_cross_entropy(hidden, items, targets.long(), negatives, 0.6)
+        assert found.item() == pytest.approx(np.mean(losses), rel=1e-9)
+
+    def test_without_calibration_it_is_bce(self, inputs):
+        negatives = torch.randint(40, (23, 3))
+        plain_loss = binary_cross_entropy(*inputs, negatives)
+        found = calibrated_cross_entropy(*inputs, negatives, 0.0)
+        assert found.item() == pytest.approx(plain_loss.item() / 4, rel=1e-5)
+
+    def test_the_best_score_of_a_sampled_target_is_its_probability(self):
+        """One state, targets by known shares, 1 of 4 other items sampled."""
+        shares, (state, others) = torch.tensor([0.4, 0.3, 0.15, 0.1, 0.05]), (torch.eye(1), 4)
+        table = torch.zeros(5, 1, requires_grad=True)
+        targets = torch.arange(5).repeat_interleave((shares * 100).long())
+        optimizer = torch.optim.LBFGS([table], max_iter=100, line_search_fn="strong_wolfe")
+        every = torch.stack([others_of(target) for target in targets.tolist()])
+        repeated, rows = targets.repeat(others), every.T.reshape(-1, 1)  # all draws, once each
+
+        def loss():
+            optimizer.zero_grad()
+            value = calibrated_cross_entropy(
+                state.expand(len(rows), 1), table, repeated, rows, calibration=1.0
+            )
+            value.backward()
+            return value
+
+        optimizer.step(loss)
+        assert torch.allclose(table.detach()[:, 0].sigmoid(), shares, atol=0.01)
+
+
+def others_of(target):
+    return torch.tensor([n for n in range(5) if n != target])
+
+
+def test_other_items_are_drawn_evenly():
+    torch.manual_seed(0)
+    drawn = others_than(torch.tensor([0, 3, 4]), 5, 4000)
+    for row, target in zip(drawn, (0, 3, 4), strict=True):
+        counts = torch.bincount(row, minlength=5)
+        assert counts[target] == 0
+        assert counts[counts > 0].tolist() == pytest.approx([1000] * 4, abs=120)
+
+
+def test_top1_by_the_formula():
+    positive, negative = torch.tensor([[1.0], [-0.5]]), torch.tensor([[0.5, 2.0], [1.0, -1.0]])
+    counted = torch.tensor([[True, True], [True, False]])
+
+    def s(x):
+        return 1 / (1 + np.exp(-x))
+
+    pairs = [(1.0, 0.5), (1.0, 2.0), (-0.5, 1.0)]
+    expected = np.mean([s(n - p) + s(n**2) for p, n in pairs])
+    assert top1(positive, negative, counted).item() == pytest.approx(expected, rel=1e-6)
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_a_loss_by_its_name_falls_along_its_gradient(inputs, name):
+    hidden, items, targets = inputs
+    loss = ItemLoss(name, np.arange(40), 6, 0.5)
+    negatives = np.empty(0, np.int64)
+    if name in SHARED_SAMPLE:
+        negatives = np.arange(6)
+    elif name in OWN_SAMPLE:
+        negatives = torch.randint(40, (23, 6))
+
+    def value(states):
+        torch.manual_seed(1)
+        return loss(states, items, targets, negatives)
+
+    (slope,) = torch.autograd.grad(value(hidden), hidden)
+    assert slope.abs().sum() > 0
+    assert value(hidden - 0.05 * slope / slope.norm()) < value(hidden)
+    assert not loss.state_dict(), "nothing of it is saved"

@@ -1,20 +1,21 @@
-"""SASRec: its blocks against plain numpy, causality, examples, losses, and what it may know."""
+"""SASRec: its blocks against plain numpy, causality, examples and losses."""
 
 from __future__ import annotations
 
-from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
 import pytest
 import torch
 from tests.contracts.checkerboard import checkerboard
+from tests.oracles.layers import array, attention, linear, normed
 from torch.nn import functional as F
 
 from edgewise.data.ragged import Ragged
-from edgewise.errors import ConfigError, DataError
+from edgewise.errors import ConfigError
 from edgewise.models.item_head import sampling_shares
-from edgewise.models.sasrec import SASRec, SASRecBatch, SASRecConfig, SASRecNetwork
+from edgewise.models.next_item import NextItemBatch
+from edgewise.models.sasrec import SASRec, SASRecConfig, SASRecNetwork
 
 SETTINGS = ("training.epochs=2", "training.precision=fp32")
 
@@ -29,42 +30,32 @@ def model(split):
     return SASRec.from_preset("tiny", [*SETTINGS, "max_items=4"]).fit(split)
 
 
-@pytest.fixture
-def network():
+def build(**settings):
     torch.manual_seed(0)
-    config = SASRecConfig(hidden_size=8, num_heads=2, inner_size=12, init_std=0.5)
+    config = SASRecConfig(hidden_size=8, num_heads=2, inner_size=12, init_std=0.5, **settings)
     return SASRecNetwork(config, np.arange(20)).eval()
 
 
-def normed(x, layer):
-    x = (x - x.mean(-1, keepdims=True)) / np.sqrt(x.var(-1, keepdims=True) + layer.eps)
-    return x * layer.weight.detach().numpy() + layer.bias.detach().numpy()
+@pytest.fixture
+def network():
+    return build()
 
 
-def linear(x, layer):
-    return x @ layer.weight.detach().numpy().T + layer.bias.detach().numpy()
-
-
-def by_hand(network, items):
-    """Equations 1 to 4 for one row, position by position."""
-    x = network.items.weight.detach().numpy()[items]
-    x = x + network.positions.weight.detach().numpy()[: len(items)]
+def by_hand(network, items, scale):
+    """Equations 1 to 4 for one row, block by block."""
+    x = scale * array(network.items.weight)[items]
+    x = x + array(network.positions.weight)[: len(items)]
     for block in network.blocks:
-        query, key, value = np.split(linear(normed(x, block.norms[0]), block.query_key_value), 3, 1)
-        attended = np.zeros_like(x)
-        for head in np.split(np.arange(x.shape[1]), block.heads):
-            for t in range(len(x)):
-                weight = np.exp(key[: t + 1, head] @ query[t, head] / np.sqrt(len(head)))
-                attended[t, head] = weight / weight.sum() @ value[: t + 1, head]
-        x = x + linear(attended, block.out)
+        x = x + attention(normed(x, block.norms[0]), block, causal=True)
         x = x + linear(np.maximum(linear(normed(x, block.norms[1]), block.inner), 0), block.outer)
     return normed(x, network.norm)
 
 
-def test_the_equations(network):
-    items = np.array([3, 17, 3, 0, 9])
-    found = network.states(torch.from_numpy(items)[None])[0].detach().numpy()
-    assert found == pytest.approx(by_hand(network, items), abs=1e-5)
+@pytest.mark.parametrize(("scaled", "scale"), [(False, 1), (True, 8**0.5)])
+def test_the_equations(scaled, scale):
+    network, items = build(scale_items=scaled), np.array([3, 17, 3, 0, 9])
+    found = network.states(torch.from_numpy(items)[None])[0]
+    assert array(found) == pytest.approx(by_hand(network, items, scale), abs=1e-5)
 
 
 def test_a_later_item_changes_no_earlier_state(network):
@@ -85,7 +76,8 @@ def test_losses(loss):
     items, targets = torch.tensor([[1, 2, 3], [4, 5, 0]]), torch.tensor([[2, 3, 9], [5, 6, -1]])
     each = torch.randint(20, (2, 3, 3))
     shared = np.array([2, 7, 7])
-    batch = SASRecBatch(items, targets, each if loss == "bce" else shared)
+    negatives = each if loss == "bce" else shared
+    batch = NextItemBatch(items, targets, negatives, torch.zeros(2, dtype=torch.int64))
     asked = targets >= 0
     logits = network.states(items)[asked] @ network.items.weight.T
     wanted = targets[asked]
@@ -132,19 +124,6 @@ def test_negatives_of_bce_are_items_that_the_user_has_not(split):
     for row in range(10):
         user = model._examples.windows.user[row]
         assert not set(batch.negatives[row].flatten().tolist()) & set(model.data.histories[user])
-
-
-def test_test_rows_are_not_read(model, split):
-    other = replace(split.test, item_index=split.test.item_index[::-1].copy())
-    again = SASRec.from_preset("tiny", [*SETTINGS, "max_items=4"]).fit(replace(split, test=other))
-    for name, weight in model.network.state_dict().items():
-        assert torch.equal(again.network.state_dict()[name], weight), name
-
-
-def test_users_with_one_row_are_told(split):
-    firsts = np.unique(split.train.user_index, return_index=True)[1]
-    with pytest.raises(DataError, match=r"no user with two train rows.*ease or lightgcn"):
-        SASRec.from_preset("tiny").fit(replace(split, train=split.train.take(firsts)))
 
 
 def test_heads_share_the_width():

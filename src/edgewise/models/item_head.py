@@ -5,25 +5,37 @@
 ``sampled_softmax`` cross-entropy over the target and sampled items, corrected for how often
                     each is sampled (logQ): :func:`sampled_cross_entropy`
 ``bce``             binary cross-entropy of the target and sampled items, as SASRec is published
+``gbce``            the same, calibrated for how few items are sampled (gSASRec)
 ``bpr``             the target before a sampled item (Rendle et al. 2009)
+``top1``            the same, with a penalty on large scores (Hidasi et al. 2016)
 ==================  ===========================================================================
+
+:class:`ItemLoss` is any of them by its name, with the items that it needs sampled.
 
 The full softmax is most of the work of a training step: for every position a row as long as the
 catalogue is made, exponentiated, and gone through again for its gradient. Done a few rows at a
 time, with the gradient taken while the rows are still in the processor's cache, it needs no memory
 that grows with the number of positions, and less than half the time.
 
-Shapes: N positions, M sampled items, D hidden, I items.
+Shapes: B rows, S positions of each, N positions, M sampled items, D hidden, I items.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal, get_args
 
 import numpy as np
 import torch
+from torch import nn
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
+
+LossName = Literal["softmax", "sampled_softmax", "bce", "gbce", "bpr", "top1"]
+LOSSES: tuple[LossName, ...] = get_args(LossName)
+# Whose sampled items are shared by a batch, drawn by how often they are taken.
+SHARED_SAMPLE = frozenset({"sampled_softmax", "top1"})
+# Whose sampled items are of each position, drawn among those that its user has not taken.
+OWN_SAMPLE = frozenset({"bce", "bpr"})
 
 # About what a processor's caches hold, the large one and the small one; what keeps a GPU busy.
 _NUMBERS_AT_ONCE = 2_000_000
@@ -213,3 +225,100 @@ def binary_cross_entropy(
 def bpr(positive: torch.Tensor, negative: torch.Tensor) -> torch.Tensor:
     """The mean of ``-log s(positive - negative)`` (Rendle et al. 2009), both ``float[N]``."""
     return -F.logsigmoid(positive - negative).mean()
+
+
+def calibrated_cross_entropy(
+    hidden: torch.Tensor,
+    items: torch.Tensor,
+    targets: torch.Tensor,
+    negatives: torch.Tensor,
+    calibration: float,
+) -> torch.Tensor:
+    """gBCE (Petrov and Macdonald, RecSys 2023, eqs. 11 and 14): bce without its overconfidence.
+
+    The mean over positions of ``-(beta log s(target) + sum of log(1 - s(negative))) / (M + 1)``.
+    With ``alpha = M / (I - 1)``, the share of the other items that is sampled, ``beta = alpha (t
+    (1 - 1 / alpha) + 1 / alpha)`` falls from 1, plain bce, at t = 0, to alpha at t = 1, where s is
+    the probability that the target comes next.
+
+    Args:
+        hidden: ``float[N, D]``.
+        items: embeddings, ``float[I, D]``.
+        targets: ``int64[N]``.
+        negatives: of each position, drawn evenly among the other items, ``int64[N, M]``.
+        calibration: t, from 0 to 1.
+    """
+    num_negatives = negatives.shape[1]
+    alpha = num_negatives / max(len(items) - 1, 1)
+    beta = alpha * (calibration * (1 - 1 / alpha) + 1 / alpha)
+    positive = (hidden * items[targets]).sum(-1)
+    others = torch.einsum("nd,nmd->nm", hidden, items[negatives])
+    each = beta * F.logsigmoid(positive) + F.logsigmoid(-others).sum(-1)
+    return -each.mean() / (num_negatives + 1)
+
+
+def top1(positive: torch.Tensor, negative: torch.Tensor, counted: torch.Tensor) -> torch.Tensor:
+    """The mean of ``s(negative - positive) + s(negative^2)`` (Hidasi et al., ICLR 2016, eq. 6).
+
+    Args:
+        positive: scores of the targets, ``float[N, 1]``.
+        negative: scores of sampled items, ``float[N, M]``.
+        counted: false where a sampled item is the target, ``bool[N, M]``.
+    """
+    each = torch.sigmoid(negative - positive) + torch.sigmoid(negative.square())
+    return (each * counted).sum() / counted.sum().clamp(min=1)
+
+
+class ItemLoss(nn.Module):
+    """A loss of :data:`LOSSES` by its name.
+
+    Args:
+        name: which.
+        counts: how often each item is taken, for sampling by it, ``[I]``.
+        num_negatives: sampled items, M: of a batch or of every position.
+        calibration: t of ``gbce``.
+    """
+
+    log_q: torch.Tensor
+
+    def __init__(
+        self, name: LossName, counts: np.ndarray, num_negatives: int, calibration: float
+    ) -> None:
+        super().__init__()
+        self.name, self.num_negatives, self.calibration = name, num_negatives, calibration
+        expected = num_negatives * sampling_shares(counts)
+        self.register_buffer("log_q", torch.from_numpy(np.log(expected)).float(), persistent=False)
+
+    def forward(
+        self, hidden: torch.Tensor, items: torch.Tensor, targets: torch.Tensor, negatives: Any
+    ) -> torch.Tensor:
+        """The mean loss of positions.
+
+        Args:
+            hidden: ``float[N, D]``.
+            items: embeddings, ``float[I, D]``.
+            targets: ``int64[N]``.
+            negatives: ``int64[M]`` of :data:`SHARED_SAMPLE`, ``int64[N, M]`` of
+                :data:`OWN_SAMPLE`; others read none: ``gbce`` draws on the device.
+        """
+        if self.name == "softmax":
+            return item_cross_entropy(hidden, items, targets)
+        if self.name == "gbce":
+            drawn = others_than(targets, len(items), self.num_negatives)
+            return calibrated_cross_entropy(hidden, items, targets, drawn, self.calibration)
+        negatives = torch.as_tensor(negatives, device=items.device)
+        if self.name == "bce":
+            return binary_cross_entropy(hidden, items, targets, negatives)
+        if self.name == "sampled_softmax":
+            return sampled_cross_entropy(hidden, items, targets, negatives, self.log_q)
+        positive = (hidden * items[targets]).sum(-1, keepdim=True)
+        if self.name == "bpr":
+            return bpr(positive, torch.einsum("nd,nmd->nm", hidden, items[negatives]))
+        return top1(positive, hidden @ items[negatives].T, targets[:, None] != negatives)
+
+
+def others_than(targets: torch.Tensor, num_items: int, count: int) -> torch.Tensor:
+    """Items drawn evenly among all but each target, where the targets are, ``int64[N, count]``."""
+    size = (len(targets), count)
+    drawn = torch.randint(max(num_items - 1, 1), size, device=targets.device)
+    return drawn + (drawn >= targets[:, None])

@@ -176,6 +176,41 @@ METHODS: dict[str, Method] = {
             "A causal transformer over a user's history that predicts the next item.",
             "Kang and McAuley, ICDM 2018, arXiv 1808.09781",
         ),
+        Method(
+            "gru4rec",
+            "edgewise.models.gru4rec:GRU4Rec",
+            "GRU4Rec",
+            "A recurrent network over a user's history that predicts the next item.",
+            "Hidasi et al., ICLR 2016, arXiv 1511.06939",
+        ),
+        Method(
+            "caser",
+            "edgewise.models.caser:Caser",
+            "Caser",
+            "Convolutions over a user's last few items.",
+            "Tang and Wang, WSDM 2018, arXiv 1809.07426",
+        ),
+        Method(
+            "hgn",
+            "edgewise.models.hgn:HGN",
+            "HGN",
+            "Gates that choose features and items of a user's last few items.",
+            "Ma et al., KDD 2019, arXiv 1906.09217",
+        ),
+        Method(
+            "bert4rec",
+            "edgewise.models.bert4rec:BERT4Rec",
+            "BERT4Rec",
+            "A transformer that fills gaps in a user's history, the next item being the last gap.",
+            "Sun et al., CIKM 2019, arXiv 1904.06690",
+        ),
+        Method(
+            "esasrec",
+            "edgewise.models.esasrec:ESASRec",
+            "eSASRec",
+            "SASRec with gated blocks and a softmax over sampled items.",
+            "Tikhonovich et al., RecSys 2025, arXiv 2508.06450",
+        ),
     )
 }
 
