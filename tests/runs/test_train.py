@@ -55,16 +55,24 @@ def test_the_folder_keeps_the_log_and_the_curves(run):
     assert read_log(run.folder.parent) is None
 
 
-def test_the_audit_is_told_before_training(spec, data, tmp_path, monkeypatch):
+def test_the_plan_is_told_first_then_the_audit_then_it_trains(spec, data, tmp_path, monkeypatch):
     told = []
 
-    def refuse(self, split, **options):
-        assert told and (tmp_path / "run" / "audit.json").is_file()
+    def refuse(self, split):
+        assert (tmp_path / "run" / "audit.json").is_file()
+        told.append("training")
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(Fake, "fit", refuse)
+    monkeypatch.setattr(Fake, "fit_scores", refuse)
     with pytest.raises(KeyboardInterrupt):
-        train(spec, tmp_path / "run", dataset=data[0], on_audit=told.append)
+        train(
+            spec,
+            tmp_path / "run",
+            dataset=data[0],
+            on_plan=lambda plan: told.append("plan"),
+            on_audit=lambda found: told.append("audit"),
+        )
+    assert told == ["plan", "audit", "training"]
     assert read_info(tmp_path / "run").status == TRAINING, "it can be gone on with"
 
 

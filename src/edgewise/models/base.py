@@ -21,6 +21,7 @@ from safetensors.torch import load_model
 from torch import nn
 from torch.nn import functional as F
 
+from edgewise.data.pairs import distinct
 from edgewise.data.ragged import Ragged
 from edgewise.data.sequences import batches_by_length
 from edgewise.data.splits import Split
@@ -314,7 +315,7 @@ class UnseenItems:
 
     def __init__(self, seen: Ragged, num_items: int) -> None:
         self.num_items = num_items
-        self._seen = np.unique(seen.row_of_value * num_items + seen.values)
+        self._seen = distinct(seen.row_of_value * num_items + seen.values)
 
     def draw(self, users: np.ndarray, rng: np.random.Generator, *shape: int) -> np.ndarray:
         """Items of each user, ``int64[users, *shape]``; any, for one who took nearly all."""
