@@ -16,7 +16,7 @@ from edgewise.errors import ConfigError, DataError
 from edgewise.evaluation.protocols import ELMREC_RELEASED, HONEST, parts_under
 from edgewise.runs import open_run
 from edgewise.runs.run import TRAINING, read_info
-from edgewise.runs.train import handed_over, read_log, train
+from edgewise.runs.train import _by_user_and_time, handed_over, read_log, train
 
 COLUMNS = ("user_index", "item_index", "timestamp", "review")
 
@@ -151,3 +151,15 @@ def test_what_learns_at_once_took_time_and_threads_too(spec, data, tmp_path):
     at_once = replace(spec, method_name="popularity", config=MethodConfig())
     info = train(at_once, tmp_path / "run", dataset=data[0]).info
     assert info.training_seconds > 0 and info.machine["threads"] >= 1
+
+
+@pytest.mark.parametrize("scale", [1, 2**40, None])
+def test_rows_are_ordered_by_user_and_time(scale):
+    rng = np.random.default_rng(0)
+    users, times = rng.integers(0, 5000, 300), rng.integers(-9, 9, 300)
+    scaled = None if scale is None else times * scale  # the largest fit no single number
+    rows = Interactions(users.astype(np.int32), users.astype(np.int32), scaled)
+    expected = sorted(range(300), key=lambda n: (users[n], 0 if scale is None else times[n], n))
+    assert _by_user_and_time(rows).tolist() == expected
+    nothing = rows.take(np.empty(0, dtype=np.int64))
+    assert _by_user_and_time(nothing).tolist() == []

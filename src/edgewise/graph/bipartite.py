@@ -94,7 +94,7 @@ class BipartiteGraph:
 
     def factored_adjacency(self) -> FactoredAdjacency:
         """The same matrix as its two blocks."""
-        return FactoredAdjacency(self._biadjacency)
+        return FactoredAdjacency(self.num_users, self._biadjacency)
 
     @cached_property
     def _biadjacency(self) -> sp.csr_array:
@@ -119,15 +119,16 @@ class FactoredAdjacency:
     items' features, which a processor's cache holds, that are jumped about in.
 
     Attributes:
+        num_users: U.
         upper: B, ``float32[U, I]``.
     """
 
+    num_users: int
     upper: sp.csr_array
 
     def __matmul__(self, features: np.ndarray) -> np.ndarray:
         """The product with ``[N, D]``."""
-        num_users = self.upper.shape[0]
-        of_users, of_items = features[:num_users], features[num_users:]
+        of_users, of_items = features[: self.num_users], features[self.num_users :]
         return np.concatenate([self.upper @ of_items, self.upper.T @ of_users])
 
 
