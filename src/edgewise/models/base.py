@@ -135,6 +135,9 @@ class TorchRecommender(Recommender):
             for stage in stages
         )
 
+    def start(self, split: Split) -> None:
+        """Called between the plan and the first step: what takes long to work out of the data."""
+
     def trained(self) -> None:
         """Called when the best weights are in place."""
 
@@ -153,6 +156,7 @@ class TorchRecommender(Recommender):
         if options.on_plan is not None:
             learned = sum(p.numel() for p in self.network.parameters() if p.requires_grad)
             options.on_plan(FitPlan(self.plan(stages), learned))
+        self.start(split)
         self.stage_curves = train(
             self.network,
             stages,

@@ -204,12 +204,15 @@ class SASRec(TorchRecommender):
     network: SASRecNetwork
 
     def build(self, split: Split | None) -> SASRecNetwork:
-        config, network = self.config, SASRecNetwork(self.config, self.data.item_counts)
-        if split is not None and config.item_init == "transitions":
+        return SASRecNetwork(self.config, self.data.item_counts)
+
+    def start(self, split: Split) -> None:
+        """Give items vectors of their transitions."""
+        config = self.config
+        if config.item_init == "transitions":
             sizes = len(self.data.items), config.hidden_size
             start = transition_features(self.data.histories, *sizes, config.seed)
-            network.items.weight.data.copy_(torch.from_numpy(start * config.init_std))
-        return network
+            self.network.items.weight.data.copy_(torch.from_numpy(start * config.init_std))
 
     def examples(self, split: Split) -> np.ndarray:
         histories = self.data.histories
