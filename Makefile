@@ -15,7 +15,7 @@ STAMP := $(VENV)/.installed
 DOCS_STAMP := $(VENV)/.installed-docs
 NEW_ENOUGH := import sys; sys.exit(sys.version_info < (3, 11))
 CANDIDATES := python3.11 python3.12 python3.13 python3
-BENCHMARKS := importing propagation distances attention decoding prompts
+BENCHMARKS := importing large propagation distances attention decoding prompts
 
 ifndef PYTHON
 PYTHON := $(shell for python in $(CANDIDATES); do \

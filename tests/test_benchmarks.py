@@ -1,25 +1,48 @@
-"""What ``benchmarks/two_processes.py`` reads of the runs that it has made."""
+"""What benchmarks read of the commands that they run and of the runs that they have made."""
 
 from __future__ import annotations
 
 import importlib.util
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from edgewise.files import write_text
 from edgewise.training.curves import Curves, write_curves
 
-pytest.importorskip("matplotlib")
-SCRIPT = Path(__file__).parents[1] / "benchmarks" / "two_processes.py"
+FOLDER = Path(__file__).parents[1] / "benchmarks"
 
 
-def test_both_runs_are_read_and_drawn(tmp_path, monkeypatch):
-    spec = importlib.util.spec_from_file_location("two_processes", SCRIPT)
+def script_of(name: str) -> Any:
+    spec = importlib.util.spec_from_file_location(name, FOLDER / f"{name}.py")
     assert spec and spec.loader
     script = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(script)
+    return script
+
+
+def test_large_data_are_made_and_commands_are_timed(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(FOLDER)
+    large = script_of("large")
+    large.write_csv(tmp_path / "log.csv", 3000)
+    data = str(tmp_path / "data")
+    imported = large.timed(["data", "import", str(tmp_path / "log.csv"), "--out", data])
+    assert set(imported) == {"seconds", "processor_seconds", "peak_bytes"}
+    counts = json.loads((tmp_path / "data" / "dataset.json").read_text())["counts"]
+    assert counts["users"] == 300 and counts["interactions"] > 2000
+    command = ["fit", "popularity", "--data", data, "--out", str(tmp_path / "run")]
+    fitted = large.timed(command, training=True)
+    assert 0 < fitted["plan_seconds"] <= fitted["audit_seconds"], "the plan comes first"
+    assert fitted["peak_bytes"] > 2**20
+    with pytest.raises(SystemExit, match=r"edgewise data info .* failed:\n(.|\n)*no data set"):
+        large.timed(["data", "info", str(tmp_path)])
+
+
+def test_both_runs_are_read_and_drawn(tmp_path, monkeypatch):
+    pytest.importorskip("matplotlib")
+    script = script_of("two_processes")
     monkeypatch.setattr(script, "ROOT", tmp_path)
     monkeypatch.setattr(script, "PICTURE", tmp_path / "images" / "curves.png")
     about = dict.fromkeys(("seed", "data", "split", "versions", "machine", "config"), 0)

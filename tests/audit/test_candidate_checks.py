@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from edgewise.audit import candidate_checks
 from edgewise.audit.candidate_checks import (
     popular_negatives,
     positive_place,
@@ -112,3 +113,31 @@ def test_nothing_to_look_at(make_split):
         popular_negatives(none, nobody, split),
     ):
         assert finding.verdict == "not applicable"
+
+
+@pytest.mark.parametrize("block", [1, 7])
+def test_findings_do_not_depend_on_how_many_lists_are_looked_at_together(
+    shop, clean, positives, monkeypatch, block
+):
+    def spoilt(n, row):
+        row = row[row != positives[n]] if n % 5 == 1 else np.sort(row)
+        row[:2] = row[0] if n % 4 == 0 else row[:2]
+        return np.append(row, shop.known_before("valid")[n][0]) if n % 3 == 0 else row
+
+    lists = relisted(clean, spoilt)
+
+    def findings():
+        return [
+            touched_negatives(lists, positives, shop),
+            positive_place(lists, positives),
+            repeated_candidates(lists, positives, 200),
+            popular_negatives(lists, positives, shop),
+        ]
+
+    whole = findings()
+    monkeypatch.setattr(candidate_checks, "_BLOCK", block)
+    for mine, other in zip(whole, findings(), strict=True):
+        assert mine.verdict == other.verdict
+        values = [[each.value for each in finding.measurements] for finding in (mine, other)]
+        assert values[0] == pytest.approx(values[1], rel=1e-12)
+    assert [finding.verdict for finding in whole[::2]] == ["leak", "leak"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+from edgewise.audit import registry
 from edgewise.audit.registry import CHECKS, audit
 from edgewise.audit.report import GROUPS, Audit, AuditInput, Finding
 from edgewise.data.texts import explanation_split
@@ -74,3 +75,41 @@ def test_json_keeps_everything(shop):
         "shop",
     )
     assert tuple(Finding.from_dict(each) for each in values["findings"]) == found.findings
+
+
+BY_USER = {
+    "graph-edges",
+    "text-pairs",
+    "item-numbers",
+    "later-events",
+    "tie-order",
+    "repeated-rows",
+}
+
+
+def test_fast_checks_of_many_users_look_at_a_sample_and_say_so(shop, monkeypatch):
+    monkeypatch.setattr(registry, "_FAST_USERS", 50)
+    found = audit(material(shop, ELMREC_RELEASED), fast=True, seed=7)
+    sample = f"50 of {shop.dataset.num_users} users, seed 7"
+    assert {each.check for each in found.findings if each.sample == sample} == BY_USER
+    assert {each.sample for each in found.findings} == {"", sample}
+    assert {"graph-edges", "text-pairs"} <= {each.check for each in found.leaks}
+    assert f"checks (of {sample}): graph-edges" in found.headline()
+    assert Finding.from_dict(found.findings[0].to_dict()) == found.findings[0]
+    assert audit(material(shop, ELMREC_RELEASED), fast=True, seed=7) == found
+    assert audit(material(shop, ELMREC_RELEASED), fast=True, seed=8) != found
+
+
+def test_what_touches_all_users_is_measured_whole_by_a_sample(shop, monkeypatch):
+    monkeypatch.setattr(registry, "_FAST_USERS", 5)
+    split = parts_under(LLM4REC_RELEASED, shop.dataset)
+    found = audit(AuditInput(split, LLM4REC_RELEASED), fast=True, seed=1)
+    (edges,) = (finding for finding in found.findings if finding.check == "graph-edges")
+    assert [each.value for each in edges.measurements] == [1, 1]
+
+
+def test_all_checks_look_at_all_users(shop, monkeypatch):
+    monkeypatch.setattr(registry, "_FAST_USERS", 5)
+    found = audit(material(shop))
+    assert {finding.sample for finding in found.findings} == {""}
+    assert "(of" not in found.headline()

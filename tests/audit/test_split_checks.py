@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from edgewise.audit import split_checks
 from edgewise.audit.split_checks import (
     data_as_asked,
     held_out_edges,
@@ -292,3 +293,44 @@ def test_data_as_asked(shop):
     numbered = replace(shop.dataset, source={"item_numbers": "source"})
     finding = data_as_asked(numbered, HONEST)
     assert finding.verdict == "warning" and "--id-order source" in finding.meaning
+
+
+def test_guesses_do_not_depend_on_how_many_users_are_asked_together(shop, monkeypatch):
+    whole = check_numbers(shop)
+    monkeypatch.setattr(split_checks, "_GUESSING_USERS", 7)
+    assert check_numbers(shop) == whole
+
+
+def test_columns_of_features_that_take_turns_find_the_same_leak(shop, lists, monkeypatch):
+    monkeypatch.setattr(split_checks, "_FEATURES_AT_ONCE", 100 * (300 + 200))
+    honest, leaking = (
+        untrained_probe(rows, shop, lists, shop.test.item_index)
+        for rows in (shop.train, shop.dataset.interactions)
+    )
+    assert honest.verdict == "ok" and honest.measurements[0].value < 0.35
+    assert leaking.verdict == "leak"
+    assert leaking.measurements[0].value > honest.measurements[0].value + 0.2
+
+
+def test_the_probe_is_asked_about_a_sample_of_many_lists(shop, lists, monkeypatch):
+    monkeypatch.setattr(split_checks, "_PROBED_LISTS", 120)
+    edges = shop.dataset.interactions
+    finding = untrained_probe(edges, shop, lists, shop.test.item_index, seed=3)
+    assert finding.verdict == "leak" and finding.sample == f"120 of {len(lists)} lists, seed 3"
+    assert untrained_probe(shop.train, shop, lists, shop.test.item_index).verdict == "ok"
+
+
+def test_scores_of_the_probe_by_hand():
+    features = np.arange(15, dtype=np.float32).reshape(5, 3)  # two users, three items
+    lists = CandidateLists.from_lists(np.array([1, 0, 1]), [[0, 2], [1], [2, 1]])
+    scores = np.ones(5, dtype=np.float32)
+    split_checks._add_dot_products(scores, features, 2, lists)
+    users, items = features[[1, 1, 0, 1, 1]], features[[2, 4, 3, 4, 3]]
+    assert scores.tolist() == (1 + (users * items).sum(axis=1)).tolist()
+
+
+def test_copies_are_told_from_returns_by_their_own_time(make_split):
+    # User 0 takes item 0 at 0 and 3; user 1 item 3 at 0 and 3, and item 2 twice at 3.
+    split = make_split([[0, 1, 2, 0], [3, 2, 1, 2, 3]], 4, [0, 1, 2, 3, 0, 3, 3, 3, 3])
+    finding = repeated_rows(split)
+    assert finding.verdict == "leak" and shares(finding) == [0.75, 0.25]

@@ -60,3 +60,12 @@ def test_grouping_keeps_the_order_within_rows(pairs):
     row, values = np.array(pairs, dtype=np.int64).reshape(-1, 2).T
     expected = [[value for own, value in pairs if own == n] for n in range(5)]
     assert lists(Ragged.grouped(row, values, 5)) == expected
+
+
+@given(tables.filter(len), st.data())
+def test_rows_that_follow_each_other(rows, data):
+    start = data.draw(st.integers(0, len(rows)))
+    stop = data.draw(st.integers(start, len(rows)))
+    table = ragged(rows)
+    assert lists(table.part(start, stop)) == rows[start:stop]
+    assert table.part(start, stop).values.base is not None, "a view, no copy"

@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from edgewise.data.dataset import Catalog, Dataset, Interactions, Vocabulary
-from edgewise.data.splits import Split, leave_one_out, ratio_split, split_by_name, time_split
+from edgewise.data.splits import (
+    Split,
+    TextRows,
+    leave_one_out,
+    ratio_split,
+    split_by_name,
+    time_split,
+)
 from edgewise.errors import ConfigError, DataError
 
 NUM_ITEMS = 50
@@ -212,3 +221,17 @@ def test_train_rows_become_the_edges_of_an_honest_split() -> None:
     assert [row.tolist() for row in histories.rows()] == [
         row.tolist() for row in split.known_before("valid").rows()
     ]
+
+
+def test_some_users_keep_their_rows_and_all_numbers() -> None:
+    split = leave_one_out(dataset_of([3, 4, 2, 5]))
+    edges, texts = split.dataset.interactions, TextRows(split.test, split.valid, split.train)
+    some = replace(split, edges=edges, text_rows=texts).of_users(
+        np.array([True, False, False, True])
+    )
+    assert some.train.user_index.tolist() == [0, 3, 3, 3]
+    assert some.test.user_index.tolist() == some.valid.user_index.tolist() == [0, 3]
+    assert some.dataset.interactions.item_index.tolist() == [0, 1, 2, 9, 10, 11, 12, 13]
+    assert some.graph_edges().item_index.tolist() == [0, 1, 2, 9, 10, 11, 12, 13]
+    assert some.text_rows is not None and some.text_rows.train.item_index.tolist() == [2, 13]
+    assert some.dataset.num_users == 4 and some.dataset.num_items == NUM_ITEMS

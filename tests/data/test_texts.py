@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import polars as pl
 import pytest
@@ -9,7 +11,12 @@ import pytest
 from edgewise.data.dataset import Catalog, Dataset, Interactions, Vocabulary
 from edgewise.data.splits import Split, leave_one_out
 from edgewise.data.synthetic import make_demo_shop
-from edgewise.data.texts import ExplanationPairs, explanation_pairs, explanation_split
+from edgewise.data.texts import (
+    ExplanationPairs,
+    explanation_pairs,
+    explanation_split,
+    trained_texts,
+)
 from edgewise.errors import ConfigError
 
 
@@ -141,3 +148,23 @@ def test_random_mode_deals_all_texts_and_leaks() -> None:
 def test_unknown_mode() -> None:
     with pytest.raises(ConfigError, match="unknown explanation mode 'p5'"):
         explanation_split(repeat_buyer(), "p5")
+
+
+@pytest.mark.parametrize("mode", ["interaction", "random"])
+def test_rows_whose_texts_are_trained_on(mode: str) -> None:
+    split = leave_one_out(make_demo_shop(num_users=60))
+    pairs = explanation_split(split, mode, seed=2).train
+    rows = trained_texts(split, mode, seed=2)
+    assert rows.user_index.tolist() == pairs.user_index.tolist()
+    assert rows.item_index.tolist() == pairs.item_index.tolist()
+    with pytest.raises(ConfigError, match="unknown explanation mode 'p5'"):
+        trained_texts(split, "p5")
+
+
+def test_white_space_is_no_text() -> None:
+    split = repeat_buyer()
+    rows = split.train.take(np.array([0, 1, 0]))
+    blank = replace(rows, review=pl.Series(["", " \n", " a "]), summary=pl.Series([" ", "b", None]))
+    bare = replace(rows, review=None, summary=None)
+    assert len(trained_texts(replace(split, train=bare))) == 0
+    assert trained_texts(replace(split, train=blank)).summary.to_list() == ["b", None]

@@ -8,7 +8,9 @@ import pytest
 from tests.graphs import pairs_of
 from tests.oracles.propagation import dense_adjacency, mean_of_powers
 
+from edgewise.data.dataset import Interactions
 from edgewise.errors import ConfigError
+from edgewise.graph.bipartite import BipartiteGraph
 from edgewise.graph.propagation import (
     initial_features,
     new_user_features,
@@ -128,3 +130,12 @@ def test_frozen_features_need_no_torch():
 
 def test_random_dot_products_barely_beat_chance_on_real_data(beauty):
     assert 0.08 < beauty.hit_rate(random_features(beauty.graph, 512, 4, 5.0, seed=0)) < 0.2
+
+
+def test_the_two_blocks_of_the_adjacency_are_the_adjacency():
+    rng = np.random.default_rng(0)
+    rows = Interactions(rng.integers(0, 9, 40), rng.integers(0, 7, 40))
+    graph = BipartiteGraph.from_interactions(rows, 10, 8)
+    features = rng.standard_normal((18, 5)).astype(np.float32)
+    dense = graph.normalized_adjacency().toarray() @ features
+    assert np.allclose(graph.factored_adjacency() @ features, dense, atol=1e-6)

@@ -64,9 +64,14 @@ def test_weights_may_be_learned_anew_from_what_users_have_by_now(relearn):
 
 
 def test_a_catalogue_that_is_too_large_is_refused(monkeypatch):
-    monkeypatch.setattr(ease, "_TOO_MANY_ITEMS", 10)
-    with pytest.raises(DataError, match=r"24 items.*--k-core"):
-        EASE.from_preset("tiny").fit(checkerboard().split)
+    # 24 items need 12 * 24^2 = 6,912 bytes; 1,200 bytes are enough for 10.
+    monkeypatch.setattr(ease, "total_memory", lambda: 1_200)
+    told = []
+    with pytest.raises(DataError, match=r"24 items.*--k-core to keep at most 10, .*lightgcn"):
+        EASE.from_preset("tiny").fit(checkerboard().split, on_plan=told.append)
+    assert not told, "refused before the plan"
+    monkeypatch.setattr(ease, "total_memory", lambda: 6_912)
+    EASE.from_preset("tiny").fit(checkerboard().split)
 
 
 def test_lambda_is_above_zero():

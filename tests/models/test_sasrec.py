@@ -13,6 +13,8 @@ from torch.nn import functional as F
 
 from edgewise.data.ragged import Ragged
 from edgewise.errors import ConfigError
+from edgewise.graph.transitions import transition_features
+from edgewise.models import next_item
 from edgewise.models.item_head import sampling_shares
 from edgewise.models.next_item import NextItemBatch
 from edgewise.models.sasrec import SASRec, SASRecConfig, SASRecNetwork
@@ -140,3 +142,16 @@ def test_items_may_start_from_transitions(split):
     alike = (table @ table.T)[group[:, None] == group].mean()
     other = (table @ table.T)[group[:, None] != group].mean()
     assert alike > other + 0.1
+
+
+def test_the_plan_is_told_before_transitions_are_counted(split, monkeypatch):
+    told = []
+
+    def counted(histories, num_items, width, seed):
+        told.append("transitions")
+        return transition_features(histories, num_items, width, seed)
+
+    monkeypatch.setattr(next_item, "transition_features", counted)
+    model = SASRec.from_preset("tiny", ["item_init=transitions", "training.epochs=1"])
+    model.fit(split, on_plan=lambda plan: told.append("plan"))
+    assert told == ["plan", "transitions"]

@@ -16,7 +16,7 @@ from edgewise.errors import ConfigError, DataError
 from edgewise.evaluation.protocols import ELMREC_RELEASED, HONEST, parts_under
 from edgewise.runs import open_run
 from edgewise.runs.run import TRAINING, read_info
-from edgewise.runs.train import handed_over, read_log, train
+from edgewise.runs.train import _by_user_and_time, handed_over, read_log, train
 
 COLUMNS = ("user_index", "item_index", "timestamp", "review")
 
@@ -55,16 +55,24 @@ def test_the_folder_keeps_the_log_and_the_curves(run):
     assert read_log(run.folder.parent) is None
 
 
-def test_the_audit_is_told_before_training(spec, data, tmp_path, monkeypatch):
+def test_the_plan_is_told_first_then_the_audit_then_it_trains(spec, data, tmp_path, monkeypatch):
     told = []
 
-    def refuse(self, split, **options):
-        assert told and (tmp_path / "run" / "audit.json").is_file()
+    def refuse(self, split):
+        assert (tmp_path / "run" / "audit.json").is_file()
+        told.append("training")
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(Fake, "fit", refuse)
+    monkeypatch.setattr(Fake, "fit_scores", refuse)
     with pytest.raises(KeyboardInterrupt):
-        train(spec, tmp_path / "run", dataset=data[0], on_audit=told.append)
+        train(
+            spec,
+            tmp_path / "run",
+            dataset=data[0],
+            on_plan=lambda plan: told.append("plan"),
+            on_audit=lambda found: told.append("audit"),
+        )
+    assert told == ["plan", "audit", "training"]
     assert read_info(tmp_path / "run").status == TRAINING, "it can be gone on with"
 
 
@@ -143,3 +151,15 @@ def test_what_learns_at_once_took_time_and_threads_too(spec, data, tmp_path):
     at_once = replace(spec, method_name="popularity", config=MethodConfig())
     info = train(at_once, tmp_path / "run", dataset=data[0]).info
     assert info.training_seconds > 0 and info.machine["threads"] >= 1
+
+
+@pytest.mark.parametrize("scale", [1, 2**40, None])
+def test_rows_are_ordered_by_user_and_time(scale):
+    rng = np.random.default_rng(0)
+    users, times = rng.integers(0, 5000, 300), rng.integers(-9, 9, 300)
+    scaled = None if scale is None else times * scale  # the largest fit no single number
+    rows = Interactions(users.astype(np.int32), users.astype(np.int32), scaled)
+    expected = sorted(range(300), key=lambda n: (users[n], 0 if scale is None else times[n], n))
+    assert _by_user_and_time(rows).tolist() == expected
+    nothing = rows.take(np.empty(0, dtype=np.int64))
+    assert _by_user_and_time(nothing).tolist() == []

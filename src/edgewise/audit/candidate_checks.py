@@ -1,12 +1,20 @@
-"""Candidate lists: what stands beside the held-out item, and where."""
+"""Candidate lists: what stands beside the held-out item, and where.
+
+Lists are looked at a block at a time, so that a hundred million candidates need no more memory than
+themselves.
+"""
 
 from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
 from edgewise.audit.report import Finding, FindingBuilder, Measurement
-from edgewise.audit.split_checks import pair_keys
 from edgewise.data.item_lists import CandidateLists
+from edgewise.data.pairs import among, distinct, pair_keys
 from edgewise.data.splits import Split
 
 _TOUCHED = FindingBuilder("touched-negatives", "candidates")
@@ -18,6 +26,8 @@ _SURE = 1e-6
 # How far the negatives' mean popularity may be from that of a uniform draw.
 _TOLERANCE, _SIGMAS = 0.1, 5.0
 _ROWS_A_BIN = 10
+# Lists looked at together.
+_BLOCK = 8192
 
 
 def touched_negatives(lists: CandidateLists, positives: np.ndarray, split: Split) -> Finding:
@@ -28,16 +38,21 @@ def touched_negatives(lists: CandidateLists, positives: np.ndarray, split: Split
         positives: the item to be found in each list, ``int[Q]``.
         split: who took what.
     """
-    is_negative = ~_is_positive(lists, positives)
-    if not is_negative.any():
+    num_negatives = touched = 0
+    known = _touched_keys(split)
+    for block in _blocks(lists, positives):
+        keys = (block.users * _num_items(split) + block.lists.items)[block.is_negative]
+        own = known[np.searchsorted(known, keys.min(initial=0)) :]
+        own = own[: np.searchsorted(own, keys.max(initial=0), side="right")]
+        num_negatives += len(keys)
+        touched += int(np.count_nonzero(among(keys, own)))
+    if not num_negatives:
         return _TOUCHED.not_applicable("there are no negatives")
-    keys = _users(lists) * _num_items(split) + lists.items
-    touched = np.isin(keys, _touched_keys(split)) & is_negative
     measurements = (
-        Measurement("negatives that the user took", touched.sum() / is_negative.sum()),
-        Measurement("such negatives", float(touched.sum()), "rows"),
+        Measurement("negatives that the user took", touched / num_negatives),
+        Measurement("such negatives", float(touched), "rows"),
     )
-    if not touched.any():
+    if not touched:
         return _TOUCHED.ok("every negative is an item that its user never took", *measurements)
     return _TOUCHED.leak(
         "negatives are items that the user took: earlier ones are easily put aside, later ones "
@@ -51,9 +66,12 @@ def positive_place(lists: CandidateLists, positives: np.ndarray) -> Finding:
     """Whether the place in the list gives the held-out item away (chi-square over places)."""
     from scipy.stats import chisquare
 
-    lengths, is_positive = lists.lists.lengths, _is_positive(lists, positives)
-    owner = lists.lists.row_of_value[is_positive]
-    place = lists.lists.place_of_value[is_positive]
+    lengths, found = lists.lists.lengths, [(np.empty(0, np.int64), np.empty(0, np.int64))]
+    for block in _blocks(lists, positives):
+        rows, is_positive = block.lists.lists, ~block.is_negative
+        owners = block.start + rows.row_of_value[is_positive]
+        found.append((owners, rows.place_of_value[is_positive]))
+    owner, place = (np.concatenate(each) for each in zip(*found, strict=True))
     bins = int(min(lengths.min(initial=2**31), len(place) // _ROWS_A_BIN))
     if bins < 2:
         return _PLACE.not_applicable("too few lists to tell a habit from chance")
@@ -77,15 +95,18 @@ def repeated_candidates(lists: CandidateLists, positives: np.ndarray, num_items:
     """Lists that hold an item twice, or not the item that is to be found."""
     if not len(lists):
         return _REPEATS.not_applicable("there are no lists")
-    owner = lists.lists.row_of_value
-    keys, times = np.unique(owner * num_items + lists.items, return_counts=True)
-    repeating = np.unique(keys[times > 1] // num_items)
-    lacking = len(lists) - len(np.unique(owner[_is_positive(lists, positives)]))
+    repeating, lacking = 0, len(lists)
+    for block in _blocks(lists, positives):
+        owner = block.lists.lists.row_of_value
+        keys = np.sort(owner * num_items + block.lists.items)
+        again = np.flatnonzero(keys[1:] == keys[:-1])
+        repeating += len(distinct(keys[again] // num_items))
+        lacking -= len(distinct(owner[~block.is_negative]))
     measurements = (
-        Measurement("lists with a repeated item", len(repeating) / len(lists)),
+        Measurement("lists with a repeated item", repeating / len(lists)),
         Measurement("lists without their held-out item", lacking / len(lists)),
     )
-    if not len(repeating) and not lacking:
+    if not repeating and not lacking:
         return _REPEATS.ok(
             "each list holds different items, the right one among them", *measurements
         )
@@ -103,12 +124,16 @@ def popular_negatives(lists: CandidateLists, positives: np.ndarray, split: Split
     Popularity counts rows of all parts; each user's own items do not count as possible draws.
     """
     popularity = np.bincount(split.dataset.interactions.item_index, minlength=_num_items(split))
-    is_negative = ~_is_positive(lists, positives)
-    if not is_negative.any():
+    by_user = _mean_untouched(popularity, split)
+    num_negatives, drawn, uniform = 0, 0.0, 0.0
+    for block in _blocks(lists, positives):
+        drawn += float(popularity[block.lists.items[block.is_negative]].sum())
+        uniform += float(by_user[block.users[block.is_negative]].sum())
+        num_negatives += int(np.count_nonzero(block.is_negative))
+    if not num_negatives:
         return _DRAWN.not_applicable("there are no negatives")
-    drawn = float(popularity[lists.items[is_negative]].mean())
-    uniform = float(_mean_untouched(popularity, split)[_users(lists)[is_negative]].mean())
-    noise = popularity.std() / np.sqrt(is_negative.sum())
+    drawn, uniform = drawn / num_negatives, uniform / num_negatives
+    noise = popularity.std() / np.sqrt(num_negatives)
     measurements = (
         Measurement("mean rows of a negative", drawn, "mean"),
         Measurement("uniform", uniform, "mean"),
@@ -124,14 +149,36 @@ def popular_negatives(lists: CandidateLists, positives: np.ndarray, split: Split
     )
 
 
-def _is_positive(lists: CandidateLists, positives: np.ndarray) -> np.ndarray:
-    """Marks the item to be found in each list, ``bool[candidates]``."""
-    return lists.items == positives[lists.lists.row_of_value]
+@dataclass(frozen=True, eq=False)
+class _Block:
+    """Lists that follow each other.
+
+    Attributes:
+        start: the number of the first.
+        lists: of n rows.
+        positives: the item to be found in each, ``int[n]``.
+    """
+
+    start: int
+    lists: CandidateLists
+    positives: np.ndarray
+
+    @cached_property
+    def is_negative(self) -> np.ndarray:
+        """Marks all but the item to be found in each list, ``bool[candidates]``."""
+        return self.lists.items != self.positives[self.lists.lists.row_of_value]
+
+    @cached_property
+    def users(self) -> np.ndarray:
+        """The user of each candidate, ``int64[candidates]``."""
+        return self.lists.user_index[self.lists.lists.row_of_value].astype(np.int64)
 
 
-def _users(lists: CandidateLists) -> np.ndarray:
-    """The user of each candidate, ``int64[candidates]``."""
-    return lists.user_index[lists.lists.row_of_value].astype(np.int64)
+def _blocks(lists: CandidateLists, positives: np.ndarray) -> Iterator[_Block]:
+    for start in range(0, len(lists), _BLOCK):
+        stop = min(start + _BLOCK, len(lists))
+        part = CandidateLists(lists.user_index[start:stop], lists.lists.part(start, stop))
+        yield _Block(start, part, positives[start:stop])
 
 
 def _num_items(split: Split) -> int:
@@ -141,7 +188,7 @@ def _num_items(split: Split) -> int:
 def _touched_keys(split: Split) -> np.ndarray:
     """``user * I + item`` of what each user took in any part, ascending."""
     parts = (split.train, split.valid, split.test)
-    return np.unique(np.concatenate([pair_keys(part, _num_items(split)) for part in parts]))
+    return distinct(np.concatenate([pair_keys(part, _num_items(split)) for part in parts]))
 
 
 def _expected(lengths: np.ndarray, bins: int) -> np.ndarray:

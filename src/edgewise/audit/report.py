@@ -8,7 +8,7 @@ of groups before anything heavy loads.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, Self, get_args
 
@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     import numpy as np
 
     from edgewise.audit.result_checks import Measured, TrainingLog
-    from edgewise.audit.split_checks import Pairs
     from edgewise.data.item_lists import CandidateLists, Recommendations
+    from edgewise.data.pairs import Pairs
     from edgewise.data.splits import Split
     from edgewise.evaluation.protocols import Protocol
 
@@ -61,6 +61,8 @@ class Finding:
         measurements: the numbers behind the verdict.
         meaning: in words, for somebody who has read neither paper.
         repair: what to do; empty where nothing is to be done.
+        sample: what was looked at, where it was not everything:
+            ``200,000 of 1,000,000 users, seed 0``.
     """
 
     check: str
@@ -69,6 +71,7 @@ class Finding:
     meaning: str
     measurements: tuple[Measurement, ...] = ()
     repair: str = ""
+    sample: str = ""
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON values."""
@@ -129,12 +132,15 @@ class Audit:
 
     def headline(self) -> str:
         """One line: what leaks and how much, or that nothing was found."""
-        made = sum(finding.verdict != "not applicable" for finding in self.findings)
+        made = [finding for finding in self.findings if finding.verdict != "not applicable"]
+        samples = dict.fromkeys(finding.sample for finding in made if finding.sample)
+        looked_at = f" (of {', '.join(samples)})" if samples else ""
         if self.leaks:
             told = "; ".join(_in_short(finding) for finding in self.leaks)
-            return f"LEAKS in {len(self.leaks)} of {made} checks: {told}"
+            return f"LEAKS in {len(self.leaks)} of {len(made)} checks{looked_at}: {told}"
         warned = ", ".join(finding.check for finding in self.warnings)
-        return f"no leak in {made} checks" + (f"; warnings: {warned}" if warned else "")
+        warned = f"; warnings: {warned}" if warned else ""
+        return f"no leak in {len(made)} checks{looked_at}{warned}"
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON values; the verdict stands first for quick reading."""
@@ -146,6 +152,11 @@ class Audit:
             **self.conditions,
             "findings": [finding.to_dict() for finding in self.findings],
         }
+
+
+def sample_text(drawn: int, of: int, what: str, seed: int) -> str:
+    """How a finding says what it looked at."""
+    return f"{drawn:,} of {of:,} {what}, seed {seed}"
 
 
 def _in_short(finding: Finding) -> str:
@@ -189,6 +200,16 @@ class AuditInput:
     def edges(self) -> Pairs:
         """What the graph in use is built from."""
         return self.split.graph_edges()
+
+    def of_users(self, chosen: np.ndarray) -> AuditInput:
+        """What is known of some users alone, ``bool[U]``."""
+        from edgewise.data.dataset import Interactions
+
+        texts = self.texts
+        if texts is not None:
+            own = chosen[texts.user_index]
+            texts = Interactions(texts.user_index[own], texts.item_index[own])
+        return replace(self, split=self.split.of_users(chosen), texts=texts)
 
     @cached_property
     def lists(self) -> CandidateLists:

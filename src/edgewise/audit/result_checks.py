@@ -11,8 +11,8 @@ import numpy as np
 
 from edgewise.audit.published_tables import checkable, impossible, points_of
 from edgewise.audit.report import Finding, FindingBuilder, Measurement
-from edgewise.audit.split_checks import Pairs, pair_keys
 from edgewise.data.item_lists import Recommendations
+from edgewise.data.pairs import Pairs, pair_keys
 from edgewise.data.splits import Split
 
 _REPEATS = FindingBuilder("repeated-items", "results")

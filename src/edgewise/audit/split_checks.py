@@ -10,17 +10,25 @@ at time, ties and rows that stand twice.
 
 from __future__ import annotations
 
-import typing
+from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 
-from edgewise.audit.report import Finding, FindingBuilder, Measurement
+from edgewise.audit.report import Finding, FindingBuilder, Measurement, sample_text
 from edgewise.data.dataset import Dataset, Interactions
 from edgewise.data.item_lists import CandidateLists, Recommendations
+from edgewise.data.pairs import Pairs, among, distinct, pair_keys
 from edgewise.data.ragged import Ragged
 from edgewise.data.splits import Split
 from edgewise.errors import DataError
-from edgewise.evaluation.metrics import hit_rate, hits_from_recommendations, ndcg, ranks_from_scores
+from edgewise.evaluation.metrics import (
+    Hits,
+    hit_rate,
+    hits_from_recommendations,
+    ndcg,
+    ranks_from_scores,
+)
 from edgewise.evaluation.protocols import Protocol, check_data
 from edgewise.graph.bipartite import BipartiteGraph
 from edgewise.graph.propagation import random_features
@@ -40,22 +48,11 @@ _K, _SIGMAS = 10, 5.0
 _SHUFFLES, _USERS = 20, 4000
 # ELMRec's features: columns and layers (L, D of its equations 4 to 7).
 _WIDTH, _LAYERS = 512, 4
-_CANDIDATES_AT_ONCE = 25_600
-
-
-class Pairs(typing.Protocol):
-    """Any table with a user and an item a row: interactions, explanations, lists."""
-
-    @property
-    def user_index(self) -> np.ndarray: ...
-
-    @property
-    def item_index(self) -> np.ndarray: ...
-
-
-def pair_keys(rows: Pairs, num_items: int) -> np.ndarray:
-    """``user * I + item`` of each row, ``int64[rows]``."""
-    return rows.user_index.astype(np.int64) * num_items + rows.item_index
+_LISTS_AT_ONCE = 256
+# Numbers of the features that are held at once; more columns than that take turns.
+_FEATURES_AT_ONCE = 32_000_000
+# The most lists that the probe is asked about, and users whose numbers are guessed together.
+_PROBED_LISTS, _GUESSING_USERS = 100_000, 50_000
 
 
 def held_out_edges(edges: Pairs, split: Split) -> Finding:
@@ -65,7 +62,7 @@ def held_out_edges(edges: Pairs, split: Split) -> Finding:
         edges: what the graph is built from.
         split: where the held-out rows are.
     """
-    test, valid = (visible_share(split, part, edges) for part in ("test", "valid"))
+    test, valid = visible_shares(split, edges)
     measurements = (
         Measurement("test rows that are edges", test),
         Measurement("validation rows", valid),
@@ -89,7 +86,7 @@ def held_out_texts(texts: Pairs | None, split: Split) -> Finding:
     """
     if texts is None or not len(texts.user_index):
         return _TEXTS.not_applicable("no text of a user about an item is trained on")
-    test, valid = (visible_share(split, part, texts) for part in ("test", "valid"))
+    test, valid = visible_shares(split, texts)
     measurements = (
         Measurement("test rows with a training text", test),
         Measurement("validation rows", valid),
@@ -104,16 +101,21 @@ def held_out_texts(texts: Pairs | None, split: Split) -> Finding:
     )
 
 
-def visible_share(split: Split, part: str, shown: Pairs) -> float:
-    """Share of a held-out part's rows that are among the shown pairs and did not have to be.
+def visible_shares(split: Split, shown: Pairs) -> tuple[float, float]:
+    """Share of test and of validation rows that are among the shown pairs and did not have to be.
 
     A pair that stands in the train rows as well is known in any case, and does not count.
     """
     num_items = split.dataset.num_items
-    held_out = pair_keys(split.held_out(part), num_items)
-    told = np.isin(held_out, pair_keys(shown, num_items))
-    told &= ~np.isin(held_out, pair_keys(split.train, num_items))
-    return float(told.mean()) if len(told) else 0.0
+    known = np.sort(pair_keys(split.train, num_items))
+    told = known if shown is split.train else np.sort(pair_keys(shown, num_items))
+
+    def share(held_out: Interactions) -> float:
+        keys = pair_keys(held_out, num_items)
+        keys = keys[among(keys, told)]
+        return float((~among(keys, known)).sum() / max(len(held_out), 1))
+
+    return share(split.test), share(split.valid)
 
 
 def data_as_asked(dataset: Dataset, protocol: Protocol) -> Finding:
@@ -167,15 +169,13 @@ def next_numbers(known: Ragged, users: np.ndarray, k: int = _K) -> Recommendatio
         users: distinct, each with a history.
         k: places of a list. Numbers beyond the catalogue are listed as well, and are never right.
     """
-    last = known.values[known.offsets[users + 1] - 1].astype(np.int64)
-    filled = np.flatnonzero(known.lengths)
-    largest = np.zeros(len(known), dtype=np.int64)
-    largest[filled] = np.maximum.reduceat(known.values, known.offsets[filled])
-    guesses = np.column_stack([largest[users] + 1, last[:, None] + np.arange(1, 3 * k)])
+    own = known.take(users)
+    last = own.values[own.offsets[1:] - 1].astype(np.int64)
+    largest = np.maximum.reduceat(own.values, own.offsets[:-1]).astype(np.int64)
+    guesses = np.column_stack([largest + 1, last[:, None] + np.arange(1, 3 * k)])
     stride = int(guesses.max(initial=0)) + 1
-    asked = np.isin(known.row_of_value, users)
-    seen = (known.row_of_value * stride + known.values)[asked]
-    usable = ~np.isin(users[:, None].astype(np.int64) * stride + guesses, seen)
+    seen = np.sort(own.row_of_value * stride + own.values)
+    usable = ~among(np.arange(len(users))[:, None] * stride + guesses, seen)
     usable[:, 1:] &= guesses[:, 1:] != guesses[:, :1]
     usable &= usable.cumsum(axis=1) <= k
     rank = usable.cumsum(axis=1)[usable]
@@ -187,16 +187,31 @@ def next_numbers(known: Ragged, users: np.ndarray, k: int = _K) -> Recommendatio
 
 def _rule_metrics(held_out: Interactions, known: Ragged, numbers: np.ndarray) -> dict[str, float]:
     """The rule's metrics when item ``i`` bears ``numbers[i]``."""
-    users = np.unique(held_out.user_index)
-    renamed = Ragged(known.offsets, numbers[known.values])
-    wanted = Interactions(held_out.user_index, numbers[held_out.item_index])
-    lists = next_numbers(renamed, users[known.lengths[users] > 0])
-    hits = hits_from_recommendations(lists, wanted)
     # The longest list first: the headline quotes the first measurement.
     metrics = {"HR": hit_rate, "NDCG": ndcg}
-    return {
-        f"{name}@{k}": float(metrics[name](hits, k).mean()) for k in (10, 5) for name in metrics
-    }
+    values: dict[str, list[np.ndarray]] = {f"{name}@{k}": [] for k in (10, 5) for name in metrics}
+    for hits in _rule_hits(held_out, known, numbers):
+        for name, found in values.items():
+            metric, _, k = name.partition("@")
+            found.append(metrics[metric](hits, int(k)))
+    return {name: float(np.concatenate(found).mean()) for name, found in values.items()}
+
+
+def _rule_hits(held_out: Interactions, known: Ragged, numbers: np.ndarray) -> Iterator[Hits]:
+    """What the rule finds of some users at a time, in their order."""
+    rows = held_out.take(np.argsort(held_out.user_index, kind="stable"))
+    users = distinct(rows.user_index)
+    for start in range(0, len(users), _GUESSING_USERS):
+        asked = users[start : start + _GUESSING_USERS]
+        own = slice(*np.searchsorted(rows.user_index, [asked[0], asked[-1] + 1]))
+        wanted = Interactions(rows.user_index[own], numbers[rows.item_index[own]])
+        filled = np.flatnonzero(known.lengths[asked])
+        histories = known.take(asked[filled])
+        lists = next_numbers(
+            Ragged(histories.offsets, numbers[histories.values]), np.arange(len(filled))
+        )
+        owners = asked[filled][lists.user_index]
+        yield hits_from_recommendations(replace(lists, user_index=owners), wanted)
 
 
 def _rule_by_chance(held_out: Interactions, known: Ragged, num_items: int) -> tuple[float, float]:
@@ -215,8 +230,7 @@ def _rule_by_chance(held_out: Interactions, known: Ragged, num_items: int) -> tu
 
 
 def _sample_of(users: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    distinct = np.unique(users)
-    return rng.permutation(distinct)[:_USERS]
+    return rng.permutation(distinct(users))[:_USERS]
 
 
 def untrained_probe(
@@ -233,6 +247,12 @@ def untrained_probe(
     """
     if not len(lists):
         return _PROBE.not_applicable("no held-out row, nothing to find")
+    if len(lists) > _PROBED_LISTS:
+        rng = np.random.default_rng(seed)
+        rows = np.sort(rng.choice(len(lists), _PROBED_LISTS, replace=False, shuffle=False))
+        finding = untrained_probe(edges, split, lists.take(rows), positives[rows], seed)
+        sample = sample_text(_PROBED_LISTS, len(lists), "lists", seed)
+        return replace(finding, sample=sample)
     honest = probe_hits(split.train, split, lists, positives, seed)
     in_use = (
         honest if _same_pairs(edges, split) else probe_hits(edges, split, lists, positives, seed)
@@ -260,24 +280,35 @@ def probe_hits(
     num_users, num_items = split.dataset.num_users, split.dataset.num_items
     rows = Interactions(edges.user_index, edges.item_index)
     graph = BipartiteGraph.from_interactions(rows, num_users, num_items)
-    features = random_features(graph, _WIDTH, _LAYERS, 1.0, seed)
-    return ranks_from_scores(lists, _dot_products(features, num_users, lists), positives) <= _K
+    scores = np.zeros(len(lists.items), dtype=np.float32)
+    width = min(_WIDTH, max(1, _FEATURES_AT_ONCE // graph.num_nodes))
+    for first in range(0, _WIDTH, width):
+        columns = min(width, _WIDTH - first)
+        features = random_features(graph, columns, _LAYERS, 1.0, seed + first)
+        _add_dot_products(scores, features, num_users, lists)
+    return ranks_from_scores(lists, scores, positives) <= _K
 
 
-def _dot_products(features: np.ndarray, num_users: int, lists: CandidateLists) -> np.ndarray:
-    """Dot products of each list's user and items, ``float32[candidates]``."""
-    scores = np.empty(len(lists.items), dtype=np.float32)
-    owners = lists.user_index[lists.lists.row_of_value]
-    for start in range(0, len(scores), _CANDIDATES_AT_ONCE):
-        part = slice(start, start + _CANDIDATES_AT_ONCE)
-        users, items = features[owners[part]], features[num_users + lists.items[part]]
-        np.einsum("nd,nd->n", users, items, out=scores[part])
-    return scores
+def _add_dot_products(
+    scores: np.ndarray, features: np.ndarray, num_users: int, lists: CandidateLists
+) -> None:
+    """Add the dot products of each list's user and items to ``float32[candidates]``."""
+    of_users, of_items = features[:num_users], features[num_users:]
+    for length in distinct(lists.lists.lengths):
+        rows = np.flatnonzero(lists.lists.lengths == length)
+        for start in range(0, len(rows), _LISTS_AT_ONCE):
+            asked = rows[start : start + _LISTS_AT_ONCE]
+            places = lists.offsets[asked, None] + np.arange(length)  # [lists, length]
+            users = of_users[lists.user_index[asked]]
+            items = of_items[lists.items[places]]
+            scores[places] += (items @ users[:, :, None])[:, :, 0]
 
 
 def _same_pairs(edges: Pairs, split: Split) -> bool:
+    if edges is split.train:
+        return True
     num_items = split.dataset.num_items
-    mine, train = (np.unique(pair_keys(rows, num_items)) for rows in (edges, split.train))
+    mine, train = (distinct(pair_keys(rows, num_items)) for rows in (edges, split.train))
     return np.array_equal(mine, train)
 
 
@@ -373,7 +404,9 @@ def _ascending(values: np.ndarray, first: np.ndarray) -> tuple[float, int]:
 def _last_tied(rows: Interactions, tied: np.ndarray) -> float:
     """Share of users whose last row is the second of a tied pair of rows."""
     last = np.append(np.flatnonzero(np.diff(rows.user_index)), len(rows) - 1)
-    return float(np.isin(last, tied + 1).mean())
+    ends_tied = np.zeros(len(rows), dtype=bool)
+    ends_tied[tied + 1] = True
+    return float(ends_tied[last].mean())
 
 
 def _far_from_half(share: float, trials: int) -> bool:
@@ -388,8 +421,7 @@ def repeated_rows(split: Split) -> Finding:
     """
     if not len(split.test) and not len(split.valid):
         return _TWICE.not_applicable("no held-out row")
-    pairs = _repeated_share(split, with_time=False)
-    rows = _repeated_share(split, with_time=split.dataset.interactions.timestamp is not None)
+    pairs, rows = _repeated_shares(split)
     measurements = (
         Measurement("held-out rows of a known pair", pairs),
         Measurement("of the same time as well", rows),
@@ -411,18 +443,34 @@ def repeated_rows(split: Split) -> Finding:
     return _TWICE.ok("no held-out row repeats a user and item of an earlier part", *measurements)
 
 
-def _repeated_share(split: Split, *, with_time: bool) -> float:
-    """Share of held-out rows that occur in a part before theirs."""
-    parts = [_row_keys(split, part, with_time) for part in (split.train, split.valid, split.test)]
-    again = np.concatenate(
-        [np.isin(parts[1], parts[0]), np.isin(parts[2], np.concatenate(parts[:2]))]
-    )
-    return float(again.mean())
+def _repeated_shares(split: Split) -> tuple[float, float]:
+    """Share of held-out rows whose pair occurs in a part before theirs, and of those whose time
+    does as well; without times they are the same."""
+    num_items = split.dataset.num_items
+    earlier = np.sort(pair_keys(split.train, num_items))
+    num_rows = num_pairs = num_times = 0
+    for part, before in ((split.valid, (split.train,)), (split.test, (split.train, split.valid))):
+        keys = pair_keys(part, num_items)
+        again = part.take(np.flatnonzero(among(keys, earlier)))
+        num_rows, num_pairs = num_rows + len(part), num_pairs + len(again)
+        num_times += _num_at_same_time(again, before, num_items)
+        earlier = np.sort(np.concatenate([earlier, keys]))
+    return num_pairs / num_rows, num_times / num_rows
 
 
-def _row_keys(split: Split, rows: Interactions, with_time: bool) -> np.ndarray:
-    keys, times = pair_keys(rows, split.dataset.num_items), split.dataset.interactions.timestamp
-    if not with_time or times is None or rows.timestamp is None:
-        return keys
-    moments = np.unique(times)
-    return keys * len(moments) + np.searchsorted(moments, rows.timestamp)
+def _num_at_same_time(again: Interactions, before: tuple[Interactions, ...], num_items: int) -> int:
+    """How many of some rows, all of known pairs, stand in earlier parts with their time as well."""
+    if again.timestamp is None:
+        return len(again)
+    pairs, moments = distinct(pair_keys(again, num_items)), distinct(again.timestamp)
+
+    def keys(rows: Interactions) -> np.ndarray:
+        """One number for each pair and time that are both among those in question."""
+        assert rows.timestamp is not None
+        named = pair_keys(rows, num_items)
+        chosen = among(named, pairs) & among(rows.timestamp, moments)
+        place = np.searchsorted(pairs, named[chosen])
+        return place * len(moments) + np.searchsorted(moments, rows.timestamp[chosen])
+
+    known = np.sort(np.concatenate([keys(rows) for rows in before]))
+    return int(among(keys(again), known).sum())

@@ -34,7 +34,7 @@ def findings_table(found: Audit) -> Table:
             "" if groups[:number][-1:] == [finding.group] else finding.group,
             finding.check,
             f"[{_STYLES[finding.verdict]}]{finding.verdict}[/]",
-            "\n".join(map(str, finding.measurements)),
+            "\n".join([*map(str, finding.measurements), *filter(None, [finding.sample])]),
             finding.meaning,
             finding.repair,
             end_section=groups[number + 1 : number + 2] != [finding.group],
@@ -162,7 +162,7 @@ def _of_data(
     chosen = find_protocol(protocol, "--edge-share: ", edge_share=edge_share)
     dataset = Dataset.load(folder)
     with progress_bar("audit") as told:
-        return audit_dataset(dataset, chosen, split, split_seed, _depth(fast, told))
+        return audit_dataset(dataset, chosen, split, split_seed, _depth(fast, told, split_seed))
 
 
 def _of_run(
@@ -183,10 +183,10 @@ def _of_run(
         return audit_run(folder, data, _depth(fast, told))
 
 
-def _depth(fast: bool, told: Any) -> Depth:
+def _depth(fast: bool, told: Any, seed: int = 0) -> Depth:
     from edgewise.runs.audit import Depth
 
-    return Depth(fast, told)
+    return Depth(fast, seed, told)
 
 
 def _with_table(found: Audit, file: Path) -> Audit:

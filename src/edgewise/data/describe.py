@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from edgewise.data.dataset import Dataset, Interactions
+from edgewise.data.pairs import num_distinct, pair_keys
 from edgewise.errors import ConfigError
 from edgewise.files import replacing
 
@@ -62,7 +63,7 @@ def describe(dataset: Dataset) -> DatasetInfo:
     rows = dataset.interactions
     lengths = np.bincount(rows.user_index, minlength=dataset.num_users)
     popularity = np.bincount(rows.item_index, minlength=dataset.num_items)
-    pairs = _distinct_pairs(rows, dataset.num_items)
+    pairs = num_distinct(pair_keys(rows, dataset.num_items))
     return DatasetInfo(
         name=dataset.name,
         interactions=len(rows),
@@ -116,10 +117,6 @@ def plot(dataset: Dataset, file: str | Path) -> None:
         figure.savefig(partial, format=file.suffix[1:], dpi=150)
 
 
-def _distinct_pairs(rows: Interactions, num_items: int) -> int:
-    return len(np.unique(rows.user_index.astype(np.int64) * num_items + rows.item_index))
-
-
 def _history_lengths(lengths: np.ndarray) -> dict[str, float]:
     if not len(lengths):
         return {}
@@ -129,9 +126,9 @@ def _history_lengths(lengths: np.ndarray) -> dict[str, float]:
 
 def _never_in_train(rows: Interactions, lengths: np.ndarray, popularity: np.ndarray) -> int:
     """Items with rows, all of them among the last two of users with at least three."""
-    places = rows.by_user(len(lengths)).place_of_value
-    size = lengths[rows.user_index]
-    in_train = (size - places > 2) | (size < 3)
+    ends = np.cumsum(lengths)[lengths >= 3]
+    in_train = np.ones(len(rows), dtype=bool)
+    in_train[ends - 1] = in_train[ends - 2] = False
     train = np.bincount(rows.item_index[in_train], minlength=len(popularity))
     return int(((popularity > 0) & (train == 0)).sum())
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from edgewise.data.hashing import id_keys, keyed_bits, keyed_uniform
 from edgewise.data.item_lists import CandidateLists
+from edgewise.data.pairs import distinct, pair_keys
 from edgewise.data.ragged import Ragged
 from edgewise.data.splits import Split
 from edgewise.errors import ConfigError
@@ -71,8 +72,8 @@ class _Touched:
     def of(cls, split: Split) -> _Touched:
         num_users, num_items = split.dataset.num_users, split.dataset.num_items
         parts = (split.train, split.valid, split.test)
-        pairs = [part.user_index.astype(np.int64) * num_items + part.item_index for part in parts]
-        users, items = np.divmod(np.unique(np.concatenate(pairs)), max(num_items, 1))
+        pairs = np.concatenate([pair_keys(part, num_items) for part in parts])
+        users, items = np.divmod(distinct(pairs), max(num_items, 1))
         touched = Ragged.of_lengths(np.bincount(users, minlength=num_users), items)
         gaps = users * (num_items + 1) + items - touched.place_of_value
         return cls(num_items - touched.lengths, touched.offsets[:-1], gaps, num_items)
@@ -81,7 +82,10 @@ class _Touched:
         """Untouched items, ``int64[num_negatives, rows]``; -1 where the catalogue ran out."""
         ranks = _distinct_ranks(keys, self.num_untouched[users], num_negatives)
         wanted = users.astype(np.int64) * (self.num_items + 1) + ranks
-        skipped = np.searchsorted(self.gaps, wanted, side="right") - self.starts[users]
+        # Users who stand together have their entries together: few to search among.
+        first = self.starts[users.min(initial=len(self.starts) - 1)]
+        own = self.gaps[first : np.searchsorted(self.gaps, wanted.max(initial=0), side="right")]
+        skipped = first + np.searchsorted(own, wanted, side="right") - self.starts[users]
         return np.where(ranks < 0, -1, ranks + skipped)
 
 

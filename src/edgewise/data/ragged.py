@@ -38,7 +38,10 @@ class Ragged:
     def grouped(cls, row: np.ndarray, values: np.ndarray, num_rows: int) -> Ragged:
         """Values by the row each belongs to, ``int[values]``; within a row in the order given."""
         lengths = np.bincount(row, minlength=num_rows)
-        return cls.of_lengths(lengths, values[np.argsort(row, kind="stable")])
+        in_order = bool((row[1:] >= row[:-1]).all())
+        return cls.of_lengths(
+            lengths, values if in_order else values[np.argsort(row, kind="stable")]
+        )
 
     def __len__(self) -> int:
         return len(self.offsets) - 1
@@ -73,6 +76,11 @@ class Ragged:
         chosen = Ragged.of_lengths(self.lengths[rows])
         starts = np.repeat(self.offsets[rows] - chosen.offsets[:-1], chosen.lengths)
         return Ragged(chosen.offsets, self.values[chosen.values + starts])
+
+    def part(self, start: int, stop: int) -> Ragged:
+        """Rows that follow each other; their values are not copied."""
+        first, last = self.offsets[[start, stop]]
+        return Ragged(self.offsets[start : stop + 1] - first, self.values[first:last])
 
     def keep(self, kept: np.ndarray) -> Ragged:
         """The values marked in ``bool[values]``; rows may become empty."""

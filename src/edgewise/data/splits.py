@@ -5,7 +5,7 @@ Rows are held out in three ways: leave-one-out, a share of each user's rows, and
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 
 import numpy as np
@@ -68,6 +68,28 @@ class Split:
         """The same edges, as each user's items."""
         return histories_of(self.dataset.num_users, self.graph_edges())
 
+    def of_users(self, chosen: np.ndarray) -> Split:
+        """The rows of some users alone, edges and texts included; all numbers stay.
+
+        Args:
+            chosen: ``bool[U]``.
+        """
+
+        def own(rows: Interactions) -> Interactions:
+            return rows.take(np.flatnonzero(chosen[rows.user_index]))
+
+        texts = self.text_rows
+        return replace(
+            self,
+            dataset=replace(self.dataset, interactions=own(self.dataset.interactions)),
+            train=own(self.train),
+            valid=own(self.valid),
+            test=own(self.test),
+            edges=None if self.edges is None else own(self.edges),
+            text_rows=texts
+            and TextRows(*(own(rows) for rows in (texts.train, texts.valid, texts.test))),
+        )
+
     def held_out(self, part: str) -> Interactions:
         """The rows to be predicted: ``valid`` or ``test``."""
         return {"valid": self.valid, "test": self.test}[part]
@@ -102,10 +124,11 @@ def leave_one_out(dataset: Dataset) -> Split:
     Users with fewer than three rows train only. Among rows of equal time the source's order
     decides, as it does everywhere in :class:`~edgewise.data.dataset.Interactions`.
     """
-    rows = dataset.interactions.by_user(dataset.num_users)
-    size = rows.lengths[rows.row_of_value]
-    from_end = np.where(size >= _MIN_ROWS, size - 1 - rows.place_of_value, -1)
-    return _assemble(dataset, np.select([from_end == 0, from_end == 1], [_TEST, _VALID], _TRAIN))
+    lengths = np.bincount(dataset.interactions.user_index, minlength=dataset.num_users)
+    ends = np.cumsum(lengths)[lengths >= _MIN_ROWS]
+    part = np.full(len(dataset.interactions), _TRAIN, dtype=np.int8)
+    part[ends - 1], part[ends - 2] = _TEST, _VALID
+    return _assemble(dataset, part)
 
 
 def ratio_split(dataset: Dataset, seed: int = 0, fractions: Fractions = (0.8, 0.1, 0.1)) -> Split:

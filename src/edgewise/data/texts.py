@@ -84,14 +84,18 @@ def explanation_split(
     """
     if split.text_rows is not None:
         return _dealt(split.text_rows, max_chars)
-    if mode == "interaction":
-        return _by_interaction(split, max_chars)
     if mode == "random":
         return _dealt(deal_texts(split.dataset.interactions, seed), max_chars)
-    raise ConfigError(
-        f"unknown explanation mode {mode!r}: choose 'interaction', or 'random' to reproduce "
-        "the papers' leaking split"
-    )
+    _check_mode(mode)
+    return _by_interaction(split, max_chars)
+
+
+def _check_mode(mode: str) -> None:
+    if mode not in ("interaction", "random"):
+        raise ConfigError(
+            f"unknown explanation mode {mode!r}: choose 'interaction', or 'random' to reproduce "
+            "the papers' leaking split"
+        )
 
 
 def _by_interaction(split: Split, max_chars: int | None) -> ExplanationSplit:
@@ -103,9 +107,21 @@ def _by_interaction(split: Split, max_chars: int | None) -> ExplanationSplit:
     return ExplanationSplit(parts[0], parts[1].take(new_valid), parts[2].take(new_test))
 
 
+def trained_texts(split: Split, mode: str = "interaction", *, seed: int = 0) -> Interactions:
+    """The rows whose texts are trained on, as :func:`explanation_split` parts them.
+
+    Raises:
+        ConfigError: there is no such mode.
+    """
+    if split.text_rows is not None or mode == "random":
+        return (split.text_rows or deal_texts(split.dataset.interactions, seed)).train
+    _check_mode(mode)
+    return split.train.take(_with_text(split.train))
+
+
 def deal_texts(interactions: Interactions, seed: int = 0) -> TextRows:
     """All rows with a text dealt 80/10/10 at random, whatever parts they stand in: this LEAKS."""
-    having = np.flatnonzero((_texts(interactions) != "").to_numpy())
+    having = _with_text(interactions)
     order = having[np.random.default_rng(seed).permutation(len(having))]
     held_out = len(order) // 10
     valid, test, train = np.split(order, [held_out, 2 * held_out])
@@ -115,6 +131,15 @@ def deal_texts(interactions: Interactions, seed: int = 0) -> TextRows:
 def _dealt(rows: TextRows, max_chars: int | None) -> ExplanationSplit:
     parts = (explanation_pairs(part, max_chars) for part in (rows.train, rows.valid, rows.test))
     return ExplanationSplit(*parts, mode="random")
+
+
+def _with_text(interactions: Interactions) -> np.ndarray:
+    """The rows with anything but white space in their headline or review, ``int64[n]``."""
+    having = np.zeros(len(interactions), dtype=bool)
+    for column in (interactions.review, interactions.summary):
+        if column is not None:
+            having |= column.str.contains(r"\S").fill_null(False).to_numpy()
+    return np.flatnonzero(having)
 
 
 def _texts(interactions: Interactions, max_chars: int | None = None) -> pl.Series:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from edgewise.data.pairs import distinct, pair_keys
 from edgewise.data.splits import Split
 from edgewise.errors import DataError
 from edgewise.evaluation.protocols import HONEST, Protocol
@@ -53,15 +54,16 @@ def _of_parts(split: Split) -> Iterator[str]:
         yield "no row is held out for validation: nothing can choose the best epoch"
     if not len(split.test):
         yield "no row is held out for the test: 'edgewise evaluate' cannot measure this run"
-    trained = np.unique(split.train.user_index)
-    new = len(np.setdiff1d(split.test.user_index, trained))
+    trained = np.zeros(dataset.num_users, dtype=bool)
+    trained[split.train.user_index] = True
+    new = len(distinct(split.test.user_index[~trained[split.test.user_index]]))
     if new:
         yield f"{new:,} users of the test part have no train row: nothing is known of them"
 
 
 def _of_lists(split: Split, protocol: Protocol) -> Iterator[str]:
     num_items, rows = split.dataset.num_items, split.dataset.interactions
-    pairs = np.unique(rows.user_index.astype(np.int64) * num_items + rows.item_index)
+    pairs = distinct(pair_keys(rows, num_items))
     touched = np.bincount(pairs // num_items, minlength=split.dataset.num_users)
     everything = int((touched == num_items).sum())
     if everything == split.dataset.num_users:
@@ -72,7 +74,7 @@ def _of_lists(split: Split, protocol: Protocol) -> Iterator[str]:
             f"{everything:,} of {split.dataset.num_users:,} users have all {num_items:,} items: "
             "nothing can be recommended to them, and they are left out of figures"
         )
-    measured = np.unique(np.concatenate([split.valid.user_index, split.test.user_index]))
+    measured = distinct(np.concatenate([split.valid.user_index, split.test.user_index]))
     short = int((num_items - touched[measured] < protocol.num_negatives).sum())
     if short:
         yield (

@@ -12,6 +12,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from edgewise.data.dataset import Interactions
+from edgewise.data.pairs import distinct, pair_keys
 from edgewise.errors import DataError
 
 
@@ -43,7 +44,7 @@ class BipartiteGraph:
         users, items = interactions.user_index, interactions.item_index
         _check_range(users, num_users, "user")
         _check_range(items, num_items, "item")
-        keys = np.unique(users.astype(np.int64) * max(num_items, 1) + items)
+        keys = distinct(pair_keys(interactions, max(num_items, 1)))
         users, items = np.divmod(keys, max(num_items, 1))
         return cls(num_users, num_items, users.astype(np.int32), items.astype(np.int32))
 
@@ -91,6 +92,10 @@ class BipartiteGraph:
         upper = self._biadjacency
         return sp.csr_array(sp.block_array([[None, upper], [upper.T, None]], format="csr"))
 
+    def factored_adjacency(self) -> FactoredAdjacency:
+        """The same matrix as its two blocks."""
+        return FactoredAdjacency(self.num_users, self._biadjacency)
+
     @cached_property
     def _biadjacency(self) -> sp.csr_array:
         user_scale = inverse_sqrt(self.user_degrees)
@@ -103,6 +108,28 @@ class BipartiteGraph:
         """The same nodes without the marked edges (``bool[E]``)."""
         keep = ~edge_mask
         return BipartiteGraph(self.num_users, self.num_items, self.users[keep], self.items[keep])
+
+
+@dataclass(frozen=True, eq=False)
+class FactoredAdjacency:
+    """The normalised adjacency as B above the diagonal and its transpose below.
+
+    Products are those with the matrix itself, in half the memory and less than half the time where
+    there are many more users than items: both blocks are walked user by user, so that it is the
+    items' features, which a processor's cache holds, that are jumped about in.
+
+    Attributes:
+        num_users: U.
+        upper: B, ``float32[U, I]``.
+    """
+
+    num_users: int
+    upper: sp.csr_array
+
+    def __matmul__(self, features: np.ndarray) -> np.ndarray:
+        """The product with ``[N, D]``."""
+        of_users, of_items = features[: self.num_users], features[self.num_users :]
+        return np.concatenate([self.upper @ of_items, self.upper.T @ of_users])
 
 
 def inverse_sqrt(degrees: np.ndarray) -> np.ndarray:

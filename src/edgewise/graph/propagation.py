@@ -102,7 +102,7 @@ def random_features(
     """
     check_propagation(dim, num_layers, variant)
     layer_0 = initial_features(graph.num_nodes, dim, sigma, seed)
-    return mean_of_layers(graph.normalized_adjacency(), layer_0, num_layers, variant)
+    return mean_of_layers(graph.factored_adjacency(), layer_0, num_layers, variant)
 
 
 def propagate_new_user(item_features: np.ndarray, item_degrees: np.ndarray) -> np.ndarray:

@@ -21,6 +21,7 @@ from safetensors.torch import load_model
 from torch import nn
 from torch.nn import functional as F
 
+from edgewise.data.pairs import distinct
 from edgewise.data.ragged import Ragged
 from edgewise.data.sequences import batches_by_length
 from edgewise.data.splits import Split
@@ -134,6 +135,9 @@ class TorchRecommender(Recommender):
             for stage in stages
         )
 
+    def start(self, split: Split) -> None:
+        """Called between the plan and the first step: what takes long to work out of the data."""
+
     def trained(self) -> None:
         """Called when the best weights are in place."""
 
@@ -152,6 +156,7 @@ class TorchRecommender(Recommender):
         if options.on_plan is not None:
             learned = sum(p.numel() for p in self.network.parameters() if p.requires_grad)
             options.on_plan(FitPlan(self.plan(stages), learned))
+        self.start(split)
         self.stage_curves = train(
             self.network,
             stages,
@@ -314,7 +319,7 @@ class UnseenItems:
 
     def __init__(self, seen: Ragged, num_items: int) -> None:
         self.num_items = num_items
-        self._seen = np.unique(seen.row_of_value * num_items + seen.values)
+        self._seen = distinct(seen.row_of_value * num_items + seen.values)
 
     def draw(self, users: np.ndarray, rng: np.random.Generator, *shape: int) -> np.ndarray:
         """Items of each user, ``int64[users, *shape]``; any, for one who took nearly all."""

@@ -252,12 +252,15 @@ class NextItemRecommender(TorchRecommender):
         """The network with random weights."""
 
     def build(self, split: Split | None) -> NextItemNetwork:
-        config, network = self.config, self.new_network()
-        if split is not None and config.item_init == "transitions":
+        return self.new_network()
+
+    def start(self, split: Split) -> None:
+        """Give items vectors of their transitions."""
+        config = self.config
+        if config.item_init == "transitions":
             sizes = len(self.data.items), config.hidden_size
             start = transition_features(self.data.histories, *sizes, config.seed)
-            network.start_items(torch.from_numpy(start * config.init_std))
-        return network
+            self.network.start_items(torch.from_numpy(start * config.init_std))
 
     def examples(self, split: Split) -> np.ndarray:
         histories = self.data.histories

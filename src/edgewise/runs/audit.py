@@ -17,7 +17,7 @@ from edgewise.audit.result_checks import Measured
 from edgewise.data.dataset import Dataset
 from edgewise.data.item_lists import Recommendations
 from edgewise.data.splits import Split
-from edgewise.data.texts import explanation_split
+from edgewise.data.texts import trained_texts
 from edgewise.errors import EdgewiseError, ModelFolderError
 from edgewise.evaluation.evaluate import sample
 from edgewise.evaluation.protocols import Protocol, known_under, parts_under
@@ -39,10 +39,12 @@ class Depth:
 
     Attributes:
         fast: leave out what draws candidates, propagates features or loads a model.
+        seed: of the users that the fast checks look at, where there are very many.
         on_check: told (done, total) after each check.
     """
 
     fast: bool = False
+    seed: int = 0
     on_check: OnCheck | None = None
 
 
@@ -60,7 +62,7 @@ def audit_dataset(
         DataError: the data set cannot be split by time.
     """
     split = parts_under(protocol, dataset, kind, seed)
-    material = AuditInput(split, protocol, explanation_split(split, seed=seed).train)
+    material = AuditInput(split, protocol, trained_texts(split, seed=seed))
     return _made(material, dataset.checksum, depth or Depth())
 
 
@@ -87,7 +89,7 @@ def audit_run(
 def audit_before_fit(spec: RunSpec, split: Split) -> Audit:
     """Make the fast checks of what is about to be trained on."""
     material = AuditInput(split, spec.protocol, _texts(spec, split))
-    return _made(material, spec.data.checksum, Depth(fast=True))
+    return _made(material, spec.data.checksum, Depth(fast=True, seed=spec.config.seed))
 
 
 def save_audit(folder: Path, made: Audit) -> None:
@@ -129,13 +131,19 @@ def _made(material: AuditInput, checksum: str, depth: Depth, **more: Any) -> Aud
         "edgewise_version": __version__,
         **more,
     }
-    return audit(material, fast=depth.fast, conditions=conditions, on_check=depth.on_check)
+    return audit(
+        material,
+        fast=depth.fast,
+        seed=depth.seed,
+        conditions=conditions,
+        on_check=depth.on_check,
+    )
 
 
 def _texts(spec: RunSpec, split: Split) -> Any:
     """The explained pairs that the run trains on."""
     mode = setting_of(spec.config, "prompts.explanations", "interaction")
-    return explanation_split(split, mode=mode, seed=spec.config.seed).train
+    return trained_texts(split, mode, seed=spec.config.seed)
 
 
 def _asked(folder: Path, data: str | Path | None) -> tuple[Split, Recommendations | None]:
