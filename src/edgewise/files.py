@@ -18,6 +18,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+import edgewise
 from edgewise.errors import ModelFolderError
 from edgewise.locks import locked
 from edgewise.seals import check_fields, seal_fields
@@ -124,8 +125,8 @@ def versions() -> dict[str, str]:
 
 @cache
 def _versions() -> dict[str, str]:
-    found = {"python": platform.python_version()}
-    for name in ("edgewise", "torch", "transformers", "tokenizers", "numpy", "scipy"):
+    found = {"python": platform.python_version(), "edgewise": edgewise.__version__}
+    for name in ("torch", "transformers", "tokenizers", "numpy", "scipy"):
         try:
             found[name] = version(name)
         except PackageNotFoundError:
