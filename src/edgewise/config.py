@@ -26,6 +26,7 @@ from edgewise.errors import ConfigError
 S = TypeVar("S", bound="Settings")
 _ABSENT = "absent"
 _LONGEST_NAME = 100
+_MILLION = 1_000_000
 
 
 def setting(default: Any, meaning: str, *, symbol: str = "", **limits: Any) -> Any:
@@ -35,8 +36,14 @@ def setting(default: Any, meaning: str, *, symbol: str = "", **limits: Any) -> A
         default: what it is unless somebody sets it.
         meaning: one or two sentences for ``edgewise settings`` and the documentation.
         symbol: what the paper calls it, with the equation or section.
-        limits: ``ge``, ``gt``, ``le`` or ``lt``.
+        limits: ``ge``, ``gt``, ``le`` or ``lt``; a number without any on one side is bounded there
+            by a million.
     """
+    if isinstance(default, int | float) and not isinstance(default, bool):
+        if not {"ge", "gt"} & limits.keys():
+            limits["ge"] = -_MILLION
+        if not {"le", "lt"} & limits.keys():
+            limits["le"] = _MILLION
     return Field(default, description=meaning, json_schema_extra={"symbol": symbol}, **limits)
 
 

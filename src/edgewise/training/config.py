@@ -13,22 +13,19 @@ class TrainingConfig(Settings):
     SECTION = "training"
     RENAMED: ClassVar = {"embedding_rate": "embedding_lr_multiplier"}
 
-    epochs: int = setting(10, "Passes at most.", ge=1, le=1_000_000)
+    epochs: int = setting(10, "Passes at most.", ge=1)
     patience: int = setting(
         5,
         "Stop after this many epochs without a better validation metric; 0 = never.",
         ge=0,
-        le=1_000_000,
     )
     validation_metric: str = setting(
         "loss",
         "What chooses the epoch on validation rows: loss (the lowest), or a metric of ranking such "
         "as NDCG@10 (the highest) where the method measures it.",
     )
-    batch_size: int = setting(64, "Examples in a batch, over all processes.", ge=1, le=1_000_000)
-    gradient_accumulation: int = setting(
-        1, "Batches added up before the weights move.", ge=1, le=1_000_000
-    )
+    batch_size: int = setting(64, "Examples in a batch, over all processes.", ge=1)
+    gradient_accumulation: int = setting(1, "Batches added up before the weights move.", ge=1)
     learning_rate: float = setting(1e-3, "Of AdamW.", gt=0, le=10)
     weight_decay: float = setting(0.01, "Of AdamW.", ge=0, le=100)
     embedding_lr_multiplier: float = setting(

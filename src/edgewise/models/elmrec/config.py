@@ -24,7 +24,7 @@ class BackboneConfig(Settings):
         "the data; anything else is a T5 checkpoint, by local folder or hub name "
         "(google-t5/t5-small), with its own tokenizer.",
     )
-    vocab_size: int = setting(2000, "Sub-words of a trained tokenizer.", ge=1, le=1_000_000)
+    vocab_size: int = setting(2000, "Sub-words of a trained tokenizer.", ge=1)
     dropout: float = setting(0.1, "In all layers.", ge=0, lt=1)
     mimetic_init: bool = setting(
         True,
@@ -196,7 +196,7 @@ class GraphConfig(Settings):
         le=16_384,
     )
     power: float = setting(
-        0.5, "Spectral features are scaled by the singular values to this power.", ge=-4, le=4
+        0.5, "Spectral features are scaled by the singular values to this power.", ge=0, le=4
     )
     normalize: bool = setting(
         False,
@@ -231,7 +231,6 @@ class DecodingConfig(Settings):
         "Items searched beyond k before filtering and reranking.",
         symbol="N, Eq. 12",
         ge=0,
-        le=1_000_000,
     )
     rerank: bool = setting(
         True,

@@ -25,7 +25,7 @@ class BackboneConfig(Settings):
         "data; anything else is a GPT-2 checkpoint, by local folder or hub name "
         "(openai-community/gpt2), with its own tokenizer.",
     )
-    vocab_size: int = setting(2000, "Sub-words of a trained tokenizer.", ge=1, le=1_000_000)
+    vocab_size: int = setting(2000, "Sub-words of a trained tokenizer.", ge=1)
     dropout: float = setting(0.1, "Of embeddings and of every layer's outputs.", ge=0, lt=1)
     attention_dropout: float | None = setting(
         None,
