@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, get_args
 
 import pytest
 
@@ -29,6 +29,7 @@ from edgewise.config import (
 from edgewise.errors import ConfigError
 from edgewise.models.elmrec.config import ELMRecConfig, GraphConfig
 from edgewise.models.graph_gpt.config import GraphGPTConfig
+from edgewise.models.registry import methods
 from edgewise.training.config import TrainingConfig
 
 
@@ -203,13 +204,13 @@ def test_a_file_is_read_as_toml(tmp_path):
 
 
 def test_unreadable_files_are_named(tmp_path):
-    with pytest.raises(ConfigError, match=r"cannot read the configuration .*absent.toml"):
+    with pytest.raises(ConfigError, match=r"absent.toml: cannot be read"):
         read_toml(tmp_path / "absent.toml")
     (tmp_path / "bad.toml").write_text("seed == 4")
-    with pytest.raises(ConfigError, match=r"bad.toml is not valid TOML"):
+    with pytest.raises(ConfigError, match=r"bad.toml: not valid TOML"):
         read_toml(tmp_path / "bad.toml")
     (tmp_path / "latin.toml").write_bytes(b"name = '\xe9'")
-    with pytest.raises(ConfigError, match="not valid TOML"):
+    with pytest.raises(ConfigError, match="not UTF-8"):
         read_toml(tmp_path / "latin.toml")
 
 
@@ -288,3 +289,28 @@ def test_every_setting_says_what_it_means(kind):
     assert len({row.path for row in rows}) == len(rows) > 40
     assert all(row.meaning.endswith(".") for row in rows)
     assert any(row.symbol for row in rows)
+
+
+def test_every_number_of_every_method_has_bounds():
+    def numbers(kind, prefix=""):
+        for name, field in kind.model_fields.items():
+            if isinstance(field.annotation, type) and issubclass(field.annotation, Settings):
+                yield from numbers(field.annotation, f"{prefix}{name}.")
+            elif {int, float} & {field.annotation, *get_args(field.annotation)}:
+                limits = [type(each).__name__.lower() for each in field.metadata]
+                yield (
+                    prefix + name,
+                    {each[0] for each in limits if each in ("ge", "gt", "le", "lt")},
+                )
+
+    found = {
+        (m.name, *each[:1]): each[1] for m in methods().values() for each in numbers(m.config_class)
+    }
+    assert len(found) > 100
+    assert [name for name, sides in found.items() if sides != {"g", "l"}] == []
+
+
+@pytest.mark.parametrize("value", ["nan", "inf", "-inf", "1e300", "'a\\u001b'"])
+def test_no_number_is_infinite(value):
+    with pytest.raises(ConfigError, match=r"inner\.size"):
+        with_overrides(Outer(), [f"inner.size={value}"])

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import tomllib
 import types
 from collections.abc import Iterable, Iterator, Mapping
 from difflib import get_close_matches
@@ -18,12 +17,16 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal, NamedTuple, TypeVar, Union, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
-from pydantic_core import ErrorDetails
+from pydantic_core import ErrorDetails, PydanticCustomError
 
+from edgewise import parsing
+from edgewise.display import printable
 from edgewise.errors import ConfigError
 
 S = TypeVar("S", bound="Settings")
 _ABSENT = "absent"
+_LONGEST_NAME = 100
+_MILLION = 1_000_000
 
 
 def setting(default: Any, meaning: str, *, symbol: str = "", **limits: Any) -> Any:
@@ -33,8 +36,14 @@ def setting(default: Any, meaning: str, *, symbol: str = "", **limits: Any) -> A
         default: what it is unless somebody sets it.
         meaning: one or two sentences for ``edgewise settings`` and the documentation.
         symbol: what the paper calls it, with the equation or section.
-        limits: ``ge``, ``gt``, ``le`` or ``lt``.
+        limits: ``ge``, ``gt``, ``le`` or ``lt``; a number without any on one side is bounded there
+            by a million.
     """
+    if isinstance(default, int | float) and not isinstance(default, bool):
+        if not {"ge", "gt"} & limits.keys():
+            limits["ge"] = -_MILLION
+        if not {"le", "lt"} & limits.keys():
+            limits["le"] = _MILLION
     return Field(default, description=meaning, json_schema_extra={"symbol": symbol}, **limits)
 
 
@@ -50,7 +59,9 @@ class Settings(BaseModel):
         ConfigError: an unknown key or a value of the wrong kind, whoever sets it.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, validate_default=True)
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", strict=True, validate_default=True, allow_inf_nan=False
+    )
     SECTION: ClassVar[str] = ""
     """Where it stands in its method's settings, for messages."""
     RENAMED: ClassVar[Mapping[str, str]] = {}
@@ -64,7 +75,10 @@ class Settings(BaseModel):
     def _as_spelled(cls, value: Any, info: Any) -> Any:
         """TOML and the command line know no tuples and no None."""
         hint = cls.model_fields[info.field_name].annotation
-        if value == "none" and type(None) in get_args(hint):
+        for text in value if isinstance(value, list | tuple) else (value,):
+            if isinstance(text, str) and text != printable(text):
+                raise PydanticCustomError("unprintable", "characters that cannot be shown")
+        if isinstance(value, str) and value == "none" and type(None) in get_args(hint):
             return None
         if get_origin(hint) is tuple and isinstance(value, str):
             return tuple(word.strip() for word in value.split(",") if word.strip())
@@ -147,14 +161,9 @@ def read_toml(path: str | Path) -> dict[str, Any]:
     """A configuration file as nested dictionaries.
 
     Raises:
-        ConfigError: the file is missing or is not TOML.
+        ConfigError: the file is missing, is not TOML, or nested too deeply.
     """
-    try:
-        return tomllib.loads(Path(path).read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ConfigError(f"cannot read the configuration {path}: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path} is not valid TOML: {error}") from error
+    return parsing.read_toml(path, ConfigError, "give a TOML file of settings")
 
 
 def to_toml(config: Settings, method: str | None = None) -> str:
@@ -218,10 +227,20 @@ def check(condition: bool, message: str) -> None:
         raise ConfigError(message)
 
 
+def check_seed(seed: int, where: str) -> None:
+    """Refuse a seed that a generator does not take.
+
+    Args:
+        seed: of any random choice.
+        where: prefix for the message, such as an option.
+    """
+    check(0 <= seed < 2**63, f"{where} {parsing.shortened(seed)}: a seed is 0 or more, below 2**63")
+
+
 def nearest(name: str, names: Iterable[str]) -> str:
     """A sentence that names the closest valid name, and all of them if they are few."""
     names = sorted(names)
-    close = get_close_matches(name, names, n=1, cutoff=0.5)
+    close = get_close_matches(name[:_LONGEST_NAME], names, n=1, cutoff=0.5)
     hint = f" Did you mean {close[0]!r}?" if close else ""
     return f"{hint} Valid: {', '.join(names)}."
 
@@ -279,14 +298,19 @@ def _message(kind: type[Settings], error: ValidationError, prefix: str) -> str:
 
 
 def _complaint(hint: Any, found: ErrorDetails) -> str:
-    value, limits = found["input"], found.get("ctx", {})
+    limits = found.get("ctx", {})
+    value = parsing.shortened(found["input"])
     options = _literals(hint)
     if found["type"] == "literal_error":
-        return f" = {value!r}.{nearest(str(value), map(str, options))}"
+        return f" = {value}.{nearest(str(found['input']), map(str, options))}"
+    if found["type"] == "finite_number":
+        return f" = {value}: a number is wanted, neither infinite nor NaN"
+    if found["type"] == "unprintable":
+        return f" = {value}: holds {found['msg']}"
     for limit, words in _LIMITS.items():
         if limit in limits:
-            return f" = {value!r}: must be {words} {limits[limit]}"
-    return f" = {value!r}: {_wanted(hint)} is wanted"
+            return f" = {value}: must be {words} {limits[limit]}"
+    return f" = {value}: {_wanted(hint)} is wanted"
 
 
 _LIMITS = {"ge": "at least", "gt": "above", "le": "at most", "lt": "below"}
@@ -319,9 +343,10 @@ def _kind(hint: Any) -> str:
 
 def _parse_value(text: str) -> Any:
     try:
-        return tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
+        values = parsing.parse_toml(f"value = {text}")
+    except ValueError:
         return text
+    return values["value"] if len(values) == 1 else text
 
 
 def _toml_lines(values: Mapping[str, Any], prefix: str) -> Iterator[str]:

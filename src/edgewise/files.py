@@ -19,8 +19,9 @@ from pathlib import Path
 from typing import Any
 
 import edgewise
-from edgewise.errors import ModelFolderError
+from edgewise.errors import ConfigError, ModelFolderError
 from edgewise.locks import locked
+from edgewise.parsing import Shape, read_json
 from edgewise.seals import check_fields, seal_fields
 
 ABOUT, CARD = "model.json", "README.md"
@@ -29,13 +30,34 @@ _AGAIN = "Fit the model and save it again."
 _log = logging.getLogger("edgewise")
 
 
+class _About(Shape):
+    """``model.json``."""
+
+    kind: str
+    version: int
+    settings: dict[str, Any]
+    sha256: dict[str, str]
+
+
 def is_taken(path: Path) -> bool:
     """Whether something is there that is not an empty folder; what a kill left does not count."""
     return path.exists() and not (path.is_dir() and all(map(_is_left_over, path.iterdir())))
 
 
+def check_target(path: Path, *, folder: bool = False) -> None:
+    """Refuse to write a file where a folder stands, or a folder where anything else does.
+
+    Raises:
+        ConfigError: something of another kind is there.
+    """
+    if not path.name or (not folder and path.is_dir()):
+        raise ConfigError(f"{path}: is a folder; give the name of a file")
+    if folder and path.exists() and not path.is_dir():
+        raise ConfigError(f"{path}: is no folder; choose another name")
+
+
 @contextmanager
-def replacing(path: Path) -> Iterator[Path]:
+def replacing(path: Path, *, folder: bool = False) -> Iterator[Path]:
     """A place to write a file or a folder, which takes its name at the end or is removed.
 
     What stood in its place is moved aside first and removed once the new one stands, so that nobody
@@ -46,6 +68,7 @@ def replacing(path: Path) -> Iterator[Path]:
     Raises:
         LockedError: another process is writing it.
     """
+    check_target(path, folder=folder)
     if path.exists() and not path.is_file() and not path.is_dir():
         yield path
         return
@@ -101,7 +124,7 @@ def discard(folder: Path) -> None:
 @contextmanager
 def whole_folder(folder: Path) -> Iterator[Path]:
     """:func:`replacing` with an empty folder to fill."""
-    with replacing(folder) as partial:
+    with replacing(folder, folder=True) as partial:
         partial.mkdir()
         yield partial
 
@@ -109,7 +132,8 @@ def whole_folder(folder: Path) -> Iterator[Path]:
 def write_text(path: Path, text: str) -> None:
     """Write a small file whole or not at all."""
     with replacing(path) as partial:
-        partial.write_text(text, encoding="utf-8")
+        # A file name that is not UTF-8 may stand in it.
+        partial.write_text(text, encoding="utf-8", errors="replace")
 
 
 def file_checksum(path: Path) -> str:
@@ -251,17 +275,12 @@ def _cell(value: str) -> str:
 
 def _read_about(folder: Path) -> dict[str, Any]:
     recover(folder)
-    try:
-        about = json.loads((folder / ABOUT).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise ModelFolderError(
-            f"{folder} is not a model folder of edgewise: {ABOUT} cannot be read ({error})."
-        ) from error
-    is_ours = isinstance(about, dict) and all(
-        isinstance(about.get(name), dict) for name in ("settings", "sha256")
-    )
-    if not is_ours:
-        raise ModelFolderError(f"{folder / ABOUT} does not describe a model. {_AGAIN}")
+    if not (folder / ABOUT).is_file():
+        raise ModelFolderError(f"{folder} is not a model folder of edgewise: it has no {ABOUT}.")
+    about = read_json(folder / ABOUT, ModelFolderError, _AGAIN, _About)
+    for name in about["sha256"]:
+        if Path(name).is_absolute() or ".." in Path(name).parts:
+            raise ModelFolderError(f"{folder / ABOUT}: {name!r} is no file of the folder. {_AGAIN}")
     return about
 
 

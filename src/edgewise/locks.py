@@ -125,5 +125,5 @@ def _holder(place: Path) -> str:
         about = json.loads(place.read_text(encoding="utf-8"))
         command = textwrap.shorten(about["command"], _SHOWN, placeholder=" ...")
         return f"process {about['pid']} ('{command}', since {about['since']})"
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return "another process"

@@ -20,12 +20,13 @@ import numpy as np
 import scipy.sparse as sp
 
 from edgewise.config import MethodConfig, check, preset_config, to_dict, updated, with_overrides
-from edgewise.data.dataset import Vocabulary
+from edgewise.data.dataset import Vocabulary, read_parquet
 from edgewise.data.item_lists import CandidateLists, Recommendations, SimilarItems
 from edgewise.data.ragged import Ragged
 from edgewise.data.splits import Split
-from edgewise.errors import ConfigError, EdgewiseError, ModelFolderError, UnknownIdError
-from edgewise.files import read_model, write_card, writing_model
+from edgewise.errors import ConfigError, ModelFolderError, UnknownIdError
+from edgewise.files import ABOUT, read_model, write_card, writing_model
+from edgewise.parsing import Shape, check_shape
 
 if TYPE_CHECKING:
     from edgewise.training.curves import Curves
@@ -39,6 +40,23 @@ Items = Sequence[str] | Sequence[int] | np.ndarray
 
 DEFAULT_PRESET = "cpu"
 _SCORES_AT_ONCE = 8_000_000
+_AGAIN = "fit and save it again"
+
+
+class _DataPart(Shape):
+    name: str
+    checksum: str
+    users_sha256: str
+    items_sha256: str
+
+
+class _ModelSettings(Shape):
+    """What :meth:`Recommender.save_pretrained` says in ``model.json``."""
+
+    config: dict[str, Any]
+    tasks: list[str]
+    data: _DataPart
+    learned: dict[str, Any]
 
 
 @dataclass(frozen=True, eq=False)
@@ -502,6 +520,7 @@ class Recommender(ABC):
     ) -> tuple[list[np.ndarray], list[np.ndarray]]:
         """Lists of all, those without a history by popularity."""
         check(k >= 1, f"k = {k}: must be 1 or more")
+        k = min(k, len(self.data.items))
         self.require("sequential")
         k = min(k, len(self.data.items))  # nothing is searched or kept for more
         items: list[np.ndarray] = [np.empty(0, np.int64)] * len(users)
@@ -637,23 +656,18 @@ class Recommender(ABC):
         """
         folder = local_folder(name, **download)
         settings = read_model(folder, cls.name)
+        check_shape(settings, _ModelSettings, folder / ABOUT, ModelFolderError, _AGAIN)
         try:
-            model = cls(updated(cls.Config(), settings["config"]))
-            model.tasks = tuple(settings["tasks"])
+            model = cls(updated(cls.Config(), settings["config"], f"{ABOUT}: "))
+            model.tasks = _known_tasks(settings["tasks"], cls)
             model._data = _load_data(folder, settings["data"])
             model._load_learned(folder, settings["learned"])
-        except (
-            EdgewiseError,
-            AttributeError,
-            KeyError,
-            TypeError,
-            ValueError,
-            RuntimeError,
-            OSError,
-        ) as error:
+        except MemoryError:
+            raise
+        except Exception as error:  # somebody's files may break a library anywhere
+            reason = f"{error} is missing" if isinstance(error, KeyError) else error
             raise ModelFolderError(
-                f"{folder} cannot be read by this version of edgewise: {error}. Fit and save it "
-                "again."
+                f"{folder} cannot be read by this version of edgewise: {reason}; {_AGAIN}"
             ) from error
         return model
 
@@ -780,6 +794,15 @@ def _check_known(kind: str, indices: np.ndarray, size: int) -> None:
         )
 
 
+def _known_tasks(names: Sequence[str], method: type[Recommender]) -> tuple[Task, ...]:
+    strange = [name for name in names if name not in method.TASKS]
+    if strange or not names:
+        raise ValueError(
+            f"{ABOUT}: tasks = {list(names)}: some of {', '.join(method.TASKS)} are wanted"
+        )
+    return tuple(names)  # type: ignore[arg-type]
+
+
 def _save_data(folder: Path, data: FittedData) -> None:
     import polars as pl
     from safetensors.numpy import save_file
@@ -802,8 +825,9 @@ def _load_data(folder: Path, about: Mapping[str, str]) -> FittedData:
     import polars as pl
     from safetensors.numpy import load_file
 
-    users = pl.read_parquet(folder / "users.parquet")["user_id"]
-    items = pl.read_parquet(folder / "items.parquet")
+    tables = [folder / "users.parquet", folder / "items.parquet"]
+    users, items = (read_parquet(path, ModelFolderError, _AGAIN) for path in tables)
+    users, items = users["user_id"].cast(pl.String), items.cast(pl.String)
     arrays = load_file(folder / "histories.safetensors")
     vocabularies = Vocabulary(tuple(users), "user"), Vocabulary(tuple(items["item_id"]), "item")
     for each in vocabularies:
@@ -812,11 +836,26 @@ def _load_data(folder: Path, about: Mapping[str, str]) -> FittedData:
                 f"{each.kind}s.parquet: not the ids that the model was fitted on "
                 f"(settings.data.{each.kind}s_sha256)"
             )
+    offsets, taken, counts = (
+        arrays[name] for name in ("history_offsets", "history_items", "item_counts")
+    )
+    whole = (
+        len(offsets) == len(users) + 1
+        and offsets[0] == 0
+        and offsets[-1] == len(taken)
+        and bool(np.all(np.diff(offsets) >= 0))
+        and len(counts) == len(items)
+        and (not len(taken) or 0 <= taken.min() <= taken.max() < len(items))
+    )
+    if not whole or users.null_count() or sum(items.null_count().row(0)):
+        raise ValueError(
+            f"histories.safetensors does not fit {len(users)} users and {len(items)} items"
+        )
     return FittedData(
         *vocabularies,
         tuple(items["title"]),
-        Ragged(arrays["history_offsets"], arrays["history_items"]),
-        arrays["item_counts"],
+        Ragged(offsets, taken),
+        counts,
         about["name"],
         about["checksum"],
     )

@@ -158,7 +158,7 @@ def test_candidates_by_user(tmp_path, name):
         ("a.csv", "user_id,item_id\nu1,i1\nu1,i2,i3\n", "a.csv:3: 3 values, .* names 2 columns"),
         ("a.csv", 'user_id,item_id\nu1,"i1\nu1,i2\n', "a.csv:3: unexpected end of data"),
         ("a.json", "[", "a.json: not valid JSON"),
-        ("a.json", "[1, NaN]", "a.json: not valid JSON .NaN is no id"),
+        ("a.json", "[1, NaN]", "a.json: not valid JSON .NaN is no number"),
         ("a.json", "[1, null]", "a.json, entry 2: None is no id"),
         ("a.json", "[true]", "a.json, entry 1: True is no id"),
         ("a.json", '{"u": [[1]]}', r"a.json, entry 1 of 'u': \['1'\] is no id"),

@@ -168,7 +168,7 @@ def test_recommending_by_an_untrained_task_is_refused(edgewise, fake_run, task):
         (["--all", "--candidates", "none.txt"], "none.txt: no such file, and no item id"),
         (["--all", "--task", "direct"], "--candidates"),
         (["--all", "--task", "sequental"], "Did you mean 'sequential'?"),
-        (["--users-file", "none.txt"], "none.txt: No such file"),
+        (["--users-file", "none.txt"], "none.txt: no such file"),
     ],
 )
 def test_impossible_wishes(edgewise, run, arguments, message):

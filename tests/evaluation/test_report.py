@@ -244,10 +244,10 @@ def test_a_figure_deep_inside_is_noticed(combined):
     ("field", "value", "message"),
     [
         ("name", "temporall", "protocol.name: no such protocol: 'temporall'. Did you mean 'temp"),
-        ("name", None, "protocol.name = None: no protocol has such a name"),
-        ("version", "1", "protocol.version = '1': no protocol has such a version"),
-        ("version", True, "protocol.version = True"),
-        ("edge_share", "half", "protocol.edge_share = 'half'"),
+        ("name", None, "protocol.name is null"),
+        ("version", "1", "protocol.version is '1'"),
+        ("version", True, "protocol.version is True"),
+        ("edge_share", "half", "protocol.edge_share is 'half'"),
     ],
 )
 def test_a_protocol_that_there_is_not_is_refused_though_it_is_sealed(file, field, value, message):
@@ -340,7 +340,7 @@ def test_missing_and_damaged_rows(file, combined, tmp_path):
 @pytest.mark.parametrize("text", ["{", "[]", "3", '{"kind": "edgewise run"}', '{"metrics": {}}'])
 def test_what_is_no_result_is_refused(tmp_path, text):
     (tmp_path / "x.json").write_text(text)
-    with pytest.raises(EdgewiseError, match=r"x\.json: (cannot be read|no result)"):
+    with pytest.raises(EdgewiseError, match=r"x\.json: .*'edgewise evaluate RUN --json FILE'"):
         load_report(tmp_path / "x.json")
     with pytest.raises(EdgewiseError, match="cannot be read"):
         load_report(tmp_path / "gone.json")

@@ -187,7 +187,7 @@ def test_a_run_that_cannot_be_read_is_told(layout, left):
     begin(layout)
     (layout.runs / "t/shop/a" / FILE).write_text("{")
     (line,) = left()
-    assert line.startswith("# ") and "run.json cannot be read" in line
+    assert line.startswith("# ") and "run.json: not valid JSON" in line
 
 
 @pytest.mark.parametrize("kind", ['kind = "data"\n', 'kind = "vectors"\nrounds = [1]\n'])

@@ -102,7 +102,7 @@ def test_damaged_data_are_told(reason, write_result, import_data, layout):
     import_data("shop")
     write_result("t/shop/a", USERS)
     (layout.runs / "data/shop/dataset.json").write_text("{")
-    assert "dataset.json: damaged" in reason()
+    assert "dataset.json: not valid JSON" in reason()
 
 
 def test_figures_of_another_version_of_the_protocol_are_measured_again(reason, write_result):
@@ -171,5 +171,5 @@ def test_what_a_folder_tells_of_itself(layout, import_data):
     assert recorded_checksum(folder) is None
     assert import_data("shop") == recorded_checksum(folder)
     (folder / "dataset.json").write_text("{")
-    with pytest.raises(DataError, match="damaged"):
+    with pytest.raises(DataError, match="not valid JSON"):
         recorded_checksum(folder)

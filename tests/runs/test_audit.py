@@ -131,12 +131,12 @@ def test_a_damaged_file_is_named(run):
     path = run.folder / "evaluation" / "direct-test.json"
     path.parent.mkdir()
     path.write_text("{}")
-    with pytest.raises(EdgewiseError, match=r"direct-test\.json cannot be read"):
+    with pytest.raises(EdgewiseError, match=r"direct-test\.json: settings is missing"):
         audit_run(run.folder, depth=FAST)
     path.unlink()
     for name, check in (("training-log.json", audit_run), ("audit.json", saved_headline)):
         (run.folder / name).write_text("{")
-        with pytest.raises(ModelFolderError, match=f"{name} cannot be read"):
+        with pytest.raises(ModelFolderError, match=f"{name}: not valid JSON"):
             check(run.folder)
 
 

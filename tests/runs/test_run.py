@@ -67,7 +67,7 @@ def test_it_reads_back_equal(info, tmp_path):
         ({"kind": "elmrec"}, "not written by this version"),
         ({"kind": "something"}, "not written by this version"),
         ({"version": 1}, "not written by this version"),
-        ({"split": None}, "'split'"),
+        ({"split": None}, "split is missing"),
         ({"protocol": {"name": "elmrec-patched", "version": 1}}, "no such protocol: 'elmrec-patch"),
     ],
 )

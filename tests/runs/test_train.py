@@ -86,8 +86,32 @@ def test_what_is_refused_before_the_first_step_leaves_nothing(spec, data, tmp_pa
     assert list(tmp_path.iterdir()) == []
 
 
-def test_what_fails_after_the_first_step_can_be_gone_on_with(spec, data, tmp_path, monkeypatch):
+def test_what_is_refused_leaves_the_run_that_was_to_be_replaced(spec, data, run, monkeypatch):
+    def refuse(self, split, **options):
+        raise DataError("nothing to learn from")
+
+    monkeypatch.setattr(Fake, "fit", refuse)
+    with pytest.raises(DataError, match="nothing to learn from"):
+        train(spec, run.folder, dataset=data[0], force=True)
+    assert open_run(run.folder).info.status == "finished"
+
+
+@pytest.mark.parametrize("error", [DataError, RuntimeError])
+def test_what_fails_with_nothing_to_go_on_with_leaves_nothing(
+    spec, data, tmp_path, monkeypatch, error
+):
     def fail(self, split):
+        raise error("a bad batch")
+
+    monkeypatch.setattr(Fake, "fit_scores", fail)
+    with pytest.raises(error, match="a bad batch"):
+        train(spec, tmp_path / "run", dataset=data[0])
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_fails_after_a_checkpoint_can_be_gone_on_with(spec, data, tmp_path, monkeypatch):
+    def fail(self, split):
+        (tmp_path / "run" / "training" / "checkpoint").mkdir(parents=True)
         raise DataError("a bad batch")
 
     monkeypatch.setattr(Fake, "fit_scores", fail)

@@ -24,7 +24,9 @@ Interval = tuple[float, float]
 _TABLE = FindingBuilder("published-figures", "results")
 _HITS = ("HITRATE", "HITRATIO", "HR", "HIT", "HITS", "H", "RECALL", "R")
 _GAINS = ("NDCG", "N")
-_METRIC = re.compile(r"([A-Za-z][A-Za-z _-]*?)\s*@\s*([1-9]\d*)")
+_METRIC = re.compile(r"([A-Za-z][A-Za-z _-]*?)\s*@\s*([1-9][0-9]{0,8})")
+_LONGEST_NAME = 100  # of a figure; longer ones are not looked into
+_MOST_PLACES = 100
 _NOT_PRINTED = ("", "-", "\u2013", "\u2014")
 # What linprog answers where no values satisfy the constraints.
 _INFEASIBLE = 2
@@ -131,7 +133,8 @@ def metric_of(column: str | None) -> tuple[str, int] | None:
     With one held-out item a user, Recall is the hit rate. Blanks, ``-`` and ``_`` in a name do not
     count: ``Hit Rate@5``.
     """
-    found = _METRIC.fullmatch((column or "").strip())
+    name = (column or "").strip()
+    found = _METRIC.fullmatch(name) if len(name) <= _LONGEST_NAME else None
     if not found:
         return None
     word, k = re.sub("[ _-]", "", found[1]).upper(), int(found[2])
@@ -169,7 +172,8 @@ def interval_of(cell: str, where: str) -> Interval:
             f"{where}: {cell!r} is no number; leave the cell empty, or write '-', where no figure "
             "was printed"
         ) from None
-    if not printed.is_finite():
+    places = abs(printed.adjusted()) if printed.is_finite() else _MOST_PLACES
+    if max(places, len(number)) >= _MOST_PLACES:
         raise DataError(f"{where}: {cell!r} is no number; leave the cell empty")
     value = printed.scaleb(-2) if "%" in text else printed
     if not 0 <= value <= 1:

@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.table import Table
+from rich.text import Text
 
-from edgewise.cli.output import console, examples, progress_bar, warn
-from edgewise.config import check, nearest
+from edgewise.cli.output import console, examples, progress_bar, say, warn
+from edgewise.config import check, check_seed, nearest
+from edgewise.files import check_target
 
 if TYPE_CHECKING:
     from edgewise.audit.published_tables import TableRow
@@ -33,7 +35,7 @@ def findings_table(found: Audit) -> Table:
         table.add_row(
             "" if groups[:number][-1:] == [finding.group] else finding.group,
             finding.check,
-            f"[{_STYLES[finding.verdict]}]{finding.verdict}[/]",
+            Text(finding.verdict, _STYLES[finding.verdict]),
             "\n".join([*map(str, finding.measurements), *filter(None, [finding.sample])]),
             finding.meaning,
             finding.repair,
@@ -114,6 +116,9 @@ def audit(
 ) -> None:
     """Look for leaks, say how large they are, what they mean and how to repair them."""
     _check_options(data, run, table, fail_on or [])
+    check_seed(split_seed or 0, "--split-seed")
+    if json_file is not None:
+        check_target(json_file)
     from edgewise.audit.report import Audit
 
     found = Audit(())
@@ -125,12 +130,12 @@ def audit(
     if table is not None:
         found = _with_table(found, table)
     console().print(findings_table(found))
-    typer.echo(found.headline())
+    say(found.headline())
     if json_file is not None:
         from edgewise.runs.audit import write_audit
 
         write_audit(json_file, found)
-        typer.echo(f"wrote {json_file}")
+        say(f"wrote {json_file}")
     _fail(found, fail_on or [])
 
 
@@ -207,7 +212,7 @@ def _fail(found: Audit, groups: list[str]) -> None:
     wanted = [leak for leak in found.leaks if "any" in groups or leak.group in groups]
     if wanted:
         names = ", ".join(leak.check for leak in wanted)
-        typer.secho(f"failed on: {names}", fg="red", err=True)
+        say(f"failed on: {names}", colour="red", stderr=True)
         raise typer.Exit(FOUND)
 
 

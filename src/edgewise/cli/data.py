@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,16 +15,15 @@ from typing import Annotated, Any
 
 import numpy as np
 import typer
-from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
-from edgewise.cli.output import command_of, examples
+from edgewise.cli.output import command_of, console, examples, say, warn
 from edgewise.data.dataset import Dataset, check_target
 from edgewise.data.describe import DatasetInfo, describe, plot
 from edgewise.data.filters import Filters
 from edgewise.data.importing import ImportOptions, import_dataset, read_dataset
 from edgewise.data.readers.raw import Form
+from edgewise.display import json_text
 from edgewise.errors import ConfigError, DataError
 
 
@@ -40,27 +38,30 @@ def import_tables(name: str, source: Mapping[str, Any]) -> Iterator[Table]:
         table = Table("field", "read from", "as", title=f"{name}: how it was read")
         for field in source["fields"]:
             ours = field["field"] if field["table"] == "interactions" else f"item {field['field']}"
-            table.add_row(*map(escape, (ours, field["column"], field["form"])))
+            table.add_row(*(ours, field["column"], field["form"]))
         for file, columns in source.get("unused_columns", {}).items():
-            table.add_row("not used", escape(", ".join(columns)), escape(f"in {file}"))
+            table.add_row("not used", ", ".join(columns), f"in {file}")
         for file, layout in source.get("layouts", {}).items():
-            table.add_row("layout", escape(file), escape(layout))
+            table.add_row("layout", file, layout)
         yield table
-    table = Table("step", "rows", "users", "items", title=escape(f"{name} ({source['format']})"))
-    table.add_row("read", f"{source['rows_read']:,}", "", "")
-    for kind, count in source["bad_rows"].items():
+    table = Table(
+        "step", "rows", "users", "items", title=f"{name} ({source.get('format', 'a table')})"
+    )
+    rows_read, bad_rows = source.get("rows_read", 0), source.get("bad_rows", {})
+    table.add_row("read", f"{rows_read:,}", "", "")
+    for kind, count in bad_rows.items():
         table.add_row(f"left out: {kind}", f"{count:,}", "", "")
-    before = source["rows_read"] - sum(source["bad_rows"].values())
-    for step in source["filters"]:
+    before = rows_read - sum(bad_rows.values())
+    for step in source.get("filters", ()):
         sizes = (f"{step['after'][key]:,}" for key in ("rows", "users", "items"))
         left = before - step["after"]["rows"]
         before = step["after"]["rows"]
         table.add_row(f"{step['name']} {step['setting']} leaves out {left:,}", *sizes)
     if metadata := source.get("metadata"):
-        table.add_row(f"metadata: {metadata['matched']:,} of its rows match", "", "", "")
+        table.add_row(f"metadata: {metadata.get('matched', 0):,} of its rows match", "", "", "")
         for kind, count in source.get("bad_item_rows", {}).items():
             table.add_row(f"metadata left out: {kind}", f"{count:,}", "", "")
-        table.add_row("items kept without rows", "", "", f"{metadata['cold_items']:,}")
+        table.add_row("items kept without rows", "", "", f"{metadata.get('cold_items', 0):,}")
     yield table
 
 
@@ -68,12 +69,12 @@ def print_import(name: str, source: Mapping[str, Any], counts: Mapping[str, int]
     """The tables of an import, its sizes and its warnings."""
     *read, steps = import_tables(name, source)
     for table in read:
-        console.print(table)
+        console().print(table)
     sizes = (f"{counts[key]:,}" for key in ("interactions", "users", "items"))
     steps.add_row("kept", *sizes)
-    console.print(steps)
+    console().print(steps)
     for warning in source.get("warnings", ()):
-        console.print(f"[yellow]warning:[/] {escape(warning)}")
+        warn(warning)
 
 
 def info_table(found: DatasetInfo) -> Table:
@@ -116,13 +117,14 @@ app = typer.Typer(
         "edgewise data demo --out data/shop",
     ),
 )
-console = Console()
 # Of a dry run.
 DRY_ROWS = 1_000
 
 Out = Annotated[Path, typer.Option("--out", help="The data set folder to write.")]
 Force = Annotated[bool, typer.Option("--force", help="Replace a data set that is there.")]
-Seed = Annotated[int, typer.Option("--seed", min=0, help="Seed of every random choice.")]
+Seed = Annotated[
+    int, typer.Option("--seed", min=0, max=2**63 - 1, help="Seed of every random choice.")
+]
 
 
 @app.command(
@@ -243,12 +245,12 @@ def import_(
     if dry_run or out is None:
         dataset = read_dataset(source, options)
         print_import(dataset.name, dataset.source, _counts(dataset))
-        console.print(first_rows(dataset))
-        console.print(f"looked at the first {DRY_ROWS:,} rows or fewer; wrote nothing")
+        console().print(first_rows(dataset))
+        say(f"looked at the first {DRY_ROWS:,} rows or fewer; wrote nothing")
         return
     dataset = import_dataset(source, out, options, force=force)
     print_import(dataset.name, dataset.source, _counts(dataset))
-    console.print(f"wrote {escape(str(out))}")
+    say(f"wrote {out!s}")
 
 
 def _counts(dataset: Dataset) -> dict[str, int]:
@@ -265,9 +267,7 @@ def first_rows(dataset: Dataset, count: int = 5) -> Table:
         rating = "" if rows.rating is None else f"{rows.rating[row]:g}"
         user, item = dataset.users.ids[rows.user_index[row]], int(rows.item_index[row])
         label, raw_id = dataset.item_label(item), dataset.items.ids[item]
-        table.add_row(
-            escape(user), escape(raw_id if label == raw_id else f"{raw_id} {label}"), time, rating
-        )
+        table.add_row(user, raw_id if label == raw_id else f"{raw_id} {label}", time, rating)
     return table
 
 
@@ -290,10 +290,11 @@ def info(
     if plot_file is not None:
         plot(dataset, plot_file)
     if as_json:
-        typer.echo(json.dumps(asdict(found), indent=2))
+        say(json_text(asdict(found), indent=2))
     else:
-        print_import(dataset.name, dataset.source, _counts(dataset))
-        console.print(info_table(found))
+        if dataset.source.get("rows_read"):
+            print_import(dataset.name, dataset.source, _counts(dataset))
+        console().print(info_table(found))
 
 
 _Count = Annotated[int, typer.Option("-n", "--count", min=1, help="Print so many.")]
@@ -313,9 +314,9 @@ def users(
     """List ids of users with the number of their rows, those with most rows first."""
     dataset = Dataset.load(folder)
     lengths = np.bincount(dataset.interactions.user_index, minlength=dataset.num_users)
-    table = Table("user", "rows", title=escape(dataset.name))
+    table = Table("user", "rows", title=dataset.name)
     for user in _found(dataset.users.ids, lengths, search, count):
-        table.add_row(escape(dataset.users.ids[user]), f"{lengths[user]:,}")
+        table.add_row(dataset.users.ids[user], f"{lengths[user]:,}")
     _print_found(table, "users", dataset.num_users, search)
 
 
@@ -337,11 +338,9 @@ def items(
         f"{i} {t} {b}"
         for i, t, b in zip(dataset.items.ids, catalog.title, catalog.brand, strict=True)
     ]
-    table = Table("item", "title", "rows", title=escape(dataset.name))
+    table = Table("item", "title", "rows", title=dataset.name)
     for item in _found(texts, rows, search, count):
-        table.add_row(
-            escape(dataset.items.ids[item]), escape(catalog.title[item]), f"{rows[item]:,}"
-        )
+        table.add_row(dataset.items.ids[item], catalog.title[item], f"{rows[item]:,}")
     _print_found(table, "items", dataset.num_items, search)
 
 
@@ -356,8 +355,8 @@ def _found(texts: Sequence[str], rows: np.ndarray, search: str | None, count: in
 def _print_found(table: Table, kind: str, total: int, search: str | None) -> None:
     if not table.row_count:
         raise DataError(f"--search {search}: none of {total:,} {kind} has it in its id or title")
-    console.print(table)
-    console.print(f"{table.row_count:,} of {total:,} {kind}")
+    console().print(table)
+    say(f"{table.row_count:,} of {total:,} {kind}")
 
 
 @app.command(epilog=examples("edgewise data demo --out data/shop"))
@@ -368,8 +367,8 @@ def demo(out: Out, seed: Seed = 0, force: Force = False) -> None:
     check_target(out, force=force)
     dataset = make_demo_shop(seed=seed)
     dataset.save(out, force=force)
-    console.print(info_table(describe(dataset)))
-    console.print(f"wrote {out}")
+    console().print(info_table(describe(dataset)))
+    say(f"wrote {out}")
 
 
 def parse_columns(pairs: Sequence[str], option: str = "--column") -> dict[str, str]:

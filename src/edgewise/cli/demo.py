@@ -9,7 +9,8 @@ import typer
 
 from edgewise.cli.evaluate import measure
 from edgewise.cli.fit import complete_methods, plan_table
-from edgewise.cli.output import command_line, console, examples, list_table
+from edgewise.cli.output import command_line, console, examples, list_table, say
+from edgewise.config import check_seed
 
 if TYPE_CHECKING:
     from edgewise.data.dataset import Dataset
@@ -37,6 +38,7 @@ def demo(
     from edgewise.models.registry import find_method
 
     find_method(method, "--method: ")
+    check_seed(seed, "--seed")
     from edgewise.data.synthetic import make_demo_shop
     from edgewise.files import write_text
     from edgewise.reporting.run_page import explanation_examples, run_page, user_examples
@@ -53,7 +55,7 @@ def demo(
         _print_explanation(text)
     report = out / "report.html"
     write_text(report, run_page(run, results, users, texts))
-    typer.echo(f"\nwrote {report}: open it in a browser")
+    say(f"\nwrote {report}: open it in a browser")
 
 
 COMMANDS = (
@@ -102,8 +104,8 @@ def _print_user(user: UserExample) -> None:
 
 
 def _print_explanation(example: ExplanationExample) -> None:
-    typer.echo(f"\n{example.item.title} for {example.user_id}")
-    typer.echo(f"  the model writes:  {example.written}")
-    typer.echo(f"  the user wrote:    {example.own_words}")
+    say(f"\n{example.item.title} for {example.user_id}")
+    say(f"  the model writes:  {example.written}")
+    say(f"  the user wrote:    {example.own_words}")
     speaking = ", ".join(f"{title} ({share:.0%})" for title, share in example.speaking)
-    typer.echo(f"  what speaks for it: {speaking or 'nothing the graph knows of'}")
+    say(f"  what speaks for it: {speaking or 'nothing the graph knows of'}")

@@ -8,8 +8,17 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from edgewise.cli.output import command_line, console, examples, progress_bar, warn
+from edgewise.cli.output import (
+    at_most,
+    command_line,
+    console,
+    examples,
+    progress_bar,
+    say,
+    warn,
+)
 from edgewise.config import check, nearest
+from edgewise.files import check_target
 
 if TYPE_CHECKING:
     from edgewise.recommender import Task
@@ -74,6 +83,8 @@ def evaluate(
     """
     ks, metrics = tuple(k or ()), tuple(metric or ())
     _check_choices(task or [], part, ks, metrics, protocol)
+    if json_file is not None:
+        check_target(json_file)
     from edgewise.evaluation.protocols import warning_on
     from edgewise.files import write_text
     from edgewise.runs.audit import saved_headline
@@ -89,17 +100,25 @@ def evaluate(
     audited = saved_headline(run)
     opened = open_run(run, data).decoding_as(set_ or [])
     if warning := warning_on(spec.protocol, opened.dataset):
-        typer.secho(warning, fg="red")
+        say(warning, colour="red")
     from edgewise.runs.evaluate import Conditions, result_document
+    from edgewise.training.curves import read_curves
 
+    if json_file is not None:
+        read_curves(run)  # damaged ones are met before all is measured
+    num_items = opened.dataset.num_items
+    for length in ks:
+        at_most("-k", length, num_items)  # lists end where the catalogue does; names stay
+    if negatives is not None:
+        negatives = at_most("--negatives", negatives, max(num_items - 1, 1))
     conditions = Conditions(part, ks, metrics, negatives, max_users, include_seen)
     tasks = _tasks(opened, task, part, metrics)
     results = [measure(opened, each, conditions, per_user) for each in tasks]
-    typer.echo(audited)
+    say(audited)
     if json_file is not None:
         document = result_document(opened, results, audited, command_line())
         write_text(json_file, json.dumps(document, indent=2) + "\n")
-        typer.echo(f"wrote {json_file}")
+        say(f"wrote {json_file}")
 
 
 def report(
@@ -127,7 +146,7 @@ def report(
     page = run_page(opened, results, user_examples(opened), explanation_examples(opened))
     file = out or run / "report.html"
     write_text(file, page)
-    typer.echo(f"wrote {file}")
+    say(f"wrote {file}")
 
 
 COMMANDS = (

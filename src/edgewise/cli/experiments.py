@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from edgewise.cli.output import console, examples, warn
-from edgewise.config import check, nearest
+from edgewise.cli.output import console, examples, say, warn
+from edgewise.config import check, check_seed, nearest
 from edgewise.errors import EdgewiseError
 
 if TYPE_CHECKING:
@@ -84,6 +84,7 @@ def tune(
     from edgewise.runs.spec import DataInfo
 
     find_method(method, "tune: ")
+    check_seed(seed, "--seed")
     wanted = read_space(space, method, set_ or [])
     dataset = Dataset.load(data)
     search = Search(wanted, dataset, DataInfo.of(dataset, data), out, seed, split)
@@ -95,8 +96,8 @@ def tune(
     text = to_toml(best_settings(search, found), method)
     head = f"# {wanted.objective} on validation rows: {found.best_value:.6f}, best of {len(done)}\n"
     write_text(out / "best.toml", head + text)
-    typer.echo(head + text, nl=False)
-    typer.echo(f"wrote {out / 'best.toml'}", err=True)
+    say(head + text, newline=False)
+    say(f"wrote {out / 'best.toml'}", stderr=True)
 
 
 def _say(number: int, values: Mapping[str, Any], found: float | EdgewiseError) -> None:
@@ -104,7 +105,7 @@ def _say(number: int, values: Mapping[str, Any], found: float | EdgewiseError) -
     if isinstance(found, EdgewiseError):
         warn(f"trial {number} failed with {spelled}: {' '.join(str(found).split())}")
     else:
-        typer.echo(f"trial {number}: {found:.6f} with {spelled}", err=True)
+        say(f"trial {number}: {found:.6f} with {spelled}", stderr=True)
 
 
 _REPRODUCE = examples(
@@ -181,7 +182,7 @@ def reproduce(
     work = plan_work(find_cells(layout, table, selection), layout)
     if dry_run:
         left = commands_of(work, layout, force=force)
-        typer.echo("\n".join(left) if work.reasons else "nothing is left to do")
+        say("\n".join(left) if work.reasons else "nothing is left to do")
         return
     _check_raw_data(work, layout)
     _announce(work)
@@ -189,7 +190,7 @@ def reproduce(
         with _progress(work) as told:
             outcome = make(work, layout, jobs=jobs, force=force, on_step=told)
     except KeyboardInterrupt:
-        typer.echo("stopped; the same command goes on", err=True)
+        say("stopped; the same command goes on", stderr=True)
         raise
     _report(outcome)
 
@@ -205,13 +206,13 @@ def _check_raw_data(work: Work, layout: Layout) -> None:
 
 def _announce(work: Work) -> None:
     left = len(work.reasons)
-    typer.echo(
+    say(
         f"{left + len(work.finished)} cells: {len(work.finished)} finished, {left} to do on "
         f"{len(work.groups)} runs"
     )
     for cell, reason in work.reasons.items():
         if reason != "not measured yet":
-            typer.echo(f"  {cell.key.path}: {reason}; done again")
+            say(f"  {cell.key.path}: {reason}; done again")
 
 
 @contextmanager
@@ -227,7 +228,11 @@ def _progress(work: Work) -> Iterator[OnStep]:
     )
 
     screen = console(stderr=True)
-    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(bar_width=20))
+    columns = (
+        SpinnerColumn(),
+        TextColumn("{task.description}", markup=False),
+        BarColumn(bar_width=20),
+    )
     with Progress(
         *columns, MofNCompleteColumn(), TimeElapsedColumn(), console=screen, transient=True,
         disable=not screen.is_terminal,
@@ -237,7 +242,7 @@ def _progress(work: Work) -> Iterator[OnStep]:
 
         def told(cell: ExperimentCell, step: str) -> None:
             if not screen.is_terminal:
-                typer.echo(f"{cell.key.path}: {step}")
+                say(f"{cell.key.path}: {step}")
             if cell in lines:
                 bar.remove_task(lines.pop(cell))  # type: ignore[arg-type]
             if step in ("finished", "failed"):
@@ -250,14 +255,14 @@ def _progress(work: Work) -> Iterator[OnStep]:
 
 def _report(outcome: Outcome) -> None:
     done, skipped, failed = len(outcome.done), len(outcome.skipped), len(outcome.failed)
-    typer.echo(f"{done} made, {skipped} were there, {failed} failed")
+    say(f"{done} made, {skipped} were there, {failed} failed")
     for cell, reason in outcome.failed.items():
-        typer.secho(f"failed: {cell.key.path}: {reason}", fg="red", err=True)
+        say(f"failed: {cell.key.path}: {reason}", colour="red", stderr=True)
     if outcome.failed:
-        typer.echo("the same command tries the failed ones again")
+        say("the same command tries the failed ones again")
         raise typer.Exit(1)
     tables = dict.fromkeys(cell.key.table for cell in [*outcome.done, *outcome.skipped])
-    typer.echo(f"next: edgewise compare {' '.join(tables)}")
+    say(f"next: edgewise compare {' '.join(tables)}")
 
 
 _COMPARE = examples(
@@ -348,13 +353,14 @@ def compare(
     comparison = compared(found, layout, tables, reference=reference)
     if dataset is not None:
         comparison = _only(comparison, dataset, names)
-    check(bool(comparison.tables), "nothing to compare: no result file, and no table of a paper")
+    nothing = f"{', '.join(results)}: nothing to compare, no result file and no table of a paper"
+    check(bool(comparison.tables), nothing)
     _check_reference(comparison, reference)
     if figures is not None:
         from edgewise.experiments.plots import save_figures
 
         for path in save_figures(comparison, figures):
-            typer.echo(f"wrote {path}", err=True)
+            say(f"wrote {path}", stderr=True)
     _write(_text(comparison, chosen), out)
 
 
@@ -443,12 +449,12 @@ def _text(comparison: Comparison, form: str) -> str:
 
 def _write(text: str, out: Path | None) -> None:
     if out is None:
-        typer.echo(text, nl=False)
+        say(text, newline=False)
         return
     from edgewise.files import write_text
 
     write_text(out, text)
-    typer.echo(f"wrote {out}")
+    say(f"wrote {out}")
 
 
 COMMANDS = (

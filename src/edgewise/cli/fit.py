@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from edgewise.cli.output import command_line, console, examples, warn
+from edgewise.cli.output import command_line, console, examples, say, warn
 from edgewise.config import SettingRow, check, describe_settings
 from edgewise.errors import ConfigError
 
@@ -140,7 +140,7 @@ def methods() -> None:
     for each in known().values():
         table.add_row(each.name, each.summary, each.paper)
     console().print(table)
-    typer.echo("settings and presets of one: edgewise settings METHOD")
+    say("settings and presets of one: edgewise settings METHOD")
 
 
 def settings(
@@ -164,8 +164,8 @@ def settings(
     for row in rows:
         table.add_row(row.path, row.kind, row.default, row.meaning, row.symbol)
     console().print(table)
-    typer.echo(f"presets: {', '.join(found.presets)}")
-    typer.echo(f"change one: edgewise fit {method} --data DIR --out RUN --set {rows[0].path}=VALUE")
+    say(f"presets: {', '.join(found.presets)}")
+    say(f"change one: edgewise fit {method} --data DIR --out RUN --set {rows[0].path}=VALUE")
 
 
 COMMANDS = (
@@ -294,4 +294,4 @@ def plan_table(plan: FitPlan, spec: RunSpec, out: Path) -> Any:
 
 def _say(message: str, quiet: bool) -> None:
     if not quiet:
-        typer.echo(message)
+        say(message)

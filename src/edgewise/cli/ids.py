@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -20,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from edgewise.cli.output import warn
 from edgewise.config import check
 from edgewise.errors import ConfigError, UnknownIdError
+from edgewise.parsing import parse_json
 
 if TYPE_CHECKING:
     from edgewise.data.dataset import Vocabulary
@@ -209,7 +209,10 @@ def read_ids(path: Path, kind: str) -> list[Typed]:
     Raises:
         ConfigError: there is none, or the file cannot be read.
     """
-    rows = [row for row in _rows(path, kind) if row.id.strip()]
+    try:
+        rows = [row for row in _rows(path, kind) if row.id.strip()]
+    except csv.Error as error:
+        raise ConfigError(f"{path}: {error}") from None
     check(bool(rows), f"{path}: no {kind} ids in this file")
     return rows
 
@@ -231,9 +234,10 @@ def for_everybody(option: str, given: Sequence[Typed]) -> Sequence[Typed]:
 
 def _rows(path: Path, kind: str) -> Iterator[Typed]:
     if path.suffix == ".parquet":
-        import polars as pl
+        from edgewise.data.dataset import read_parquet
 
-        yield from _from_json(path, pl.read_parquet(path).to_dicts(), kind)
+        table = read_parquet(path, ConfigError, "give a Parquet file with a column of ids")
+        yield from _from_json(path, table.to_dicts(), kind)
         return
     text = _text(path)
     if path.suffix == ".json":
@@ -324,11 +328,8 @@ def _reader_of(header: Sequence[str], kind: str, place: str) -> Callable[[Any, s
 def _parsed(text: str, place: str) -> Any:
     """JSON, numbers as they are spelled."""
 
-    def refused(name: str) -> None:
-        raise ValueError(f"{name} is no id")
-
     try:
-        return json.loads(text, parse_int=str, parse_float=str, parse_constant=refused)
+        return parse_json(text, numbers_as_text=True)
     except ValueError as error:
         raise ConfigError(f"{place}: not valid JSON ({error})") from None
 

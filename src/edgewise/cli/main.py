@@ -11,7 +11,8 @@ from typing import Annotated, Any
 import typer
 
 from edgewise.cli import audit, demo, evaluate, experiments, fit, recommend
-from edgewise.cli.output import ClearErrors, command_of, examples
+from edgewise.cli.errors import ClearErrors
+from edgewise.cli.output import command_of, examples
 
 _JOURNEY = ["demo", "data", "methods", "settings", "fit", "evaluate", "report", "audit"]
 _JOURNEY += ["recommend", "explain", "tune", "reproduce", "compare"]
@@ -65,7 +66,7 @@ def root(
     ] = False,
     debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
 ) -> None:
-    """Options of all commands; ``--debug`` is read by :class:`ClearErrors`."""
+    """Options of all commands; ``--debug`` is read by :class:`~edgewise.cli.errors.ClearErrors`."""
 
 
 @app.command("data", help="Import, describe and make data sets.")

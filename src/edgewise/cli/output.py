@@ -1,8 +1,7 @@
-"""What all commands share: wording, tables and bars, clear errors, and where lists go."""
+"""What all commands share: wording, tables and bars, and where lists go."""
 
 from __future__ import annotations
 
-import json
 import shlex
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -14,11 +13,13 @@ from typing import TYPE_CHECKING, Any, TextIO
 import typer
 from rich.console import Console
 from rich.table import Table
-from typer.core import TyperCommand, TyperGroup
+from rich.text import Text
+from typer.core import TyperCommand
 
 from edgewise.config import nearest
-from edgewise.errors import ConfigError, EdgewiseError
-from edgewise.files import replacing
+from edgewise.display import json_text, printable
+from edgewise.errors import ConfigError
+from edgewise.files import check_target, replacing
 
 if TYPE_CHECKING:
     import polars as pl
@@ -32,19 +33,34 @@ def examples(*commands: str) -> str:
 _WIDTH_OF_FILES = 132
 
 
+class SafeConsole(Console):
+    """A console that shows texts as they are: no markup, no emoji codes, no control characters."""
+
+    def render_str(self, text: str, *args: Any, **options: Any) -> Text:
+        """All texts of tables and bars come through here."""
+        return super().render_str(printable(text), *args, **options)
+
+
 def console(stderr: bool = False) -> Console:
     """As wide as the terminal; wide enough for every table where the output goes into a file."""
-    found = Console(stderr=stderr, highlight=False)
+    options: dict[str, Any] = {"highlight": False, "markup": False, "emoji": False}
+    found = SafeConsole(stderr=stderr, **options)
     return (
-        found
-        if found.is_terminal
-        else Console(stderr=stderr, highlight=False, width=_WIDTH_OF_FILES)
+        found if found.is_terminal else SafeConsole(stderr=stderr, width=_WIDTH_OF_FILES, **options)
     )
+
+
+def say(
+    message: str, *, colour: str | None = None, stderr: bool = False, newline: bool = True
+) -> None:
+    """Print a text that may hold names, ids and titles."""
+    typer.secho(printable(message), fg=colour, err=stderr, nl=newline)
 
 
 def command_line() -> str:
     """The command as it was typed, for the records."""
-    return shlex.join(["edgewise", *sys.argv[1:]])
+    typed = shlex.join(["edgewise", *sys.argv[1:]])
+    return typed.encode(errors="replace").decode()
 
 
 def list_table(title: str, rows: Sequence[Sequence[str]], columns: Sequence[str]) -> Table:
@@ -63,8 +79,8 @@ def progress_bar(what: str, show: bool = True) -> Iterator[Callable[[int, int], 
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
     from rich.progress import TimeRemainingColumn as TimeLeft
 
-    target = Console(stderr=True)
-    columns = (TextColumn(what), BarColumn(), MofNCompleteColumn(), TimeLeft())
+    target = console(stderr=True)
+    columns = (TextColumn(what, markup=False), BarColumn(), MofNCompleteColumn(), TimeLeft())
     hidden = not (show and target.is_terminal)
     with Progress(*columns, console=target, disable=hidden, transient=True) as bar:
         task = bar.add_task(what, total=None)
@@ -73,27 +89,6 @@ def progress_bar(what: str, show: bool = True) -> Iterator[Callable[[int, int], 
             bar.update(task, completed=done, total=total)
 
         yield told
-
-
-WRONG_USE = 2
-
-
-class ClearErrors(TyperGroup):
-    """Ends with exit code 2 and one line when edgewise or the file system refuses something.
-
-    ``--debug`` lets the traceback through.
-    """
-
-    def invoke(self, ctx: Any) -> Any:
-        try:
-            return super().invoke(ctx)
-        except BrokenPipeError:
-            raise
-        except (EdgewiseError, OSError) as error:
-            if ctx.params.get("debug"):
-                raise
-            typer.secho(f"error: {_line(error)}", fg="red", err=True)
-            raise typer.Exit(WRONG_USE) from None
 
 
 def command_of(renamed: Mapping[str, str]) -> type[TyperCommand]:
@@ -110,15 +105,17 @@ def command_of(renamed: Mapping[str, str]) -> type[TyperCommand]:
     return Command
 
 
+def at_most(option: str, asked: int, most: int) -> int:
+    """A number, or the most that there can be, with a warning."""
+    if asked <= most:
+        return asked
+    warn(f"{option} {asked}: the catalogue gives {most} at most, which are taken")
+    return most
+
+
 def warn(message: str) -> None:
     """A line that does not stop the command."""
-    typer.secho(f"warning: {message}", fg="yellow", err=True)
-
-
-def _line(error: Exception) -> str:
-    if isinstance(error, OSError) and error.strerror:
-        return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
-    return " ".join(str(error).split())
+    say(f"warning: {message}", colour="yellow", stderr=True)
 
 
 FORMATS = ("table", "json", "csv", "parquet")
@@ -160,6 +157,8 @@ def choose_format(asked: str | None, out: Path | None) -> str:
             f"--out {out} and --format {chosen} do not agree: leave --format out, or name a file "
             f"that ends in .{chosen}"
         )
+    if out is not None:
+        check_target(out)
     if chosen == "table" and out is not None:
         raise ConfigError(f"--out {out}: choose what to write with --format json, csv or parquet")
     return chosen
@@ -216,7 +215,7 @@ def _json(file: TextIO, about: ListsAbout) -> Iterator[Add]:
         for user, rows in _by_user(users, frame, about.key):
             items = [{key: row[key] for key in row if key != about.key} for row in rows]
             values = {about.key: user, **task, "score_unit": about.unit, "items": items}
-            text = json.dumps(values, ensure_ascii=False, allow_nan=False)
+            text = json_text(values, allow_nan=False)
             file.write(f"{opening}\n  {text}")
             opening = ","
 

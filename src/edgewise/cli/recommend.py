@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,9 +18,11 @@ from edgewise.cli.output import (
     list_table,
     open_sink,
     progress_bar,
+    say,
     warn,
 )
 from edgewise.config import check, nearest
+from edgewise.display import json_text
 from edgewise.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -170,9 +171,9 @@ def explain(
     if found.warning:
         warn(found.warning)
     if form == "json":
-        typer.echo(json.dumps(found.to_dict(), indent=2, ensure_ascii=False, allow_nan=False))
+        say(json_text(found.to_dict(), indent=2, allow_nan=False))
         return
-    typer.echo("\n".join(found.lines()))
+    say("\n".join(found.lines()))
     rows = [
         (f"{each.share:.0%}", f"{each.shared_users:,}", each.title, each.item_id)
         for each in found.items[:_MOST_ITEMS]
@@ -352,7 +353,7 @@ def _write(
     if cold:
         warn(f"{cold:,} users without a history got popular items; their score is a count of rows")
     if out is not None:
-        typer.echo(f"wrote {out}")
+        say(f"wrote {out}")
 
 
 def _shortness(short: list[tuple[str, int]], about: ListsAbout, predictor: Predictor) -> str:

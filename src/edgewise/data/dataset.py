@@ -21,13 +21,15 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import polars as pl
-from polars.exceptions import PolarsError
+from polars.exceptions import PanicException, PolarsError
+from pydantic import Field
 
 import edgewise
 from edgewise.data.ragged import Ragged
 from edgewise.data.table_checks import AGAIN, check_tables
-from edgewise.errors import DataError, UnknownIdError
+from edgewise.errors import DataError, EdgewiseError, UnknownIdError
 from edgewise.files import file_checksum, is_taken, recover, whole_folder
+from edgewise.parsing import Shape, check_shape, read_json
 from edgewise.seals import SEAL, check_fields, seal_fields
 
 if TYPE_CHECKING:
@@ -36,13 +38,62 @@ if TYPE_CHECKING:
 MANIFEST = "dataset.json"
 _KIND = "edgewise data set"
 _SCHEMA_VERSION = 1
-_KEYS = ("name", "counts", "source", "checksum", "sha256")
+_AGAIN = "import the data set again"
 _TABLES = ("interactions", "users", "items")
 _WORDS = ("review", "summary")
 _COLUMNS = ("user_index", "item_index", "timestamp", "rating", *_WORDS)
 _TEXTS = ("title", "brand", "description")
 # Values hashed together: bounds the memory that a checksum takes.
 _SLICE = 100_000
+
+
+class _Sizes(Shape):
+    rows: int
+    users: int
+    items: int
+
+
+class _Step(Shape):
+    name: str
+    setting: Any
+    after: _Sizes
+
+
+class _Field(Shape):
+    table: str
+    field: str
+    column: str
+    form: str
+
+
+class _Metadata(Shape):
+    matched: int = 0
+    cold_items: int = 0
+
+
+class _Source(Shape):
+    """What an import tells of its source; data sets made otherwise tell less."""
+
+    format: str = ""
+    rows_read: int = 0
+    bad_rows: dict[str, int] = Field(default_factory=dict)
+    bad_item_rows: dict[str, int] = Field(default_factory=dict)
+    filters: list[_Step] = Field(default_factory=list)
+    fields: list[_Field] = Field(default_factory=list)
+    unused_columns: dict[str, list[str]] = Field(default_factory=dict)
+    layouts: dict[str, str] = Field(default_factory=dict)
+    metadata: _Metadata = Field(default_factory=_Metadata)
+    warnings: list[str] = Field(default_factory=list)
+
+
+class _Manifest(Shape):
+    """``dataset.json``."""
+
+    name: str
+    counts: dict[str, int]
+    source: _Source
+    checksum: str
+    sha256: dict[str, str]
 
 
 @dataclass(frozen=True)
@@ -410,19 +461,15 @@ def read_manifest(folder: Path) -> dict:
             f"{folder}: no data set folder ({MANIFEST} is missing); make one with "
             "'edgewise data import SOURCE --out DIR'"
         )
-    try:
-        manifest = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise DataError(f"{path}: damaged ({error}); import the data set again") from None
-    if not isinstance(manifest, dict) or manifest.get("kind") != _KIND:
+    manifest = read_json(path, DataError, _AGAIN)
+    if manifest.get("kind") != _KIND:
         raise DataError(f"{path}: not written by edgewise; make one with 'edgewise data import'")
     if manifest.get("schema_version") != _SCHEMA_VERSION:
         raise DataError(
             f"{path}: schema version {manifest.get('schema_version')}, this edgewise "
-            f"({edgewise.__version__}) reads {_SCHEMA_VERSION}; import the data set again"
+            f"({edgewise.__version__}) reads {_SCHEMA_VERSION}; {_AGAIN}"
         )
-    if missing := [key for key in _KEYS if key not in manifest]:
-        raise DataError(f"{path}: {missing[0]!r} is missing; import the data set again")
+    check_shape(manifest, _Manifest, path, DataError, _AGAIN)
     if SEAL in manifest:  # older ones have none: their content is hashed instead
         check_fields(manifest, path, AGAIN, DataError)
     return manifest
@@ -430,8 +477,8 @@ def read_manifest(folder: Path) -> dict:
 
 def _is_ours(folder: Path) -> bool:
     try:
-        return json.loads((folder / MANIFEST).read_text(encoding="utf-8")).get("kind") == _KIND
-    except (OSError, ValueError, AttributeError):
+        return read_json(folder / MANIFEST, DataError, _AGAIN).get("kind") == _KIND
+    except DataError:
         return False
 
 
@@ -461,7 +508,17 @@ def _read_table(folder: Path, name: str, manifest: dict) -> pl.DataFrame:
         raise DataError(f"{path}: missing from the data set; import it again")
     if file_checksum(path) != manifest["sha256"].get(path.name):
         raise DataError(f"{path}: truncated or altered since it was written; import it again")
+    return read_parquet(path, DataError, _AGAIN)
+
+
+def read_parquet(path: Path, error: type[EdgewiseError], repair: str) -> pl.DataFrame:
+    """A Parquet file of ours.
+
+    Raises:
+        EdgewiseError: of the class ``error``: it is missing or damaged.
+    """
     try:
-        return pl.read_parquet(path)
-    except PolarsError as error:
-        raise DataError(f"{path}: cannot be read ({error}); import the data set again") from None
+        return pl.read_parquet(path, glob=False)  # "[" may stand in the name of a folder
+    except (PolarsError, OSError, PanicException) as found:
+        reason = " ".join(str(found).split())[:200]
+        raise error(f"{path}: cannot be read ({reason}); {repair}") from None

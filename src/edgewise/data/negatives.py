@@ -39,6 +39,7 @@ def uniform_candidates(
     rows = split.held_out(part)
     users, positives = rows.user_index, rows.item_index
     touched = _Touched.of(split)
+    num_negatives = min(num_negatives, int(touched.num_untouched.max(initial=1)))
     keys = keyed_bits(seed, _PARTS.index(part), id_keys(split.dataset.users)[users], positives)
     lengths = 1 + np.minimum(num_negatives, touched.num_untouched[users])
     items = [np.empty(0, dtype=np.int32)]

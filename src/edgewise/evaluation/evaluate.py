@@ -205,7 +205,9 @@ def evaluate_sequential(
     lists = _checked_lists(model, asked, allow_seen)
     shown = told | ({"padding_seed": seed} if protocol.random_padding else {})
     if protocol.random_padding:
-        lists = padded_at_random(lists, asked.users, split.dataset, max(asked.ks), seed)
+        lists = padded_at_random(
+            lists, asked.users, split.dataset, min(max(asked.ks), split.dataset.num_items), seed
+        )
     repeats = protocol.count_repeats
     hits = hits_from_recommendations(lists, asked.held_out, every_entry=repeats)
     frame = _accuracy(hits, asked, count_repeats=repeats)
@@ -420,7 +422,8 @@ def _with_sizes(asked: _Asked, allow_seen: bool) -> tuple[_Asked, dict[str, obje
 
 def _checked_lists(model: Recommender, asked: _Asked, allow_seen: bool) -> Recommendations:
     """The model's lists of the longest length, once they are known to keep its contract."""
-    k, num_items = max(asked.ks), asked.split.dataset.num_items
+    num_items = asked.split.dataset.num_items
+    k = min(max(asked.ks), num_items)
     lists = model.recommend(asked.users, k=k, histories=asked.known, exclude_seen=not allow_seen)
     repeats = asked.protocol.count_repeats
     allowed = {"allow_seen": allow_seen, "allow_repeats": repeats}

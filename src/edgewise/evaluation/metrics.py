@@ -26,6 +26,9 @@ from edgewise.data.item_lists import CandidateLists, Recommendations
 from edgewise.errors import ConfigError, EdgewiseError
 from edgewise.evaluation.list_metrics import LIST_METRICS
 from edgewise.evaluation.statistics import Bootstrap, Estimate, bootstrap_means
+from edgewise.parsing import shortened
+
+_MOST_DIGITS = 9  # of a list length
 
 
 @dataclass(frozen=True)
@@ -275,10 +278,10 @@ def parse_metric(name: str) -> tuple[str, int]:
     """
     spelled, _, k = name.partition("@")
     (metric,) = check_metrics([spelled])
-    told = f"metric {name!r} is of whole lists: name one of accuracy, {', '.join(METRICS)}"
+    told = f"metric {shortened(name)} is of whole lists: name one of accuracy, {', '.join(METRICS)}"
     check(metric in METRICS, told)
-    valid = k.isdecimal() and int(k) > 0
-    check(valid, f"metric {name!r}: give a list length of 1 or more, as in '{metric}@10'")
+    valid = k.isascii() and k.isdecimal() and len(k) <= _MOST_DIGITS and int(k) > 0
+    check(valid, f"metric {shortened(name)}: give a list length of 1 or more, as in '{metric}@10'")
     return metric, int(k)
 
 
@@ -302,7 +305,7 @@ def check_metrics(metrics: Sequence[str]) -> list[str]:
         known = name if name in names else plain.get(_plain(name))
         if known is None:
             apart = " List lengths are named apart, as -k 10." if "@" in name else ""
-            raise ConfigError(f"unknown metric {name!r}.{nearest(name, names)}{apart}")
+            raise ConfigError(f"unknown metric {shortened(name)}.{nearest(name, names)}{apart}")
         found.append(known)
     return list(dict.fromkeys(found))
 
@@ -318,8 +321,9 @@ def _plain(name: str) -> str:
 
 def check_cutoffs(ks: Sequence[int]) -> None:
     """Refuse list lengths that no list can have."""
-    valid = len(ks) > 0 and all(k >= 1 for k in ks)
-    check(valid, f"ks={tuple(ks)}: give at least one list length, each 1 or more")
+    valid = len(ks) > 0 and all(1 <= k < 2**63 for k in ks)
+    told = ", ".join(map(shortened, ks)) or "none"
+    check(valid, f"ks = {told}: give at least one list length, each 1 or more")
 
 
 def padded_at_random(

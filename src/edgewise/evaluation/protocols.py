@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from edgewise.config import check, nearest
 from edgewise.errors import DataError
+from edgewise.parsing import Shape
 
 if TYPE_CHECKING:
     from edgewise.data.dataset import Dataset, Interactions
@@ -180,6 +181,14 @@ def find_protocol(name: str, where: str = "", *, edge_share: float | None = None
     share = f"{where}edge_share = {edge_share}: a share above 0 and up to 1 is wanted"
     check(0 < edge_share <= 1, share)
     return replace(protocol, edge_share=edge_share)
+
+
+class RecordedProtocol(Shape):
+    """A protocol as runs and reports keep it."""
+
+    name: str
+    version: int
+    edge_share: float | None = None
 
 
 def recorded_protocol(values: Any, where: str = "") -> Protocol:

@@ -15,19 +15,25 @@ import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 import polars as pl
 import polars.selectors as cs
-from polars.exceptions import PolarsError
+from pydantic import Field
 
-from edgewise.data.dataset import Dataset
+from edgewise.data.dataset import Dataset, read_parquet
 from edgewise.errors import EdgewiseError
 from edgewise.evaluation.chance import spelled_sizes
-from edgewise.evaluation.protocols import HONEST, Protocol, recorded_protocol
+from edgewise.evaluation.protocols import (
+    HONEST,
+    Protocol,
+    RecordedProtocol,
+    recorded_protocol,
+)
 from edgewise.evaluation.statistics import Bootstrap, Estimate, bootstrap_difference
 from edgewise.files import replacing, write_text
+from edgewise.parsing import Shape, check_shape, read_json
 from edgewise.seals import SEAL, content_digest
 
 if TYPE_CHECKING:
@@ -237,6 +243,55 @@ def _content(column: pl.Series) -> tuple[str, bytes]:
     return kind, column.to_numpy().astype(kind).tobytes()
 
 
+EVALUATION = "edgewise evaluation"
+"""The kind of a result file that holds a run's tasks."""
+
+
+class _EstimateShape(Shape):
+    mean: float
+    low: float | None = None
+    high: float | None = None
+
+
+class ReportShape(Shape):
+    """One system's report on one task, in a file."""
+
+    settings: dict[str, Any]
+    metrics: dict[str, _EstimateShape]
+    rows_sha256: str | None = None
+
+
+class _TaskShape(Shape):
+    task: str
+
+
+class _OneReport(ReportShape):
+    settings: _TaskShape  # type: ignore[assignment]
+    protocol: RecordedProtocol | None = None
+
+
+class _DataShape(Shape):
+    checksum: str
+
+
+class _RunShape(Shape):
+    data: _DataShape
+
+
+class _Document(Shape):
+    run: _RunShape | None = None
+    results: dict[str, Annotated[dict[str, ReportShape], Field(min_length=1)]]
+    protocol: RecordedProtocol | None = None
+
+
+class _Figures(Shape):
+    """Figures of a data set or a graph, which :mod:`edgewise.experiments` keeps."""
+
+    kind: str
+    results: dict[str, dict[str, float | None]]
+    protocol: RecordedProtocol | None = None
+
+
 ReportValues = Mapping[str, Any]
 """One system's means on one task: ``settings``, ``metrics``, ``rows_sha256``, ..."""
 
@@ -336,12 +391,8 @@ def load_rows(path: str | Path, report: ReportValues) -> pl.DataFrame:
         OtherRowsError: these are not the rows that were measured.
         EdgewiseError: the rows cannot be read, or have other means than the report says.
     """
-    try:
-        rows = pl.read_parquet(path)
-    except (OSError, PolarsError) as error:
-        raise EdgewiseError(
-            f"{path}: cannot be read ({error}); measure the run again with 'edgewise evaluate'"
-        ) from None
+    repair = "measure the run again with 'edgewise evaluate'"
+    rows = read_parquet(Path(path), EdgewiseError, repair)
     if rows_digest(rows) != report.get("rows_sha256"):
         raise OtherRowsError(
             f"{path}: these are not the rows that the report was computed from: they were changed, "
@@ -352,15 +403,15 @@ def load_rows(path: str | Path, report: ReportValues) -> pl.DataFrame:
 
 
 def _read(path: Path) -> dict[str, Any]:
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise EdgewiseError(f"{path}: cannot be read as a result ({error})") from None
-    known = values.keys() if isinstance(values, dict) else ()
-    if "results" not in known and not {"settings", "metrics"} <= {*known}:
-        raise EdgewiseError(
-            f"{path}: no result; give a file that 'edgewise evaluate RUN --json FILE' wrote"
-        )
+    wanted = "give a file that 'edgewise evaluate RUN --json FILE' wrote"
+    values = read_json(path, EdgewiseError, wanted)
+    if "results" in values:
+        shape = _Document if values.get("kind", EVALUATION) == EVALUATION else _Figures
+    elif {"settings", "metrics"} <= values.keys():
+        shape = _OneReport
+    else:
+        raise EdgewiseError(f"{path}: no result; {wanted}")
+    check_shape(values, shape, path, EdgewiseError, wanted)
     return values
 
 

@@ -26,8 +26,14 @@ from edgewise.config import (
 )
 from edgewise.data.dataset import MANIFEST, Dataset, read_manifest
 from edgewise.errors import ConfigError, EdgewiseError
-from edgewise.evaluation.protocols import check_version, recorded_protocol
-from edgewise.evaluation.report import OtherRowsError, load_report, load_rows
+from edgewise.evaluation.protocols import RecordedProtocol, check_version, recorded_protocol
+from edgewise.evaluation.report import (
+    EVALUATION,
+    OtherRowsError,
+    ReportShape,
+    load_report,
+    load_rows,
+)
 from edgewise.evaluation.statistics import Estimate
 from edgewise.experiments.grid import (
     EvaluationOptions,
@@ -38,8 +44,9 @@ from edgewise.experiments.grid import (
     nested,
 )
 from edgewise.models.registry import DEFAULT_METHOD, find_method
+from edgewise.parsing import Shape, check_shape
 
-EVALUATION, STATISTICS, VECTORS = "edgewise evaluation", "edgewise statistics", "edgewise vectors"
+STATISTICS, VECTORS = "edgewise statistics", "edgewise vectors"
 _KINDS = {EVALUATION: "run", STATISTICS: "data", VECTORS: "vectors"}
 TIME = "time"
 """The task under which a cell's seconds stand."""
@@ -47,6 +54,41 @@ _RAW = ("", "-allow-seen")
 _CHOSEN_BY = "training.sequence.validation_metric"
 _VALUES_NOW = {(_CHOSEN_BY, "likelihood"): "loss", (_CHOSEN_BY, "ndcg"): "NDCG@10"}
 C = TypeVar("C", bound=MethodConfig)
+
+
+class _Data(Shape):
+    folder: str
+    checksum: str
+
+
+class _Split(Shape):
+    kind: str
+    seed: int
+
+
+class _Run(Shape):
+    data: _Data
+    config: dict[str, Any]
+    split: _Split
+    training_seconds: float
+    method: str = ""
+    protocol: RecordedProtocol | None = None
+
+
+class _TimedReport(ReportShape):
+    seconds: float
+
+
+class _RunResult(Shape):
+    """What a result file holds beside what every report does."""
+
+    run: _Run
+    results: dict[str, dict[str, _TimedReport]]
+
+
+class _DataResult(Shape):
+    data: _Data
+    protocol: RecordedProtocol | None = None
 
 
 @dataclass(frozen=True)
@@ -79,7 +121,10 @@ class Result:
     def settings(self) -> Mapping[str, Any]:
         """Of a run, by ``section.key`` as they are called today."""
         kind = find_method(self.method).config_class
-        return flat_settings(to_dict(recorded_config(kind, self.content["run"]["config"])))
+        try:
+            return flat_settings(to_dict(recorded_config(kind, self.content["run"]["config"])))
+        except ConfigError as error:
+            raise ConfigError(f"{self.file}: {error}") from None
 
     @property
     def data(self) -> Mapping[str, Any]:
@@ -164,8 +209,11 @@ def read_result(file: Path, root: Path, *, allow_unsealed: bool = False) -> Resu
             another version of its protocol.
     """
     content = load_report(file, allow_unsealed=allow_unsealed).values
-    if content.get("kind") not in _KINDS:
+    kind = content.get("kind")
+    if kind not in _KINDS:
         raise EdgewiseError(f"{file}: no result of an experiment; leave it out")
+    shape = _RunResult if kind == EVALUATION else _DataResult
+    check_shape(content, shape, file, EdgewiseError, "measure it again, or leave it out")
     relative = file.relative_to(root) if file.is_relative_to(root) else Path(*file.parts[-3:])
     result = Result(file, ResultKey.of(relative), content)
     holder = content["run"] if result.kind == "run" else content
@@ -313,8 +361,8 @@ def _task_measured_otherwise(
     if most != wanted.max_users:
         return f"measured on {most or 'all'} users, now {wanted.max_users or 'all'}"
     negatives = wanted.negatives or cell.protocol.num_negatives
-    if task == "direct" and settings["num_negatives"] != negatives:
-        return f"measured with {settings['num_negatives']} negatives"
+    if task == "direct" and settings.get("num_negatives") != negatives:
+        return f"measured with {settings.get('num_negatives')} negatives"
     missing = [] if task == "explanation" else _missing(wanted, list(report["metrics"]))
     return f"without {', '.join(missing)}" if missing else None
 

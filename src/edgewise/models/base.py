@@ -9,7 +9,7 @@ A method in one file is a subclass of :class:`TorchRecommender` that says what i
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from pathlib import Path
@@ -17,6 +17,7 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 import torch
+from safetensors import safe_open
 from safetensors.torch import load_model
 from torch import nn
 from torch.nn import functional as F
@@ -29,12 +30,13 @@ from edgewise.errors import DataError
 from edgewise.evaluation.metrics import parse_metric, ranking_metric
 from edgewise.recommender import FitOptions, FitPlan, ItemFilter, Recommender
 from edgewise.training.checkpoint import save_network
-from edgewise.training.trainer import Average, Stage, train
+from edgewise.training.trainer import Average, Stage, check_trackers, train
 
 # A hit or miss tells less of a row than its likelihood does.
 _MAX_VALIDATION_ROWS = 5000
 _ORDER, _DRAW = 0, 1
 _MAX_REDRAWS = 20
+_MOST_LAYERS, _LARGEST_SIZE = 1000, 2**31
 
 
 @dataclass(frozen=True)
@@ -153,6 +155,8 @@ class TorchRecommender(Recommender):
             torch.manual_seed(self.config.seed)
             self.network = self.build(split)
         stages = self.stages(split)
+        for stage in stages:
+            check_trackers(stage.config)
         if options.on_plan is not None:
             learned = sum(p.numel() for p in self.network.parameters() if p.requires_grad)
             options.on_plan(FitPlan(self.plan(stages), learned))
@@ -214,9 +218,44 @@ class TorchRecommender(Recommender):
         return {}
 
     def _load_learned(self, folder: Path, told: Mapping[str, Any]) -> None:
+        check_sizes(lambda: self.build(None), folder / "model.safetensors")
         self.network = self.build(None)
         load_model(self.network, folder / "model.safetensors")
         self.network.eval()
+
+
+def check_sizes(make: Callable[[], nn.Module], file: Path, prefix: str = "") -> None:
+    """Refuse settings that ask for other sizes than the weights have, before memory is taken.
+
+    Args:
+        make: the network, which is made without memory here.
+        file: safetensors.
+        prefix: of the network's names in the file.
+
+    Raises:
+        ValueError: a weight has another shape.
+    """
+    with torch.device("meta"):
+        wanted = make().state_dict()
+    with safe_open(file, framework="pt") as weights:
+        for name in sorted({prefix + each for each in wanted} & {*weights.keys()}):
+            found = list(weights.get_slice(name).get_shape())
+            asked = list(wanted[name.removeprefix(prefix)].shape)
+            if found != asked:
+                raise ValueError(f"{file.name}: {name} has shape {found}, by the settings {asked}")
+
+
+def check_layers(values: Mapping[str, Any]) -> None:
+    """Refuse settings of a language model, read from a file, with sizes that none has.
+
+    Raises:
+        ValueError: names the setting.
+    """
+    for name, value in values.items():
+        if isinstance(value, int) and "token_id" not in name:
+            most = _MOST_LAYERS if "layer" in name else _LARGEST_SIZE
+            if not 0 <= value <= most:
+                raise ValueError(f"{name} = {value}: between 0 and {most} is wanted")
 
 
 def hide(scores: torch.Tensor, hidden: ItemFilter) -> None:

@@ -45,6 +45,7 @@ class EASEConfig(MethodConfig):
         "are sparse.",
         symbol="lambda",
         gt=0,
+        le=1e12,
     )
     relearn: bool = setting(
         False,

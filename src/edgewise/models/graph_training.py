@@ -41,9 +41,9 @@ from edgewise.training.config import TrainingConfig
 class GraphTrainingConfig(MethodConfig):
     """Settings that all of them have."""
 
-    embedding_size: int = setting(64, "Numbers of an embedding.", ge=1)
-    num_layers: int = setting(3, "Propagation steps.", symbol="K", ge=1)
-    init_std: float = setting(0.1, "Standard deviation of layer 0 at the start.", gt=0)
+    embedding_size: int = setting(64, "Numbers of an embedding.", ge=1, le=4096)
+    num_layers: int = setting(3, "Propagation steps.", symbol="K", ge=1, le=100)
+    init_std: float = setting(0.1, "Standard deviation of layer 0 at the start.", gt=0, le=100)
     l2: float = setting(1e-4, "The penalty on the batch's layer 0.", symbol="lambda, eq. 15", ge=0)
     loss: Literal["bpr", "sampled_softmax"] = setting(
         "bpr", "bpr, as published, or sampled_softmax: cross-entropy among shared sampled items."
@@ -54,7 +54,8 @@ class GraphTrainingConfig(MethodConfig):
     temperature: float = setting(
         1.0,
         "Scores are divided by it in sampled_softmax: below 1, hard negatives count more.",
-        gt=0,
+        ge=1e-4,
+        le=1e4,
     )
     hide_targets: bool = setting(
         False,

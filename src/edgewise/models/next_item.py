@@ -46,10 +46,12 @@ from edgewise.training.config import TrainingConfig
 class NextItemConfig(MethodConfig):
     """Settings that all of these methods have."""
 
-    hidden_size: int = setting(64, "Numbers of an embedding.", symbol="d", ge=1)
-    max_items: int = setting(50, "The newest items of a history that are read.", symbol="n", ge=1)
+    hidden_size: int = setting(64, "Numbers of an embedding.", symbol="d", ge=1, le=4096)
+    max_items: int = setting(
+        50, "The newest items of a history that are read.", symbol="n", ge=1, le=10_000
+    )
     dropout: float = setting(0.5, "Of embeddings and of what blocks add.", ge=0, lt=1)
-    init_std: float = setting(0.02, "Standard deviation of the random weights.", gt=0)
+    init_std: float = setting(0.02, "Standard deviation of the random weights.", gt=0, le=100)
     item_init: Literal["random", "transitions"] = setting(
         "random",
         "Where item embeddings start: random, or transitions, vectors that bring items of the same "
@@ -83,9 +85,11 @@ class NextItemConfig(MethodConfig):
 class WindowConfig(NextItemConfig):
     """Settings of methods that read a window."""
 
-    window: int = setting(5, "The newest items, which are read.", symbol="L", ge=1)
-    num_targets: int = setting(3, "Items after the window that are targets.", symbol="T", ge=1)
-    max_items: int = setting(50, "Items of a history that share a row of a batch.", ge=1)
+    window: int = setting(5, "The newest items, which are read.", symbol="L", ge=1, le=1000)
+    num_targets: int = setting(
+        3, "Items after the window that are targets.", symbol="T", ge=1, le=1000
+    )
+    max_items: int = setting(50, "Items of a history that share a row of a batch.", ge=1, le=10_000)
 
 
 @dataclass(frozen=True)

@@ -35,9 +35,9 @@ from edgewise.models.transformer import PreNormBlock, check_heads
 class SASRecConfig(NextItemConfig):
     """Settings of SASRec."""
 
-    num_layers: int = setting(2, "Blocks.", symbol="b", ge=1)
-    num_heads: int = setting(1, "Of attention; they share hidden_size.", ge=1)
-    inner_size: int = setting(64, "Width between the two matrices of eq. 4.", ge=1)
+    num_layers: int = setting(2, "Blocks.", symbol="b", ge=1, le=100)
+    num_heads: int = setting(1, "Of attention; they share hidden_size.", ge=1, le=1024)
+    inner_size: int = setting(64, "Width between the two matrices of eq. 4.", ge=1, le=16_384)
 
     def model_post_init(self, context: Any) -> None:
         """Refuse widths that heads cannot share."""

@@ -12,6 +12,8 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from edgewise.display import printable
+
 _LATEX = {letter: f"\\{letter}" for letter in "&%$#_{}"} | {
     "\\": r"\textbackslash{}",
     "^": r"\textasciicircum{}",
@@ -53,6 +55,11 @@ def data_address(png: bytes) -> str:
     return "data:image/png;base64," + base64.b64encode(png).decode("ascii")
 
 
+def _shown(value: Any) -> Any:
+    """What a template shows, without characters that would act instead of being shown."""
+    return type(value)(printable(value)) if isinstance(value, str) else value
+
+
 @cache
 def _environment(is_html: bool, is_latex: bool) -> Environment:
     environment = Environment(
@@ -62,6 +69,7 @@ def _environment(is_html: bool, is_latex: bool) -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,
+        finalize=_shown,
         **(_LATEX_MARKS if is_latex else {}),
     )
     environment.filters["latex"] = latex_escaped

@@ -21,8 +21,9 @@ from edgewise.data.texts import trained_texts
 from edgewise.errors import EdgewiseError, ModelFolderError
 from edgewise.evaluation.evaluate import sample
 from edgewise.evaluation.protocols import Protocol, known_under, parts_under
-from edgewise.evaluation.report import is_sealed, load_report
+from edgewise.evaluation.report import ReportShape, is_sealed, load_report
 from edgewise.files import write_text
+from edgewise.parsing import Shape, read_json
 from edgewise.runs.run import load_run_data, open_run, read_info
 from edgewise.runs.spec import RunSpec, setting_of
 from edgewise.runs.train import read_log
@@ -31,6 +32,20 @@ FILE = "audit.json"
 # Users whose lists are looked at, and how long the lists are.
 _USERS, _K = 200, 10
 OnCheck = Callable[[int, int], None]
+
+
+class _Headline(Shape):
+    checks: str
+    headline: str
+
+
+class _Settings(Shape):
+    task: str
+    split: str = "leave-one-out"
+
+
+class _ReportFile(ReportShape):
+    settings: _Settings  # type: ignore[assignment]
 
 
 @dataclass(frozen=True)
@@ -110,15 +125,10 @@ def saved_headline(folder: Path) -> str:
     """
     path = folder / FILE
     command = f"'edgewise audit --run {folder} --json {path}'"
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-        return f"audit ({values['checks']} checks): {values['headline']}"
-    except FileNotFoundError:
+    if not path.exists():
         return f"audit: none was made; make one with {command}"
-    except (ValueError, KeyError, TypeError) as error:
-        raise ModelFolderError(
-            f"{path} cannot be read ({error!r}); make another with {command}"
-        ) from None
+    values = read_json(path, ModelFolderError, f"make another with {command}", _Headline)
+    return f"audit ({values['checks']} checks): {values['headline']}"
 
 
 def _made(material: AuditInput, checksum: str, depth: Depth, **more: Any) -> Audit:
@@ -169,15 +179,10 @@ def saved_figures(folder: Path) -> list[Measured]:
 
 
 def _measured(path: Path) -> Measured:
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-        means, one_target = _means(values), _has_one_target(values["settings"])
-        sealed = is_sealed(values)
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise EdgewiseError(
-            f"{path} cannot be read ({error!r}); measure again with 'edgewise evaluate'"
-        ) from None
-    return Measured(path.stem, means, one_target, sealed, _fault(path))
+    repair = "measure again with 'edgewise evaluate'"
+    values = read_json(path, EdgewiseError, repair, _ReportFile)
+    means, one_target = _means(values), _has_one_target(values["settings"])
+    return Measured(path.stem, means, one_target, is_sealed(values), _fault(path))
 
 
 def _means(values: dict[str, Any]) -> dict[str, float]:

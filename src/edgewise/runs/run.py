@@ -12,16 +12,17 @@ from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from edgewise.config import MethodConfig, check, to_dict, to_toml, updated, with_overrides
 from edgewise.errors import ConfigError, DataError, ModelFolderError
-from edgewise.evaluation.protocols import recorded_protocol
+from edgewise.evaluation.protocols import RecordedProtocol, recorded_protocol
 from edgewise.files import is_taken, recover, whole_folder, write_text
 from edgewise.locks import locked
 from edgewise.models.registry import find_method
+from edgewise.parsing import Shape, check_shape, read_json
 from edgewise.recommender import TASKS, Task
 from edgewise.runs.provenance import code_versions, describe_machine
 from edgewise.runs.spec import DataInfo, RunSpec
@@ -38,6 +39,32 @@ KIND = "edgewise run"
 _VERSION = 3
 _AGAIN = "Put back what was there, or fit the run again"
 TRAINING, FINISHED = "training", "finished"
+
+
+class _DataPart(Shape):
+    folder: str
+    name: str
+    checksum: str
+
+
+class _SplitPart(Shape):
+    kind: str
+    seed: int
+
+
+class _RunFile(Shape):
+    """``run.json``."""
+
+    method: str
+    status: Literal["training", "finished"]
+    data: _DataPart
+    protocol: RecordedProtocol
+    split: _SplitPart
+    training_seconds: float
+    command: str
+    versions: dict[str, Any]
+    machine: dict[str, Any]
+    config: dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -176,22 +203,19 @@ def read_info(folder: str | Path) -> RunInfo:
     """
     path = Path(folder) / FILE
     recover(Path(folder))
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
+    if not path.exists():
         raise ModelFolderError(
             f"{folder} is no run folder ({FILE} is missing); make one with "
             f"'edgewise fit METHOD --data DIR --out {folder}'"
-        ) from None
-    except (OSError, ValueError) as error:
-        raise ModelFolderError(f"{path} cannot be read ({error}); fit the run again") from None
-    known = isinstance(values, dict) and values.get("kind") == KIND
-    if not known or values.get("version") != _VERSION:
+        )
+    values = read_json(path, ModelFolderError, "fit the run again")
+    if values.get("kind") != KIND or values.get("version") != _VERSION:
         raise ModelFolderError(f"{path} was not written by this version of edgewise; fit again")
     check_fields(values, path, _AGAIN, ModelFolderError)
+    check_shape(values, _RunFile, path, ModelFolderError, "fit the run again")
     try:
         return _from_dict(values)
-    except (KeyError, TypeError, ConfigError) as error:
+    except ConfigError as error:
         raise ModelFolderError(
             f"{path} cannot be read by this version of edgewise ({error}); fit the run again"
         ) from None

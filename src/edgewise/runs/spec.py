@@ -21,7 +21,15 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edgewise.config import MethodConfig, check, differences, read_toml, updated, with_overrides
+from edgewise.config import (
+    MethodConfig,
+    check,
+    check_seed,
+    differences,
+    read_toml,
+    updated,
+    with_overrides,
+)
 from edgewise.errors import DataError
 from edgewise.evaluation.protocols import HONEST, Protocol, find_protocol
 from edgewise.models.registry import DEFAULT_METHOD, Method, find_method
@@ -230,6 +238,7 @@ def resolve_spec(
     fallback = (base.split_kind, base.split_seed) if base else (protocol.split_kind, 0)
     kind, seed = agreed.split or fallback[0], agreed.split_seed
     seed = fallback[1] if seed is None else seed
+    check_seed(seed, "split_seed" if options.split_seed is None else "--split-seed")
     return RunSpec(method.name, config, data, protocol, kind, seed, command)
 
 

@@ -20,9 +20,10 @@ import polars as pl
 from edgewise.audit.result_checks import TrainingLog
 from edgewise.data.dataset import Dataset, Interactions
 from edgewise.data.splits import Split
-from edgewise.errors import EdgewiseError, ModelFolderError
+from edgewise.errors import ModelFolderError
 from edgewise.evaluation.sufficiency import check_learnable
 from edgewise.files import discard, tidy, write_text
+from edgewise.parsing import Shape, read_json
 from edgewise.recommender import FitOptions, FitPlan
 from edgewise.runs.provenance import describe_machine
 from edgewise.runs.run import (
@@ -46,6 +47,13 @@ if TYPE_CHECKING:
 LOG = "training-log.json"
 
 
+class _LogFile(Shape):
+    rows: dict[str, int]
+    digests: dict[str, str]
+    validations: dict[str, int]
+    chosen_on: dict[str, str]
+
+
 def train(
     spec: RunSpec,
     folder: str | Path,
@@ -60,8 +68,8 @@ def train(
 ) -> Run:
     """Train in a folder and keep the best model on validation rows.
 
-    Everything that can be refused is refused before a file is written, and a training that is
-    refused before its first step leaves nothing behind.
+    Everything that can be refused is refused before a file is written or an older run is replaced,
+    and a training that fails before its first checkpoint leaves nothing behind.
 
     Args:
         spec: what to train.
@@ -90,12 +98,18 @@ def train(
         split = split or spec.split(dataset)
         check_learnable(split)
         info = read_info(folder) if resume else RunInfo(spec)
-        if is_main_process():
-            if resume:
-                write_config(folder, info)  # a kill may have come before it
-            else:
-                prepare_folder(folder, info, force=force)
-        options = FitOptions(folder / "training", resume, show_progress, on_plan)
+
+        def begin(plan: FitPlan) -> None:
+            """The first moment at which anything is written: nothing is left to be refused."""
+            if is_main_process():
+                if resume:
+                    write_config(folder, info)  # a kill may have come before it
+                else:
+                    prepare_folder(folder, info, force=force)
+            if on_plan is not None:
+                on_plan(plan)
+
+        options = FitOptions(folder / "training", resume, show_progress, begin)
         return _trained(folder, info, split, options, on_audit)
 
 
@@ -106,17 +120,17 @@ def _trained(
     options: FitOptions,
     on_audit: Callable[[Audit], None] | None,
 ) -> Run:
-    """The run of a folder that has been prepared or is gone on with."""
-    spec, begun, audited = info.spec, options.resume, not is_main_process()
+    """The run of a folder that is prepared by ``options.on_plan``, or is gone on with."""
+    spec, begun = info.spec, False
     handed, started = handed_over(split), time.perf_counter()
 
     def begin(plan: FitPlan) -> None:
-        nonlocal begun, audited, started
-        if options.on_plan is not None:
-            options.on_plan(plan)
-        if not audited:
+        nonlocal begun, started
+        begun = True
+        assert options.on_plan is not None
+        options.on_plan(plan)
+        if is_main_process():
             _audit(folder, spec, split, on_audit)
-        begun = audited = True
         started = time.perf_counter()
 
     try:
@@ -127,11 +141,12 @@ def _trained(
             show_progress=options.show_progress,
             on_plan=begin,
         )
-        if not audited:  # a method that tells no plan
-            _audit(folder, spec, split, on_audit)
-    except EdgewiseError:
-        # Refused before the first step: nothing is there to go on with, and nothing in the way.
-        if not begun and is_main_process():
+        if not begun:  # a method that tells no plan
+            begin(FitPlan())
+    except Exception:
+        # A failure with nothing to go on with must not stand in the way of the corrected command.
+        resumable = options.resume or _has_checkpoint(folder)
+        if begun and not resumable and is_main_process():
             discard(folder)
         raise
     fitting, curves = time.perf_counter() - started, model.stage_curves
@@ -177,10 +192,8 @@ def read_log(folder: Path) -> TrainingLog | None:
     path = folder / LOG
     if not path.is_file():
         return None
-    try:
-        return TrainingLog(**json.loads(path.read_text(encoding="utf-8")))
-    except (ValueError, TypeError) as error:
-        raise ModelFolderError(f"{path} cannot be read ({error}); fit the run again") from None
+    values = read_json(path, ModelFolderError, "fit the run again", _LogFile)
+    return TrainingLog(**{each.name: values[each.name] for each in fields(TrainingLog)})
 
 
 def _audit(
@@ -192,6 +205,10 @@ def _audit(
     save_audit(folder, found)
     if on_audit is not None:
         on_audit(found)
+
+
+def _has_checkpoint(folder: Path) -> bool:
+    return next(folder.rglob("checkpoint"), None) is not None
 
 
 def _card(spec: RunSpec) -> dict[str, str]:

@@ -7,9 +7,13 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from io import BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Annotated, Any, Self
 
+from pydantic import Field
+
+from edgewise.errors import ModelFolderError
 from edgewise.files import replacing, write_text
+from edgewise.parsing import Shape, check_shape, read_json
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -66,6 +70,21 @@ Stages = Mapping[str, Curves]
 """Curves by the names of stages, in order; empty where nothing is trained step by step."""
 
 _FILE = "curves.json"
+_AGAIN = "fit the run again"
+
+
+class _Stage(Shape):
+    """A stage in ``curves.json``."""
+
+    step: int
+    epochs_without_gain: int
+    best: float | None
+    seconds: float
+    train_loss: list[Annotated[list[float], Field(min_length=2, max_length=2)]]
+    valid: list[dict[str, float]]
+    metric: str
+
+
 _INK = {"light": ("#1f2328", "#d0d7de"), "dark": ("#e6edf3", "#3d444d")}
 _COLOURS = {"direct": "#2f81f7", "sequential": "#d9730d", "explanation": "#2da44e"}
 _MORE_COLOURS = ("#8250df", "#bf3989", "#0a7ea4", "#9a6700")
@@ -78,8 +97,19 @@ def write_curves(folder: Path, stages: Stages) -> None:
 
 
 def read_curves(folder: Path) -> Stages:
-    """What :func:`write_curves` wrote."""
-    values = json.loads((folder / _FILE).read_text(encoding="utf-8"))
+    """What :func:`write_curves` wrote.
+
+    Raises:
+        ModelFolderError: the file is missing or damaged.
+    """
+    path = folder / _FILE
+    values = read_json(path, ModelFolderError, _AGAIN)
+    for name, curves in values.items():
+        check_shape(curves, _Stage, f"{path}: {name}", ModelFolderError, _AGAIN)
+        for row in curves["valid"]:
+            for wanted in ("step", curves["metric"]):
+                if wanted not in row:
+                    raise ModelFolderError(f"{path}: {name}.valid lacks {wanted}; {_AGAIN}")
     return {name: Curves.from_dict(curves) for name, curves in values.items()}
 
 

@@ -366,6 +366,12 @@ class Trainer:
             f"{self.stage.name}.{nearest(metric, found)}",
         )
         self.log.validation(self.curves.step, found)
+        if broken := [name for name, value in found.items() if not math.isfinite(value)]:
+            raise TrainingError(
+                f"validation {broken[0]} is {found[broken[0]]} at step {self.curves.step}: lower "
+                f"learning_rate ({self.config.learning_rate:g}), or set precision=fp32. "
+                "--resume goes back to the last checkpoint."
+            )
         self._keep_if_better(found)
 
     def _keep_if_better(self, found: dict[str, float]) -> None:
@@ -415,8 +421,8 @@ def _accelerator(config: TrainingConfig, folder: Path | None) -> Accelerator:
     )
 
 
-def _trackers(config: TrainingConfig, folder: Path | None) -> Iterator[str]:
-    """Those asked for that are installed, and TensorBoard in any case where there is a folder.
+def check_trackers(config: TrainingConfig) -> None:
+    """Refuse a tracker that is not there.
 
     Raises:
         ConfigError: one that was asked for is not installed.
@@ -424,6 +430,16 @@ def _trackers(config: TrainingConfig, folder: Path | None) -> Iterator[str]:
     for name in config.log_with:
         installed = importlib.util.find_spec(name) is not None
         check(installed, f"training.log_with names {name}: install it, 'pip install {name}'")
+
+
+def _trackers(config: TrainingConfig, folder: Path | None) -> Iterator[str]:
+    """Those asked for that are installed, and TensorBoard in any case where there is a folder.
+
+    Raises:
+        ConfigError: one that was asked for is not installed.
+    """
+    check_trackers(config)
+    for name in config.log_with:
         if name != "tensorboard":
             yield name
     if folder is not None and importlib.util.find_spec("tensorboard"):
@@ -444,7 +460,7 @@ class TrainingLog:
             self._accelerator.init_trackers("edgewise", init_kwargs=kwargs)
         console = Console(stderr=True)
         columns = (
-            TextColumn(self._stage),
+            TextColumn(self._stage, markup=False),
             BarColumn(),
             MofNCompleteColumn(),
             TextColumn("loss {task.fields[loss]:.3f}"),

@@ -109,7 +109,7 @@ MATCH = "prompts.graph_match=true prompts.candidate_head=true prompts.direct_lik
         ("decoding.num_beams=0", "decoding.num_beams"),
         ("decoding.rerank_extra=-1", "decoding.rerank_extra"),
         ("decoding.explanation_groups=2", "multiple of decoding.explanation_groups"),
-        ("decoding.explanation_groups=0", "multiple of decoding.explanation_groups"),
+        ("decoding.explanation_groups=0", "explanation_groups = 0: must be at least 1"),
         ("decoding.min_explanation_tokens=21", "decoding.min_explanation_tokens"),
         ("graph.features=trained graph.num_folds=3", "graph.num_folds needs frozen features"),
         (

@@ -34,7 +34,7 @@ def preset(name: str) -> GraphGPTConfig:
         ("history.max_items=0", "history.max_items = 0: must be at least 1"),
         ("history.mask_rate=1.0", "history.mask_rate = 1.0: must be below 1"),
         ("history.user_dropout=2.0", "history.user_dropout = 2.0: must be at most 1"),
-        ("backbone.max_tokens=8", "at least 16 are needed"),
+        ("backbone.max_tokens=8", "max_tokens = 8: must be at least 16"),
         ("backbone.dropout=1.0", "backbone.dropout = 1.0: must be below 1"),
         ("backbone.attention_dropout=1.0", "backbone.attention_dropout = 1.0: must be below 1"),
         ("backbone.init_std=0.0", "backbone.init_std = 0.0: must be above 0"),

@@ -98,9 +98,12 @@ def build_t5(
         if kind != "t5":
             raise ValueError(f"it is a {kind} model")
         return T5ForConditionalGeneration.from_pretrained(
-            config.name, dropout_rate=config.dropout, dtype=torch.float32
+            config.name,
+            dropout_rate=config.dropout,
+            dtype=torch.float32,
+            use_safetensors=True,  # never a pickle, which runs what stands in it
         )
-    except (OSError, ValueError) as error:
+    except Exception as error:  # a folder of somebody else may break transformers anywhere
         raise _no_checkpoint(config.name, error) from error
 
 

@@ -54,6 +54,7 @@ class PromptConfig(Settings):
         "Distilled soft-prompt embeddings before each task's prompt; 0 = full templates only.",
         symbol="P, Section 3.1",
         ge=0,
+        le=1000,
     )
     template_rate: float = setting(
         0.2,
@@ -66,14 +67,14 @@ class PromptConfig(Settings):
         "Off feeds whole-word embeddings alone.",
         symbol='Table 4, "w/o Text Prompt"',
     )
-    max_history: int = setting(20, "Items of a sequential prompt at most.", ge=1)
+    max_history: int = setting(20, "Items of a sequential prompt at most.", ge=1, le=10_000)
     history_sampling: Literal["random", "prefix", "whole"] = setting(
         "random",
         "random stretches of the history (the paper), prefix: all of it up to a random target, or "
         "whole: up to the last train item, which leaves the earlier items to item_head.",
     )
     num_negatives: int = setting(
-        99, "Candidates beside the positive while training direct recommendation.", ge=1
+        99, "Candidates beside the positive while training direct recommendation.", ge=1, le=10_000
     )
     direct_likelihood: Literal["vocabulary", "candidates"] = setting(
         "vocabulary",
@@ -100,7 +101,7 @@ class PromptConfig(Settings):
         "normalised over the catalogue's items. Beyond the paper.",
     )
     item_dropout: float = setting(0.2, "Of those embeddings and of that state.", ge=0, lt=1)
-    explanation_tokens: int = setting(20, "Length of an explanation at most.", ge=0)
+    explanation_tokens: int = setting(20, "Length of an explanation at most.", ge=0, le=1000)
     explanations: Literal["interaction", "random"] = setting(
         "interaction",
         "interaction keeps a text with its row's part; random is the papers' 80/10/10 split of "
@@ -130,17 +131,25 @@ class WholeWordConfig(Settings):
     sequential: WholeWordKind = setting("incremental", "As for direct.", symbol="Eq. 11")
     explanation: WholeWordKind = setting("graph", "As for direct.", symbol="Eq. 8")
     direct_alpha: float = setting(
-        1.0, "Strength of the direct task's whole-word embeddings.", symbol="alpha, Section 3.1"
+        1.0,
+        "Strength of the direct task's whole-word embeddings.",
+        symbol="alpha, Section 3.1",
+        ge=-1000,
+        le=1000,
     )
-    sequential_alpha: float = setting(1.0, "Of the sequential task's.", symbol="alpha, Section 3.1")
+    sequential_alpha: float = setting(
+        1.0, "Of the sequential task's.", symbol="alpha, Section 3.1", ge=-1000, le=1000
+    )
     explanation_alpha: float = setting(
-        1.0, "Of the explanation task's.", symbol="alpha, Section 3.1"
+        1.0, "Of the explanation task's.", symbol="alpha, Section 3.1", ge=-1000, le=1000
     )
     decoder_alpha: float = setting(
         0.0,
         "Add the user's graph embedding, times this, to every input of the decoder where the "
         "task's kind is graph, so that its first cross-attention can already ask for what is near "
         "the user; 0 = off. Beyond the paper.",
+        ge=-1000,
+        le=1000,
     )
     injection: Literal["addition", "prepending"] = setting(
         "addition",
@@ -170,21 +179,24 @@ class GraphConfig(Settings):
         symbol="Eqs. 4-7",
     )
     num_propagation_layers: int = setting(
-        4, "Layers of the random features.", symbol="L, Eq. 7", ge=0
+        4, "Layers of the random features.", symbol="L, Eq. 7", ge=0, le=100
     )
-    sigma: float = setting(1.0, "Standard deviation of layer 0.", symbol="sigma, Eq. 4", gt=0)
+    sigma: float = setting(
+        1.0, "Standard deviation of layer 0.", symbol="sigma, Eq. 4", gt=0, le=1000
+    )
     variant: Literal["mean", "shifted"] = setting(
         "mean", "mean of layers 0..L, or shifted: of layers 1..L+1.", symbol="Eqs. 7, 15"
     )
-    num_iterations: int = setting(8, "Round trips of the subspace iteration.", ge=1)
+    num_iterations: int = setting(8, "Round trips of the subspace iteration.", ge=1, le=1000)
     rank: int = setting(
         0,
         "Singular vectors that spectral features keep, in the first columns; the others stay zero "
         "and leave room for the tokens' own embeddings. 0 = as many as the model is wide.",
         ge=0,
+        le=16_384,
     )
     power: float = setting(
-        0.5, "Spectral features are scaled by the singular values to this power."
+        0.5, "Spectral features are scaled by the singular values to this power.", ge=0, le=4
     )
     normalize: bool = setting(
         False,
@@ -196,6 +208,7 @@ class GraphConfig(Settings):
         "Edge folds of cross-fitting; 0 = off; none = 5 for spectral features, else off. Beyond "
         "the paper.",
         ge=0,
+        le=127,
     )
 
     @property
@@ -212,7 +225,7 @@ class DecodingConfig(Settings):
     SECTION = "decoding"
     RENAMED: ClassVar = {"num_extra_candidates": "rerank_extra"}
 
-    num_beams: int = setting(20, "Of the catalogue search.", ge=1)
+    num_beams: int = setting(20, "Of the catalogue search.", ge=1, le=10_000)
     rerank_extra: int = setting(
         15,
         "Items searched beyond k before filtering and reranking.",
@@ -231,12 +244,16 @@ class DecodingConfig(Settings):
         "decides about the width of the search alone, or after it, as the paper does: a list is "
         "short where more than rerank_extra of its items were seen.",
     )
-    explanation_beams: int = setting(21, "Of the diverse beam search.", ge=1)
-    explanation_groups: int = setting(3, "Of these beams; one group is plain beam search.")
-    diversity_penalty: float = setting(
-        1.0, "Subtracted for each use of a token by an earlier group."
+    explanation_beams: int = setting(21, "Of the diverse beam search.", ge=1, le=1000)
+    explanation_groups: int = setting(
+        3, "Of these beams; one group is plain beam search.", ge=1, le=1000
     )
-    min_explanation_tokens: int = setting(10, "An explanation is at least this long.", ge=0)
+    diversity_penalty: float = setting(
+        1.0, "Subtracted for each use of a token by an earlier group.", ge=0, le=1e6
+    )
+    min_explanation_tokens: int = setting(
+        10, "An explanation is at least this long.", ge=0, le=1000
+    )
 
 
 class ELMRecConfig(MethodConfig):

@@ -12,13 +12,14 @@ import torch
 from safetensors.torch import load_model
 from transformers import T5Config, T5ForConditionalGeneration
 
+from edgewise.config import check
 from edgewise.data.ragged import Ragged
 from edgewise.data.splits import Split
 from edgewise.decoding.constrained_beam import beam_search, rerank
 from edgewise.decoding.diverse_beam import diverse_beam_search
 from edgewise.decoding.exact_scores import score_candidates
 from edgewise.graph.bipartite import BipartiteGraph
-from edgewise.models.base import TorchRecommender
+from edgewise.models.base import TorchRecommender, check_layers, check_sizes
 from edgewise.models.elmrec.backbone import (
     build_t5,
     build_tokenizer,
@@ -115,10 +116,16 @@ class ELMRec(TorchRecommender):
         self.tokenizer = build_tokenizer(backbone, split)
         self.table = build_entity_token_table(self.tokenizer, num_users, num_items)
         t5 = build_t5(backbone, self.tokenizer, generator, rank)
+        width = t5.config.d_model
+        check(
+            rank <= width,
+            f"graph.rank = {rank}: the model {backbone.name!r} is {width} numbers wide; set at "
+            "most that, or 0 for all",
+        )
         if backbone.mimetic_init and is_from_scratch(backbone.name):
             orthogonal_item_tokens(t5, self.table.spellings.tokens, rank, generator)
         edges = BipartiteGraph.from_interactions(split.graph_edges(), num_users, num_items)
-        self._built = build_graph(edges, config.graph, t5.config.d_model, config.seed)
+        self._built = build_graph(edges, config.graph, width, config.seed)
         return self._network(t5, self._built.lookup, generator)
 
     def _network(
@@ -347,7 +354,14 @@ class ELMRec(TorchRecommender):
         num_users, num_items = len(self.data.users), len(self.data.items)
         self.table = build_entity_token_table(self.tokenizer, num_users, num_items)
         self.graph = GraphFeatures.load(folder / "graph.safetensors", self.config.graph)
-        t5 = T5ForConditionalGeneration(T5Config.from_dict(told["t5"]))
+        degrees, features = len(self.graph.item_degrees), len(self.graph.features)
+        if (degrees, features) != (num_items, num_users + num_items):
+            raise ValueError(f"graph.safetensors does not fit {num_users} users, {num_items} items")
+        check_layers(told["t5"])
+        t5_config = T5Config.from_dict(told["t5"])
+        weights = folder / "model.safetensors"
+        check_sizes(lambda: T5ForConditionalGeneration(t5_config), weights, "t5.")
+        t5 = T5ForConditionalGeneration(t5_config)
         self.network = self._network(t5, self.graph.lookup(), torch.Generator())
         load_model(self.network, folder / "model.safetensors")
         self.network.eval()

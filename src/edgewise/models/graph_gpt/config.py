@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any, ClassVar, Literal
 
 from edgewise.config import MethodConfig, Settings, Stages, check, section, setting
+from edgewise.errors import ConfigError
 from edgewise.training.config import TrainingConfig
 
 StageName = Literal["content", "events", "predictive", "sequence"]
@@ -37,13 +38,16 @@ class BackboneConfig(Settings):
         0.02,
         "Standard deviation of the random weights, and of the user and item embeddings.",
         gt=0,
+        le=100,
     )
     item_init: Literal["random", "transitions"] = setting(
         "random",
         "Where item embeddings start: random, or transitions, vectors that bring items of the same "
         "paths together. Beyond the paper.",
     )
-    max_tokens: int = setting(1024, "The longest input; longer prompts keep the newest history.")
+    max_tokens: int = setting(
+        1024, "The longest input; longer prompts keep the newest history.", ge=16, le=65_536
+    )
 
 
 class AttentionConfig(Settings):
@@ -105,7 +109,7 @@ class HistoryConfig(Settings):
         "always reads in order of time.",
     )
     max_items: int = setting(
-        50, "Items of a prompt at most, the newest ones where there is an order.", ge=1
+        50, "Items of a prompt at most, the newest ones where there is an order.", ge=1, le=10_000
     )
     user_token: bool = setting(
         True, "Whether the user's own token stands before a time-ordered history."
@@ -139,9 +143,12 @@ class ContentConfig(Settings):
     second_order: bool = setting(True, "Items that share a brand or a category.")
     events: bool = setting(True, "Who interacted with what, in words.")
     window: int = setting(
-        20, "Items of a second-order list at most; longer lists are cut into windows.", ge=2
+        20,
+        "Items of a second-order list at most; longer lists are cut into windows.",
+        ge=2,
+        le=10_000,
     )
-    max_text_tokens: int = setting(64, "Of one text, after which it is cut.", ge=1)
+    max_text_tokens: int = setting(64, "Of one text, after which it is cut.", ge=1, le=65_536)
 
 
 class StageTraining(Stages):
@@ -164,8 +171,8 @@ class DecodingConfig(Settings):
 
     SECTION = "decoding"
 
-    explanation_tokens: int = setting(20, "An explanation is at most this long.", ge=0)
-    min_explanation_tokens: int = setting(5, "And at least this long.", ge=0)
+    explanation_tokens: int = setting(20, "An explanation is at most this long.", ge=0, le=1000)
+    min_explanation_tokens: int = setting(5, "And at least this long.", ge=0, le=1000)
 
 
 class GraphGPTConfig(MethodConfig):
@@ -185,6 +192,7 @@ class GraphGPTConfig(MethodConfig):
         "stages after it. 0 = off.",
         symbol="lambda_V, Section 3.3",
         ge=0,
+        le=1e6,
     )
     backbone: BackboneConfig = section(BackboneConfig)
     attention: AttentionConfig = section(AttentionConfig)
@@ -228,6 +236,13 @@ class GraphGPTConfig(MethodConfig):
                 f"training.{stage}.validation_metric = {metric!r}: this stage chooses its epoch by "
                 "loss; that of the stage sequence may be one of ranking",
             )
+        if (metric := self.training.sequence.validation_metric) != "loss":
+            from edgewise.evaluation.metrics import parse_metric
+
+            try:
+                parse_metric(metric)
+            except ConfigError as error:
+                raise ConfigError(f"training.sequence.validation_metric: {error}") from None
 
 
 _SEQUENCE = {

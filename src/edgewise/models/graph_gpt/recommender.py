@@ -19,7 +19,7 @@ from edgewise.config import check
 from edgewise.data.ragged import Ragged
 from edgewise.data.splits import Split
 from edgewise.graph.transitions import transition_features
-from edgewise.models.base import TorchRecommender, best_items, hide
+from edgewise.models.base import TorchRecommender, best_items, check_layers, check_sizes, hide
 from edgewise.models.graph_gpt.attention_bias import attention_mask, build_distances
 from edgewise.models.graph_gpt.backbone import (
     attention_implementation,
@@ -285,7 +285,9 @@ class GraphGPT(TorchRecommender):
         edges = load_file(folder / "edges.safetensors")
         self._read_graph(Ragged(edges["offsets"], edges["items"]))
         implementation = attention_implementation()
+        check_layers(told["gpt"])
         gpt = GPT2Config.from_dict(told["gpt"], attn_implementation=implementation)
+        check_sizes(lambda: GPT2Model(gpt), folder / "model.safetensors", "gpt.")
         self.network = self._around(GPT2Model(gpt))
         load_model(self.network, folder / "model.safetensors")
         self.network.eval()
