@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 import polars as pl
 import pytest
@@ -14,16 +12,6 @@ from tests.malformed.mutations import DEEP, ESCAPES, LONG_NUMBER, any_file
 
 FRAME = pl.DataFrame(ROWS)
 LONG = "x" * 140_000
-
-
-# The readers do not refuse these yet.
-NOT_YET = {f"user_id={LONG_NUMBER}"}
-
-
-def pairs(options: Iterable[tuple[str, str]]) -> list[Any]:
-    """Options with their values, those that readers do not refuse yet marked."""
-    mark = pytest.mark.xfail(strict=True, reason="the readers do not refuse it yet")
-    return [pytest.param(*each, marks=[mark] * (each[1] in NOT_YET)) for each in options]
 
 
 def write(path: Path, frame: pl.DataFrame) -> None:
@@ -197,7 +185,7 @@ OPTIONS = [
 ]
 
 
-@pytest.mark.parametrize(("option", "value"), pairs(OPTIONS), ids=lambda text: ascii(text)[:20])
+@pytest.mark.parametrize(("option", "value"), OPTIONS, ids=lambda text: ascii(text)[:20])
 def test_options_of_import(tmp_path, option, value):
     source = tmp_path / "rows.csv"
     write(source, FRAME)

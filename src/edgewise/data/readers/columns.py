@@ -88,10 +88,9 @@ def guess_columns(available: Sequence[str], *, items: bool = False) -> dict[str,
 
 def by_place(available: Sequence[str], given: Mapping[str, str]) -> dict[str, str]:
     """Columns given by their place, counted from 1, under their names."""
+    places = {str(place): name for place, name in enumerate(available, start=1)}
     return {
-        field: available[int(column) - 1]
-        if column.isdecimal() and column not in available and 0 < int(column) <= len(available)
-        else column
+        field: column if column in available else places.get(column, column)
         for field, column in given.items()
     }
 
