@@ -70,7 +70,9 @@ def test_the_plan_and_the_audit_come_first(elmrec_run):
 def test_the_plan_names_the_method_and_quiet_says_nothing(edgewise, fake, shop, tmp_path):
     result = edgewise("fit", "fake", "--data", shop, "--out", tmp_path / "run")
     assert "plan: Fake" in result.output and "1,234" in result.output
-    assert result.output.index("plan: Fake") < result.output.index("audit: no leak in")
+    words = ("preparing Fake for demo: ", "plan: Fake", "audit: no leak in", "trained for")
+    places = [result.output.index(each) for each in words]
+    assert places == sorted(places)
     assert "next: edgewise evaluate" in result.output
     quiet = edgewise("fit", "fake", "--data", shop, "--out", tmp_path / "run", "--force", "--quiet")
     assert (quiet.exit_code, quiet.output) == (0, "")

@@ -249,6 +249,10 @@ def _train(
     for words in [] if quiet else shortages(split, spec.protocol):
         warn(words)
 
+    rows, users, items = len(dataset.interactions), dataset.num_users, dataset.num_items
+    sizes = f"{rows:,} rows of {users:,} users and {items:,} items"
+    _say(f"preparing {spec.method.label} for {dataset.name}: {sizes}", quiet)
+
     def show(plan: FitPlan) -> None:
         if not quiet:
             console().print(plan_table(plan, spec, out))
