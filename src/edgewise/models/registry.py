@@ -211,6 +211,13 @@ METHODS: dict[str, Method] = {
             "SASRec with gated blocks and a softmax over sampled items.",
             "Tikhonovich et al., RecSys 2025, arXiv 2508.06450",
         ),
+        Method(
+            "s3rec",
+            "edgewise.models.s3rec:S3Rec",
+            "S3-Rec",
+            "A transformer over histories, pre-trained on attributes, masked items and segments.",
+            "Zhou et al., CIKM 2020, arXiv 2008.07873",
+        ),
     )
 }
 
