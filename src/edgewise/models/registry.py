@@ -218,6 +218,13 @@ METHODS: dict[str, Method] = {
             "A transformer over histories, pre-trained on attributes, masked items and segments.",
             "Zhou et al., CIKM 2020, arXiv 2008.07873",
         ),
+        Method(
+            "fdsa",
+            "edgewise.models.fdsa:FDSA",
+            "FDSA",
+            "Two transformers over a history, of its items and of their attributes and texts.",
+            "Zhang et al., IJCAI 2019",
+        ),
     )
 }
 

@@ -11,9 +11,9 @@ directions and four things are told apart from what they are not, each by a matr
 - a masked segment of the history (SP): the last state of the history without it, times W, times the
   last state of the segment alone, against the segment of another row of the batch.
 
-As in the authors' code, attributes are told by binary cross-entropy over all of them, and losses are
-sums over a row, weighed 0.2, 1, 1 and 0.5. Then attention looks back only, and the score of an item
-is ``F_t e_i``.
+As in the authors' code, attributes are told by binary cross-entropy over all of them, and losses
+are sums over a row, weighed 0.2, 1, 1 and 0.5. Then attention looks back only, and the score of an
+item is ``F_t e_i``.
 
 Data without attributes are refused, unless the two objectives that read them have weight 0.
 
