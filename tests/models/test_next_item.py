@@ -15,7 +15,7 @@ from edgewise.models.item_head import LOSSES
 from edgewise.models.next_item import NextItemBatch, NextItemRecommender
 from edgewise.models.registry import METHODS
 
-NEXT_ITEM = ("sasrec", "gru4rec", "caser", "hgn", "bert4rec", "esasrec", "s3rec", "fdsa")
+NEXT_ITEM = ("sasrec", "gru4rec", "caser", "hgn", "bert4rec", "esasrec", "s3rec", "fdsa", "unisrec")
 WINDOWS = ("caser", "hgn")
 
 

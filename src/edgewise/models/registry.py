@@ -225,6 +225,13 @@ METHODS: dict[str, Method] = {
             "Two transformers over a history, of its items and of their attributes and texts.",
             "Zhang et al., IJCAI 2019",
         ),
+        Method(
+            "unisrec",
+            "edgewise.models.unisrec:UniSRec",
+            "UniSRec",
+            "A transformer over the texts of a history's items, which new items have, too.",
+            "Hou et al., KDD 2022, arXiv 2206.05941",
+        ),
     )
 }
 
