@@ -232,6 +232,13 @@ METHODS: dict[str, Method] = {
             "A transformer over the texts of a history's items, which new items have, too.",
             "Hou et al., KDD 2022, arXiv 2206.05941",
         ),
+        Method(
+            "md-cvae",
+            "edgewise.models.md_cvae:MDCVAE",
+            "MD-CVAE",
+            "An autoencoder of histories and one of items' texts that hold each other in place.",
+            "Zhu and Chen, WWW 2022",
+        ),
     )
 }
 
