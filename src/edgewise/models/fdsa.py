@@ -183,7 +183,7 @@ class FDSA(DescribedRecommender, NextItemRecommender):
 
     def build(self, split: Split | None) -> NextItemNetwork:
         self._known = self.descriptions(split)
-        return NextItemRecommender.build(self, split)
+        return self.new_network()
 
     def new_network(self) -> FDSANetwork:
         return FDSANetwork(self.config, self.data.item_counts, self._known)

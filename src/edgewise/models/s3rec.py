@@ -254,7 +254,7 @@ class S3Rec(DescribedRecommender, NextItemRecommender):
 
     def build(self, split: Split | None) -> NextItemNetwork:
         self._known = self.descriptions(split)
-        return NextItemRecommender.build(self, split)
+        return self.new_network()
 
     def new_network(self) -> S3RecNetwork:
         return S3RecNetwork(self.config, self.data.item_counts, self._known)

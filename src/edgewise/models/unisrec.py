@@ -278,7 +278,7 @@ class UniSRec(DescribedRecommender, NextItemRecommender):
 
     def build(self, split: Split | None) -> NextItemNetwork:
         self._known = self.descriptions(split)
-        return NextItemRecommender.build(self, split)
+        return self.new_network()
 
     def new_network(self) -> UniSRecNetwork:
         return UniSRecNetwork(self.config, self.data.item_counts, self._known)
