@@ -19,20 +19,24 @@ if TYPE_CHECKING:
     from edgewise.models.ease import EASE
     from edgewise.models.elmrec.recommender import ELMRec
     from edgewise.models.esasrec import ESASRec
+    from edgewise.models.fdsa import FDSA
     from edgewise.models.graph_filter import GraphFilter
     from edgewise.models.graph_gpt.recommender import GraphGPT
     from edgewise.models.gru4rec import GRU4Rec
     from edgewise.models.hgn import HGN
     from edgewise.models.item_knn import ItemKNN
     from edgewise.models.lightgcn import LightGCN
+    from edgewise.models.md_cvae import MDCVAE
     from edgewise.models.multi_vae import MultiVAE
     from edgewise.models.ncl import NCL
     from edgewise.models.popularity import Popularity
     from edgewise.models.registry import load_model
+    from edgewise.models.s3rec import S3Rec
     from edgewise.models.sasrec import SASRec
     from edgewise.models.session_knn import SessionKNN
     from edgewise.models.simplex import SimpleX
     from edgewise.models.transitions import Transitions
+    from edgewise.models.unisrec import UniSRec
     from edgewise.models.xsimgcl import XSimGCL
     from edgewise.recommender import Recommender
     from edgewise.runs.run import open_run
@@ -47,6 +51,10 @@ _PUBLIC = {
     "ESASRec": "edgewise.models.esasrec",
     "GRU4Rec": "edgewise.models.gru4rec",
     "HGN": "edgewise.models.hgn",
+    "FDSA": "edgewise.models.fdsa",
+    "MDCVAE": "edgewise.models.md_cvae",
+    "S3Rec": "edgewise.models.s3rec",
+    "UniSRec": "edgewise.models.unisrec",
     "EASE": "edgewise.models.ease",
     "ELMRec": "edgewise.models.elmrec.recommender",
     "GraphFilter": "edgewise.models.graph_filter",
@@ -68,7 +76,9 @@ _PUBLIC = {
 
 __all__ = [
     "EASE",
+    "FDSA",
     "HGN",
+    "MDCVAE",
     "NCL",
     "BERT4Rec",
     "Caser",
@@ -83,11 +93,13 @@ __all__ = [
     "MultiVAE",
     "Popularity",
     "Recommender",
+    "S3Rec",
     "SASRec",
     "SessionKNN",
     "SimpleX",
     "Split",
     "Transitions",
+    "UniSRec",
     "XSimGCL",
     "__version__",
     "evaluate",

@@ -2,7 +2,8 @@
 
 Users of group A took only items of group A, users of group B only those of group B, each all but
 two of his group's items, and the last two he took are withheld. Numbers are shuffled, so that none
-gives the group away.
+gives the group away. Where items are to be described, titles and categories have words of their
+group among words that all share.
 """
 
 from __future__ import annotations
@@ -29,7 +30,9 @@ class Checkerboard:
     item_group: np.ndarray
 
 
-def checkerboard(num_users: int = 48, num_items: int = 24, seed: int = 0) -> Checkerboard:
+def checkerboard(
+    num_users: int = 48, num_items: int = 24, seed: int = 0, *, described: bool = False
+) -> Checkerboard:
     """Each user takes all but two items of the group in random order."""
     rng = np.random.default_rng(seed)
     user_group = rng.permutation(num_users) % 2
@@ -45,6 +48,20 @@ def checkerboard(num_users: int = 48, num_items: int = 24, seed: int = 0) -> Che
         Vocabulary(tuple(f"u{n}" for n in range(num_users)), "user"),
         Vocabulary(tuple(f"i{n}" for n in range(num_items)), "item"),
         Interactions(users, items),
-        Catalog.empty(num_items),
+        descriptions(item_group) if described else Catalog.empty(num_items),
     )
     return Checkerboard(leave_one_out(dataset), user_group, item_group)
+
+
+def descriptions(item_group: np.ndarray) -> Catalog:
+    """A title, brand and categories of every item; brands say nothing of the group."""
+    kinds = ("apple", "stone")
+    words = ("small", "large", "red", "blue", "old")
+    return Catalog(
+        tuple(f"The {words[n % 5]} {kinds[group]} {n}" for n, group in enumerate(item_group)),
+        tuple(f"Brand {n % 3}" for n in range(len(item_group))),
+        tuple(
+            ("Shop", kinds[group].title(), f"Shelf {n % 4}") for n, group in enumerate(item_group)
+        ),
+        tuple("" for _ in item_group),
+    )

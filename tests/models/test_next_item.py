@@ -15,13 +15,13 @@ from edgewise.models.item_head import LOSSES
 from edgewise.models.next_item import NextItemBatch, NextItemRecommender
 from edgewise.models.registry import METHODS
 
-NEXT_ITEM = ("sasrec", "gru4rec", "caser", "hgn", "bert4rec", "esasrec")
+NEXT_ITEM = ("sasrec", "gru4rec", "caser", "hgn", "bert4rec", "esasrec", "s3rec", "fdsa", "unisrec")
 WINDOWS = ("caser", "hgn")
 
 
 @pytest.fixture(scope="module")
 def split():
-    return checkerboard().split
+    return checkerboard(described=True).split
 
 
 @pytest.fixture(params=NEXT_ITEM)
@@ -31,6 +31,12 @@ def kind(request):
 
 def new(kind, *settings, epochs=1) -> Any:
     return kind.from_preset("tiny", [f"training.epochs={epochs}", "dropout=0.0", *settings])
+
+
+def in_training(kind, *settings):
+    """Settings of all stages."""
+    stages = [name for name in ("pretraining", "training") if name in kind.Config.model_fields]
+    return [f"{stage}.{each}" for stage in stages for each in settings]
 
 
 def weights(model):
@@ -114,12 +120,13 @@ def test_every_loss_trains_every_kind(method, name, split):
 
 def test_the_table_has_a_learning_rate_of_its_own(kind, split):
     """A multiplier of nothing leaves tables where they started, and moves the rest."""
-    model = new(kind, "training.embedding_lr_multiplier=0.0", "training.weight_decay=0.0")
+    frozen = in_training(kind, "embedding_lr_multiplier=0.0", "weight_decay=0.0")
+    model = new(kind, *frozen)
     start = new(kind)
     start._data = model.fit(split)._data
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        before = start.build(None).state_dict()
+        before = start.build(split).state_dict()
     moved = {name for name, value in weights(model).items() if not torch.equal(value, before[name])}
     assert "items.weight" not in moved and moved
 
@@ -155,7 +162,8 @@ def test_heads_share_the_width(method):
 
 
 def test_a_start_from_transitions_reaches_the_tables(kind, split):
-    model = new(kind, "item_init=transitions", "training.learning_rate=1e-30").fit(split)
+    still = in_training(kind, "learning_rate=1e-30")
+    model = new(kind, "item_init=transitions", *still).fit(split)
     table = model.network.items.weight.detach()[:24].numpy()
     group = checkerboard().item_group
     table /= np.linalg.norm(table, axis=1, keepdims=True)

@@ -30,6 +30,7 @@ from edgewise.errors import DataError
 from edgewise.evaluation.metrics import parse_metric, ranking_metric
 from edgewise.recommender import FitOptions, FitPlan, ItemFilter, Recommender
 from edgewise.training.checkpoint import save_network
+from edgewise.training.config import TrainingConfig
 from edgewise.training.trainer import Average, Stage, check_trackers, train
 
 # A hit or miss tells less of a row than its likelihood does.
@@ -57,6 +58,10 @@ class TensorBatch:
     def _tensors(self) -> dict[str, torch.Tensor]:
         values = ((field.name, getattr(self, field.name)) for field in fields(self))
         return {name: value for name, value in values if isinstance(value, torch.Tensor)}
+
+
+BatchMaker = Callable[[np.ndarray, np.random.Generator], TensorBatch]
+"""Makes the batch of some examples, as :meth:`TorchRecommender.training_batch` does."""
 
 
 @dataclass(frozen=True)
@@ -126,13 +131,28 @@ class TorchRecommender(Recommender):
         data = Examples(self, split, self.examples(split), config.batch_size)
         return [Stage("training", data, config)]
 
+    def pretraining(self, split: Split, make: BatchMaker, config: TrainingConfig) -> Stage:
+        """A stage before the others on the same examples; its last weights are gone on from.
+
+        Args:
+            split: what is learned from.
+            make: batches, which the network tells from those of training by their type.
+            config: how long and how fast.
+        """
+        data = Examples(self, split, self.examples(split), config.batch_size, make)
+        return Stage("pretraining", data, config)
+
     def plan(self, stages: Sequence[Stage]) -> tuple[tuple[str, str], ...]:
         """Rows of the plan that is told before the first step."""
         return tuple(
             (
                 stage.name,
                 f"at most {stage.config.epochs} epochs of {stage.data.steps_per_epoch:,} batches, "
-                f"best by {stage.config.validation_metric}",
+                + (
+                    "the last"
+                    if _is_pretraining(stage)
+                    else f"best by {stage.config.validation_metric}"
+                ),
             )
             for stage in stages
         )
@@ -279,6 +299,14 @@ class Examples:
     """Shuffled examples of a method, and its ranking of validation rows.
 
     Every batch is a function of the seed and its number alone, so that runs resume exactly.
+
+    Args:
+        method: whose they are.
+        split: what is learned from.
+        examples: as :meth:`TorchRecommender.examples` gives them.
+        batch_size: rows of a batch.
+        pretraining: what batches are made by, in place of ``training_batch``, where a network is
+            pre-trained; nothing is validated then, and the last epoch is kept.
     """
 
     def __init__(
@@ -287,6 +315,7 @@ class Examples:
         split: Split,
         examples: int | np.ndarray,
         batch_size: int,
+        pretraining: BatchMaker | None = None,
     ) -> None:
         self.lengths = None if isinstance(examples, int) else examples
         num_examples = examples if isinstance(examples, int) else len(examples)
@@ -295,6 +324,7 @@ class Examples:
                 f"data set {split.dataset.name!r} has no example for {method.name} to learn from"
             )
         self.method, self.num_examples, self.batch_size = method, num_examples, batch_size
+        self.pretraining = pretraining
         self.seed: int = method.config.seed
         if (metric := method.config.training.validation_metric) != "loss":
             parse_metric(metric)  # a misspelt one is refused before the first step
@@ -315,7 +345,8 @@ class Examples:
             rng = np.random.default_rng((self.seed, _ORDER, epoch))
             self._epoch, self._batches = epoch, self._drawn(rng)
         rows = self._batches[place]
-        batch = self.method.training_batch(rows, np.random.default_rng((self.seed, _DRAW, step)))
+        make = self.pretraining or self.method.training_batch
+        batch = make(rows, np.random.default_rng((self.seed, _DRAW, step)))
         return batch.take(part) if len(rows[part]) else batch
 
     def _drawn(self, rng: np.random.Generator) -> list[np.ndarray]:
@@ -326,7 +357,7 @@ class Examples:
 
     def validate(self, average: Average, metric: str) -> Mapping[str, float]:
         """A metric of a sample of validation rows, see :func:`mean_metric`."""
-        batches = self._held_out
+        batches = [] if self.pretraining else self._held_out
         return (
             {metric: average(batches, lambda rows: self._measure(rows, metric))} if batches else {}
         )
@@ -346,6 +377,10 @@ class Examples:
         histories = self.method.data.histories.take(rows.user)
         scores = self.method.scores(rows.user, histories)
         return torch.tensor(mean_metric(metric, scores, rows.item, histories))
+
+
+def _is_pretraining(stage: Stage) -> bool:
+    return isinstance(stage.data, Examples) and stage.data.pretraining is not None
 
 
 class UnseenItems:

@@ -30,6 +30,7 @@ from edgewise.models.next_item import (
     NextItemConfig,
     NextItemNetwork,
     NextItemRecommender,
+    cloze,
     with_bias,
     with_ones,
 )
@@ -167,21 +168,3 @@ class BERT4Rec(NextItemRecommender):
         whole = np.concatenate([items[:, :1], targets], axis=1)
         masked = cloze(whole, self.config.mask_rate, self.config.last_rate, rng)
         return np.where(masked, self.network.mask, whole), np.where(masked, whole, NO_TARGET)
-
-
-def cloze(
-    items: np.ndarray, mask_rate: float, last_rate: float, rng: np.random.Generator
-) -> np.ndarray:
-    """Which positions are masked, ``bool[B, S]``: at least one item of each row, never the filling.
-
-    Args:
-        items: filled up at the end with :data:`NO_TARGET`, no row empty, ``int64[B, S]``.
-        mask_rate: share of items, rho.
-        last_rate: share of rows of which the last item alone is masked.
-        rng: of both.
-    """
-    known = items != NO_TARGET
-    last = np.arange(items.shape[1]) == known.sum(1, keepdims=True) - 1
-    masked = (rng.random(items.shape) < mask_rate) & known
-    alone = (rng.random(len(items)) < last_rate) | ~masked.any(1)
-    return np.where(alone[:, None], last, masked)

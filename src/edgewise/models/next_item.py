@@ -328,6 +328,24 @@ def with_bias(table: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
     return torch.cat([table, bias[:, None]], dim=1)
 
 
+def cloze(
+    items: np.ndarray, mask_rate: float, last_rate: float, rng: np.random.Generator
+) -> np.ndarray:
+    """Which positions are masked, ``bool[B, S]``: at least one item of each row, never the filling.
+
+    Args:
+        items: filled up at the end with :data:`NO_TARGET`, no row empty, ``int64[B, S]``.
+        mask_rate: share of items, rho.
+        last_rate: share of rows of which the last item alone is masked.
+        rng: of both.
+    """
+    known = items != NO_TARGET
+    last = np.arange(items.shape[1]) == known.sum(1, keepdims=True) - 1
+    masked = (rng.random(items.shape) < mask_rate) & known
+    alone = (rng.random(len(items)) < last_rate) | ~masked.any(1)
+    return np.where(alone[:, None], last, masked)
+
+
 def _chosen(batch: NextItemBatch, asked: torch.Tensor) -> Any:
     """The sampled items of the positions asked for, or those that all share."""
     own = isinstance(batch.negatives, torch.Tensor)

@@ -211,6 +211,34 @@ METHODS: dict[str, Method] = {
             "SASRec with gated blocks and a softmax over sampled items.",
             "Tikhonovich et al., RecSys 2025, arXiv 2508.06450",
         ),
+        Method(
+            "s3rec",
+            "edgewise.models.s3rec:S3Rec",
+            "S3-Rec",
+            "A transformer over histories, pre-trained on attributes, masked items and segments.",
+            "Zhou et al., CIKM 2020, arXiv 2008.07873",
+        ),
+        Method(
+            "fdsa",
+            "edgewise.models.fdsa:FDSA",
+            "FDSA",
+            "Two transformers over a history, of its items and of their attributes and texts.",
+            "Zhang et al., IJCAI 2019",
+        ),
+        Method(
+            "unisrec",
+            "edgewise.models.unisrec:UniSRec",
+            "UniSRec",
+            "A transformer over the texts of a history's items, which new items have, too.",
+            "Hou et al., KDD 2022, arXiv 2206.05941",
+        ),
+        Method(
+            "md-cvae",
+            "edgewise.models.md_cvae:MDCVAE",
+            "MD-CVAE",
+            "An autoencoder of histories and one of items' texts that hold each other in place.",
+            "Zhu and Chen, WWW 2022",
+        ),
     )
 }
 

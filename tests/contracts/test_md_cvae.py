@@ -1,0 +1,19 @@
+"""MD-CVAE keeps the contract with a network of the smallest size, where items are described."""
+
+from __future__ import annotations
+
+import pytest
+from tests.contracts.checkerboard import checkerboard
+from tests.contracts.recommender_contract import RecommenderContract
+
+from edgewise.models.md_cvae import MDCVAE
+
+
+class TestMDCVAE(RecommenderContract):
+    @pytest.fixture(scope="class")
+    @classmethod
+    def world(cls):
+        return checkerboard(described=True)
+
+    def build(self, seed):
+        return MDCVAE.from_preset("tiny", [f"seed={seed}"])
