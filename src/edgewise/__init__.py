@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from edgewise.models.simplex import SimpleX
     from edgewise.models.transitions import Transitions
     from edgewise.models.xsimgcl import XSimGCL
+    from edgewise.models.tiger import TIGER
     from edgewise.recommender import Recommender
     from edgewise.runs.run import open_run
 
@@ -61,6 +62,7 @@ _PUBLIC = {
     "SimpleX": "edgewise.models.simplex",
     "MultiVAE": "edgewise.models.multi_vae",
     "Transitions": "edgewise.models.transitions",
+    "TIGER": "edgewise.models.tiger",
     "evaluate": "edgewise.evaluation.evaluate",
     "load_model": "edgewise.models.registry",
     "open_run": "edgewise.runs.run",
@@ -70,6 +72,7 @@ __all__ = [
     "EASE",
     "HGN",
     "NCL",
+    "TIGER",
     "BERT4Rec",
     "Caser",
     "Dataset",

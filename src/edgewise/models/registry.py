@@ -211,6 +211,14 @@ METHODS: dict[str, Method] = {
             "SASRec with gated blocks and a softmax over sampled items.",
             "Tikhonovich et al., RecSys 2025, arXiv 2508.06450",
         ),
+        Method(
+            "tiger",
+            "edgewise.models.tiger:TIGER",
+            "TIGER",
+            "A T5 that writes the next item's semantic id, a few codes by which similar items "
+            "begin alike.",
+            "Rajput et al., NeurIPS 2023, arXiv 2305.05065",
+        ),
     )
 }
 
