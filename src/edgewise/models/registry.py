@@ -212,6 +212,13 @@ METHODS: dict[str, Method] = {
             "Tikhonovich et al., RecSys 2025, arXiv 2508.06450",
         ),
         Method(
+            "rsl",
+            "edgewise.models.elmrec.rsl:RSL",
+            "RSL",
+            "RecSysLLM: a T5 that fills blanks, whole users, items and attributes at a time.",
+            "Chu et al. 2023, arXiv 2308.10837",
+        ),
+        Method(
             "tiger",
             "edgewise.models.tiger:TIGER",
             "TIGER",

@@ -187,6 +187,7 @@ class TIGER(TorchRecommender):
         },
         # For data of Beauty's size on two cores.
         "cpu": {
+            "inner_size": 256,
             "training": {
                 "epochs": 8,
                 "batch_size": 128,
