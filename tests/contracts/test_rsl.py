@@ -7,13 +7,13 @@ from tests.contracts.recommender_contract import RecommenderContract
 from edgewise.models.elmrec.rsl import RSL
 
 SETTINGS = (
-    "prompts.num_negatives=6",
+    "prompts.tasks=sequential",
     "prompts.max_history=8",
     "backbone.dropout=0.0",
-    "training.epochs=30",
+    "training.epochs=60",
     "training.patience=0",
     "training.batch_size=16",
-    "training.learning_rate=5e-3",
+    "training.learning_rate=2e-3",
     "training.precision=fp32",
 )
 

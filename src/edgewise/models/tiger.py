@@ -189,9 +189,9 @@ class TIGER(TorchRecommender):
         "cpu": {
             "inner_size": 256,
             "training": {
-                "epochs": 8,
+                "epochs": 7,
                 "batch_size": 128,
-                "learning_rate": 1e-3,
+                "learning_rate": 2e-3,
                 "embedding_lr_multiplier": 5.0,
                 "schedule": "cosine",
                 "warmup_steps": 200,

@@ -24,8 +24,9 @@ What we assume, where the paper is silent or its model another one:
   ``item brand category ...``, of which at least one entity is masked; a third of all batches.
 - **Order.** A new random one for each example; each span ends with the end token.
 - **Dynamic positions.** Entities are counted, not tokens: all tokens of an entity share a learned
-  embedding of its place, in the encoder as in the decoder, where it also says which blank is being
-  filled. Within a span T5's relative positions count. (GLM has two absolute ones instead.)
+  embedding of its place, times ``whole_words.*_alpha``, in the encoder as in the decoder, where it
+  also says which blank is being filled. Within a span T5's relative positions count, where GLM has
+  a second absolute one.
 - **The mask** is the checkpoint's first sentinel, or the unknown token of a tokenizer of ours.
 - **LoRA** (``lora.rank``) adapts queries and values of all attention and freezes the rest of the
   T5; soft prompts and positions are learned. From random weights there is nothing to adapt.
@@ -105,6 +106,8 @@ class LoRAConfig(Settings):
 
 
 _INCREMENTAL = {"direct": "incremental", "sequential": "incremental", "explanation": "incremental"}
+# At full strength places drown the random token embeddings that they are added to.
+_SOFTLY = {f"{task}_alpha": 0.3 for task in TASKS}
 _NO_GRAPH = {"features": "random", "num_propagation_layers": 0, "num_folds": 0}
 _RANKING: tuple[Task, ...] = ("sequential", "direct")
 
@@ -351,7 +354,7 @@ class RSLModel(ELMRecModel):
     def decoder_shift(self, batch: Batch) -> torch.Tensor:
         """The embedding of the answer's place, for every token of the answer, ``[B, D]``."""
         assert isinstance(batch, SpanBatch)
-        return self._of_places(batch.order.amax(dim=1))
+        return self._of_places(batch.order.amax(dim=1), batch.task)
 
     def _target_logits(
         self, batch: Batch, labels: torch.Tensor, states: torch.Tensor, mask: torch.Tensor
@@ -363,11 +366,12 @@ class RSLModel(ELMRecModel):
         return self.t5(
             encoder_outputs=BaseModelOutput(last_hidden_state=states),  # type: ignore[arg-type]
             attention_mask=mask,
-            decoder_inputs_embeds=inputs + self._of_places(batch.positions),
+            decoder_inputs_embeds=inputs + self._of_places(batch.positions, batch.task),
         ).logits.float()
 
-    def _of_places(self, places: torch.Tensor) -> torch.Tensor:
-        return F.embedding(places.clamp(max=len(self.order_embeddings) - 1), self.order_embeddings)
+    def _of_places(self, places: torch.Tensor, task: Task) -> torch.Tensor:
+        places = places.clamp(max=len(self.order_embeddings) - 1)
+        return self.whole_words.alpha(task) * F.embedding(places, self.order_embeddings)
 
 
 class RSL(ELMRec):
@@ -378,6 +382,10 @@ class RSL(ELMRec):
         "A small T5 language model that learned to fill blanks: whole users, items, brands and "
         "categories were hidden from it in sentences about them. The next item is one more blank."
     )
+    node_vectors_summary = (
+        "they are the mean of what its id is spelled with, so that ids that share a piece lie "
+        "together, whoever they are"
+    )
     paper = "Chu et al. 2023, arXiv 2308.10837"
     Config = RSLConfig
     PRESETS: ClassVar[Mapping[str, Mapping[str, Any]]] = {
@@ -385,12 +393,14 @@ class RSL(ELMRec):
         "tiny": {
             "backbone": {"name": "tiny", "vocab_size": 600, "mimetic_init": False},
             "prompts": {"num_negatives": 24, "template_rate": 0.0, "history_sampling": "prefix"},
+            "whole_words": _SOFTLY,
             "training": {"epochs": 10, "batch_size": 32, "learning_rate": 2e-3},
         },
         # For data of Beauty's size on two cores.
         "cpu": {
             "backbone": {"name": "cpu", "dropout": 0.0},
             "prompts": {"num_negatives": 24, "template_rate": 0.1, "history_sampling": "prefix"},
+            "whole_words": _SOFTLY,
             "training": {
                 "epochs": 6,
                 "batch_size": 32,
@@ -458,6 +468,14 @@ class RSL(ELMRec):
         if _ATTRIBUTES in stage.data.tasks:
             rows.append(("attributes", f"{counts[_ATTRIBUTES]:,} items"))
         return (*rows, *TorchRecommender.plan(self, stages))
+
+    def node_vectors(self) -> np.ndarray:
+        """The mean embedding of the tokens of users, then items, ``float32[N, D]``."""
+        tokens = self.table.tokens.take(np.arange(self.table.num_nodes))
+        weight = self.network.t5.get_input_embeddings().weight
+        assert isinstance(weight, torch.Tensor)
+        found = weight.detach().float().cpu().numpy()[tokens.values]
+        return np.add.reduceat(found, tokens.offsets[:-1]) / tokens.lengths[:, None]
 
     @torch.no_grad()
     def encoded(
