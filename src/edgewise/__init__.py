@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from edgewise.models.caser import Caser
     from edgewise.models.ease import EASE
     from edgewise.models.elmrec.recommender import ELMRec
+    from edgewise.models.elmrec.rsl import RSL
     from edgewise.models.esasrec import ESASRec
     from edgewise.models.graph_filter import GraphFilter
     from edgewise.models.graph_gpt.recommender import GraphGPT
@@ -32,9 +33,9 @@ if TYPE_CHECKING:
     from edgewise.models.sasrec import SASRec
     from edgewise.models.session_knn import SessionKNN
     from edgewise.models.simplex import SimpleX
+    from edgewise.models.tiger import TIGER
     from edgewise.models.transitions import Transitions
     from edgewise.models.xsimgcl import XSimGCL
-    from edgewise.models.tiger import TIGER
     from edgewise.recommender import Recommender
     from edgewise.runs.run import open_run
 
@@ -55,6 +56,7 @@ _PUBLIC = {
     "ItemKNN": "edgewise.models.item_knn",
     "LightGCN": "edgewise.models.lightgcn",
     "Popularity": "edgewise.models.popularity",
+    "RSL": "edgewise.models.elmrec.rsl",
     "SASRec": "edgewise.models.sasrec",
     "SessionKNN": "edgewise.models.session_knn",
     "NCL": "edgewise.models.ncl",
@@ -72,6 +74,7 @@ __all__ = [
     "EASE",
     "HGN",
     "NCL",
+    "RSL",
     "TIGER",
     "BERT4Rec",
     "Caser",

@@ -402,7 +402,7 @@ class RSL(ELMRec):
             "prompts": {"num_negatives": 24, "template_rate": 0.1, "history_sampling": "prefix"},
             "whole_words": _SOFTLY,
             "training": {
-                "epochs": 6,
+                "epochs": 10,
                 "batch_size": 32,
                 "learning_rate": 5e-4,
                 "embedding_lr_multiplier": 5.0,
