@@ -7,7 +7,7 @@ gives the group away.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -48,3 +48,14 @@ def checkerboard(num_users: int = 48, num_items: int = 24, seed: int = 0) -> Che
         Catalog.empty(num_items),
     )
     return Checkerboard(leave_one_out(dataset), user_group, item_group)
+
+
+def with_other_held_out_items(split: Split) -> Split:
+    """The same train rows; what each user took last and before last is anything else."""
+    dataset = split.dataset
+    rows = dataset.interactions
+    last = np.flatnonzero(np.diff(rows.user_index, append=-1))
+    items = rows.item_index.copy()
+    for held_out in (last, last - 1):
+        items[held_out] = (items[held_out] + 7) % dataset.num_items
+    return leave_one_out(replace(dataset, interactions=replace(rows, item_index=items)))

@@ -21,9 +21,9 @@ def test_the_formula():
 
 
 def test_queries_and_values_of_all_attention_learn_and_nothing_else():
+    layers = {"num_layers": 2, "num_decoder_layers": 2, "decoder_start_token_id": 0}
     sizes = {"vocab_size": 20, "d_model": 8, "d_kv": 4, "d_ff": 8, "num_heads": 2}
-    config = T5Config(num_layers=2, num_decoder_layers=2, **sizes)
-    config.decoder_start_token_id = 0
+    config = T5Config.from_dict({**layers, **sizes})
     t5 = T5ForConditionalGeneration(config)
     tokens = torch.tensor([[3, 4, 5]])
     before = t5.eval()(input_ids=tokens, labels=tokens).loss

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from tests.contracts.checkerboard import checkerboard
+from tests.contracts.checkerboard import checkerboard, with_other_held_out_items
 
 from edgewise.data.item_lists import CandidateLists
 from edgewise.errors import ConfigError
@@ -129,3 +129,9 @@ def test_ids_know_groups_before_training(vectors):
 def test_texts_are_needed_where_they_are_asked_for():
     with pytest.raises(ConfigError, match="no item has a title"):
         TIGER.from_preset("tiny", ["vectors=texts"]).fit(checkerboard().split)
+
+
+def test_held_out_rows_change_neither_ids_nor_weights(model):
+    other = TIGER.from_preset("tiny", SMALL).fit(with_other_held_out_items(checkerboard().split))
+    ours, theirs = model.network.state_dict(), other.network.state_dict()
+    assert all(torch.equal(ours[name], theirs[name]) for name in ours)

@@ -36,7 +36,7 @@ class LowRankLinear(nn.Module):
 def add_low_rank(
     t5: T5ForConditionalGeneration, rank: int, alpha: float, generator: torch.Generator
 ) -> None:
-    """Freeze a T5, and adapt queries and values of its attention, as the paper's section 4.2 does.
+    """Freeze a T5, and adapt queries and values of its attention, as the paper's experiments do.
 
     Args:
         t5: changed in place.

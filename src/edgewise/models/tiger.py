@@ -8,8 +8,8 @@ history, oldest first, and writes those of the item that comes next (sections 3.
     ``u, c_11 .. c_1L+1, c_21 .. c_tL+1  ->  c_t+1,1 .. c_t+1,L+1``
 
 Each level has tokens of its own. A list is a beam search over the prefix tree of the catalogue's
-ids, so that no id without an item is ever written (the paper's section 4.5 counts and drops those);
-a candidate's score is its exact log-likelihood. Every item of a history but the first is a target,
+ids, so that no id without an item is ever written, as the paper's free search sometimes does; a
+candidate's score is its exact log-likelihood. Every item of a history but the first is a target,
 after the ``max_history`` items before it.
 
 Where we differ, or the paper is silent:
@@ -21,7 +21,8 @@ Where we differ, or the paper is silent:
   items share their codes.
 - **The user** is one of ``num_user_tokens`` tokens, as in the paper; which one is the user's number
   modulo that. People who are not in the data have none; ``user_dropout`` prepares for them.
-- **Optimiser**: AdamW for the paper's unnamed one, whose rate of 0.01 is too high for it.
+- **Training** is by AdamW, its rate constant or falling as a cosine. The paper's rate of 0.01, which
+  falls by the inverse square root of the step, is too high for that.
 
 Shapes: B prompts, S tokens of a prompt, C codes of an item (L + 1), I items, D hidden.
 """

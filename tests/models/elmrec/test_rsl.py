@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from tests.checkpoints import save_tiny_t5
+from tests.contracts.checkerboard import checkerboard, with_other_held_out_items
 
 from edgewise.data.dataset import Catalog
 from edgewise.data.item_lists import CandidateLists
@@ -213,3 +214,14 @@ def test_a_checkpoint_with_adapters(shop_split, tmp_path):
     loaded = RSL.from_pretrained(tmp_path / "model")
     ours, theirs = (each.recommend(np.arange(4), 5) for each in (model, loaded))
     assert np.array_equal(ours.score, theirs.score)
+
+
+def test_held_out_rows_change_no_weight():
+    split = checkerboard().split
+    other = with_other_held_out_items(split)
+    assert not np.array_equal(split.test.item_index, other.test.item_index)
+    assert np.array_equal(split.train.item_index, other.train.item_index)
+    ours, theirs = (
+        RSL.from_preset("tiny", SMALL).fit(each).network.state_dict() for each in (split, other)
+    )
+    assert all(torch.equal(ours[name], theirs[name]) for name in ours)

@@ -4,8 +4,8 @@ Paper: "Leveraging Large Language Models for Pre-trained Recommender Systems", a
 language model learns about users and items by filling blanks in sentences about them. A blank is
 always a whole entity, an id or an attribute however many tokens it has, the blanks of a sentence
 are filled one after the other in shuffled order, and positions follow the entities. No code is
-released, and the paper's model is a GLM of 10 billion weights; this is a rebuild of the idea on the
-T5, the prompts and the search that ELMRec, P5 and POD are made of here.
+released, and the paper's model is a far larger GLM; this is a rebuild of the idea on the T5, the
+prompts and the search that ELMRec, P5 and POD are made of here.
 
 A prompt ``user_1 item_3 item_7 item_2`` with ``item_7`` and the answer ``item_9`` masked:
 
@@ -394,7 +394,7 @@ class RSL(ELMRec):
             "backbone": {"name": "tiny", "vocab_size": 600, "mimetic_init": False},
             "prompts": {"num_negatives": 24, "template_rate": 0.0, "history_sampling": "prefix"},
             "whole_words": _SOFTLY,
-            "training": {"epochs": 10, "batch_size": 32, "learning_rate": 2e-3},
+            "training": {"epochs": 20, "batch_size": 32, "learning_rate": 2e-3},
         },
         # For data of Beauty's size on two cores.
         "cpu": {
