@@ -21,8 +21,8 @@ Where we differ, or the paper is silent:
   items share their codes.
 - **The user** is one of ``num_user_tokens`` tokens, as in the paper; which one is the user's number
   modulo that. People who are not in the data have none; ``user_dropout`` prepares for them.
-- **Training** is by AdamW, its rate constant or falling as a cosine. The paper's rate of 0.01, which
-  falls by the inverse square root of the step, is too high for that.
+- **Training** is by AdamW, its rate constant or falling as a cosine. The paper's rate of 0.01,
+  falling by the inverse square root of the step, is too high for that.
 
 Shapes: B prompts, S tokens of a prompt, C codes of an item (L + 1), I items, D hidden.
 """
