@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from edgewise.models.caser import Caser
     from edgewise.models.ease import EASE
     from edgewise.models.elmrec.recommender import ELMRec
+    from edgewise.models.elmrec.rsl import RSL
     from edgewise.models.esasrec import ESASRec
     from edgewise.models.fdsa import FDSA
     from edgewise.models.graph_filter import GraphFilter
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from edgewise.models.sasrec import SASRec
     from edgewise.models.session_knn import SessionKNN
     from edgewise.models.simplex import SimpleX
+    from edgewise.models.tiger import TIGER
     from edgewise.models.transitions import Transitions
     from edgewise.models.unisrec import UniSRec
     from edgewise.models.xsimgcl import XSimGCL
@@ -62,6 +64,7 @@ _PUBLIC = {
     "ItemKNN": "edgewise.models.item_knn",
     "LightGCN": "edgewise.models.lightgcn",
     "Popularity": "edgewise.models.popularity",
+    "RSL": "edgewise.models.elmrec.rsl",
     "SASRec": "edgewise.models.sasrec",
     "SessionKNN": "edgewise.models.session_knn",
     "NCL": "edgewise.models.ncl",
@@ -69,6 +72,7 @@ _PUBLIC = {
     "SimpleX": "edgewise.models.simplex",
     "MultiVAE": "edgewise.models.multi_vae",
     "Transitions": "edgewise.models.transitions",
+    "TIGER": "edgewise.models.tiger",
     "evaluate": "edgewise.evaluation.evaluate",
     "load_model": "edgewise.models.registry",
     "open_run": "edgewise.runs.run",
@@ -80,6 +84,8 @@ __all__ = [
     "HGN",
     "MDCVAE",
     "NCL",
+    "RSL",
+    "TIGER",
     "BERT4Rec",
     "Caser",
     "Dataset",

@@ -8,7 +8,7 @@ group among words that all share.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -65,3 +65,14 @@ def descriptions(item_group: np.ndarray) -> Catalog:
         ),
         tuple("" for _ in item_group),
     )
+
+
+def with_other_held_out_items(split: Split) -> Split:
+    """The same train rows; what each user took last and before last is anything else."""
+    dataset = split.dataset
+    rows = dataset.interactions
+    last = np.flatnonzero(np.diff(rows.user_index, append=-1))
+    items = rows.item_index.copy()
+    for held_out in (last, last - 1):
+        items[held_out] = (items[held_out] + 7) % dataset.num_items
+    return leave_one_out(replace(dataset, interactions=replace(rows, item_index=items)))

@@ -239,6 +239,21 @@ METHODS: dict[str, Method] = {
             "An autoencoder of histories and one of items' texts that hold each other in place.",
             "Zhu and Chen, WWW 2022",
         ),
+        Method(
+            "rsl",
+            "edgewise.models.elmrec.rsl:RSL",
+            "RSL",
+            "RecSysLLM: a T5 that fills blanks, whole users, items and attributes at a time.",
+            "Chu et al. 2023, arXiv 2308.10837",
+        ),
+        Method(
+            "tiger",
+            "edgewise.models.tiger:TIGER",
+            "TIGER",
+            "A T5 that writes the next item's semantic id, a few codes by which similar items "
+            "begin alike.",
+            "Rajput et al., NeurIPS 2023, arXiv 2305.05065",
+        ),
     )
 }
 

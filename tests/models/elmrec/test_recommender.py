@@ -306,7 +306,7 @@ def test_the_plan_is_told_before_the_first_step(shop_split):
 def test_many_prompts_are_answered_as_few(fitted, monkeypatch):
     users = np.arange(12)
     together = fitted.recommend(users, 4)
-    monkeypatch.setattr("edgewise.models.elmrec.recommender._TOKENS_AT_ONCE", 1)
+    monkeypatch.setattr("edgewise.models.elmrec.recommender.TOKENS_AT_ONCE", 1)
     alone = fitted.recommend(users, 4)
     assert np.array_equal(together.item_index, alone.item_index)
     assert alone.score == pytest.approx(together.score, abs=1e-4)

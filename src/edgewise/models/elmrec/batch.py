@@ -81,16 +81,16 @@ def assemble(
     per_prompt = np.bincount(rows.row_of_value[word], minlength=len(prompts))
     cells = Ragged.of_lengths(per_prompt, tokens.values)
     folds = np.full(len(prompts), -1) if edge_fold is None else edge_fold.astype(np.int64)
-    labels = None if targets is None else _padded(targets, -100)
+    labels = None if targets is None else padded_rows(targets, -100)
     continuations = None
     if task == "direct" and labels is not None:
         candidates = [row - table.num_users for row in rows.keep(is_entity & ~is_user).rows()]
         continuations = torch.from_numpy(_continuations(table, candidates, labels))
     return Batch(
-        input_ids=_laid_out(cells, tokens.values, table.pad_id),
-        attention_mask=_laid_out(cells, np.ones_like(tokens.values), 0),
-        node=_laid_out(cells, np.where(is_entity, words, -1)[word], -1),
-        order=_laid_out(cells, _order_of_appearance(rows, is_entity)[word], 0),
+        input_ids=laid_out(cells, tokens.values, table.pad_id),
+        attention_mask=laid_out(cells, np.ones_like(tokens.values), 0),
+        node=laid_out(cells, np.where(is_entity, words, -1)[word], -1),
+        order=laid_out(cells, order_of_appearance(rows, is_entity)[word], 0),
         edge_fold=torch.from_numpy(folds),
         user=torch.from_numpy(words[is_user]),
         task=task,
@@ -117,21 +117,22 @@ def bounded_rows(lengths: Sequence[int], budget: int, max_rows: int | None) -> I
         yield range(start, len(lengths))
 
 
-def _laid_out(cells: Ragged, values: np.ndarray, padding: int) -> torch.Tensor:
+def laid_out(cells: Ragged, values: np.ndarray, padding: int) -> torch.Tensor:
     """Values of all tokens, one row a prompt, right-padded, ``int64[B, S]``."""
     grid = np.full((len(cells), int(cells.lengths.max())), padding, dtype=np.int64)
     grid[cells.row_of_value, cells.place_of_value] = values
     return torch.from_numpy(grid)
 
 
-def _order_of_appearance(prompts: Ragged, is_entity: np.ndarray) -> np.ndarray:
+def order_of_appearance(prompts: Ragged, is_entity: np.ndarray) -> np.ndarray:
     """1, 2, ... over the users and items of each prompt, 0 on words."""
     running = np.concatenate([[0], np.cumsum(is_entity)])
     before_row = running[prompts.offsets[:-1]]
     return np.where(is_entity, running[1:] - before_row[prompts.row_of_value], 0)
 
 
-def _padded(rows: list[np.ndarray], padding: int) -> np.ndarray:
+def padded_rows(rows: list[np.ndarray], padding: int) -> np.ndarray:
+    """Rows one below the other, filled up at their end, ``int64[B, T]``."""
     grid = np.full((len(rows), max(map(len, rows))), padding, dtype=np.int64)
     for padded, row in zip(grid, rows, strict=True):
         padded[: len(row)] = row

@@ -7,7 +7,7 @@ stopped. Validation batches are prompts as at inference, with validation rows as
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
@@ -74,17 +74,26 @@ def build_data(
     table: EntityTokenTable,
     tokenizer: PreTrainedTokenizerBase,
     folds: CrossFitted | None,
+    pool_kind: Callable[..., TrainingPool] | None = None,
 ) -> ELMRecData:
     """Draw on train rows for training and on validation rows for early stopping.
 
     Tasks without a single example (no review texts, say) are left out.
+
+    Args:
+        config: all settings.
+        split: whose train and validation rows are read.
+        table: spells users and items.
+        tokenizer: of texts.
+        folds: of the edges, where the graph is cross-fitted.
+        pool_kind: a pool that makes other examples of the same draws.
 
     Raises:
         DataError: no task has an example.
     """
     prompts = config.prompts
     texts = explanation_split(split, mode=prompts.explanations, seed=config.seed)
-    pool = TrainingPool(
+    pool = (pool_kind or TrainingPool)(
         writer=PromptWriter(table, prompts.max_history),
         histories=split.known_before("valid"),
         explanations=texts.train,
@@ -170,6 +179,18 @@ class TrainingPool:
             batch_size: over all processes.
             part: the rows of the batch this process trains on; all of them if it would get none.
         """
+        prompts, targets, fold, unknown = self.drawn(task, number, batch_size)
+        mine = part if len(prompts[part]) else slice(None)
+        return assemble(self.table, task, prompts[mine], targets[mine], fold[mine], unknown[mine])
+
+    def asked(self, task: Task, prompts: list[np.ndarray], targets: list[np.ndarray]) -> Batch:
+        """Prompts as at inference, with their targets."""
+        return assemble(self.table, task, prompts, targets)
+
+    def drawn(
+        self, task: Task, number: int, batch_size: int
+    ) -> tuple[list[np.ndarray], list[np.ndarray], np.ndarray, np.ndarray]:
+        """Prompts, targets and graph folds of batch ``number``, and whose user is unknown."""
         passes, place = divmod(number, self.num_batches(task, batch_size))
         stream = TASKS.index(task)
         order = np.random.default_rng((self.seed, stream, passes)).permutation(self.examples[task])
@@ -181,9 +202,7 @@ class TrainingPool:
             "direct": self._direct,
         }[task]
         prompts, targets, fold = draw(chosen, rng)
-        unknown = rng.random(len(chosen)) < self.user_dropout
-        mine = part if len(chosen[part]) else slice(None)
-        return assemble(self.table, task, prompts[mine], targets[mine], fold[mine], unknown[mine])
+        return prompts, targets, fold, rng.random(len(chosen)) < self.user_dropout
 
     def _explanation(self, rows: np.ndarray, rng: np.random.Generator) -> _Drawn:
         assert self.explanations is not None
@@ -266,14 +285,14 @@ class _Validation:
             pairs = self.pairs.take(rows)
             prompts = pool.writer.explanation(pairs.user_index, pairs.item_index, template)
             targets = _text_targets(self.tokenizer, pairs.text, self.explanation_tokens)
-            return assemble(pool.table, task, prompts, targets)
+            return pool.asked(task, prompts, targets)
         users, items = self.split.valid.user_index[rows], self.split.valid.item_index[rows]
         known = pool.histories.take(users).rows()
         if task == "sequential":
             prompts = pool.writer.sequential(users, known, template)
         else:
             prompts = pool.writer.direct(users, pool.candidates(items, known, rng), template)
-        return assemble(pool.table, task, prompts, [pool.table.target(item) for item in items])
+        return pool.asked(task, prompts, [pool.table.target(item) for item in items])
 
 
 def _text_targets(

@@ -45,7 +45,7 @@ from edgewise.training.trainer import Stage
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-_TOKENS_AT_ONCE = 20_000
+TOKENS_AT_ONCE = 20_000
 _EXPLANATIONS_AT_ONCE = 16
 
 
@@ -294,7 +294,7 @@ class ELMRec(TorchRecommender):
         """
         network, lengths = self.network, self.table.tokens.lengths
         tokens = [int(lengths[prompt].sum()) for prompt in prompts]
-        for rows in bounded_rows(tokens, _TOKENS_AT_ONCE, max_rows):
+        for rows in bounded_rows(tokens, TOKENS_AT_ONCE, max_rows):
             batch = assemble(self.table, task, [prompts[row] for row in rows])
             if user_embeddings is not None:
                 own = torch.from_numpy(user_embeddings[rows.start : rows.stop])

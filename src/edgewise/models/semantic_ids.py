@@ -1,0 +1,149 @@
+"""Semantic ids: items as a few codes of small codebooks, so that similar items begin alike.
+
+Residual quantisation by k-means: the first codebook holds centroids of the items' vectors, each
+later one those of what the codebooks before it left over, so that the first code says roughly and
+the next ones more exactly where an item lies. TIGER (Rajput et al., NeurIPS 2023, arXiv 2305.05065)
+trains an RQ-VAE for this, encoder and codebooks together; plain residual k-means needs no network.
+
+Items of equal codes are told apart by one more code, 0, 1, 2, ... (TIGER, section 3.1).
+
+Shapes: I items, D numbers of a vector, L levels, K codes of a level.
+"""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+import scipy.sparse as sp
+from scipy.sparse.linalg import svds
+
+from edgewise.data.dataset import Catalog
+from edgewise.errors import ConfigError
+
+_MAX_ROUNDS = 30
+
+
+def residual_kmeans(
+    vectors: np.ndarray, num_codes: int, num_levels: int, seed: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Quantise vectors level by level, each level what the levels before it left over.
+
+    Args:
+        vectors: ``float[I, D]``.
+        num_codes: K; with fewer vectors some codes stay unused.
+        num_levels: L.
+        seed: of the first centroids.
+
+    Returns:
+        Codes ``int64[I, L]`` and codebooks ``float32[L, K, D]``. An item's vector is about the sum
+        over levels of its codes' rows.
+    """
+    rng = np.random.default_rng(seed)
+    left = np.array(vectors, dtype=np.float32)
+    codes = np.zeros((len(left), num_levels), dtype=np.int64)
+    books = np.zeros((num_levels, num_codes, left.shape[1]), dtype=np.float32)
+    for level in range(num_levels):
+        books[level], codes[:, level] = kmeans(left, num_codes, rng)
+        left -= books[level, codes[:, level]]
+    return codes, books
+
+
+def kmeans(
+    vectors: np.ndarray, num_codes: int, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
+    """Lloyd's iteration from k-means++ (Arthur and Vassilvitskii, SODA 2007).
+
+    A centroid without vectors stays where it is.
+
+    Args:
+        vectors: ``float32[I, D]``.
+        num_codes: K.
+        rng: of the first centroids.
+
+    Returns:
+        Centroids ``float32[K, D]`` and the nearest one of each vector, ``int64[I]``.
+    """
+    centroids = _spread_out(vectors, num_codes, rng)
+    nearest = _nearest(vectors, centroids)
+    for _ in range(_MAX_ROUNDS):
+        sizes = np.bincount(nearest, minlength=num_codes)
+        members = sp.csr_array(
+            (np.ones(len(vectors), np.float32), (nearest, np.arange(len(vectors)))),
+            shape=(num_codes, len(vectors)),
+        )
+        used = sizes > 0
+        centroids[used] = (members @ vectors)[used] / sizes[used, None]
+        before, nearest = nearest, _nearest(vectors, centroids)
+        if np.array_equal(before, nearest):
+            break
+    return centroids, nearest
+
+
+def with_collision_code(codes: np.ndarray) -> np.ndarray:
+    """Codes ``int64[I, L]`` with one more column that counts items of equal codes from 0."""
+    _, group = np.unique(codes, axis=0, return_inverse=True)
+    order = np.argsort(group, kind="stable")
+    starts = np.searchsorted(group[order], group[order])
+    count = np.empty(len(codes), dtype=np.int64)
+    count[order] = np.arange(len(codes)) - starts
+    return np.concatenate([codes, count[:, None]], axis=1)
+
+
+def text_vectors(catalog: Catalog, width: int, seed: int) -> np.ndarray:
+    """Items by the words of their title, brand and categories, each of length 1, ``float32[I, D]``.
+
+    Latent semantic analysis (Deerwester et al. 1990): leading singular vectors of the words'
+    TF-IDF, fewer than asked for where there are fewer. Zeros for an item without words.
+
+    Raises:
+        ConfigError: no item has a text.
+    """
+    words: dict[str, int] = {}
+    rows, columns = list[int](), list[int]()
+    fields = zip(catalog.title, catalog.brand, catalog.categories, strict=True)
+    for item, (title, brand, categories) in enumerate(fields):
+        for word in set(re.findall(r"\w+", " ".join([title, brand, *categories]).lower())):
+            rows.append(item)
+            columns.append(words.setdefault(word, len(words)))
+    if not words:
+        raise ConfigError(
+            "vectors = 'texts': no item has a title, a brand or categories; import them with the "
+            "data, or choose vectors=transitions or vectors=spectral"
+        )
+    shape = len(catalog), len(words)
+    counts = sp.csr_array((np.ones(len(rows), np.float32), (rows, columns)), shape=shape)
+    rarity = np.log(len(catalog) / counts.sum(axis=0)) + 1
+    weights = _of_length_1(counts.multiply(rarity[None]).tocsr())
+    if width >= min(shape):
+        vectors, values, _ = np.linalg.svd(weights.toarray(), full_matrices=False)
+    else:
+        start = np.random.default_rng(seed).normal(size=min(shape))
+        vectors, values, _ = svds(weights, k=width, v0=start)
+    return _of_length_1(sp.csr_array(vectors * values)).toarray().astype(np.float32)
+
+
+def _of_length_1(rows: sp.csr_array) -> sp.csr_array:
+    """Each row over its length; empty ones stay empty."""
+    length = np.sqrt(rows.multiply(rows).sum(axis=1))
+    scale = np.divide(1.0, length, out=np.zeros_like(length), where=length > 1e-6)
+    return rows.multiply(scale[:, None]).tocsr()
+
+
+def _spread_out(vectors: np.ndarray, num_codes: int, rng: np.random.Generator) -> np.ndarray:
+    """First centroids: vectors, each drawn by its squared distance from those before it."""
+    chosen = [int(rng.integers(len(vectors)))]
+    distance = np.full(len(vectors), np.inf)
+    while len(chosen) < num_codes:
+        newest = np.square(vectors - vectors[chosen[-1]], dtype=np.float64).sum(axis=1)
+        distance = np.minimum(distance, newest)
+        total = distance.sum()
+        share = None if total == 0 else distance / total
+        chosen.append(int(rng.choice(len(vectors), p=share)))
+    return vectors[chosen].copy()
+
+
+def _nearest(vectors: np.ndarray, centroids: np.ndarray) -> np.ndarray:
+    """The place of the nearest centroid; of equal ones the first."""
+    squares = np.square(centroids).sum(axis=1)
+    return (squares - 2 * vectors @ centroids.T).argmin(axis=1)
