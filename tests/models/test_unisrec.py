@@ -13,6 +13,7 @@ from tests.oracles.layers import array, attention, gelu, linear, normed
 from edgewise.data.sequences import NO_TARGET
 from edgewise.errors import ConfigError, DataError
 from edgewise.models.item_descriptions import ItemDescriptions
+from edgewise.models.next_item import NextItemBatch, NextItemNetwork
 from edgewise.models.unisrec import ContrastBatch, UniSRec, UniSRecConfig, UniSRecNetwork
 
 FEW = ("training.epochs=1", "pretraining.epochs=1", "dropout=0.0")
@@ -87,6 +88,18 @@ def test_contrasts(weight):
     )
     expected = np.mean(losses) + weight * sequence
     assert network(batch).item() == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize("loss", ["sampled_softmax", "bce", "bpr", "top1"])
+def test_a_loss_that_samples_reads_the_same_scores(loss):
+    """Only the items that it reads are worked out, and that changes nothing."""
+    network = build(loss=loss, num_negatives=2)
+    items, targets = torch.tensor([[3, 5], [1, 0]]), torch.tensor([[5, 2], [4, NO_TARGET]])
+    own = loss in ("bce", "bpr")
+    negatives = torch.tensor([[[0, 6], [1, 1]], [[2, 3], [0, 0]]]) if own else np.array([6, 2])
+    batch = NextItemBatch(items, targets, negatives, torch.zeros(2, dtype=torch.int64))
+    expected = NextItemNetwork.forward(network, batch)
+    assert network(batch).item() == pytest.approx(expected.item(), rel=1e-5)
 
 
 @pytest.fixture(scope="module")

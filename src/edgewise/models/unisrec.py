@@ -44,6 +44,7 @@ from edgewise.data.splits import Split
 from edgewise.item_texts import TextConfig
 from edgewise.models.base import TensorBatch
 from edgewise.models.item_descriptions import DescribedRecommender, ItemDescriptions
+from edgewise.models.item_head import OWN_SAMPLE, SHARED_SAMPLE
 from edgewise.models.next_item import NextItemConfig, NextItemNetwork, NextItemRecommender
 from edgewise.models.transformer import PostNormBlock, check_heads
 from edgewise.training.config import TrainingConfig
@@ -172,7 +173,17 @@ class UniSRecNetwork(NextItemNetwork):
 
     def forward(self, batch: Any) -> torch.Tensor:
         """The mean loss over positions with a target; in pre-training, that of contrasts."""
-        return self.contrast(batch) if isinstance(batch, ContrastBatch) else super().forward(batch)
+        if isinstance(batch, ContrastBatch):
+            return self.contrast(batch)
+        states, targets, negatives = self.predictions(batch)
+        if self.item_loss.name not in SHARED_SAMPLE | OWN_SAMPLE:
+            return self.item_loss(states, self.item_table(), targets, negatives)
+        # Experts are most of the work: they are asked only about items that the loss reads.
+        sampled = torch.as_tensor(negatives, device=targets.device).flatten()
+        read = torch.cat([targets, sampled]).unique()
+        vectors = F.normalize(self._vectors(read), dim=-1)
+        table = vectors.new_zeros(len(self.texts), vectors.shape[1]).index_copy(0, read, vectors)
+        return self.item_loss(states, table, targets, negatives)
 
     def contrast(self, batch: ContrastBatch) -> torch.Tensor:
         """Sequence-item contrast, and lambda times sequence-sequence contrast."""
