@@ -5,12 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from edgewise.data.dataset import Catalog
-from edgewise.errors import ConfigError
 from edgewise.models.semantic_ids import (
     kmeans,
     residual_kmeans,
-    text_vectors,
     with_collision_code,
 )
 
@@ -70,23 +67,3 @@ def test_equal_codes_are_counted():
     codes = np.array([[1, 2], [0, 0], [1, 2], [1, 3], [1, 2], [0, 0]])
     expected = [[1, 2, 0], [0, 0, 0], [1, 2, 1], [1, 3, 0], [1, 2, 2], [0, 0, 1]]
     assert with_collision_code(codes).tolist() == expected
-
-
-@pytest.mark.parametrize("width", [2, 3])
-def test_texts_of_one_kind_lie_together(width):
-    kinds = [("red wool scarf", "Knits"), ("steel hammer", "Forge")]
-    titles = tuple(f"{kinds[n % 2][0]} number {n}" for n in range(10))
-    brands = tuple(kinds[n % 2][1] for n in range(10))
-    catalog = Catalog(titles, brands, ((),) * 10, ("",) * 10)
-    vectors = text_vectors(catalog, width, seed=0)
-    assert np.linalg.norm(vectors, axis=1) == pytest.approx(np.ones(10), abs=1e-5)
-    likeness = vectors @ vectors.T
-    same = np.equal.outer(np.arange(10) % 2, np.arange(10) % 2)
-    assert likeness[same].mean() > likeness[~same].max() + 0.5
-
-
-def test_an_item_without_words_and_a_catalogue_without_any():
-    catalog = Catalog(("a cup", "", "a plate"), ("",) * 3, ((), (), ("dishes",)), ("",) * 3)
-    assert not text_vectors(catalog, 2, seed=0)[1].any()
-    with pytest.raises(ConfigError, match="vectors=transitions"):
-        text_vectors(Catalog.empty(3), 2, seed=0)

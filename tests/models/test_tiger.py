@@ -8,8 +8,12 @@ import torch
 from tests.contracts.checkerboard import checkerboard, with_other_held_out_items
 
 from edgewise.data.item_lists import CandidateLists
-from edgewise.errors import ConfigError
+from edgewise.data.splits import leave_one_out
+from edgewise.data.synthetic import make_demo_shop
+from edgewise.errors import DataError
+from edgewise.item_texts import item_sentences, tfidf_vectors
 from edgewise.models.base import HeldOut
+from edgewise.models.semantic_ids import residual_kmeans
 from edgewise.models.tiger import TIGER
 from edgewise.recommender import FittedData
 
@@ -127,7 +131,7 @@ def test_ids_know_groups_before_training(vectors):
 
 
 def test_texts_are_needed_where_they_are_asked_for():
-    with pytest.raises(ConfigError, match="no item has a title"):
+    with pytest.raises(DataError, match="tiger"):
         TIGER.from_preset("tiny", ["vectors=texts"]).fit(checkerboard().split)
 
 
@@ -135,3 +139,12 @@ def test_held_out_rows_change_neither_ids_nor_weights(model):
     other = TIGER.from_preset("tiny", SMALL).fit(with_other_held_out_items(checkerboard().split))
     ours, theirs = model.network.state_dict(), other.network.state_dict()
     assert all(torch.equal(ours[name], theirs[name]) for name in ours)
+
+
+def test_texts_may_be_what_ids_are_made_of():
+    split = leave_one_out(make_demo_shop(seed=0, num_users=40, num_items=48))
+    settings = ("vectors=texts", "texts.size=8", "training.epochs=1")
+    model = TIGER.from_preset("tiny", settings).fit(split)
+    vectors = tfidf_vectors(item_sentences(split.dataset.catalog), 8)
+    codes, _ = residual_kmeans(vectors, 16, 2, seed=0)
+    assert np.array_equal(model.table.tokens[:, :2], codes + np.array([2, 18]))

@@ -12,14 +12,8 @@ Shapes: I items, D numbers of a vector, L levels, K codes of a level.
 
 from __future__ import annotations
 
-import re
-
 import numpy as np
 import scipy.sparse as sp
-from scipy.sparse.linalg import svds
-
-from edgewise.data.dataset import Catalog
-from edgewise.errors import ConfigError
 
 _MAX_ROUNDS = 30
 
@@ -88,46 +82,6 @@ def with_collision_code(codes: np.ndarray) -> np.ndarray:
     count = np.empty(len(codes), dtype=np.int64)
     count[order] = np.arange(len(codes)) - starts
     return np.concatenate([codes, count[:, None]], axis=1)
-
-
-def text_vectors(catalog: Catalog, width: int, seed: int) -> np.ndarray:
-    """Items by the words of their title, brand and categories, each of length 1, ``float32[I, D]``.
-
-    Latent semantic analysis (Deerwester et al. 1990): leading singular vectors of the words'
-    TF-IDF, fewer than asked for where there are fewer. Zeros for an item without words.
-
-    Raises:
-        ConfigError: no item has a text.
-    """
-    words: dict[str, int] = {}
-    rows, columns = list[int](), list[int]()
-    fields = zip(catalog.title, catalog.brand, catalog.categories, strict=True)
-    for item, (title, brand, categories) in enumerate(fields):
-        for word in set(re.findall(r"\w+", " ".join([title, brand, *categories]).lower())):
-            rows.append(item)
-            columns.append(words.setdefault(word, len(words)))
-    if not words:
-        raise ConfigError(
-            "vectors = 'texts': no item has a title, a brand or categories; import them with the "
-            "data, or choose vectors=transitions or vectors=spectral"
-        )
-    shape = len(catalog), len(words)
-    counts = sp.csr_array((np.ones(len(rows), np.float32), (rows, columns)), shape=shape)
-    rarity = np.log(len(catalog) / counts.sum(axis=0)) + 1
-    weights = _of_length_1(counts.multiply(rarity[None]).tocsr())
-    if width >= min(shape):
-        vectors, values, _ = np.linalg.svd(weights.toarray(), full_matrices=False)
-    else:
-        start = np.random.default_rng(seed).normal(size=min(shape))
-        vectors, values, _ = svds(weights, k=width, v0=start)
-    return _of_length_1(sp.csr_array(vectors * values)).toarray().astype(np.float32)
-
-
-def _of_length_1(rows: sp.csr_array) -> sp.csr_array:
-    """Each row over its length; empty ones stay empty."""
-    length = np.sqrt(rows.multiply(rows).sum(axis=1))
-    scale = np.divide(1.0, length, out=np.zeros_like(length), where=length > 1e-6)
-    return rows.multiply(scale[:, None]).tocsr()
 
 
 def _spread_out(vectors: np.ndarray, num_codes: int, rng: np.random.Generator) -> np.ndarray:

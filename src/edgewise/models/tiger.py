@@ -16,7 +16,7 @@ Where we differ, or the paper is silent:
 
 - **Ids** come from residual k-means, the paper's from an RQ-VAE. What is quantised is a vector of
   the train histories (``vectors``); the paper embeds title, price, brand and category by
-  Sentence-T5, of which ``texts`` is a stand-in without a language model, TF-IDF of words.
+  Sentence-T5. ``vectors=texts`` takes ``texts.encoder``: TF-IDF of words, or a sentence encoder.
 - **An item without train rows** has a vector from its texts alone. By the other vectors all such
   items share their codes.
 - **The user** is one of ``num_user_tokens`` tokens, as in the paper; which one is the user's number
@@ -52,8 +52,9 @@ from edgewise.evaluation.metrics import parse_metric, ranking_metric
 from edgewise.graph.bipartite import BipartiteGraph
 from edgewise.graph.spectral import spectral_features
 from edgewise.graph.transitions import transition_features
+from edgewise.item_texts import ItemTexts, TextConfig
 from edgewise.models.base import Examples, HeldOut, TensorBatch, TorchRecommender
-from edgewise.models.semantic_ids import residual_kmeans, text_vectors, with_collision_code
+from edgewise.models.semantic_ids import residual_kmeans, with_collision_code
 from edgewise.recommender import ItemFilter, Task
 from edgewise.training.config import TrainingConfig
 from edgewise.training.trainer import Stage
@@ -69,10 +70,10 @@ class TIGERConfig(MethodConfig):
     vectors: Literal["transitions", "spectral", "texts"] = setting(
         "transitions",
         "What semantic ids are made of: transitions, which items follow each other in train "
-        "histories; spectral, singular vectors of the train graph; texts, words of title, brand "
-        "and categories, the nearest to the paper.",
+        "histories; spectral, singular vectors of the train graph; texts, what texts.encoder makes "
+        "of the catalogue, the nearest to the paper.",
     )
-    vector_size: int = setting(64, "Numbers of such a vector.", ge=1)
+    vector_size: int = setting(64, "Numbers of such a vector; of texts, texts.size.", ge=1)
     num_levels: int = setting(3, "Codes of an item before the one that tells equals apart.", ge=1)
     num_codes: int = setting(256, "Codes of a level.", ge=1)
     num_user_tokens: int = setting(
@@ -89,6 +90,7 @@ class TIGERConfig(MethodConfig):
     inner_size: int = setting(512, "Width inside the feed-forward layers.", symbol="MLP", ge=1)
     dropout: float = setting(0.1, "In all layers.", ge=0, lt=1)
     num_beams: int = setting(20, "Of the search over the catalogue, at least.", ge=1)
+    texts: TextConfig = section(TextConfig)
     training: TrainingConfig = section(
         TrainingConfig, epochs=200, batch_size=256, patience=10, validation_metric="NDCG@10"
     )
@@ -202,7 +204,7 @@ class TIGER(TorchRecommender):
         # The paper's network, batches and user tokens, until validation stops it, for a GPU.
         "paper": {
             "vectors": "texts",
-            "vector_size": 768,
+            "texts": {"size": 768},
             "num_user_tokens": 2000,
             "num_layers": 4,
             "num_heads": 6,
@@ -232,10 +234,10 @@ class TIGER(TorchRecommender):
         return network
 
     def _vectors(self, split: Split) -> np.ndarray:
-        """What semantic ids are made of, ``float32[I, vector_size]``."""
+        """What semantic ids are made of, ``float[I, D]``."""
         config, num_items = self.config, len(self.data.items)
         if config.vectors == "texts":
-            return text_vectors(split.dataset.catalog, config.vector_size, config.seed)
+            return ItemTexts.of(split.dataset, config.texts, self.name).vectors
         if config.vectors == "transitions":
             histories = self.data.histories
             return transition_features(histories, num_items, config.vector_size, config.seed)
