@@ -26,7 +26,7 @@ from edgewise.seals import check_fields, seal_fields
 
 ABOUT, CARD = "model.json", "README.md"
 _VERSION = 3
-_AGAIN = "Fit the model and save it again."
+_AGAIN = "fit the model and save it again"
 _log = logging.getLogger("edgewise")
 
 
@@ -220,7 +220,7 @@ def read_model(folder: str | Path, kind: str | None = None) -> dict[str, Any]:
         )
     if version_found != _VERSION:
         raise ModelFolderError(
-            f"{folder} has version {version_found!r}; this edgewise reads {_VERSION}. {_AGAIN}"
+            f"{folder} has version {version_found!r}; this edgewise reads {_VERSION}; {_AGAIN}"
         )
     check_fields(about, folder / ABOUT, _AGAIN, ModelFolderError)
     _check_files(folder, about["sha256"])
@@ -280,7 +280,7 @@ def _read_about(folder: Path) -> dict[str, Any]:
     about = read_json(folder / ABOUT, ModelFolderError, _AGAIN, _About)
     for name in about["sha256"]:
         if Path(name).is_absolute() or ".." in Path(name).parts:
-            raise ModelFolderError(f"{folder / ABOUT}: {name!r} is no file of the folder. {_AGAIN}")
+            raise ModelFolderError(f"{folder / ABOUT}: {name!r} is no file of the folder; {_AGAIN}")
     return about
 
 
@@ -288,9 +288,9 @@ def _check_files(folder: Path, checksums: Mapping[str, str]) -> None:
     for name, checksum in checksums.items():
         path = folder / name
         if not path.is_file():
-            raise ModelFolderError(f"{folder} lacks {name}. {_AGAIN}")
+            raise ModelFolderError(f"{folder} lacks {name}; {_AGAIN}")
         if file_checksum(path) != checksum:
-            raise ModelFolderError(f"{path} was truncated or altered after it was saved. {_AGAIN}")
+            raise ModelFolderError(f"{path} was truncated or altered after it was saved; {_AGAIN}")
 
 
 def _files(folder: Path) -> list[str]:

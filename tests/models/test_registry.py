@@ -81,6 +81,8 @@ def test_a_method_that_cannot_be_loaded_is_named():
 def test_a_folder_of_an_unknown_method_is_refused(tmp_path):
     with pytest.raises(ModelFolderError, match="is not a model folder"):
         load_model(tmp_path)
-    (tmp_path / "model.json").write_text('{"kind": "elmrek", "settings": {}, "sha256": {}}')
+    (tmp_path / "model.json").write_text(
+        '{"kind": "elmrek", "version": 3, "settings": {}, "sha256": {}, "seal": {}}'
+    )
     with pytest.raises(ConfigError, match=r"no such method: 'elmrek'. Did you mean 'elmrec'"):
         load_model(tmp_path)
