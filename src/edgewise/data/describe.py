@@ -142,8 +142,23 @@ def _plot_lengths(axes: Axes, lengths: np.ndarray) -> None:
     edges = np.geomspace(1, max(2, lengths.max(initial=1)) + 1, 30)
     axes.hist(lengths, bins=np.unique(edges.astype(int)).tolist())
     axes.set(xscale="log", yscale="log", xlabel="history length", ylabel="users")
+    _plain_ticks(axes)
 
 
 def _plot_popularity(axes: Axes, popularity: np.ndarray) -> None:
-    axes.plot(np.arange(1, len(popularity) + 1), np.sort(popularity)[::-1])
+    """Items without rows have no place on a logarithmic scale."""
+    taken = np.sort(popularity[popularity > 0])[::-1]
+    axes.plot(np.arange(1, len(taken) + 1), taken)
     axes.set(xscale="log", yscale="log", xlabel="item, most popular first", ylabel="rows")
+    _plain_ticks(axes)
+
+
+def _plain_ticks(axes: Axes) -> None:
+    """Numbers as people write them, at 1, 2 and 5 of each decade while there are few decades."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+    for axis, (low, high) in ((axes.xaxis, axes.get_xlim()), (axes.yaxis, axes.get_ylim())):
+        few = high / max(low, 1e-9) < 1e3
+        axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if few else (1.0,)))
+        axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
+        axis.set_minor_formatter(NullFormatter())
