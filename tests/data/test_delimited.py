@@ -106,6 +106,15 @@ def test_single_quotes_around_every_field(tmp_path: Path) -> None:
     assert rows_of(write(tmp_path / "r.csv", text))[0] == [("u1", "it's")]
 
 
+def test_comments_in_front_of_a_table(tmp_path: Path) -> None:
+    path = write(tmp_path / "out.txt", "% bip weighted\n% 2 2\n1 7 5\n2 8 4\n")
+    found, log = rows_of(path, columns={"user_id": "1", "item_id": "2"})
+    assert found == [("1", "7"), ("2", "8")]
+    assert "lines up to 2 begin with % or #" in log.warnings[0]
+    found, _ = rows_of(write(tmp_path / "r.csv", "#user_id,item_id\nu1,#1\n"))
+    assert found == [("u1", "#1")]
+
+
 def test_what_spreadsheets_write_in_front(tmp_path: Path) -> None:
     text = "sep=;\nuser_id;item_id;rating\nu1;i1;3,5\n"
     assert rows_of(write(tmp_path / "r.csv", text))[0] == [("u1", "i1", 3.5)]

@@ -49,6 +49,7 @@ class Layout:
         quote: the character around texts, None where quotes are characters like others.
         escape: the character that takes its meaning from a quote behind it.
         encoding: of the file, see :func:`~edgewise.data.readers.sources.read_blocks`.
+        comments: lines in front of the table that are none of it.
     """
 
     path: Path
@@ -58,6 +59,12 @@ class Layout:
     quote: str | None
     escape: str | None
     encoding: str | None
+    comments: int = 0
+
+    @property
+    def start(self) -> int:
+        """The last line before the rows."""
+        return max(self.header, self.comments)
 
     def __str__(self) -> str:
         names = {"\t": "tab", " ": "space"}
@@ -91,10 +98,15 @@ def find_layout(
         # Written by spreadsheets in front of the table.
         form = replace(form, separator=form.separator or told[1])
         first, sample = first + 1, sample[1:]
+    comments = 0
+    while len(sample) > 1 and sample[0].startswith(("%", "# ")) and not _is_names(sample[0], items):
+        comments, first, sample = first, first + 1, sample[1:]
+    if comments:
+        log.warn(f"{path.name}: lines up to {comments} begin with % or # and are left out")
     separator = _separator(form.separator) or _sniff_separator(path, sample, form.quote)
     quote = _quote(form.quote, separator, sample)
     escape = form.escape or _sniff_escape(quote, sample)
-    layout = Layout(path, separator, (), 1, quote, escape, form.encoding)
+    layout = Layout(path, separator, (), 1, quote, escape, form.encoding, comments)
     fields = next(iter(_split(sample, layout)), [])
     places = tuple(str(place) for place in range(1, len(fields) + 1))
     header = form.header
@@ -103,7 +115,7 @@ def find_layout(
         header = not by_place or looks_like_header(fields, items=items)
         if by_place and header:
             log.warn(f"{path.name}: line {first} holds names and is left out: {', '.join(fields)}")
-    names = _distinct(name.strip() for name in fields) if header else places
+    names = _distinct(name.strip().lstrip("#% ") for name in fields) if header else places
     found = replace(layout, names=names, header=first if header else 0)
     log.layouts[path.name] = str(found)
     return found
@@ -167,6 +179,11 @@ def _sample(path: Path, encoding: str | None) -> tuple[int, list[str]]:
             pass
         raise DataError(f"{path.name}: the file is empty; it should hold a table")
     return number, lines
+
+
+def _is_names(line: str, items: bool) -> bool:
+    """Whether a line in front of a table holds the names of columns."""
+    return looks_like_header(re.split(r"[^\w-]+", line), items=items)
 
 
 def _separator(given: str | None) -> str | None:
@@ -314,10 +331,10 @@ def _arrow_frame(
 ) -> pl.DataFrame | None:
     numbers = np.arange(first, first + block.count(b"\n"))
     blank = any(mark in block for mark in (b"\n\n", b"\n\r", b"\n ", b"\n\t"))
-    if blank or first <= layout.header or not block[:1].strip():
+    if blank or first <= layout.start or not block[:1].strip():
         texts = block.split(b"\n")[:-1]
         kept = np.fromiter((bool(text.strip()) for text in texts), bool, len(texts))
-        kept &= numbers > layout.header
+        kept &= numbers > layout.start
         block = b"".join(text + b"\n" for text, keep in zip(texts, kept, strict=True) if keep)
         numbers = numbers[kept]
     if not len(numbers):
@@ -436,7 +453,7 @@ def _records(
             log.report(Kind.QUOTE, layout.path, line, wrong + hint)
             source.give_back()
             reader = csv.reader(source, **_dialect(layout))
-        elif line > layout.header and any(map(str.strip, fields)):
+        elif line > layout.start and any(map(str.strip, fields)):
             if len(fields) != width:
                 _report_width(log, layout, line, len(fields))
             else:
