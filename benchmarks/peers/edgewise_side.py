@@ -1,0 +1,101 @@
+"""Our half of the comparison, run by :mod:`compare` in a process of its own.
+
+``python edgewise_side.py JOB OUT`` writes ``OUT/figures.json``, as ``recbole_side.py`` does.
+"""
+
+from __future__ import annotations
+
+import json
+import resource
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from edgewise.config import updated
+from edgewise.data.dataset import Dataset
+from edgewise.data.splits import Split, leave_one_out
+from edgewise.evaluation.evaluate import evaluate_sequential
+from edgewise.models.registry import find_method
+from edgewise.training.trainer import Average, Stage, TrainingData
+
+METRICS = ("HitRate", "NDCG", "MRR")
+
+
+class FirstBatches:
+    """Training data whose epochs end early and of which nothing is validated.
+
+    Args:
+        data: whose batches they are.
+        limit: batches of an epoch at most.
+    """
+
+    def __init__(self, data: TrainingData, limit: int) -> None:
+        self.data, self.limit = data, limit
+
+    @property
+    def steps_per_epoch(self) -> int:
+        return min(self.limit, self.data.steps_per_epoch)
+
+    def batch(self, step: int, part: slice) -> Any:
+        epoch, place = divmod(step, self.steps_per_epoch)
+        return self.data.batch(epoch * self.data.steps_per_epoch + place, part)
+
+    def validate(self, average: Average, metric: str) -> Mapping[str, float]:
+        return {}
+
+
+def measure(job: dict[str, Any]) -> dict[str, Any]:
+    split = leave_one_out(Dataset.load(job["data"]))
+    starts, lengths = list[float](), dict[str, int]()
+    method: Any = find_method(job["name"]).recommender
+
+    class Timed(method):
+        def stages(self, split: Split) -> Sequence[Stage]:
+            (stage,) = super().stages(split)
+            data = FirstBatches(stage.data, job["batches"])
+            lengths["batches"] = stage.data.steps_per_epoch
+            lengths["timed_batches"] = data.steps_per_epoch
+
+            def begin(epoch: int) -> None:
+                starts.append(time.perf_counter())
+                if stage.on_epoch_start is not None:
+                    stage.on_epoch_start(epoch)
+
+            return [replace(stage, data=data, on_epoch_start=begin)]
+
+        def trained(self) -> None:
+            starts.append(time.perf_counter())
+            super().trained()
+
+    model = Timed(updated(Timed.Config(), job["settings"]))
+    model.fit(split)
+    figures = {
+        **lengths,
+        "seconds": [end - start for start, end in zip(starts, starts[1:], strict=False)],
+        "train_peak_bytes": peak_bytes(),
+        "threads": torch.get_num_threads(),
+    }
+    if job["longest"]:
+        start = time.perf_counter()
+        report = evaluate_sequential(model, split, ks=(10,), metrics=METRICS)
+        figures["evaluation_seconds"] = time.perf_counter() - start
+        figures["peak_bytes"] = peak_bytes()
+        figures["told"] = {name: each.mean for name, each in report.metrics.items()}
+    return figures
+
+
+def peak_bytes() -> int:
+    """The most memory that this process has held."""
+    scale = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * scale
+
+
+if __name__ == "__main__":
+    job_file, folder = map(Path, sys.argv[1:])
+    result = measure(json.loads(job_file.read_text(encoding="utf-8")))
+    (folder / "figures.json").write_text(json.dumps(result), encoding="utf-8")
