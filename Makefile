@@ -2,13 +2,17 @@
 #
 #   PYTHON=python3.12   the interpreter to build the environment with (3.11 or newer)
 #   VENV=.venv          where the environment goes
+#   PEERS=.peers       where RecBole's own environment goes (make peers)
+#   DATA=FOLDER        the imported data set of make peers; the built-in shop without one
 #   TORCH_INDEX=URL     an extra package index for torch; on Linux without a GPU, PyTorch's
 #                       index of CPU wheels saves several gigabytes of download
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format bench report docs clean
+.PHONY: help setup demo test check format bench peers report docs clean
 
 VENV ?= .venv
+PEERS ?= .peers
+DATA ?=
 TORCH_INDEX ?=
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
@@ -49,6 +53,11 @@ bench: $(STAMP) ## measure speed; writes results/bench/*.json
 	for name in $(BENCHMARKS); do \
 	    $(BIN)/python benchmarks/$$name.py --json results/bench/$$name.json || exit 1; done
 
+peers: $(STAMP) $(PEERS)/.installed ## measure RecBole beside edgewise; with DATA, results/bench/peers.json
+	@mkdir -p results/bench
+	$(BIN)/python benchmarks/peers/compare.py --recbole $(PEERS)/bin/python \
+	    $(if $(DATA),$(DATA) --json results/bench/peers.json,--quick)
+
 report: $(STAMP) ## the papers' tables beside ours as one page, runs/report.html
 	$(BIN)/edgewise compare elmrec graph-gpt --format html --out runs/report.html
 
@@ -72,6 +81,12 @@ $(STAMP): pyproject.toml constraints.txt | $(BIN)/python
 	$(BIN)/python -m pip install -q --constraint constraints.txt \
 	    $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) torch
 	$(BIN)/python -m pip install -q --constraint constraints.txt --editable '.[dev]'
+	@touch $@
+
+$(PEERS)/.installed: benchmarks/peers/requirements.txt | $(BIN)/python
+	$(BIN)/python -m venv $(PEERS)
+	$(PEERS)/bin/python -m pip install -q \
+	    $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) --requirement $<
 	@touch $@
 
 $(DOCS_STAMP): $(STAMP)

@@ -1,11 +1,14 @@
-"""RecBole beside edgewise: the same rows, sizes and losses, seconds an epoch and memory.
+"""RecBole beside edgewise: the same rows, sizes and losses; seconds an epoch, memory, figures.
 
 Run ``python benchmarks/peers/compare.py DATA --recbole PYTHON [--models NAME ...] [--json FILE]``,
-where DATA is an imported data set and PYTHON the interpreter of an environment that has RecBole
-(``make peers`` makes one). Each training runs in a process of its own on one thread, the two
-packages in turn; an epoch's seconds are the median over all of them. Of long epochs the first
-``--batches`` are timed, and the epoch is as many times longer as it has batches. The lists of RecBole's models
-are then scored by edgewise's own metrics. ``--quick`` takes the built-in shop and a few batches.
+where DATA is an imported data set and PYTHON the interpreter of an environment that has RecBole;
+``make peers DATA=FOLDER`` makes that environment first. Each training runs in a process of its own
+on one thread in 32-bit floats, the two packages in turn, and an epoch's seconds are the median of
+all. Of longer epochs the first ``--batches`` are timed, and the epoch counts as many times more as
+it has batches. Some models are evaluated over the whole catalogue, too, as each package does it:
+RecBole leaves seen items in the lists of models that read histories, edgewise never does. The lists
+of RecBole's models are then scored by edgewise's own metrics, seen items left out. ``--quick``
+takes the built-in shop, two batches of one epoch.
 """
 
 from __future__ import annotations
@@ -186,10 +189,10 @@ def main() -> None:
     given = parser.parse_args()
     if given.data is None and not given.quick:
         parser.error("name an imported data set, or --quick")
-    python = os.path.abspath(given.recbole)  # processes run elsewhere
+    python = str(Path(given.recbole).absolute())  # processes run elsewhere
     effort = Effort(given.batches, given.epochs, given.rounds)
     with tempfile.TemporaryDirectory() as folder:
-        data = given.data
+        data: Path = given.data or Path(folder, "shop")
         if given.quick:
             data, effort = Path(folder, "shop"), Effort(2, 1, 1)
             make_demo_shop().save(data)

@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -76,7 +77,7 @@ def measure(job: dict[str, Any]) -> dict[str, Any]:
     model.fit(split)
     figures = {
         **lengths,
-        "seconds": [end - start for start, end in zip(starts, starts[1:], strict=False)],
+        "seconds": [end - start for start, end in pairwise(starts)],
         "train_peak_bytes": peak_bytes(),
         "threads": torch.get_num_threads(),
     }

@@ -72,7 +72,8 @@ def measure(job: dict[str, Any], out: Path) -> dict[str, Any]:
         figures["evaluation_seconds"] = time.perf_counter() - start
         figures["peak_bytes"] = peak_bytes()
         figures["told"] = {name: float(value) for name, value in told.items()}
-        np.savez(out / "lists.npz", **lists(trainer, test, job["longest"]))
+        users, items, scores = lists(trainer, test, job["longest"])
+        np.savez(out / "lists.npz", users=users, items=items, scores=scores)
     return figures
 
 
@@ -86,18 +87,18 @@ def epoch_seconds(trainer: Any, network: Any, batches: FirstBatches, epoch: int)
 
 
 @torch.no_grad()
-def lists(trainer: Any, test: Any, longest: int) -> dict[str, np.ndarray]:
+def lists(trainer: Any, test: Any, longest: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The best items of every test user in the ids of the files: users, items and scores."""
     dataset, found = test.dataset, []
     for batch in test:
         users, scores, _, _ = trainer._full_sort_batch_eval(batch)
         best = scores.topk(min(longest, scores.shape[1] - 1))
         found.append((users["user_id"].numpy(), best.indices.numpy(), best.values.numpy()))
-    users, items, scores = (np.concatenate(part) for part in zip(*found))
+    users, items, scores = (np.concatenate(part) for part in zip(*found, strict=True))
     # RecBole's number 0 is its padding, which never has a finite score.
     tokens = np.array([-1, *map(int, dataset.field2id_token["item_id"][1:])])
     names = dataset.id2token("user_id", users).astype(np.int64)
-    return {"users": names, "items": tokens[items], "scores": scores}
+    return names, tokens[items], scores
 
 
 def peak_bytes() -> int:

@@ -1,0 +1,96 @@
+"""What is given to RecBole, what is read back from it, and one quick comparison where it is."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from edgewise.data.dataset import Dataset
+from edgewise.data.splits import leave_one_out
+from edgewise.evaluation.evaluate import evaluate_sequential
+
+ROOT = Path(__file__).parents[1]
+PEERS = ROOT / "benchmarks" / "peers"
+HISTORIES = {"ann": "abcde", "bob": "bcda", "cat": "ea"}
+
+
+@pytest.fixture
+def split():
+    rows = [(user, item) for user, items in HISTORIES.items() for item in items]
+    columns = {"user_id": [u for u, _ in rows], "item_id": [i for _, i in rows]}
+    return leave_one_out(Dataset.from_frame(columns | {"timestamp": list(range(len(rows)))}))
+
+
+@pytest.fixture
+def export(monkeypatch):
+    monkeypatch.syspath_prepend(PEERS)
+    return __import__("export")
+
+
+def written(folder: Path, split, part: str) -> list[list[str]]:
+    """The rows of a part in the users' own ids."""
+    _, *rows = (folder / "peer" / f"peer.{part}.inter").read_text().splitlines()
+    users, items = split.dataset.users.ids, split.dataset.items.ids
+    cells = [row.split("\t") for row in rows]
+    return [
+        [users[int(user)], *("".join(items[int(i)] for i in cell.split()) for cell in rest)]
+        for user, *rest in cells
+    ]
+
+
+def test_pairs_are_written(tmp_path, split, export):
+    settings = export.write_atomic(split, tmp_path, None)
+    assert settings["load_col"] == {"inter": ["user_id", "item_id"]}
+    train = {(user, item) for user, item in written(tmp_path, split, "train")}
+    of_each = {"ann": "abc", "bob": "bc", "cat": "ea"}
+    assert train == {(user, item) for user, items in of_each.items() for item in items}
+    assert sorted(written(tmp_path, split, "valid")) == [["ann", "d"], ["bob", "d"]]
+    assert sorted(written(tmp_path, split, "test")) == [["ann", "e"], ["bob", "a"]]
+
+
+def test_histories_are_cut_as_recbole_cuts_them(tmp_path, split, export):
+    settings = export.write_atomic(split, tmp_path, 2)
+    assert settings["MAX_ITEM_LIST_LENGTH"] == 2
+    rows = [["ann", "b", "a"], ["ann", "c", "ab"], ["bob", "c", "b"], ["cat", "a", "e"]]
+    assert sorted(written(tmp_path, split, "train")) == rows
+    assert sorted(written(tmp_path, split, "valid")) == [["ann", "d", "bc"], ["bob", "d", "bc"]]
+    assert sorted(written(tmp_path, split, "test")) == [["ann", "e", "cd"], ["bob", "a", "cd"]]
+
+
+def test_lists_of_others_are_scored_by_our_metrics(split, export):
+    number = {item: index for index, item in enumerate(split.dataset.items.ids)}
+    users = [split.dataset.users.ids.index(user) for user in ("bob", "ann")]
+    # Bob has b, c and d, of whose list e comes first and a, held out, second; Ann's e is no item.
+    items = np.array([[number[i] for i in "dbeca"], [number[i] for i in "abcde"]])
+    scores = np.array([[5.0, 4, 3, 2, 1], [5, 4, 3, 2, -np.inf]])
+    lists = export.ImportedLists(np.array(users), items, scores)
+    listed = lists.recommend(np.array(users[:1]), 1, histories=split.known_before("test"))
+    assert listed.item_index.tolist() == [number["e"]]
+    bob = np.array(users[:1])
+    report = evaluate_sequential(lists, split, users=bob, ks=(1, 2), metrics=("HitRate", "MRR"))
+    means = {name: each.mean for name, each in report.metrics.items()}
+    assert means["HitRate@1"] == 0 and means["HitRate@2"] == 1 and means["MRR@2"] == 0.5
+
+
+def test_both_packages_are_compared(tmp_path):
+    default = ROOT / ".peers" / "bin" / "python"
+    python = Path(os.environ.get("EDGEWISE_PEERS_PYTHON", default))
+    if not python.exists():
+        pytest.skip(
+            "no environment with RecBole: 'make peers', or name its interpreter in "
+            "EDGEWISE_PEERS_PYTHON"
+        )
+    file = tmp_path / "peers.json"
+    command = [sys.executable, str(PEERS / "compare.py"), "--quick", "--recbole", str(python)]
+    subprocess.run([*command, "--models", "lightgcn", "--json", str(file)], check=True)
+    figures = json.loads(file.read_text())["lightgcn"]
+    assert figures["ours_batches"] == figures["recbole_batches"] > 0
+    assert figures["ours_seconds"] > 0 and figures["recbole_seconds"] > 0
+    # RecBole's own figure of its lists, rounded to four digits, is ours.
+    assert figures["recbole_NDCG@10"] == pytest.approx(figures["recbole_told_ndcg@10"], abs=6e-5)
