@@ -4,7 +4,7 @@ Run ``python benchmarks/peers/compare.py DATA --recbole PYTHON [--models NAME ..
 where DATA is an imported data set and PYTHON the interpreter of an environment that has RecBole;
 ``make peers DATA=FOLDER`` makes that environment first. Each training runs in a process of its own
 on one thread in 32-bit floats, the two packages in turn, and an epoch's seconds are the median of
-all. Of longer epochs the first ``--batches`` are timed, and the epoch counts as many times more as
+all: by the clock, and of the processor, which other work does not stretch. Of longer epochs the first ``--batches`` are timed, and the epoch counts as many times more as
 it has batches. Some models are evaluated over the whole catalogue, too, as each package does it:
 RecBole leaves seen items in the lists of models that read histories, edgewise never does. The lists
 of RecBole's models are then scored by edgewise's own metrics, seen items left out. ``--quick``
@@ -15,12 +15,14 @@ from __future__ import annotations
 
 import argparse
 import json
+import operator
 import os
 import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -153,26 +155,35 @@ def _figures(peer: Peer, told: Mapping[str, Sequence[Mapping[str, Any]]]) -> dic
     for side, runs in told.items():
         last = runs[-1]
         share = last["batches"] / last["timed_batches"]
-        seconds = [share * each for run in runs for each in run["seconds"]]
+        both = [_between(*pair) for run in runs for pair in pairwise(run["clocks"])]
+        seconds, processor = ([share * each for each in part] for part in zip(*both, strict=True))
         figures |= {
             f"{side}_batches": last["batches"],
             f"{side}_timed_batches": last["timed_batches"],
-            f"{side}_epochs": seconds,
             f"{side}_seconds": median(seconds),
+            f"{side}_processor_seconds": median(processor),
+            f"{side}_processor_epochs": processor,
             f"{side}_bytes": max(run["train_peak_bytes"] for run in runs),
         }
         if "told" in last:
             name = "recbole_told" if side == "recbole" else "ours"
+            seconds, processor = _between(*last["evaluation_clocks"])
             figures |= {
-                f"{side}_evaluation_seconds": last["evaluation_seconds"],
+                f"{side}_evaluation_seconds": seconds,
+                f"{side}_evaluation_processor_seconds": processor,
                 f"{side}_evaluation_bytes": last["peak_bytes"],
                 **{f"{name}_{metric}": value for metric, value in last["told"].items()},
             }
-    figures["times"] = figures["recbole_seconds"] / figures["ours_seconds"]
+    seconds = (figures[f"{side}_processor_seconds"] for side in ("recbole", "ours"))
+    figures["times"] = operator.truediv(*seconds)
     figures["threads"] = max(run["threads"] for runs in told.values() for run in runs)
     if "versions" in told["recbole"][-1]:
         figures["recbole_versions"] = told["recbole"][-1]["versions"]
     return figures
+
+
+def _between(start: Sequence[float], end: Sequence[float]) -> list[float]:
+    return [after - before for before, after in zip(start, end, strict=True)]
 
 
 def main() -> None:
