@@ -4,11 +4,12 @@ Run ``python benchmarks/peers/compare.py DATA --recbole PYTHON [--models NAME ..
 where DATA is an imported data set and PYTHON the interpreter of an environment that has RecBole;
 ``make peers DATA=FOLDER`` makes that environment first. Each training runs in a process of its own
 on one thread in 32-bit floats, the two packages in turn, and an epoch's seconds are the median of
-all: by the clock, and of the processor, which other work does not stretch. Of longer epochs the first ``--batches`` are timed, and the epoch counts as many times more as
-it has batches. Some models are evaluated over the whole catalogue, too, as each package does it:
-RecBole leaves seen items in the lists of models that read histories, edgewise never does. The lists
-of RecBole's models are then scored by edgewise's own metrics, seen items left out. ``--quick``
-takes the built-in shop, two batches of one epoch.
+all: by the clock, and of the processor, which other work does not stretch. Of longer epochs the
+first ``--batches`` are timed, and the epoch counts as many times more as it has batches. Some
+models are evaluated over the whole catalogue, too, as each package does it: RecBole leaves seen
+items in the lists of models that read histories, edgewise never does. The lists of RecBole's models
+are then scored by edgewise's own metrics, seen items left out. ``--quick`` takes the built-in shop,
+two batches of one epoch.
 """
 
 from __future__ import annotations
@@ -55,7 +56,7 @@ class Effort:
         rounds: trainings of each package, in turn.
     """
 
-    batches: int = 100
+    batches: int = 30
     epochs: int = 2
     rounds: int = 2
 

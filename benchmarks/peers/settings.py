@@ -58,8 +58,8 @@ _SASREC = Peer(
     MAX_ITEMS,
     evaluated=True,
 )
-# As many items to be told in a batch of ours, where Amazon Beauty's histories have 4.9 each.
-_SAME_TARGETS = replace(_SASREC, variant="_same_targets", our_batch_size=52, evaluated=False)
+# As many items to be told in a batch of ours, where Amazon Beauty's histories have 5.9 each.
+_SAME_TARGETS = replace(_SASREC, variant="_same_targets", our_batch_size=44, evaluated=False)
 
 PEERS = (
     Peer(
