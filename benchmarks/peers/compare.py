@@ -111,8 +111,8 @@ def _recbole(peer: Peer, split: Split, folder: Path) -> dict[str, Any]:
     scored = _SCORE_BATCH * (1 if peer.max_items else split.dataset.num_items + 1)
     return {
         **write_atomic(split, folder, peer.max_items),
-        **peer.recbole,
         "train_batch_size": peer.batch_size,
+        **peer.recbole,
         "eval_batch_size": scored,
         "learning_rate": LEARNING_RATE,
         "eval_args": {"split": None, "group_by": "user", "order": "TO", "mode": "full"},

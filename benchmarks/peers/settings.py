@@ -123,6 +123,7 @@ PEERS = (
             "history_len": MAX_ITEMS,
             "reg_weight": 1e-5,
             "train_neg_sample_args": {"distribution": "uniform", "sample_num": 100},
+            "train_batch_size": 1024 * 100,  # which RecBole counts in sampled items
         },
         {"embedding_size": 64, "num_negatives": 100},
     ),
