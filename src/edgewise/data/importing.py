@@ -316,7 +316,7 @@ def _source_description(
     return {
         "format": raw.layout,
         "files": list(raw.files),
-        "layouts": {name: told for name, told in log.layouts.items() if told},
+        "layouts": log.layouts,
         "fields": [asdict(field) for field in log.fields],
         "unused_columns": log.unused,
         "rows_read": raw.rows.height + sum(log.counts.values()),

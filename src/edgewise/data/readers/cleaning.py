@@ -13,15 +13,11 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from edgewise.data.readers.raw import MISSING
 from edgewise.data.readers.read_log import Kind, ReadLog
 from edgewise.data.readers.times import read_times, without
 from edgewise.errors import DataError
 
-# What programs write for a value that they do not have.
-MISSING = (
-    *("", "nan", "NaN", "-nan", "-NaN", "null", "NULL", "Null", "None", "none", "NA", "N/A"),
-    *("n/a", "#N/A", "#NA", "<NA>", "nil", "NIL", r"\N", "undefined", "NaT"),
-)
 # Not seen by people: zero-width characters, directional marks, byte order marks.
 INVISIBLE = "\u200b\u200c\u200d\u200e\u200f\u2060\ufeff\u00ad"
 BIG_FLOAT = 2.0**53

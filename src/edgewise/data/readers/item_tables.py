@@ -11,10 +11,10 @@ import numpy as np
 import polars as pl
 
 from edgewise.data.readers import jsonlines, parquet
-from edgewise.data.readers.cleaning import MISSING, clean_ids
+from edgewise.data.readers.cleaning import clean_ids
 from edgewise.data.readers.columns import by_place, map_columns
 from edgewise.data.readers.delimited import Layout, find_layout, read_delimited
-from edgewise.data.readers.raw import ReadRequest, item_frame
+from edgewise.data.readers.raw import MISSING, ReadRequest, item_frame
 from edgewise.data.readers.read_log import Kind
 
 _TEXTS = ("title", "brand", "description")

@@ -26,6 +26,12 @@ ITEM_SCHEMA: dict[str, pl.DataType] = {
     "description": pl.String(),
 }
 
+# What programs write for a value that they do not have.
+MISSING = (
+    *("", "nan", "NaN", "-nan", "-NaN", "null", "NULL", "Null", "None", "none", "NA", "N/A"),
+    *("n/a", "#N/A", "#NA", "<NA>", "nil", "NIL", r"\N", "undefined", "NaT"),
+)
+
 
 @dataclass(frozen=True)
 class Form:

@@ -220,7 +220,6 @@ def read_blocks(
     for chunk, damage in _undamaged(path):
         if decode is None:
             decode, name = _decoder(path, chunk, encoding)
-            log.layouts.setdefault(path.name, "")
             if name != "utf-8":
                 log.warn(f"{path.name}: read as {name}")
         if damage is not None:

@@ -120,18 +120,20 @@ def read_rows(path: Path, request: ReadRequest) -> pl.DataFrame:
     """Typed interactions of a table, see :func:`edgewise.data.readers.cleaning.clean`."""
     kind = table_kind(path)
     log, form = request.log, request.form
-    names = available_columns(path, request)
+    layout = None
+    if kind not in ("parquet", "jsonl"):
+        layout = find_layout(path, log, form, request.columns.values())
+    names = available_columns(path, request) if layout is None else layout.names
     columns = map_columns(names, by_place(names, request.columns), path.name)
     extra = {f"\0{number}": name for number, name in enumerate(_where(path, names, request))}
     wanted = {**columns, **extra}
-    if kind == "parquet":
-        series, lines = parquet.read_parquet(path, wanted, request.limit)
-    elif kind == "jsonl":
-        series, lines = jsonlines.read_json(path, wanted, log, form.encoding, request.limit)
-    else:
-        layout = find_layout(path, log, form, request.columns.values())
+    if layout is not None:
         found, lines = read_delimited(layout, wanted.values(), log, request.limit)
         series = {ours: found[theirs] for ours, theirs in wanted.items()}
+    elif kind == "parquet":
+        series, lines = parquet.read_parquet(path, wanted, request.limit)
+    else:
+        series, lines = jsonlines.read_json(path, wanted, log, form.encoding, request.limit)
     series, lines = _kept(series, extra, lines, path, request)
     series, lines = _spread_lists(series, lines, path, request)
     _tell(path, names, columns, request)

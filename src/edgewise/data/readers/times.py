@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 import polars as pl
 from polars.exceptions import PolarsError
 
+from edgewise.data.readers.raw import MISSING
 from edgewise.data.readers.read_log import ReadLog
 from edgewise.errors import ConfigError, DataError
 
@@ -76,9 +77,7 @@ def _by_given_format(text: pl.Series, form: str) -> pl.Series:
 
 
 def _without_value(text: pl.Series) -> int:
-    return int(
-        text.is_in(["", "nan", "NaN", "NaT", "null", "NULL", "None", "NA"]).fill_null(True).sum()
-    )
+    return int(text.is_in(list(MISSING)).fill_null(True).sum())
 
 
 def _from_type(column: pl.Series, where: str) -> tuple[pl.Series, str]:
