@@ -37,7 +37,6 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 from torch import nn
-from torch.nn import functional as F
 
 from edgewise.config import MethodConfig, section, setting
 from edgewise.data.dataset import Dataset
@@ -45,6 +44,7 @@ from edgewise.data.ragged import Ragged
 from edgewise.data.sequences import padded
 from edgewise.data.splits import Split
 from edgewise.item_texts import TextConfig
+from edgewise.models.autoencoder import HistoryAutoencoder, divergence
 from edgewise.models.base import TensorBatch
 from edgewise.models.item_descriptions import DescribedRecommender, ItemDescriptions
 from edgewise.models.next_item import with_bias, with_ones
@@ -117,7 +117,7 @@ class ItemAutoencoder(nn.Module):
         return self.text(torch.tanh(self.outer(z)))
 
 
-class MDCVAENetwork(nn.Module):
+class MDCVAENetwork(HistoryAutoencoder):
     """Both autoencoders and their loss.
 
     Args:
@@ -126,11 +126,10 @@ class MDCVAENetwork(nn.Module):
         num_users: U.
     """
 
-    steps: torch.Tensor
     texts: torch.Tensor
 
     def __init__(self, config: MDCVAEConfig, known: ItemDescriptions, num_users: int) -> None:
-        super().__init__()
+        super().__init__(config.dropout, config.anneal_steps, config.beta)
         num_items, text_size = known.texts.shape
         self.config, self.items_a_user = config, num_items / max(num_users, 1)
         self.items = nn.Parameter(torch.empty(num_items, config.item_size))
@@ -148,49 +147,20 @@ class MDCVAENetwork(nn.Module):
         self.register_buffer("texts", known.texts * text_size**0.5)
         self.register_buffer("steps", torch.tensor(0))  # saved, so that a resumed run goes on
 
-    def encode(self, items: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Mean and log variance of u, ``[B, Z]`` each, from items filled up with -1, ``[B, S]``."""
-        there = (items >= 0).to(self.items.dtype)
-        weights = F.dropout(F.normalize(there, dim=-1), self.config.dropout, self.training)
-        read = F.embedding_bag(
-            items.clamp(min=0), self.items, mode="sum", per_sample_weights=weights
-        )
-        mean, log_variance = self.gaussian(torch.tanh(read + self.read_bias)).chunk(2, dim=-1)
-        return mean, log_variance
-
-    def decode(self, u: torch.Tensor) -> torch.Tensor:
-        """What :attr:`items` are multiplied with, ``[B, H]``."""
-        return torch.tanh(self.widen(u))
-
     def forward(self, batch: DualBatch) -> torch.Tensor:
         """The loss of users and sampled items."""
         sampled = torch.as_tensor(batch.sampled, device=self.items.device)
         return self.users_loss(batch.histories) + self.items_a_user * self.items_loss(sampled)
 
-    def users_loss(self, histories: torch.Tensor) -> torch.Tensor:
-        """The mean negative ELBO of users."""
-        mean, log_variance = self.encode(histories)
-        logits = F.linear(self.decode(self._drawn(mean, log_variance)), self.items, self.items_bias)
-        likelihood = logits.float().log_softmax(-1).gather(1, histories.clamp(min=0))
-        likelihood = (likelihood * (histories >= 0)).sum(1)
-        return (self.beta() * divergence(mean, log_variance) - likelihood).mean()
-
     def items_loss(self, items: torch.Tensor) -> torch.Tensor:
         """The mean negative ELBO of items' texts, and how far they are from their embeddings."""
         texts = self.texts[items]
         mean, log_variance = self.content.encode(texts)
-        again = self.content.decode(self._drawn(mean, log_variance))
+        again = self.content.decode(self.drawn(mean, log_variance))
         wrong = (again.float() - texts).square().sum(1) / 2
         apart = (self.items[items] - mean.float()).square().sum(1) / 2
         loss = wrong + divergence(mean, log_variance) + self.config.lambda_v * apart
         return loss.mean()
-
-    def beta(self) -> torch.Tensor:
-        """What the KL term of users counts now; in training each call is a step."""
-        found = (self.steps / self.config.anneal_steps).clamp(max=self.config.beta)
-        if self.training:
-            self.steps += 1
-        return found
 
     @torch.no_grad()
     def place_new_items(self, new: torch.Tensor) -> None:
@@ -198,11 +168,6 @@ class MDCVAENetwork(nn.Module):
         if new.any() and not new.all():
             self.items[new] = self.content.encode(self.texts[new])[0].to(self.items.dtype)
             self.items_bias[new] = self.items_bias[~new].mean()
-
-    def _drawn(self, mean: torch.Tensor, log_variance: torch.Tensor) -> torch.Tensor:
-        if not self.training:
-            return mean
-        return mean + torch.randn_like(mean) * (log_variance / 2).exp()
 
 
 class MDCVAE(DescribedRecommender):
@@ -278,9 +243,3 @@ class MDCVAE(DescribedRecommender):
         """The items of each history once, filled up with -1, ``int64[B, S]``."""
         taken = self.matrix(histories)
         return padded(Ragged(taken.indptr.astype(np.int64), taken.indices), -1)
-
-
-def divergence(mean: torch.Tensor, log_variance: torch.Tensor) -> torch.Tensor:
-    """``KL(N(mean, variance) || N(0, 1))`` of each row, ``float[N]``."""
-    mean, log_variance = mean.float(), log_variance.float()
-    return (log_variance.exp() + mean.square() - 1 - log_variance).sum(1) / 2

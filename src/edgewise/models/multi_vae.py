@@ -30,6 +30,7 @@ from torch.nn import functional as F
 from edgewise.config import MethodConfig, section, setting
 from edgewise.data.ragged import Ragged
 from edgewise.data.splits import Split
+from edgewise.models.autoencoder import HistoryAutoencoder
 from edgewise.models.base import TensorBatch, TorchRecommender
 from edgewise.training.config import TrainingConfig
 
@@ -63,7 +64,7 @@ class HistoryBatch(TensorBatch):
     items: torch.Tensor
 
 
-class MultiVAENetwork(nn.Module):
+class MultiVAENetwork(HistoryAutoencoder):
     """Encoder, decoder and loss.
 
     Args:
@@ -71,10 +72,8 @@ class MultiVAENetwork(nn.Module):
         num_items: I.
     """
 
-    steps: torch.Tensor
-
     def __init__(self, config: MultiVAEConfig, num_items: int) -> None:
-        super().__init__()
+        super().__init__(config.dropout, config.anneal_steps, config.beta)
         self.config = config
         hidden, latent = config.hidden_size, config.latent_size
         self.read = nn.Parameter(torch.empty(num_items, hidden))
@@ -89,39 +88,12 @@ class MultiVAENetwork(nn.Module):
             nn.init.zeros_(layer.bias)
         self.register_buffer("steps", torch.tensor(0))  # saved, so that a resumed run goes on
 
-    def encode(self, items: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Mean and log variance of z, ``[B, Z]`` each, from items padded with -1, ``[B, S]``."""
-        there = (items >= 0).to(self.read.dtype)
-        weights = F.dropout(F.normalize(there, dim=-1), self.config.dropout, self.training)
-        hidden = F.embedding_bag(
-            items.clamp(min=0), self.read, mode="sum", per_sample_weights=weights
-        )
-        mean, log_variance = self.gaussian(torch.tanh(hidden + self.read_bias)).chunk(2, dim=-1)
-        return mean, log_variance
-
-    def decode(self, z: torch.Tensor) -> torch.Tensor:
-        """What :attr:`items` are multiplied with, ``[B, H]``."""
-        return torch.tanh(self.widen(z))
+    def read_table(self) -> torch.Tensor:
+        return self.read
 
     def forward(self, batch: HistoryBatch) -> torch.Tensor:
         """The mean negative ELBO of a batch."""
-        mean, log_variance = self.encode(batch.items)
-        z = mean
-        if self.training:
-            z = mean + torch.randn_like(mean) * (log_variance / 2).exp()
-        logits = F.linear(self.decode(z), self.items, self.items_bias).float()
-        there = batch.items >= 0
-        likelihood = logits.log_softmax(-1).gather(1, batch.items.clamp(min=0))
-        mean, log_variance = mean.float(), log_variance.float()
-        kl = (log_variance.exp() + mean.square() - 1 - log_variance).sum(1) / 2
-        return (self.beta() * kl - (likelihood * there).sum(1)).mean()
-
-    def beta(self) -> torch.Tensor:
-        """What the KL term counts now; in training each call is a step."""
-        found = (self.steps / self.config.anneal_steps).clamp(max=self.config.beta)
-        if self.training:
-            self.steps += 1
-        return found
+        return self.users_loss(batch.items)
 
 
 class MultiVAE(TorchRecommender):
