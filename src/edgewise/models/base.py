@@ -160,7 +160,7 @@ class TorchRecommender(Recommender):
     def start(self, split: Split) -> None:
         """Called between the plan and the first step: what takes long to work out of the data."""
 
-    def trained(self) -> None:
+    def trained(self, split: Split) -> None:
         """Called when the best weights are in place."""
 
     # What all share
@@ -191,7 +191,7 @@ class TorchRecommender(Recommender):
         )
         self.network.eval()
         with torch.no_grad():
-            self.trained()
+            self.trained(split)
 
     @property
     def similarity_unit(self) -> str:

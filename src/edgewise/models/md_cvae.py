@@ -223,7 +223,7 @@ class MDCVAE(DescribedRecommender):
         sampled = rng.choice(num_items, min(self.config.num_sampled_items, num_items), False)
         return DualBatch(torch.from_numpy(histories), sampled)
 
-    def trained(self) -> None:
+    def trained(self, split: Split) -> None:
         new = torch.from_numpy(self.data.item_counts == 0)
         self.network.place_new_items(new.to(self.device))
 

@@ -56,7 +56,8 @@ class TestLearning:
 
         with pytest.raises(ToldError):
             small_graph_gpt().fit(shop_split, on_plan=look)
-        (attention, content, sequence) = plans[0].rows
+        (attention, content, sequence, priors) = plans[0].rows
+        assert priors[0] == "priors" and priors[1].startswith("transitions, markov, spectral")
         assert attention == ("attention", "graph, proximity paths")
         sizes = r"([\d,]+) examples, at most (\d+) epochs of ([\d,]+) batches"
         (texts, epochs, steps), (windows, passes, batches) = (

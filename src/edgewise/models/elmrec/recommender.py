@@ -167,7 +167,7 @@ class ELMRec(TorchRecommender):
         graph = f"{config.graph.features} features, {config.graph.folds} folds"
         return (*rows, ("graph", graph), *super().plan(stages))
 
-    def trained(self) -> None:
+    def trained(self, split: Split) -> None:
         """From here on the whole train graph is read."""
         self.graph = self._built.learned()
         self.network.graph = self.graph.lookup().to(self.device)

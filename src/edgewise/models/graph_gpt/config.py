@@ -7,6 +7,7 @@ from typing import Any, ClassVar, Literal
 
 from edgewise.config import MethodConfig, Settings, Stages, check, section, setting
 from edgewise.errors import ConfigError
+from edgewise.models.item_priors import USUAL, PriorsConfig
 from edgewise.training.config import TrainingConfig
 
 StageName = Literal["content", "events", "predictive", "sequence"]
@@ -200,6 +201,7 @@ class GraphGPTConfig(MethodConfig):
     content: ContentConfig = section(ContentConfig)
     training: StageTraining = section(StageTraining)
     decoding: DecodingConfig = section(DecodingConfig)
+    priors: PriorsConfig = section(PriorsConfig)
 
     def model_post_init(self, context: Any) -> None:
         """Refuse settings that contradict each other."""
@@ -282,6 +284,7 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
     "tiny": {
         "backbone": {"name": "tiny", "vocab_size": 600, "max_tokens": 256},
         "history": {"order": "time"},
+        "priors": {"names": USUAL},
         "stages": ("content", "sequence"),
         "training": {
             "content": {"epochs": 5, "batch_size": 32, "learning_rate": 2e-3},
@@ -299,6 +302,7 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
             "item_init": "transitions",
         },
         "history": {"order": "time", "user_token": False},
+        "priors": {"names": USUAL},
         "stages": ("sequence",),
         "training": {
             "sequence": {

@@ -34,6 +34,8 @@ from edgewise.models.graph_gpt.prompts import TEMPLATES, HistoryWriter, explanat
 from edgewise.models.graph_gpt.stages import build_stages
 from edgewise.models.graph_gpt.stages.content import ContentData
 from edgewise.models.graph_gpt.tokens import TokenSpace
+from edgewise.models.item_priors import unknown_priors
+from edgewise.models.mixing import PriorMixture, told_before
 from edgewise.models.tokenizers import load_tokenizer
 from edgewise.recommender import ItemFilter, Task
 from edgewise.training.trainer import Stage
@@ -62,6 +64,7 @@ class GraphGPT(TorchRecommender):
         edges: of the graph that attention reads, each user's items.
         distances: in that graph; None where attention does without.
         trained_stages: in the order in which they were trained.
+        mixture: of the language model and item priors; None for the language model alone.
     """
 
     name, label = "graph-gpt", "Graph-attentive GPT-2"
@@ -84,6 +87,7 @@ class GraphGPT(TorchRecommender):
     edges: Ragged
     distances: Distances | None
     trained_stages: tuple[StageName, ...]
+    mixture: PriorMixture | None = None
 
     # Learning
 
@@ -114,8 +118,11 @@ class GraphGPT(TorchRecommender):
         Raises:
             DataError: the data has nothing to learn recommending from.
         """
-        stages = build_stages(self.config, split, self.tokens, self.distances, self.network)
-        self.trained_stages = tuple(s for s in self.config.stages if s in {t.name for t in stages})
+        config = self.config
+        stages = build_stages(config, split, self.tokens, self.distances, self.network)
+        self.trained_stages = tuple(s for s in config.stages if s in {t.name for t in stages})
+        self.mixture = PriorMixture.of(split, self.data.histories, config.priors, config.seed)
+        self._lacking = unknown_priors(split, config.priors.names)
         explains = any(isinstance(s.data, ContentData) and s.data.has_reasons for s in stages)
         self.tasks = (*_RANKING, "explanation") if explains else _RANKING
         return stages
@@ -127,7 +134,19 @@ class GraphGPT(TorchRecommender):
         return (
             ("attention", f"{attention.kind}{path}{gates}"),
             *((stage.name, _size(stage)) for stage in stages),
+            *told_before(self.mixture, self._lacking),
         )
+
+    def trained(self, split: Split) -> None:
+        """The weights of the priors, by validation rows."""
+        if self.mixture is not None:
+            config = self.config
+            self.mixture.fit(split, config.priors, config.seed, self._all_language_likelihoods)
+
+    def prepare(self, histories: Ragged) -> None:
+        """The priors count anew, where that is set, what all users have by now."""
+        if self.mixture is not None:
+            self.mixture.prepare(histories, self.config.priors, self.config.seed)
 
     # Recommending
 
@@ -158,8 +177,16 @@ class GraphGPT(TorchRecommender):
 
     def scores(self, users: np.ndarray, histories: Ragged) -> torch.Tensor:
         """Log-likelihoods of all items, ``float32[B, I]``, where the network is."""
-        scores = torch.empty(len(users), self.tokens.num_items, device=self.device)
-        for rows, likelihood in self.likelihoods(users, histories):
+        return self._in_order(self.likelihoods(users, histories), len(users))
+
+    def _all_language_likelihoods(self, users: np.ndarray, histories: Ragged) -> torch.Tensor:
+        return self._in_order(self.language_likelihoods(users, histories), len(users))
+
+    def _in_order(
+        self, parts: Iterator[tuple[np.ndarray, torch.Tensor]], num_users: int
+    ) -> torch.Tensor:
+        scores = torch.empty(num_users, self.tokens.num_items, device=self.device)
+        for rows, likelihood in parts:
             scores[torch.from_numpy(rows).to(self.device)] = likelihood
         return scores
 
@@ -167,12 +194,23 @@ class GraphGPT(TorchRecommender):
     def likelihoods(
         self, users: np.ndarray, histories: Ragged
     ) -> Iterator[tuple[np.ndarray, torch.Tensor]]:
-        """Log-likelihoods of all items after each user's history.
-
-        Prompts of similar length are read together, a bounded number of tokens at a time.
+        """Log-likelihoods of all items after each user's history, priors mixed in.
 
         Yields:
             Rows ``int64[b]``, and ``float32[b, I]`` that the caller may write to.
+        """
+        for rows, likelihood in self.language_likelihoods(users, histories):
+            if self.mixture is not None:
+                likelihood = self.mixture.mixed(likelihood, histories.take(rows))
+            yield rows, likelihood
+
+    @torch.no_grad()
+    def language_likelihoods(
+        self, users: np.ndarray, histories: Ragged
+    ) -> Iterator[tuple[np.ndarray, torch.Tensor]]:
+        """Those of the language model alone (Eq. 7), as :meth:`likelihoods`.
+
+        Prompts of similar length are read together, a bounded number of tokens at a time.
         """
         prompts = self.writer.prompts(users, histories)
         lengths = np.array([len(prompt) for prompt in prompts], dtype=np.int64)
@@ -271,7 +309,11 @@ class GraphGPT(TorchRecommender):
             folder / "edges.safetensors",
         )
         gpt = self.network.gpt.config.to_dict()
-        return {**super()._save_learned(folder), "gpt": gpt, "stages": list(self.trained_stages)}
+        learned = {**super()._save_learned(folder), "gpt": gpt, "stages": list(self.trained_stages)}
+        if self.mixture is not None:
+            self.prepare(self.data.histories)  # what is saved belongs to the histories beside it
+            learned["priors"] = self.mixture.save(folder)
+        return learned
 
     def _load_learned(self, folder: Path, told: Mapping[str, Any]) -> None:
         sizes = len(self.data.users), len(self.data.items)
@@ -292,6 +334,8 @@ class GraphGPT(TorchRecommender):
         load_model(self.network, folder / "model.safetensors")
         self.network.eval()
         self.trained_stages = tuple(told["stages"])
+        if "priors" in told:
+            self.mixture = PriorMixture.load(folder, told["priors"], self.data.histories)
 
 
 def _size(stage: Stage) -> str:

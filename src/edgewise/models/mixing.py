@@ -1,0 +1,390 @@
+"""Item priors mixed with a language model's likelihood, by weights that validation rows fit.
+
+The score of an item i for a history is
+
+    ``w_0 log p(i) + sum over p of w_p log(1 + S_p(i) / e_p)``
+
+with p of the language model and the priors S_p of :mod:`edgewise.models.item_priors`. e_p is the
+usual size of a score, the geometric mean of those above 0, so that an item of which a prior knows
+nothing gets 0 from it. Each weight is a sum over gates, numbers that are known before the target:
+1, the length of the history, how often its newest item was taken, how sure the language model is.
+All are fitted at once by the likelihood (:mod:`edgewise.models.conditional_logit`), in seconds and
+without training anything anew.
+
+Beyond the papers. Log-linear mixtures of language models and counts: Klakow, ICSLP 1998.
+
+Shapes: B users asked about, I items, P priors, K = P + 1 parts of a score, G gates.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+import torch
+from safetensors.numpy import load_file, save_file
+
+from edgewise.data.hashing import id_keys, keyed_uniform
+from edgewise.data.ragged import Ragged
+from edgewise.data.splits import Split
+from edgewise.models.conditional_logit import Mixture, Observations, fit_mixture
+from edgewise.models.item_priors import ItemPrior, PriorsConfig, build_priors, counted_priors
+
+GATES = ("always", "history", "newest", "surprise")
+LANGUAGE_MODEL = "language model"
+
+_NUMBERS_AT_FIT, _NUMBERS_AT_ONCE = 300_000_000, 40_000_000
+_LEAST_USERS = 500
+_RIDGE, _GATE_RIDGE = 1.0, 10.0
+_FILE = "priors.safetensors"
+
+
+@dataclass(frozen=True)
+class PriorShare:
+    """What one part of the mixture says of one item for one user.
+
+    Attributes:
+        name: of the prior, or ``language model``.
+        evidence: how far the part lifts the item above the mean of all items, in nats.
+        share: of all parts' evidence, by size, signed; they sum to 1 in absolute values.
+        items: of the history, with their shares of the prior's score, strongest first.
+    """
+
+    name: str
+    evidence: float
+    share: float
+    items: tuple[tuple[int, float], ...] = ()
+
+
+@dataclass(eq=False)
+class PriorMixture:
+    """Priors of a data set, and the weights by which they are mixed with a language model.
+
+    Attributes:
+        priors: P of them.
+        sizes: e_p, ``float32[P]``.
+        item_counts: train rows of every item, ``int64[I]``.
+        gates: how many of :data:`GATES` are used.
+        mixture: fitted weights, rows are the language model and then priors; None before.
+        users: whose validation rows fitted the weights, ``int64``, rising.
+    """
+
+    priors: tuple[ItemPrior, ...]
+    sizes: np.ndarray
+    item_counts: np.ndarray
+    gates: int = 1
+    mixture: Mixture | None = None
+    users: np.ndarray = field(default_factory=lambda: np.empty(0, np.int64))
+    _told: Ragged | None = None
+
+    @classmethod
+    def of(
+        cls, split: Split, histories: Ragged, config: PriorsConfig, seed: int
+    ) -> PriorMixture | None:
+        """Count the train rows and read the catalogue; None where no prior is asked for or known.
+
+        Args:
+            split: train rows and catalogue alone are read.
+            histories: the train rows, as each user's items.
+            config: which priors.
+            seed: of the start of singular vectors.
+        """
+        found = build_priors(split, config, seed)
+        if not found:
+            return None
+        counts = np.bincount(histories.values, minlength=split.dataset.num_items)
+        some = histories.take(np.flatnonzero(histories.lengths)[:: max(1, len(histories) // 500)])
+        sizes = np.array([_usual_size(prior.scores(some)) for prior in found], dtype=np.float32)
+        gates = len(GATES) if config.gate else 1
+        return cls(found, sizes, counts, gates, _told=histories)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Of the parts of a score, the language model's first."""
+        return (LANGUAGE_MODEL, *(prior.name for prior in self.priors))
+
+    def prepare(self, histories: Ragged, config: PriorsConfig, seed: int) -> None:
+        """Count anew what users took, where that is set; weights and the catalogue's priors stay.
+
+        Args:
+            histories: of all users, oldest items first.
+            config, seed: as for :meth:`of`.
+        """
+        if not config.relearn or histories is self._told:
+            return
+        counted = counted_priors(histories, len(self.item_counts), config, seed)
+        anew = {prior.name: prior for prior in counted}
+        self.priors = tuple(anew.get(prior.name, prior) for prior in self.priors)
+        self.item_counts = np.bincount(histories.values, minlength=len(self.item_counts))
+        self._told = histories
+
+    # Mixing
+
+    def add(self, total: torch.Tensor, weights: torch.Tensor, histories: Ragged) -> None:
+        """Add all priors' ``w_p log(1 + S_p / e_p)`` to scores, in place.
+
+        Args:
+            total: ``float32[B, I]``, contiguous.
+            weights: of each user and prior, ``float32[B, P]``.
+            histories: of the users.
+        """
+        num_items = total.shape[1]
+        flat = total.view(-1).cpu()
+        own = weights.cpu()
+        for place, (prior, size) in enumerate(zip(self.priors, self.sizes, strict=True)):
+            scores = prior.scores(histories)
+            if sp.issparse(scores):
+                rows = np.repeat(np.arange(len(histories)), np.diff(scores.indptr))
+                values = torch.from_numpy(scores.data).div_(float(size)).log1p_()
+                values *= own[torch.from_numpy(rows), place]
+                flat.numpy()[rows * num_items + scores.indices] += values.numpy()
+            else:
+                values = torch.from_numpy(scores / size).log1p_()
+                flat.view(total.shape).addcmul_(values, own[:, place : place + 1])
+        if total.device.type != "cpu":
+            total.copy_(flat.view(total.shape))
+
+    def features(self, histories: Ragged) -> Iterator[torch.Tensor]:
+        """``log(1 + S_p / e_p)`` of one prior after the other, ``float32[B, I]``."""
+        for prior, size in zip(self.priors, self.sizes, strict=True):
+            scores = prior.scores(histories)
+            dense = scores.toarray() if sp.issparse(scores) else scores
+            shape = (len(histories), dense.shape[1])
+            yield torch.from_numpy(dense / size).log1p_().expand(shape)
+
+    def gate(self, histories: Ragged, likelihood: torch.Tensor) -> torch.Tensor:
+        """Numbers that are known before the target, about between -1 and 1, ``float32[B, G]``.
+
+        Args:
+            histories: none empty.
+            likelihood: the language model's log-likelihoods of all items, ``float32[B, I]``.
+        """
+        lengths = np.log2(np.maximum(histories.lengths, 1)) / 3 - 1
+        newest = histories.values[histories.offsets[1:] - 1]
+        counts = np.log2(1 + self.item_counts[newest]) / 4 - 1
+        known = np.stack([np.ones(len(lengths)), lengths, counts], 1).astype(np.float32)
+        found = torch.from_numpy(known[:, : self.gates]).to(likelihood.device)
+        if self.gates <= known.shape[1]:
+            return found
+        surprise = -(likelihood.exp() * likelihood.clamp_min(-1e4)).sum(1)
+        scaled = 2 * surprise / np.log(max(likelihood.shape[1], 2)) - 1
+        return torch.cat([found, scaled[:, None]], 1)
+
+    def mixed(self, likelihood: torch.Tensor, histories: Ragged) -> torch.Tensor:
+        """Log-probabilities under the mixture, ``float32[B, I]``, a new tensor.
+
+        Args:
+            likelihood: the language model's log-likelihoods of all items, ``float32[B, I]``.
+            histories: of the same users, none empty.
+        """
+        own = self.user_weights(histories, likelihood)
+        total = likelihood * own[:, :1]
+        self.add(total, own[:, 1:], histories)
+        return total.log_softmax(1)
+
+    def user_weights(self, histories: Ragged, likelihood: torch.Tensor) -> torch.Tensor:
+        """Each user's weights, ``float32[B, K]``."""
+        assert self.mixture is not None, "the weights are not fitted yet"
+        table = torch.from_numpy(self.mixture.weights).float().to(likelihood.device)
+        return self.gate(histories, likelihood) @ table.T
+
+    def fit(
+        self,
+        split: Split,
+        config: PriorsConfig,
+        seed: int,
+        likelihoods: Callable[[np.ndarray, Ragged], torch.Tensor],
+    ) -> None:
+        """Fit the weights on the validation rows of some users.
+
+        Args:
+            split: whose validation rows; train histories stand before them.
+            config: how many users.
+            seed: of their draw.
+            likelihoods: the language model's log-likelihoods of all items for users after
+                histories, ``float32[B, I]``.
+        """
+        known = split.known_before("valid")
+        self.users = mixing_users(split, known, config.users, seed)
+        rows = np.flatnonzero(np.isin(split.valid.user_index, self.users))
+        parts, num_items = [], len(self.item_counts)
+        most = max(_LEAST_USERS, _NUMBERS_AT_FIT // (len(self.names) * num_items))
+        rows = np.sort(np.random.default_rng(seed).permutation(rows)[:most])
+        self.users = np.unique(split.valid.user_index[rows]).astype(np.int64)
+        size = max(1, _NUMBERS_AT_ONCE // (len(self.names) * num_items))
+        for start in range(0, len(rows), size):
+            user = split.valid.user_index[rows[start : start + size]].astype(np.int64)
+            target = split.valid.item_index[rows[start : start + size]].astype(np.int64)
+            parts.append(self._observed(user, target, known.take(user), likelihoods, seed))
+        alone = np.zeros((len(self.names), self.gates))
+        alone[0, 0] = 1.0
+        self.mixture = fit_mixture(parts, alone, _RIDGE, _GATE_RIDGE)
+
+    def _observed(
+        self,
+        user: np.ndarray,
+        target: np.ndarray,
+        histories: Ragged,
+        likelihoods: Callable[[np.ndarray, Ragged], torch.Tensor],
+        seed: int,
+    ) -> Observations:
+        """Targets among all items, or among some drawn evenly where the catalogue is large."""
+        likelihood = likelihoods(user, histories).float().cpu()
+        num_items = likelihood.shape[1]
+        most = _NUMBERS_AT_FIT // (_LEAST_USERS * len(self.names))
+        drawn = np.arange(num_items)
+        if num_items > most:
+            drawn = np.sort(np.random.default_rng(seed).permutation(num_items)[:most])
+        columns = torch.from_numpy(drawn)
+        place = torch.from_numpy(target)[:, None]
+        gate = self.gate(histories, likelihood)
+        features = torch.stack(
+            [
+                torch.cat([each.gather(1, place), each[:, columns]], 1)
+                for each in (likelihood, *self.features(histories))
+            ],
+            1,
+        )
+        hidden = torch.zeros(len(user), num_items, dtype=torch.bool)
+        hidden[
+            torch.from_numpy(histories.row_of_value), torch.from_numpy(histories.values).long()
+        ] = True
+        hidden[torch.arange(len(user)), place[:, 0]] = True
+        first = torch.zeros(len(user), 1, dtype=torch.bool)
+        return Observations(features, torch.cat([first, hidden[:, columns]], 1), gate)
+
+    # Telling
+
+    def told_after(self) -> list[tuple[str, str]]:
+        """The fitted weights as rows of a table: name, then weight, error and gates."""
+        assert self.mixture is not None
+        rows = []
+        for name, weights, errors in zip(
+            self.names, self.mixture.weights, self.mixture.errors, strict=True
+        ):
+            gates = [
+                f"{value:+.2f} {gate}"
+                for gate, value in zip(GATES[1 : self.gates], weights[1:], strict=True)
+            ]
+            rows.append((name, " ".join([f"{weights[0]:.2f} ± {errors[0]:.2f}", *gates])))
+        return rows
+
+    def why(self, history: np.ndarray, item: int, likelihood: torch.Tensor) -> list[PriorShare]:
+        """Which parts of the mixture lift an item, strongest first.
+
+        Args:
+            history: of one user, oldest first.
+            item: by index.
+            likelihood: the language model's log-likelihoods after it, ``float32[1, I]``.
+        """
+        one = Ragged.of_rows([history])
+        own = self.user_weights(one, likelihood)[0].tolist()
+        likelihood = likelihood.cpu()
+        each = [likelihood, *self.features(one)]
+        lifts = [w * float(f[0, item] - f[0].mean()) for w, f in zip(own, each, strict=True)]
+        total = sum(map(abs, lifts)) or 1.0
+        shares = [PriorShare(LANGUAGE_MODEL, lifts[0], lifts[0] / total)]
+        for prior, lift in zip(self.priors, lifts[1:], strict=True):
+            said = prior.speaking(history, item)
+            order = np.argsort(-said, kind="stable")[:3]
+            items = tuple(
+                (int(history[n]), float(said[n] / said.sum())) for n in order if said[n] > 0
+            )
+            shares.append(PriorShare(prior.name, lift, lift / total, items))
+        return sorted(shares, key=lambda part: -abs(part.share))
+
+    # Keeping
+
+    def save(self, folder: Path) -> dict[str, Any]:
+        """Write the priors beside a model; returns what :meth:`load` is to be told."""
+        assert self.mixture is not None
+        arrays: dict[str, np.ndarray] = {
+            "sizes": self.sizes,
+            "item_counts": self.item_counts.astype(np.int64),
+            "users": np.asarray(self.users, dtype=np.int64),
+            "weights": self.mixture.weights,
+            "errors": self.mixture.errors,
+        }
+        told = []
+        for prior in self.priors:
+            shapes = {}
+            for side in ("left", "right"):
+                value = getattr(prior, side)
+                if value is None:
+                    continue
+                if sp.issparse(value):
+                    value = sp.csr_array(value)
+                    shapes[side] = [int(size) for size in value.shape]  # type: ignore[union-attr]
+                    for part in ("data", "indices", "indptr"):
+                        arrays[f"{prior.name}/{side}/{part}"] = getattr(value, part)
+                else:
+                    arrays[f"{prior.name}/{side}"] = np.asarray(value)
+            told.append(
+                {
+                    "name": prior.name,
+                    "recency": prior.recency,
+                    "newest": prior.newest,
+                    "averaged": prior.averaged,
+                    "sparse": shapes,
+                }
+            )
+        whole = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
+        save_file(whole, folder / _FILE)
+        fitted = {"loss": self.mixture.loss, "observations": self.mixture.num_observations}
+        return {"priors": told, "gates": self.gates, **fitted}
+
+    @classmethod
+    def load(cls, folder: Path, told: Mapping[str, Any], histories: Ragged) -> PriorMixture:
+        """Read what :meth:`save` wrote, of the histories that stand beside it."""
+        arrays = load_file(folder / _FILE)
+        priors = []
+        for each in told["priors"]:
+            name, sides = each["name"], {}
+            for side in ("left", "right"):
+                if side in each["sparse"]:
+                    keys = [f"{name}/{side}/{part}" for part in ("data", "indices", "indptr")]
+                    parts = tuple(arrays[key] for key in keys)
+                    sides[side] = sp.csr_array(parts, shape=tuple(each["sparse"][side]))
+                else:
+                    sides[side] = arrays.get(f"{name}/{side}")
+            read = (float(each["recency"]), int(each["newest"]), bool(each["averaged"]))
+            priors.append(ItemPrior(name, sides["left"], sides["right"], *read))
+        fitted = float(told["loss"]), int(told["observations"])
+        mixture = Mixture(arrays["weights"], arrays["errors"], *fitted)
+        sizes, counts, users = arrays["sizes"], arrays["item_counts"], arrays["users"]
+        gates = int(told["gates"])
+        return cls(tuple(priors), sizes, counts, gates, mixture, users, _told=histories)
+
+
+def mixing_users(split: Split, known: Ragged, most: int, seed: int) -> np.ndarray:
+    """Half of the users who have validation rows and a history, ``most`` at most, rising.
+
+    Who is drawn depends on the seed and the spelling of the user's id alone.
+    """
+    users = np.unique(split.valid.user_index).astype(np.int64)
+    users = users[known.lengths[users] > 0]
+    draw = keyed_uniform(seed, id_keys(split.dataset.users)[users])
+    chosen = users[np.argsort(draw, kind="stable")[: min(most, (len(users) + 1) // 2)]]
+    return np.sort(chosen)
+
+
+def _usual_size(scores: Any) -> float:
+    """The geometric mean of scores above 0; 1 where there is none."""
+    values = scores.data if sp.issparse(scores) else scores
+    above = values[values > 0]
+    return float(np.exp(np.log(above).mean())) if len(above) else 1.0
+
+
+def told_before(
+    mixture: PriorMixture | None, lacking: tuple[str, ...]
+) -> tuple[tuple[str, str], ...]:
+    """Rows of a plan: the priors, and those that the data set does not tell."""
+    if mixture is None and not lacking:
+        return ()
+    found = ", ".join(mixture.names[1:]) if mixture is not None else "none"
+    without = f"; not told by the data: {', '.join(lacking)}" if lacking else ""
+    return (("priors", found + without),)
