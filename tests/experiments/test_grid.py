@@ -270,6 +270,7 @@ NUM_CELLS = {
     "graph-gpt/figure-6": 36,
     "graph-gpt/table-1": 2,
     "graph-gpt/table-2": 84,
+    "priors": 6,
     "reviews": 1,
     "sequential": 8,
 }
