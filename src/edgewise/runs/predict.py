@@ -14,7 +14,8 @@ from edgewise.data.dataset import Vocabulary, histories_of
 from edgewise.data.hashing import id_keys, keyed_bits
 from edgewise.data.item_lists import CandidateLists, Recommendations
 from edgewise.data.ragged import Ragged
-from edgewise.recommender import Items, Recommender, Task, top_k
+from edgewise.data.ranking import top_k
+from edgewise.recommender import Items, Recommender, Task
 from edgewise.runs.run import Run
 
 USERS_AT_ONCE = 128
