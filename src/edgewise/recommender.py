@@ -190,6 +190,8 @@ class Recommender(ABC):
     TASKS: ClassVar[tuple[Task, ...]] = ("sequential", "direct")
     LEARNED: ClassVar[tuple[str, ...]] = ()
     """Attributes that hold what was learned, arrays or sparse matrices; saved and loaded."""
+    ASKED_AT_ONCE: ClassVar[int] = 8192
+    """Users whose lists take about a second, after which a long question tells its progress."""
     SCORE_UNIT: ClassVar[str] = "score"
     """What its scores are, in a few words, as tables and JSON say it: log-probability, ..."""
 

@@ -83,6 +83,7 @@ class ELMRec(TorchRecommender):
 
     name, label = "elmrec", "ELMRec"
     SCORE_UNIT = "log-probability"
+    ASKED_AT_ONCE = 128
     summary = (
         "A small T5 language model reads users and items as text. Each name it reads also carries "
         "a vector that has travelled along the graph of who bought what, so the model knows who is "
