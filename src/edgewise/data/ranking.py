@@ -82,18 +82,18 @@ def best_of_highest(
         values: the scores.
         k: items of a list.
         rows_of: gives whole rows ``[n, I]`` by their numbers: of those in which equal scores leave
-            open which items stand where.
+            open which items are the last of the list.
     """
-    order = np.argsort(-values, axis=1)
+    order = np.lexsort((places, -values), axis=1)
     places, values = (np.take_along_axis(part, order, axis=1) for part in (places, values))
+    # Of a score above the last one, all items are there.
+    last, more = values[:, k - 1 : k], values[:, k : k + 1]
+    places, values = places[:, :k], values[:, :k]
+    rows = np.flatnonzero(((last == more) & np.isfinite(more)).any(axis=1))
+    for row, scores in zip(rows, rows_of(rows) if len(rows) else (), strict=True):
+        equal = values[row] == last[row]
+        places[row, equal] = np.flatnonzero(scores == last[row])[: equal.sum()]
     finite = np.isfinite(values)
-    tied = ((values[:, 1:] == values[:, :-1]) & finite[:, 1:]).any(axis=1)
-    places, values, finite = places[:, :k], values[:, :k], finite[:, :k]
-    tied = np.flatnonzero(tied)
-    for row, scores in zip(tied, rows_of(tied) if len(tied) else (), strict=True):
-        best = top_k(scores, k)
-        places[row, : len(best)], values[row, : len(best)] = best, scores[best]
-        finite[row] = np.arange(finite.shape[1]) < len(best)
     items = Ragged.of_lengths(finite.sum(axis=1), places[finite])
     return Ranked(items, Ragged(items.offsets, values[finite]))
 

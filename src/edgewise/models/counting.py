@@ -87,10 +87,12 @@ class CountingRecommender(Recommender):
             self._below = (place / len(place) - 1).astype(np.float32)
         if not isinstance(scores, sp.csr_array):
             return np.where(scores > 0, scores, self._below)
-        found = np.tile(self._below, (scores.shape[0], 1))  # type: ignore[index]
-        row, spoken = np.repeat(np.arange(len(found)), np.diff(scores.indptr)), scores.data > 0
-        found[row[spoken], scores.indices[spoken]] = scores.data[spoken]
-        return found
+        num_rows, num_items = scores.shape  # type: ignore[misc]
+        found = np.tile(self._below, num_rows)
+        place = np.repeat(num_items * np.arange(num_rows), np.diff(scores.indptr))
+        place += scores.indices
+        found[place] = np.where(scores.data > 0, scores.data, self._below[scores.indices])
+        return found.reshape(num_rows, num_items)
 
 
 def few_at_once(total: int, width: int) -> Iterator[np.ndarray]:
