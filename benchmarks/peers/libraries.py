@@ -65,7 +65,7 @@ PAIRS = {
     "cosine": _knn("binary", "CosineRecommender"),
     "tfidf": _knn("tfidf", "TFIDFRecommender"),
     "bm25": _knn("bm25", "BM25Recommender"),
-    "ease": Pair("ease", {"l2": 200.0}, {"library": "rectools", "l2": 200.0}, 4000),
+    "ease": Pair("ease", {"l2": 200.0}, {"library": "rectools", "l2": 200.0}, 2000),
 }
 
 
