@@ -3,6 +3,7 @@
 #   PYTHON=python3.12   the interpreter to build the environment with (3.11 or newer)
 #   VENV=.venv          where the environment goes
 #   PEERS=.peers       where RecBole's own environment goes (make peers)
+#   LIBRARIES=.libraries  where that of implicit and RecTools goes (make peers)
 #   DATA=FOLDER        the imported data set of make peers; the built-in shop without one
 #   TORCH_INDEX=URL     an extra package index for torch; on Linux without a GPU, PyTorch's
 #                       index of CPU wheels saves several gigabytes of download
@@ -12,6 +13,7 @@
 
 VENV ?= .venv
 PEERS ?= .peers
+LIBRARIES ?= .libraries
 DATA ?=
 TORCH_INDEX ?=
 BIN := $(VENV)/bin
@@ -53,10 +55,12 @@ bench: $(STAMP) ## measure speed; writes results/bench/*.json
 	for name in $(BENCHMARKS); do \
 	    $(BIN)/python benchmarks/$$name.py --json results/bench/$$name.json || exit 1; done
 
-peers: $(STAMP) $(PEERS)/.installed ## measure RecBole beside edgewise; with DATA, results/bench/peers.json
+peers: $(STAMP) $(PEERS)/.installed $(LIBRARIES)/.installed ## measure RecBole, implicit and RecTools beside edgewise; DATA=FOLDER keeps the figures
 	@mkdir -p results/bench
 	$(BIN)/python benchmarks/peers/compare.py --recbole $(PEERS)/bin/python \
 	    $(if $(DATA),$(DATA) --json results/bench/peers.json,--quick)
+	$(BIN)/python benchmarks/peers/libraries.py --python $(LIBRARIES)/bin/python \
+	    $(if $(DATA),$(DATA) --json results/bench/libraries.json,--quick)
 
 report: $(STAMP) ## the papers' tables beside ours as one page, runs/report.html
 	$(BIN)/edgewise compare elmrec graph-gpt --format html --out runs/report.html
@@ -87,6 +91,11 @@ $(PEERS)/.installed: benchmarks/peers/requirements.txt | $(BIN)/python
 	$(BIN)/python -m venv $(PEERS)
 	$(PEERS)/bin/python -m pip install -q \
 	    $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) --requirement $<
+	@touch $@
+
+$(LIBRARIES)/.installed: benchmarks/peers/requirements-libraries.txt | $(BIN)/python
+	$(BIN)/python -m venv $(LIBRARIES)
+	$(LIBRARIES)/bin/python -m pip install -q --requirement $<
 	@touch $@
 
 $(DOCS_STAMP): $(STAMP)

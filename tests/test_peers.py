@@ -63,6 +63,21 @@ def test_histories_are_cut_as_recbole_cuts_them(tmp_path, split, export):
     assert sorted(written(tmp_path, split, "test")) == [["ann", "e", "cd"], ["bob", "a", "cd"]]
 
 
+def test_attributes_are_written(tmp_path, export):
+    columns = {"user_id": list("aabb"), "item_id": list("xyxz"), "timestamp": [1, 2, 3, 4]}
+    items = {"item_id": list("xyz"), "categories": [["Soap"], ["Soap", "Oil"], ["Oil"]]}
+    described = leave_one_out(Dataset.from_frame(columns, items=items))
+    settings = export.write_atomic(described, tmp_path, 5, min_items=2)
+    assert settings["load_col"]["item"] == ["item_id", "attributes"]
+    head, *rows = (tmp_path / "peer" / "peer.item").read_text().splitlines()
+    assert head == "item_id:token\tattributes:token_seq"
+    names = described.dataset.items.ids
+    found = {names[int(item)]: cell.split() for item, cell in (row.split("\t") for row in rows)}
+    # Two names, by their numbers: x has one of them, z the other, y both.
+    assert len(found["x"]) == len(found["z"]) == 1 and found["x"] != found["z"]
+    assert sorted(found["y"]) == sorted(found["x"] + found["z"])
+
+
 def test_lists_of_others_are_scored_by_our_metrics(split, export):
     number = {item: index for index, item in enumerate(split.dataset.items.ids)}
     users = [split.dataset.users.ids.index(user) for user in ("bob", "ann")]
@@ -76,6 +91,23 @@ def test_lists_of_others_are_scored_by_our_metrics(split, export):
     report = evaluate_sequential(lists, split, users=bob, ks=(1, 2), metrics=("HitRate", "MRR"))
     means = {name: each.mean for name, each in report.metrics.items()}
     assert means["HitRate@1"] == 0 and means["HitRate@2"] == 1 and means["MRR@2"] == 0.5
+
+
+def test_methods_without_gradients_are_compared(tmp_path):
+    default = ROOT / ".libraries" / "bin" / "python"
+    python = Path(os.environ.get("EDGEWISE_LIBRARIES_PYTHON", default))
+    if not python.exists():
+        pytest.skip(
+            "no environment with implicit and RecTools: 'make peers', or name its interpreter in "
+            "EDGEWISE_LIBRARIES_PYTHON"
+        )
+    file = tmp_path / "libraries.json"
+    command = [sys.executable, str(PEERS / "libraries.py"), "--quick", "--python", str(python)]
+    subprocess.run([*command, "--methods", "cosine", "--json", str(file)], check=True)
+    figures = json.loads(file.read_text())["cosine"]
+    assert figures["ours_fit_seconds"] > 0 and figures["theirs_recommend_seconds"] > 0
+    # The same neighbours by the same cosine, but for how equal ones are ordered.
+    assert figures["ours_NDCG@10"] == pytest.approx(figures["theirs_NDCG@10"], abs=0.01)
 
 
 def test_both_packages_are_compared(tmp_path):

@@ -21,7 +21,7 @@ from edgewise.models.ease import EASE
 from edgewise.models.lightgcn import LightGCN
 from edgewise.models.popularity import Popularity
 from edgewise.models.registry import load_model
-from edgewise.recommender import ItemFilter, local_folder, top_k
+from edgewise.recommender import ItemFilter, local_folder
 
 
 @pytest.fixture(scope="module")
@@ -156,13 +156,6 @@ def test_nonsense_is_refused(model):
         Popularity().recommend([0])
     with pytest.raises(ConfigError, match="unknown configuration key 'sede'"):
         Popularity(sede=3)
-
-
-def test_the_k_best_are_finite_and_tied_by_place():
-    scores = np.array([1.0, 3.0, -np.inf, 3.0, 2.0])
-    assert top_k(scores, 3).tolist() == [1, 3, 4]
-    assert top_k(scores, 9).tolist() == [1, 3, 4, 0]
-    assert top_k(scores, 1).tolist() == [1]
 
 
 def test_a_filter_bans_what_is_seen_and_hidden():

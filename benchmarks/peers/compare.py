@@ -103,14 +103,14 @@ def _ours(peer: Peer, effort: Effort) -> dict[str, Any]:
         "learning_rate": LEARNING_RATE,
     }
     rest = {"epochs": effort.epochs, "patience": 0, "precision": "fp32"}
-    return {**peer.ours, "training": {**training, **rest}}
+    return {**peer.ours, peer.stage: {**training, **rest}}
 
 
 def _recbole(peer: Peer, split: Split, folder: Path) -> dict[str, Any]:
     # Scores of one batch, which RecBole counts in rows or, without histories, in pairs.
     scored = _SCORE_BATCH * (1 if peer.max_items else split.dataset.num_items + 1)
     return {
-        **write_atomic(split, folder, peer.max_items),
+        **write_atomic(split, folder, peer.max_items, peer.min_items),
         "train_batch_size": peer.batch_size,
         **peer.recbole,
         "eval_batch_size": scored,

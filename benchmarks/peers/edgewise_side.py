@@ -56,7 +56,7 @@ def measure(job: dict[str, Any]) -> dict[str, Any]:
 
     class Timed(method):
         def stages(self, split: Split) -> Sequence[Stage]:
-            (stage,) = super().stages(split)
+            stage, *_ = super().stages(split)  # of S3-Rec its pre-training
             data = FirstBatches(stage.data, job["batches"])
             lengths["batches"] = stage.data.steps_per_epoch
             lengths["timed_batches"] = data.steps_per_epoch

@@ -16,13 +16,17 @@ from edgewise.data.item_lists import Recommendations
 from edgewise.data.ragged import Ragged
 from edgewise.data.splits import Split
 from edgewise.files import write_text
+from edgewise.item_texts import ItemAttributes
 
 PARTS = ("train", "valid", "test")
 _LIST = "item_id_list"
+ATTRIBUTES = "attributes"
 
 
-def write_atomic(split: Split, folder: Path, max_items: int | None) -> dict[str, Any]:
-    """Write ``peer/peer.{train,valid,test}.inter`` below a folder.
+def write_atomic(
+    split: Split, folder: Path, max_items: int | None, min_items: int | None = None
+) -> dict[str, Any]:
+    """Write ``peer/peer.{train,valid,test}.inter``, and ``peer/peer.item``, below a folder.
 
     Args:
         split: what is written.
@@ -30,6 +34,8 @@ def write_atomic(split: Split, folder: Path, max_items: int | None) -> dict[str,
         max_items: of a row's history, the newest; None writes pairs without histories. With them,
             the train part has a row for each item that follows others, which is how RecBole cuts
             histories itself.
+        min_items: items that a brand or category has at least, for models that read attributes;
+            None writes none.
 
     Returns:
         The settings that tell RecBole what the files hold.
@@ -48,10 +54,21 @@ def write_atomic(split: Split, folder: Path, max_items: int | None) -> dict[str,
         "USER_ID_FIELD": "user_id",
         "ITEM_ID_FIELD": "item_id",
     }
+    if min_items is not None:
+        write_text(folder / "peer" / "peer.item", "\n".join([*_attributes(split, min_items), ""]))
+        settings["load_col"]["item"] = ["item_id", ATTRIBUTES]
     if max_items is not None:
         lists = {"alias_of_item_id": [_LIST], "MAX_ITEM_LIST_LENGTH": max_items}
         settings |= {**lists, "seq_len": {_LIST: max_items}}
     return settings
+
+
+def _attributes(split: Split, min_items: int) -> Iterator[str]:
+    yield f"item_id:token\t{ATTRIBUTES}:token_seq"
+    matrix = ItemAttributes.of(split.dataset, min_items, "this peer").matrix
+    for item in range(split.dataset.num_items):
+        names = matrix.indices[matrix.indptr[item] : matrix.indptr[item + 1]]
+        yield f"{item}\t{' '.join(map(str, names.tolist()))}"
 
 
 def _pairs(split: Split, part: str) -> Iterator[str]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 LEARNING_RATE = 1e-3
+MIN_ITEMS = 5
 MAX_ITEMS = 50
 
 
@@ -26,6 +27,8 @@ class Peer:
         evaluated: whether it is evaluated over the whole catalogue, too.
         variant: after the name, where a model is compared more than once.
         our_batch_size: of edgewise, where it is another.
+        min_items: items that an attribute has at least; None for a model that reads none.
+        stage: of ours that is timed, its first one.
     """
 
     name: str
@@ -37,6 +40,8 @@ class Peer:
     evaluated: bool = False
     variant: str = ""
     our_batch_size: int | None = None
+    min_items: int | None = None
+    stage: str = "training"
 
     @property
     def key(self) -> str:
@@ -147,5 +152,26 @@ PEERS = (
         2048,
         {"embedding_size": 64, "n_layers": 3, "num_clusters": 200, "warm_up_step": 0, "m_step": 1},
         {"embedding_size": 64, "num_prototypes": 200, "warmup_epochs": 0},
+        evaluated=True,
+    ),
+    Peer(
+        "fdsa",
+        "FDSA",
+        256,
+        {**_BLOCKS, **_DROPOUTS, **_SOFTMAX, "selected_features": ["attributes"]},
+        {**_OUR_BLOCKS, "dropout": 0.2, "loss": "softmax", "read_texts": False},
+        MAX_ITEMS,
+        evaluated=True,
+        min_items=MIN_ITEMS,
+    ),
+    Peer(
+        "s3rec",
+        "S3Rec",
+        256,
+        {**_BLOCKS, **_DROPOUTS, **_SOFTMAX, "item_attribute": "attributes"},
+        {**_OUR_BLOCKS, "dropout": 0.2, "loss": "softmax"},
+        MAX_ITEMS,
+        min_items=MIN_ITEMS,
+        stage="pretraining",
     ),
 )

@@ -23,6 +23,7 @@ from edgewise.config import MethodConfig, check, preset_config, to_dict, updated
 from edgewise.data.dataset import Vocabulary, read_parquet
 from edgewise.data.item_lists import CandidateLists, Recommendations, SimilarItems
 from edgewise.data.ragged import Ragged
+from edgewise.data.ranking import Ranked, best_of_rows
 from edgewise.data.splits import Split
 from edgewise.errors import ConfigError, ModelFolderError, UnknownIdError
 from edgewise.files import ABOUT, read_model, write_card, writing_model
@@ -39,7 +40,9 @@ Users = Sequence[str] | Sequence[int] | np.ndarray
 Items = Sequence[str] | Sequence[int] | np.ndarray
 
 DEFAULT_PRESET = "cpu"
-_SCORES_AT_ONCE = 8_000_000
+# Scores of a few rows stay in a processor's cache until the best of them are found.
+_ROWS_AT_ONCE = 64
+_SCORES_AT_ONCE, _SCORES_IN_CACHE = 8_000_000, 1_000_000
 _AGAIN = "fit and save it again"
 
 
@@ -187,6 +190,8 @@ class Recommender(ABC):
     TASKS: ClassVar[tuple[Task, ...]] = ("sequential", "direct")
     LEARNED: ClassVar[tuple[str, ...]] = ()
     """Attributes that hold what was learned, arrays or sparse matrices; saved and loaded."""
+    ASKED_AT_ONCE: ClassVar[int] = 8192
+    """Users whose lists take about a second, after which a long question tells its progress."""
     SCORE_UNIT: ClassVar[str] = "score"
     """What its scores are, in a few words, as tables and JSON say it: log-probability, ..."""
 
@@ -316,7 +321,7 @@ class Recommender(ABC):
         asked = self.user_index(users)
         rows = self._histories_of(asked, histories)
         lists = self._ranked(asked, rows, k, exclude_seen, self._hidden(allow, deny))
-        found = Recommendations.from_lists(asked, *lists)
+        found = Recommendations.of(asked, *lists)
         return self._with_ids(found, self.data.users, asked, rows)
 
     def recommend_new(
@@ -338,7 +343,7 @@ class Recommender(ABC):
         lists = self._ranked(nobody, rows, k, exclude_seen, self._hidden(allow, deny))
         numbers = np.arange(len(rows))
         names = tuple(f"new user {n + 1}" for n in numbers) if len(rows) > 1 else ("new user",)
-        found = Recommendations.from_lists(numbers, *lists)
+        found = Recommendations.of(numbers, *lists)
         return self._with_ids(found, Vocabulary(names, "user"), numbers, rows)
 
     def score_candidates(
@@ -393,16 +398,13 @@ class Recommender(ABC):
         check(k >= 1, f"k = {k}: must be 1 or more")
         asked = self.item_index(items)
         hidden = self._hidden(allow, deny)
-        best: list[np.ndarray] = []
-        values: list[np.ndarray] = []
+        parts: list[Ranked] = []
         for rows in self._parts(len(asked)):
             found = np.array(self.item_similarities(asked[rows]), dtype=np.float64)
             found[np.arange(len(rows)), asked[rows]] = -np.inf
             ItemFilter(hidden=hidden).apply(found)
-            for row in found:
-                best.append(top_k(row, min(k, len(row))))
-                values.append(row[best[-1]])
-        lists = Recommendations.from_lists(asked, best, values)
+            parts.append(best_of_rows(found, k))
+        lists = Recommendations.of(asked, *Ranked.concat(parts))
         return SimilarItems(
             *(lists.user_index, lists.item_index, lists.rank, lists.score),
             *(self.similarity_unit, self.data.items, self.data.titles),
@@ -460,22 +462,18 @@ class Recommender(ABC):
 
     def rank_items(
         self, users: np.ndarray, histories: Ragged, hidden: ItemFilter, k: int
-    ) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    ) -> Ranked:
         """The k best items and their scores of every user, best first.
 
         Arguments as for :meth:`score_items`; a method that searches instead of scoring all items
         overrides it.
         """
-        items: list[np.ndarray] = []
-        scores: list[np.ndarray] = []
+        parts: list[Ranked] = []
         for rows in self._parts(len(users)):
             found = np.asarray(self.score_items(users[rows], histories.take(rows)))
             hidden.take(rows).apply(found)
-            for row in found:
-                best = top_k(row, k)
-                items.append(best)
-                scores.append(row[best])
-        return items, scores
+            parts.append(best_of_rows(found, k))
+        return Ranked.concat(parts)
 
     def score_lists(
         self, users: np.ndarray, histories: Ragged, lists: Ragged, task: Task
@@ -517,32 +515,25 @@ class Recommender(ABC):
         k: int,
         exclude_seen: bool,
         hidden: np.ndarray | None,
-    ) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    ) -> Ranked:
         """Lists of all, those without a history by popularity."""
         check(k >= 1, f"k = {k}: must be 1 or more")
-        k = min(k, len(self.data.items))
         self.require("sequential")
         k = min(k, len(self.data.items))  # nothing is searched or kept for more
-        items: list[np.ndarray] = [np.empty(0, np.int64)] * len(users)
-        scores: list[np.ndarray] = [np.empty(0)] * len(users)
-        warm = histories.lengths > 0
         banned = ItemFilter(histories if exclude_seen else None, hidden)
-        for rows, ask in ((np.flatnonzero(warm), self.rank_items), (np.flatnonzero(~warm), None)):
-            if not len(rows):
-                continue
-            part = (users[rows], histories.take(rows), banned.take(rows), k)
-            found = self._popular(*part) if ask is None else ask(*part)
-            for row, best, values in zip(rows, *found, strict=True):
-                items[row], scores[row] = best, values
-        return items, scores
+        warm = histories.lengths > 0
+        asked = np.flatnonzero(warm), np.flatnonzero(~warm)
+        parts = [
+            ask(users[rows], histories.take(rows), banned.take(rows), k)
+            for rows, ask in zip(asked, (self.rank_items, self._popular), strict=True)
+            if len(rows)
+        ]
+        return Ranked.concat(parts).put(np.concatenate(asked))
 
-    def _popular(
-        self, users: np.ndarray, histories: Ragged, hidden: ItemFilter, k: int
-    ) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    def _popular(self, users: np.ndarray, histories: Ragged, hidden: ItemFilter, k: int) -> Ranked:
         scores = self.cold_scores()[None].copy()
         replace(hidden, seen=None).apply(scores)
-        best = top_k(scores[0], k)
-        return [best] * len(users), [scores[0][best]] * len(users)
+        return Ranked.concat([best_of_rows(scores, k)] * len(users))
 
     def _scored(
         self, users: np.ndarray, histories: Ragged, lists: Ragged, task: Task
@@ -591,9 +582,15 @@ class Recommender(ABC):
 
     def _parts(self, total: int) -> Iterator[np.ndarray]:
         """Rows a few at a time, so that their scores of all items stay within bounds."""
-        size = max(1, _SCORES_AT_ONCE // max(1, len(self.data.items)))
+        num_items = max(1, len(self.data.items))
+        size = max(self._scores_at_once // num_items, _ROWS_AT_ONCE)
+        size = max(1, min(size, _SCORES_AT_ONCE // num_items))
         for start in range(0, total, size):
             yield np.arange(start, min(start + size, total))
+
+    @property
+    def _scores_at_once(self) -> int:
+        return _SCORES_IN_CACHE
 
     # Keeping
 
@@ -735,17 +732,6 @@ def popularity_scores(counts: np.ndarray, seed: int) -> np.ndarray:
     "lower number first" would be a hidden hint.
     """
     return counts + np.random.default_rng(seed).permutation(len(counts)) / max(len(counts), 1)
-
-
-def top_k(scores: np.ndarray, k: int) -> np.ndarray:
-    """The places of the k highest finite scores ``[I]``, best first; ties by rising place."""
-    if k < len(scores):
-        bar = -np.partition(-scores, k - 1)[k - 1]
-        chosen = np.flatnonzero(scores >= bar)
-    else:
-        chosen = np.arange(len(scores))
-    chosen = chosen[np.argsort(-scores[chosen], kind="stable")][:k]
-    return chosen[np.isfinite(scores[chosen])]
 
 
 def local_folder(name: str | Path, **download: Any) -> Path:

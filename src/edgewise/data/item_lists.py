@@ -86,12 +86,16 @@ class Recommendations:
         cls, users: np.ndarray, items: list[np.ndarray], scores: list[np.ndarray]
     ) -> Recommendations:
         """Build from one best-first array of items and scores a user (lengths may differ)."""
-        lists = Ragged.of_rows(items)
+        return cls.of(users, Ragged.of_rows(items), Ragged.of_rows([np.empty(0), *scores]))
+
+    @classmethod
+    def of(cls, users: np.ndarray, items: Ragged, scores: Ragged) -> Recommendations:
+        """The same from lists that are joined already."""
         return cls(
-            np.asarray(users)[lists.row_of_value].astype(np.int32),
-            lists.values.astype(np.int32),
-            (lists.place_of_value + 1).astype(np.int32),
-            np.concatenate([np.empty(0, np.float32), *scores]).astype(np.float32),
+            np.asarray(users)[items.row_of_value].astype(np.int32),
+            items.values.astype(np.int32),
+            (items.place_of_value + 1).astype(np.int32),
+            scores.values.astype(np.float32),
         )
 
     @classmethod

@@ -49,6 +49,12 @@ def among(keys: np.ndarray, known: np.ndarray) -> np.ndarray:
     return known[places] == keys
 
 
+def first_places(keys: np.ndarray) -> np.ndarray:
+    """Where each of the different numbers stands first, by rising number, ``int64[n]``."""
+    order = np.argsort(keys, kind="stable")
+    return order[_is_first(keys[order])]
+
+
 def num_distinct(keys: np.ndarray) -> int:
     """How many different numbers there are."""
     return int(np.count_nonzero(_is_first(np.sort(keys))))

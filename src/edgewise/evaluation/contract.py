@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from edgewise.data.item_lists import Recommendations
+from edgewise.data.pairs import among, first_places
 from edgewise.data.ragged import Ragged
 from edgewise.errors import EdgewiseError
 
@@ -43,7 +44,7 @@ def check_lists(
     if not allow_repeats:
         _refuse(recommendations, _repeats(keys), "a repeated item")
     if not allow_seen:
-        seen = np.isin(keys, known_keys(known, users, num_items))
+        seen = among(keys, np.sort(known_keys(known, users, num_items)))
         _refuse(recommendations, seen, "a seen item")
 
 
@@ -65,7 +66,7 @@ def _list_starts(user: np.ndarray) -> np.ndarray:
 def _repeats(keys: np.ndarray, where: np.ndarray | None = None) -> np.ndarray:
     """Marks all but the first occurrence of every key, at the rows marked by ``where``."""
     repeated = np.ones(len(keys), dtype=bool)
-    repeated[np.unique(keys, return_index=True)[1]] = False
+    repeated[first_places(keys)] = False
     if where is None:
         return repeated
     spread = np.zeros(len(where), dtype=bool)

@@ -20,6 +20,7 @@ from edgewise.config import check
 from edgewise.data.dataset import Interactions
 from edgewise.data.item_lists import Recommendations
 from edgewise.data.negatives import uniform_candidates
+from edgewise.data.pairs import among, distinct, pair_keys
 from edgewise.data.ragged import Ragged
 from edgewise.data.splits import Split
 from edgewise.data.texts import ExplanationPairs
@@ -405,14 +406,14 @@ def _with_sizes(asked: _Asked, allow_seen: bool) -> tuple[_Asked, dict[str, obje
     if asked.protocol.count_repeats or asked.protocol.random_padding:
         return asked, {}
     users, num_items = asked.held_out.user_index, asked.split.dataset.num_items
-    wanted = users.astype(np.int64) * num_items + asked.held_out.item_index
+    wanted = pair_keys(asked.held_out, num_items)
     banned = np.empty(0, np.int64)
     if not allow_seen:
-        banned = np.unique(known_keys(asked.known, asked.users, num_items))
+        banned = distinct(known_keys(asked.known, asked.users, num_items))
     most = asked.split.dataset.num_users
     sizes = (num_items - np.bincount(banned // num_items, minlength=most))[users]
-    findable = ~np.isin(wanted, banned)
-    found = np.bincount(np.unique(wanted[findable]) // num_items, minlength=most)[users]
+    findable = ~among(wanted, banned)
+    found = np.bincount(distinct(wanted[findable]) // num_items, minlength=most)[users]
     has_choice = sizes > found
     asked, left_out = asked.only(has_choice)
     alone = len(asked.users) == len(asked.rows)
@@ -454,9 +455,9 @@ def _masked(protocol: Protocol, part: str) -> str:
 
 def _num_already_seen(asked: _Asked) -> int:
     """Held-out rows whose item their user had before, which no list of unseen items can hold."""
-    num_items, wanted = asked.split.dataset.num_items, asked.held_out
-    keys = wanted.user_index.astype(np.int64) * num_items + wanted.item_index
-    return int(np.isin(keys, known_keys(asked.known, asked.users, num_items)).sum())
+    num_items = asked.split.dataset.num_items
+    known = np.sort(known_keys(asked.known, asked.users, num_items))
+    return int(among(pair_keys(asked.held_out, num_items), known).sum())
 
 
 def held_out_rows(split: Split, part: str) -> Interactions:

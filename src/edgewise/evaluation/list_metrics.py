@@ -18,6 +18,7 @@ import numpy as np
 
 from edgewise.data.dataset import Catalog, Dataset, Interactions
 from edgewise.data.item_lists import Recommendations
+from edgewise.data.pairs import distinct, num_distinct, pair_keys
 from edgewise.errors import DataError
 
 if TYPE_CHECKING:
@@ -60,9 +61,9 @@ class ShownLists:
         kept = np.isin(lists.user_index, users)
         user = np.searchsorted(users, lists.user_index[kept])
         item, rank = (column[kept].astype(np.int64) for column in (lists.item_index, lists.rank))
-        keys = train.user_index.astype(np.int64) * dataset.num_items + train.item_index
-        counts = np.bincount(np.unique(keys) % dataset.num_items, minlength=dataset.num_items)
-        num_train_users = len(np.unique(train.user_index))
+        keys = distinct(pair_keys(train, dataset.num_items))
+        counts = np.bincount(keys % dataset.num_items, minlength=dataset.num_items)
+        num_train_users = num_distinct(train.user_index)
         return cls(user, item, rank, len(users), num_train_users, counts, dataset.catalog)
 
     @property
@@ -88,7 +89,7 @@ class ShownLists:
 
 def coverage(lists: ShownLists) -> float:
     """Share of the catalogue that stands in at least one list."""
-    return len(np.unique(lists.item)) / lists.num_items
+    return np.count_nonzero(np.bincount(lists.item)) / lists.num_items
 
 
 def gini(lists: ShownLists) -> float:

@@ -23,6 +23,7 @@ from edgewise.config import check, nearest
 from edgewise.data.dataset import Dataset, Interactions
 from edgewise.data.hashing import id_keys, keyed_uniform
 from edgewise.data.item_lists import CandidateLists, Recommendations
+from edgewise.data.pairs import among, distinct, first_places, pair_keys
 from edgewise.errors import ConfigError, EdgewiseError
 from edgewise.evaluation.list_metrics import LIST_METRICS
 from edgewise.evaluation.statistics import Bootstrap, Estimate, bootstrap_means
@@ -61,8 +62,8 @@ class Hits:
             users: the user of each held-out item, ``int[H]``, in any order.
             ranks: its place in the user's list, ``int[H]``.
         """
-        distinct, query, counts = np.unique(users, return_inverse=True, return_counts=True)
-        return cls(distinct, counts, query, ranks)
+        different, query, counts = np.unique(users, return_inverse=True, return_counts=True)
+        return cls(different, counts, query, ranks)
 
 
 def ranks_from_scores(
@@ -117,20 +118,15 @@ def hits_from_recommendations(
         every_entry: find repeats too, as :data:`ENTRY_METRICS` count them.
     """
     stride = 1 + max(recommendations.item_index.max(initial=0), held_out.item_index.max(initial=0))
-    wanted = np.unique(_pair_keys(held_out, stride))
+    wanted = distinct(pair_keys(held_out, stride))
     users, num_positives = np.unique(wanted // stride, return_counts=True)
     by_rank = np.argsort(recommendations.rank, kind="stable")
-    keys = _pair_keys(recommendations, stride)[by_rank]
-    listed = np.arange(len(keys)) if every_entry else np.unique(keys, return_index=True)[1]
-    found = listed[np.isin(keys[listed], wanted)]
+    keys = pair_keys(recommendations, stride)[by_rank]
+    listed = np.arange(len(keys)) if every_entry else first_places(keys)
+    found = listed[among(keys[listed], wanted)]
     query = np.searchsorted(users, keys[found] // stride)
     rank = recommendations.rank[by_rank][found].astype(np.int64)
     return Hits(users.astype(np.int32), num_positives.astype(np.int64), query, rank)
-
-
-def _pair_keys(rows: Interactions | Recommendations, stride: int) -> np.ndarray:
-    """One integer for each (user, item)."""
-    return rows.user_index.astype(np.int64) * int(stride) + rows.item_index
 
 
 def found_within(hits: Hits, k: int) -> np.ndarray:

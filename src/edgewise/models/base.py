@@ -24,17 +24,19 @@ from torch.nn import functional as F
 
 from edgewise.data.pairs import distinct
 from edgewise.data.ragged import Ragged
+from edgewise.data.ranking import Ranked, best_of_highest, best_of_rows
 from edgewise.data.sequences import batches_by_length
 from edgewise.data.splits import Split
 from edgewise.errors import DataError
 from edgewise.evaluation.metrics import parse_metric, ranking_metric
-from edgewise.recommender import FitOptions, FitPlan, ItemFilter, Recommender
+from edgewise.recommender import FitOptions, FitPlan, ItemFilter, Recommender, Task
 from edgewise.training.checkpoint import save_network
 from edgewise.training.config import TrainingConfig
 from edgewise.training.trainer import Average, Stage, check_trackers, train
 
 # A hit or miss tells less of a row than its likelihood does.
 _MAX_VALIDATION_ROWS = 5000
+_ENCODED_AT_ONCE, _SCORES_ON_A_DEVICE = 512, 8_000_000
 _ORDER, _DRAW = 0, 1
 _MAX_REDRAWS = 20
 _MOST_LAYERS, _LARGEST_SIZE = 1000, 2**31
@@ -214,7 +216,7 @@ class TorchRecommender(Recommender):
     @torch.no_grad()
     def scores(self, users: np.ndarray, histories: Ragged) -> torch.Tensor:
         """Scores of all items, ``float32[B, I]``, where the network is."""
-        return (self.encode(users, histories) @ self.item_embeddings().T).float()
+        return _products(self.encode(users, histories), self.item_embeddings())
 
     def score_items(self, users: np.ndarray, histories: Ragged) -> np.ndarray:
         """See :meth:`scores`."""
@@ -222,16 +224,39 @@ class TorchRecommender(Recommender):
 
     def rank_items(
         self, users: np.ndarray, histories: Ragged, hidden: ItemFilter, k: int
-    ) -> tuple[list[np.ndarray], list[np.ndarray]]:
-        items: list[np.ndarray] = []
-        scores: list[np.ndarray] = []
-        for rows in self._parts(len(users)):
-            found = self.scores(users[rows], histories.take(rows))
+    ) -> Ranked:
+        parts: list[Ranked] = []
+        order = _by_length(histories)
+        for rows, found in self._scored_parts(order, users, histories):
             hide(found, hidden.take(rows))
-            for best, values in best_items(found, k):
-                items.append(best)
-                scores.append(values)
-        return items, scores
+            parts.append(best_items(found, k))
+        return Ranked.concat(parts).put(order)
+
+    def score_lists(
+        self, users: np.ndarray, histories: Ragged, lists: Ragged, task: Task
+    ) -> np.ndarray:
+        scores = np.empty(len(lists.values), np.float32)
+        places = Ragged(lists.offsets, np.arange(len(scores)))
+        for rows, found in self._scored_parts(_by_length(histories), users, histories):
+            scores[places.take(rows).values] = chosen_scores(found, lists.take(rows))
+        return scores
+
+    @torch.no_grad()
+    def _scored_parts(
+        self, order: np.ndarray, users: np.ndarray, histories: Ragged
+    ) -> Iterator[tuple[np.ndarray, torch.Tensor]]:
+        """Some rows ``int64[b]`` at a time, in an order, and their scores ``float32[b, I]``."""
+        table = self.item_embeddings()
+        for start in range(0, len(users), _ENCODED_AT_ONCE):
+            asked = order[start : start + _ENCODED_AT_ONCE]
+            states = self.encode(users[asked], histories.take(asked))
+            for part in self._parts(len(asked)):
+                yield asked[part], _products(states[part[0] : part[-1] + 1], table)
+
+    @property
+    def _scores_at_once(self) -> int:
+        on_cpu = self.device.type == "cpu"
+        return super()._scores_at_once if on_cpu else _SCORES_ON_A_DEVICE
 
     def _save_learned(self, folder: Path) -> dict[str, Any]:
         save_network(self.network, folder / "model.safetensors")
@@ -287,12 +312,33 @@ def hide(scores: torch.Tensor, hidden: ItemFilter) -> None:
         scores[:, torch.from_numpy(hidden.hidden).to(scores.device)] = -torch.inf
 
 
-def best_items(scores: torch.Tensor, k: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """The k best items of each row ``[B, I]`` and their scores, best first; hidden ones never."""
-    best = scores.topk(min(k, scores.shape[1]))
-    for values, numbers in zip(best.values.cpu(), best.indices.cpu(), strict=True):
-        listed = torch.isfinite(values)
-        yield numbers[listed].numpy(), values[listed].numpy()
+def best_items(scores: torch.Tensor, k: int) -> Ranked:
+    """The k best items of each row ``[B, I]``, best first; hidden ones never.
+
+    Of equal scores those of lower index numbers come first.
+    """
+    if scores.device.type == "cpu":
+        return best_of_rows(scores.numpy(), k)
+    best = scores.topk(min(k + 1, scores.shape[1]))
+    places, values = best.indices.cpu().numpy(), best.values.cpu().numpy()
+    return best_of_highest(
+        places, values, k, lambda rows: scores[torch.from_numpy(rows)].cpu().numpy()
+    )
+
+
+def chosen_scores(scores: torch.Tensor, lists: Ragged) -> np.ndarray:
+    """Those of each row's ``[B, I]`` list, ``float32[total]``."""
+    row, item = (torch.from_numpy(part) for part in (lists.row_of_value, lists.values))
+    return scores[row.to(scores.device), item.long().to(scores.device)].cpu().numpy()
+
+
+def _products(states: torch.Tensor, table: torch.Tensor) -> torch.Tensor:
+    return (states @ table.T).float()
+
+
+def _by_length(histories: Ragged) -> np.ndarray:
+    """Rows by rising length: those of similar length share a part, which is padded little."""
+    return np.argsort(histories.lengths, kind="stable")
 
 
 class Examples:

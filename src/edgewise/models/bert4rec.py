@@ -34,7 +34,7 @@ from edgewise.models.next_item import (
     with_bias,
     with_ones,
 )
-from edgewise.models.transformer import PostNormBlock, check_heads
+from edgewise.models.transformer import Answering, PostNormBlock, check_heads, through
 
 
 class BERT4RecConfig(NextItemConfig):
@@ -55,7 +55,7 @@ class BERT4RecConfig(NextItemConfig):
         check(not wrong, wrong)
 
 
-class BERT4RecNetwork(NextItemNetwork):
+class BERT4RecNetwork(Answering, NextItemNetwork):
     """The transformer. Item I is the mask, and :data:`NO_TARGET` no item.
 
     Args:
@@ -77,15 +77,13 @@ class BERT4RecNetwork(NextItemNetwork):
         self.dropout = nn.Dropout(config.dropout)
         self.randomize(config.init_std)
 
-    def states(self, items: torch.Tensor) -> torch.Tensor:
+    def states(self, items: torch.Tensor, asked: torch.Tensor | None = None) -> torch.Tensor:
         """What all positions say of each one, ``[B, S] -> [B, S, D + 1]``."""
         known = items != NO_TARGET
         place = (known.sum(1, keepdim=True) - known.cumsum(1)).clamp(min=0)  # newest is 0
         x = self.read(items.clamp(min=0)) + self.positions(place)
         x = self.dropout(self.start(x))
-        for block in self.blocks:
-            x = block(x, known)
-        return with_ones(F.gelu(self.out(x)))
+        return with_ones(F.gelu(self.out(through(self.blocks, x, known, asked))))
 
     def last_states(
         self, items: torch.Tensor, lengths: torch.Tensor, users: torch.Tensor

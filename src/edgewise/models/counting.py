@@ -77,7 +77,7 @@ class CountingRecommender(Recommender):
         weights = (age.astype(np.float32) ** -recency).astype(np.float32)
         return sp.csr_array((weights, (histories.row_of_value, histories.values)), shape=shape)
 
-    def above_popularity(self, scores: np.ndarray) -> np.ndarray:
+    def above_popularity(self, scores: np.ndarray | sp.csr_array) -> np.ndarray:
         """Scores of 0 or more, ``[B, I]``, with items that nothing speaks for below 0, by
         popularity."""
         if self._below is None:
@@ -85,7 +85,14 @@ class CountingRecommender(Recommender):
             counts = np.bincount(told.values, minlength=len(self.data.items))
             place = np.argsort(np.argsort(popularity_scores(counts, self.config.seed)))
             self._below = (place / len(place) - 1).astype(np.float32)
-        return np.where(scores > 0, scores, self._below)
+        if not isinstance(scores, sp.csr_array):
+            return np.where(scores > 0, scores, self._below)
+        num_rows, num_items = scores.shape  # type: ignore[misc]
+        found = np.tile(self._below, num_rows)
+        place = np.repeat(num_items * np.arange(num_rows), np.diff(scores.indptr))
+        place += scores.indices
+        found[place] = np.where(scores.data > 0, scores.data, self._below[scores.indices])
+        return found.reshape(num_rows, num_items)
 
 
 def few_at_once(total: int, width: int) -> Iterator[np.ndarray]:

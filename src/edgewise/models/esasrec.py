@@ -27,7 +27,7 @@ from torch.nn import functional as F
 from edgewise.config import check, setting
 from edgewise.models.item_head import LossName
 from edgewise.models.next_item import NextItemConfig, NextItemNetwork, NextItemRecommender
-from edgewise.models.transformer import AttentionBlock, check_heads
+from edgewise.models.transformer import Answering, AttentionBlock, at, check_heads, through
 
 
 class ESASRecConfig(NextItemConfig):
@@ -57,8 +57,14 @@ class LiGRBlock(AttentionBlock):
         self.outer = nn.Linear(config.inner_size, width, bias=False)
         self.dropout = nn.Dropout(config.dropout)
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        x = x + self.gates[0](x).sigmoid() * self.dropout(self.attend(self.norms[0](x)))
+    def forward(
+        self,
+        x: torch.Tensor,
+        known: torch.Tensor | None = None,
+        asked: torch.Tensor | None = None,
+    ) -> torch.Tensor:
+        found, x = self.dropout(self.attend(self.norms[0](x), known, asked)), at(x, asked)
+        x = x + self.gates[0](x).sigmoid() * found
         return x + self.gates[1](x).sigmoid() * self.dropout(self.swiglu(self.norms[1](x)))
 
     def swiglu(self, x: torch.Tensor) -> torch.Tensor:
@@ -67,7 +73,7 @@ class LiGRBlock(AttentionBlock):
         return self.outer(self.dropout(F.silu(opened) * passed))
 
 
-class ESASRecNetwork(NextItemNetwork):
+class ESASRecNetwork(Answering, NextItemNetwork):
     """The transformer.
 
     Args:
@@ -83,12 +89,10 @@ class ESASRecNetwork(NextItemNetwork):
         self.dropout = nn.Dropout(config.dropout)
         self.randomize(config.init_std)
 
-    def states(self, items: torch.Tensor) -> torch.Tensor:
+    def states(self, items: torch.Tensor, asked: torch.Tensor | None = None) -> torch.Tensor:
         """What each position knows of itself and earlier ones, ``[B, S] -> [B, S, D]``."""
         x = self.dropout(self.read(items) + self.positions.weight[: items.shape[1]])
-        for block in self.blocks:
-            x = block(x)
-        return self.norm(x)
+        return self.norm(through(self.blocks, x, asked=asked))
 
 
 class ESASRec(NextItemRecommender):

@@ -37,7 +37,7 @@ from edgewise.data.splits import Split
 from edgewise.item_texts import TextConfig
 from edgewise.models.item_descriptions import DescribedRecommender, ItemDescriptions
 from edgewise.models.next_item import NextItemConfig, NextItemNetwork, NextItemRecommender
-from edgewise.models.transformer import PostNormBlock, check_heads
+from edgewise.models.transformer import Answering, PostNormBlock, check_heads, through
 
 
 class FDSAConfig(NextItemConfig):
@@ -72,15 +72,13 @@ class Stream(nn.Module):
         self.blocks = nn.ModuleList(PostNormBlock(*sizes) for _ in range(config.num_layers))
         self.dropout = nn.Dropout(config.dropout)
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
+    def forward(self, x: torch.Tensor, asked: torch.Tensor | None = None) -> torch.Tensor:
         """What each position knows of itself and earlier ones, ``float[B, S, D]``."""
         x = self.dropout(self.start(x + self.positions.weight[: x.shape[1]]))
-        for block in self.blocks:
-            x = block(x)
-        return x
+        return through(self.blocks, x, asked=asked)
 
 
-class FDSANetwork(NextItemNetwork):
+class FDSANetwork(Answering, NextItemNetwork):
     """Both transformers, and the attention over features. Attribute A is that there is none.
 
     Args:
@@ -118,10 +116,11 @@ class FDSANetwork(NextItemNetwork):
         weights = self.weigh(vectors).masked_fill(~there[..., None], -torch.inf).softmax(-2)
         return (weights * vectors).sum(-2)
 
-    def states(self, items: torch.Tensor) -> torch.Tensor:
+    def states(self, items: torch.Tensor, asked: torch.Tensor | None = None) -> torch.Tensor:
         """What each position knows of itself and earlier ones, ``[B, S] -> [B, S, D]``."""
-        streams = self.item_stream(self.read(items)), self.feature_stream(self.features(items))
-        return self.join(torch.cat(streams, dim=-1))
+        own = self.item_stream(self.read(items), asked)
+        features = self.feature_stream(self.features(items), asked)
+        return self.join(torch.cat([own, features], dim=-1))
 
 
 class FDSA(DescribedRecommender, NextItemRecommender):

@@ -238,10 +238,10 @@ class GraphRecommender(TorchRecommender):
 
     def encode(self, users: np.ndarray, histories: Ragged) -> torch.Tensor:
         network = self.network
-        taken = self.matrix(histories)
-        num_items = taken @ (network.item_scale > 0).float().cpu().numpy()  # |N_u|
-        carried = (network.item_scale[:, None] * network.carried).cpu().numpy()
-        found = inverse_sqrt(num_items)[:, None] * (taken @ carried)
+        taken, scale = self.matrix(histories), network.item_scale.cpu().numpy()
+        num_items = taken @ (scale > 0).astype(np.float32)  # |N_u|
+        taken.data *= scale[taken.indices]
+        found = inverse_sqrt(num_items)[:, None] * (taken @ network.carried.cpu().numpy())
         found = torch.from_numpy(found).to(self.device)
         if network.own_share:
             known = torch.from_numpy(users >= 0).to(self.device)

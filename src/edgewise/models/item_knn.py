@@ -84,8 +84,7 @@ class ItemKNN(CountingRecommender):
         self.similarity = nearest_items(weights, config.neighbors, config.shrink, config.alpha)
 
     def score_items(self, users: np.ndarray, histories: Ragged) -> np.ndarray:
-        scores = sp.csr_array(self.matrix(histories) @ self.similarity)
-        return self.above_popularity(scores.toarray())
+        return self.above_popularity(sp.csr_array(self.matrix(histories) @ self.similarity))
 
     @property
     def similarity_unit(self) -> str:

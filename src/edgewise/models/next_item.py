@@ -141,8 +141,11 @@ class NextItemNetwork(nn.Module):
             lengths: of the histories, at least 1, ``int64[B]``.
             users: ``int64[B]``, -1 for people who are not in the data.
         """
-        states = self.states(items)
-        return states[torch.arange(len(items), device=items.device), lengths - 1]
+        return self.states_at(items, lengths - 1)
+
+    def states_at(self, items: torch.Tensor, asked: torch.Tensor) -> torch.Tensor:
+        """What one position of each row knows, ``int64[B, S]``, ``int64[B] -> float[B, D]``."""
+        return self.states(items)[torch.arange(len(items), device=items.device), asked]
 
     def predictions(self, batch: NextItemBatch) -> tuple[torch.Tensor, torch.Tensor, Any]:
         """States with their targets and sampled items: ``[N, D]``, ``[N]``, ``[N, M]`` or [M]."""

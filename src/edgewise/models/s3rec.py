@@ -44,7 +44,7 @@ from edgewise.models.next_item import (
     NextItemRecommender,
     cloze,
 )
-from edgewise.models.transformer import PostNormBlock, check_heads
+from edgewise.models.transformer import Answering, PostNormBlock, check_heads, through
 from edgewise.training.config import TrainingConfig
 from edgewise.training.trainer import Stage
 
@@ -102,7 +102,7 @@ class MaskedBatch(TensorBatch):
     segment: torch.Tensor
 
 
-class S3RecNetwork(NextItemNetwork):
+class S3RecNetwork(Answering, NextItemNetwork):
     """The transformer. Item I is the mask.
 
     Args:
@@ -131,8 +131,8 @@ class S3RecNetwork(NextItemNetwork):
         self.register_buffer("attributes", known.attributes)
         self.randomize(config.init_std)
 
-    def states(self, items: torch.Tensor) -> torch.Tensor:
-        return self._through(items, None)
+    def states(self, items: torch.Tensor, asked: torch.Tensor | None = None) -> torch.Tensor:
+        return self._through(items, None, asked)
 
     def item_table(self) -> torch.Tensor:
         return self.items.weight[: self.mask]
@@ -157,13 +157,16 @@ class S3RecNetwork(NextItemNetwork):
         parts = zip(self.weights, losses, strict=True)
         return torch.stack([weight * loss for weight, loss in parts]).sum() / len(items)
 
-    def _through(self, items: torch.Tensor, known: torch.Tensor | None) -> torch.Tensor:
+    def _through(
+        self,
+        items: torch.Tensor,
+        known: torch.Tensor | None,
+        asked: torch.Tensor | None = None,
+    ) -> torch.Tensor:
         """The states of all positions; in both directions where items are told, ``[B, S, D]``."""
         x = self.read(items) + self.positions.weight[: items.shape[1]]
         x = self.dropout(self.start(x))
-        for block in self.blocks:
-            x = block(x, known)
-        return x
+        return through(self.blocks, x, known, asked)
 
     def _attributes(self, name: str, vectors: torch.Tensor, items: torch.Tensor) -> torch.Tensor:
         """How badly vectors ``[N, D]`` tell the attributes of their items ``[N]``."""

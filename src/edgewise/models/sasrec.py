@@ -29,7 +29,7 @@ from torch import nn
 
 from edgewise.config import check, setting
 from edgewise.models.next_item import NextItemConfig, NextItemNetwork, NextItemRecommender
-from edgewise.models.transformer import PreNormBlock, check_heads
+from edgewise.models.transformer import Answering, PreNormBlock, check_heads, through
 
 
 class SASRecConfig(NextItemConfig):
@@ -45,7 +45,7 @@ class SASRecConfig(NextItemConfig):
         check(not wrong, wrong)
 
 
-class SASRecNetwork(NextItemNetwork):
+class SASRecNetwork(Answering, NextItemNetwork):
     """The transformer.
 
     Args:
@@ -62,12 +62,10 @@ class SASRecNetwork(NextItemNetwork):
         self.dropout = nn.Dropout(config.dropout)
         self.randomize(config.init_std)
 
-    def states(self, items: torch.Tensor) -> torch.Tensor:
+    def states(self, items: torch.Tensor, asked: torch.Tensor | None = None) -> torch.Tensor:
         """What each position knows of itself and earlier ones, ``[B, S] -> [B, S, D]``."""
         x = self.dropout(self.read(items) + self.positions.weight[: items.shape[1]])
-        for block in self.blocks:
-            x = block(x)
-        return self.norm(x)
+        return self.norm(through(self.blocks, x, asked=asked))
 
 
 class SASRec(NextItemRecommender):

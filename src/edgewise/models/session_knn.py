@@ -87,4 +87,4 @@ class SessionKNN(CountingRecommender):
         near.data[own] = 0  # nobody is a neighbour of oneself
         near.eliminate_zeros()
         near = nearest_of_rows(near, self.config.neighbors)
-        return self.above_popularity(sp.csr_array(near @ self.spoken).toarray())
+        return self.above_popularity(sp.csr_array(near @ self.spoken))

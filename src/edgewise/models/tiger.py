@@ -42,6 +42,7 @@ from transformers import T5Config, T5ForConditionalGeneration
 
 from edgewise.config import MethodConfig, section, setting
 from edgewise.data.ragged import Ragged
+from edgewise.data.ranking import Ranked
 from edgewise.data.sequences import POOLED_BATCHES, newest, padded
 from edgewise.data.splits import Split
 from edgewise.decoding.constrained_beam import beam_search
@@ -169,6 +170,7 @@ class TIGER(TorchRecommender):
 
     name, label = "tiger", "TIGER"
     SCORE_UNIT: ClassVar[str] = "log-probability"
+    ASKED_AT_ONCE: ClassVar[int] = 128
     paper = "Rajput et al., NeurIPS 2023, arXiv 2305.05065"
     Config = TIGERConfig
     PRESETS: ClassVar[Mapping[str, Mapping[str, Any]]] = {
@@ -292,7 +294,7 @@ class TIGER(TorchRecommender):
 
     def rank_items(
         self, users: np.ndarray, histories: Ragged, hidden: ItemFilter, k: int
-    ) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    ) -> Ranked:
         """Beam search over the catalogue, what must not be listed left out during the search."""
         items: list[np.ndarray] = []
         scores: list[np.ndarray] = []
@@ -311,7 +313,7 @@ class TIGER(TorchRecommender):
             exists = found >= 0
             items += [row[keep] for row, keep in zip(found, exists, strict=True)]
             scores += [row[keep] for row, keep in zip(likelihood, exists, strict=True)]
-        return items, scores
+        return Ranked.of_rows(items, scores)
 
     def score_lists(
         self, users: np.ndarray, histories: Ragged, lists: Ragged, task: Task
@@ -346,7 +348,7 @@ class TIGER(TorchRecommender):
             batch = self._prompts(rows.user, histories, rows.item).to(self.device)
             return float(self.network(batch))
         k = min(parse_metric(metric)[1], len(self.data.items))
-        lists, _ = self.rank_items(rows.user, histories, ItemFilter(histories), k)
+        lists = self.rank_items(rows.user, histories, ItemFilter(histories), k).items.rows()
         places = [np.flatnonzero(row == item) for row, item in zip(lists, rows.item, strict=True)]
         ranks = np.array([place[0] + 1 if len(place) else k + 1 for place in places])
         return ranking_metric(metric, np.arange(len(ranks)), ranks)

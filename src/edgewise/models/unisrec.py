@@ -46,7 +46,7 @@ from edgewise.models.base import TensorBatch
 from edgewise.models.item_descriptions import DescribedRecommender, ItemDescriptions
 from edgewise.models.item_head import OWN_SAMPLE, SHARED_SAMPLE
 from edgewise.models.next_item import NextItemConfig, NextItemNetwork, NextItemRecommender
-from edgewise.models.transformer import PostNormBlock, check_heads
+from edgewise.models.transformer import Answering, PostNormBlock, check_heads, through
 from edgewise.training.config import TrainingConfig
 from edgewise.training.trainer import Stage
 
@@ -135,7 +135,7 @@ class Adaptor(nn.Module):
         return (gate.softmax(-1)[..., None] * said).sum(-2)
 
 
-class UniSRecNetwork(NextItemNetwork):
+class UniSRecNetwork(Answering, NextItemNetwork):
     """Adaptor and transformer.
 
     Args:
@@ -162,9 +162,9 @@ class UniSRecNetwork(NextItemNetwork):
         self.register_buffer("texts", known.texts)
         self.randomize(config.init_std)
 
-    def states(self, items: torch.Tensor) -> torch.Tensor:
+    def states(self, items: torch.Tensor, asked: torch.Tensor | None = None) -> torch.Tensor:
         """What each position knows, of length 1 over tau, ``[B, S] -> [B, S, D]``."""
-        return self._through(self._vectors(items))
+        return self._through(self._vectors(items), asked)
 
     def item_table(self) -> torch.Tensor:
         """Vectors of all items, of length 1."""
@@ -213,12 +213,10 @@ class UniSRecNetwork(NextItemNetwork):
         vectors = self.adaptor(self.texts[items])
         return vectors + self.items(items) if self.has_embeddings else vectors
 
-    def _through(self, vectors: torch.Tensor) -> torch.Tensor:
+    def _through(self, vectors: torch.Tensor, asked: torch.Tensor | None = None) -> torch.Tensor:
         """States after vectors of items, ``float[B, S, D]``."""
         x = self.dropout(self.start(vectors + self.positions.weight[: vectors.shape[1]]))
-        for block in self.blocks:
-            x = block(x)
-        return F.normalize(x, dim=-1) / self.temperature
+        return F.normalize(through(self.blocks, x, asked=asked), dim=-1) / self.temperature
 
 
 class UniSRec(DescribedRecommender, NextItemRecommender):

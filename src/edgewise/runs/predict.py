@@ -14,7 +14,8 @@ from edgewise.data.dataset import Vocabulary, histories_of
 from edgewise.data.hashing import id_keys, keyed_bits
 from edgewise.data.item_lists import CandidateLists, Recommendations
 from edgewise.data.ragged import Ragged
-from edgewise.recommender import Items, Recommender, Task, top_k
+from edgewise.data.ranking import top_k
+from edgewise.recommender import Items, Recommender, Task
 from edgewise.runs.run import Run
 
 USERS_AT_ONCE = 128
@@ -29,6 +30,7 @@ class BatchedRecommender:
     Args:
         model: whose answers they are.
         on_progress: told (done, total) after each part.
+        size: of a part; the model's own where it is None, fewer where texts are written.
     """
 
     def __init__(
@@ -36,9 +38,9 @@ class BatchedRecommender:
         model: Recommender,
         on_progress: OnProgress | None = None,
         *,
-        size: int = USERS_AT_ONCE,
+        size: int | None = None,
     ) -> None:
-        self._model, self._size = model, size
+        self._model, self._size = model, size or model.ASKED_AT_ONCE
         self._on_progress = on_progress or (lambda done, total: None)
 
     def recommend(
@@ -69,12 +71,14 @@ class BatchedRecommender:
         return np.concatenate([*parts, np.empty(0, dtype=np.float32)])
 
     def explain(self, pairs: Sequence[tuple[int, int]]) -> list[str]:
-        parts = (pairs[part[0] : part[-1] + 1] for part in self._parts(len(pairs)))
+        size = min(self._size, USERS_AT_ONCE)
+        parts = (pairs[part[0] : part[-1] + 1] for part in self._parts(len(pairs), size))
         return [text for part in parts for text in self._model.explain(part)]
 
-    def _parts(self, total: int) -> Iterator[np.ndarray]:
-        for start in range(0, total, self._size):
-            stop = min(start + self._size, total)
+    def _parts(self, total: int, size: int | None = None) -> Iterator[np.ndarray]:
+        size = size or self._size
+        for start in range(0, total, size):
+            stop = min(start + size, total)
             yield np.arange(start, stop)
             self._on_progress(stop, total)
 

@@ -263,7 +263,7 @@ class TestScoring:
         monkeypatch.setattr(graph_gpt, "_PAIRS_AT_ONCE", 100)
         again, same = fitted.rank_items(USERS, histories, seen, 5)
         assert [row.tolist() for row in items] == [row.tolist() for row in again]
-        assert np.concatenate(scores) == pytest.approx(np.concatenate(same), abs=1e-4)
+        assert scores.values == pytest.approx(same.values, abs=1e-4)
 
     def test_ranking_agrees_with_scoring(self, fitted, histories):
         items, scores = fitted.rank_items(USERS, histories, ItemFilter(), 48)
@@ -289,7 +289,7 @@ class TestScoring:
 
     def test_nothing_asked_nothing_answered(self, fitted, histories):
         nobody, nothing = USERS[:0], histories.take(USERS[:0])
-        assert fitted.rank_items(nobody, nothing, ItemFilter(), 3) == ([], [])
+        assert fitted.rank_items(nobody, nothing, ItemFilter(), 3).items.rows() == []
         assert len(fitted.score_lists(nobody, nothing, nothing, "direct")) == 0
 
 

@@ -14,6 +14,7 @@ from transformers import T5Config, T5ForConditionalGeneration
 
 from edgewise.config import check
 from edgewise.data.ragged import Ragged
+from edgewise.data.ranking import Ranked
 from edgewise.data.splits import Split
 from edgewise.decoding.constrained_beam import beam_search, rerank
 from edgewise.decoding.diverse_beam import diverse_beam_search
@@ -82,6 +83,7 @@ class ELMRec(TorchRecommender):
 
     name, label = "elmrec", "ELMRec"
     SCORE_UNIT = "log-probability"
+    ASKED_AT_ONCE = 128
     summary = (
         "A small T5 language model reads users and items as text. Each name it reads also carries "
         "a vector that has travelled along the graph of who bought what, so the model knows who is "
@@ -177,7 +179,7 @@ class ELMRec(TorchRecommender):
 
     def rank_items(
         self, users: np.ndarray, histories: Ragged, hidden: ItemFilter, k: int
-    ) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    ) -> Ranked:
         """Beam search over the catalogue for k + N items, then Section 4.2's reranking (Eq. 12).
 
         What the user has is banned inside the search, so that lists are full wherever k unseen
@@ -209,7 +211,7 @@ class ELMRec(TorchRecommender):
             exists = found >= 0
             items += [row[keep][:k] for row, keep in zip(found, exists, strict=True)]
             scores += [row[keep][:k] for row, keep in zip(likelihood, exists, strict=True)]
-        return items, scores
+        return Ranked.of_rows(items, scores)
 
     def score_items(self, users: np.ndarray, histories: Ragged) -> np.ndarray:
         """The exact log-likelihood of every item as the next one, ``float32[B, I]``."""

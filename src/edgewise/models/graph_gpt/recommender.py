@@ -17,9 +17,17 @@ from transformers import GPT2Config, GPT2Model
 
 from edgewise.config import check
 from edgewise.data.ragged import Ragged
+from edgewise.data.ranking import Ranked
 from edgewise.data.splits import Split
 from edgewise.graph.transitions import transition_features
-from edgewise.models.base import TorchRecommender, best_items, check_layers, check_sizes, hide
+from edgewise.models.base import (
+    TorchRecommender,
+    best_items,
+    check_layers,
+    check_sizes,
+    chosen_scores,
+    hide,
+)
 from edgewise.models.graph_gpt.attention_bias import attention_mask, build_distances
 from edgewise.models.graph_gpt.backbone import (
     attention_implementation,
@@ -152,15 +160,14 @@ class GraphGPT(TorchRecommender):
 
     def rank_items(
         self, users: np.ndarray, histories: Ragged, hidden: ItemFilter, k: int
-    ) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    ) -> Ranked:
         """The k likeliest items of each user and their log-likelihoods (Eq. 7), best first."""
-        items: list[np.ndarray] = [np.empty(0, np.int64)] * len(users)
-        scores: list[np.ndarray] = [np.empty(0, np.float32)] * len(users)
+        order, parts = [np.empty(0, np.int64)], list[Ranked]()
         for rows, likelihood in self.likelihoods(users, histories):
             hide(likelihood, hidden.take(rows))
-            for row, (best, values) in zip(rows, best_items(likelihood, k), strict=True):
-                items[row], scores[row] = best, values
-        return items, scores
+            order.append(rows)
+            parts.append(best_items(likelihood, k))
+        return Ranked.concat(parts).put(np.concatenate(order))
 
     def score_lists(
         self, users: np.ndarray, histories: Ragged, lists: Ragged, task: Task
@@ -169,10 +176,7 @@ class GraphGPT(TorchRecommender):
         scores = np.empty(len(lists.values), np.float32)
         places = Ragged(lists.offsets, np.arange(len(scores)))
         for rows, likelihood in self.likelihoods(users, histories):
-            part = lists.take(rows)
-            row, item = (torch.from_numpy(a) for a in (part.row_of_value, part.values))
-            found = likelihood[row.to(self.device), item.long().to(self.device)]
-            scores[places.take(rows).values] = found.cpu().numpy()
+            scores[places.take(rows).values] = chosen_scores(likelihood, lists.take(rows))
         return scores
 
     def scores(self, users: np.ndarray, histories: Ragged) -> torch.Tensor:

@@ -1,0 +1,122 @@
+"""The best items of many rows of scores at once.
+
+Nearly all of a row can be passed over by one maximum a stretch: the k best values of a row lie in
+the k stretches of the highest maxima, since each of these holds a value at least as high as any
+outside of them. So a row is read once, and only k stretches of it are searched.
+
+Shapes: B rows, I items, k items of a list.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from edgewise.data.ragged import Ragged
+
+_STRETCH = 32
+# With fewer stretches than these for each item of a list, a row is searched as it is.
+_STRETCHES_AN_ITEM = 3
+
+
+class Ranked(NamedTuple):
+    """Lists of several rows, best first.
+
+    Attributes:
+        items: index numbers.
+        scores: of these.
+    """
+
+    items: Ragged
+    scores: Ragged
+
+    @classmethod
+    def of_rows(cls, items: Sequence[np.ndarray], scores: Sequence[np.ndarray]) -> Ranked:
+        """From one array of items and one of scores a row (lengths may differ)."""
+        rows = Ragged.of_rows(items)
+        return cls(rows, Ragged(rows.offsets, np.concatenate([np.empty(0, np.float32), *scores])))
+
+    @classmethod
+    def concat(cls, parts: Sequence[Ranked]) -> Ranked:
+        """The rows of all parts, one after the other."""
+        lengths = np.concatenate([np.empty(0, np.int64), *(part.items.lengths for part in parts)])
+        items = np.concatenate([np.empty(0, np.int64), *(part.items.values for part in parts)])
+        scores = np.concatenate([np.empty(0, np.float32), *(part.scores.values for part in parts)])
+        rows = Ragged.of_lengths(lengths, items)
+        return cls(rows, Ragged(rows.offsets, scores))
+
+    def put(self, rows: np.ndarray) -> Ranked:
+        """The same lists, the n-th of them in row ``rows[n]``, which are all rows in any order."""
+        place = np.empty(len(rows), np.int64)
+        place[rows] = np.arange(len(rows))
+        return Ranked(self.items.take(place), self.scores.take(place))
+
+
+def top_k(scores: np.ndarray, k: int) -> np.ndarray:
+    """The places of the k highest finite scores ``[I]``, best first; ties by rising place."""
+    if k < len(scores):
+        bar = -np.partition(-scores, k - 1)[k - 1]
+        chosen = np.flatnonzero(scores >= bar)
+    else:
+        chosen = np.arange(len(scores))
+    chosen = chosen[np.argsort(-scores[chosen], kind="stable")][:k]
+    return chosen[np.isfinite(scores[chosen])]
+
+
+def best_of_rows(scores: np.ndarray, k: int) -> Ranked:
+    """What :func:`top_k` finds in each row of scores ``[B, I]``."""
+    places = _highest(scores, min(k + 1, scores.shape[1]))
+    values = np.take_along_axis(scores, places, axis=1)
+    return best_of_highest(places, values, k, lambda rows: scores[rows])
+
+
+def best_of_highest(
+    places: np.ndarray, values: np.ndarray, k: int, rows_of: Callable[[np.ndarray], np.ndarray]
+) -> Ranked:
+    """What :func:`top_k` finds in each row, of which the k + 1 highest scores are known.
+
+    Args:
+        places: of these scores, in any order, ``int64[B, k + 1]``; of fewer where I is not more.
+        values: the scores.
+        k: items of a list.
+        rows_of: gives whole rows ``[n, I]`` by their numbers: of those in which equal scores leave
+            open which items are the last of the list.
+    """
+    order = np.lexsort((places, -values), axis=1)
+    places, values = (np.take_along_axis(part, order, axis=1) for part in (places, values))
+    # Of a score above the last one, all items are there.
+    last, more = values[:, k - 1 : k], values[:, k : k + 1]
+    places, values = places[:, :k], values[:, :k]
+    rows = np.flatnonzero(((last == more) & np.isfinite(more)).any(axis=1))
+    for row, scores in zip(rows, rows_of(rows) if len(rows) else (), strict=True):
+        equal = values[row] == last[row]
+        places[row, equal] = np.flatnonzero(scores == last[row])[: equal.sum()]
+    finite = np.isfinite(values)
+    items = Ragged.of_lengths(finite.sum(axis=1), places[finite])
+    return Ranked(items, Ragged(items.offsets, values[finite]))
+
+
+def _highest(scores: np.ndarray, k: int) -> np.ndarray:
+    """Places of the k highest values of each row, in any order, ``int64[B, k]``."""
+    num_stretches = scores.shape[1] // _STRETCH
+    if num_stretches < _STRETCHES_AN_ITEM * k:
+        return _partitioned(scores, k)
+    # Stretch n holds every num_stretches-th item from n on, so that maxima are taken of whole rows.
+    whole = num_stretches * _STRETCH
+    stretches = scores[:, :whole].reshape(len(scores), _STRETCH, num_stretches)
+    chosen = _partitioned(stretches.max(axis=1), k)
+    rows = np.arange(len(scores))[:, None]
+    inside = stretches[rows, :, chosen].reshape(len(scores), -1)
+    candidates = np.concatenate([inside, scores[:, whole:]], axis=1)
+    best = _partitioned(candidates, k)
+    stretch, place = np.divmod(best, _STRETCH)
+    of_stretch = chosen[rows, np.minimum(stretch, k - 1)] + place * num_stretches
+    return np.where(stretch < k, of_stretch, best - k * _STRETCH + whole)
+
+
+def _partitioned(values: np.ndarray, k: int) -> np.ndarray:
+    if k >= values.shape[1]:
+        return np.tile(np.arange(values.shape[1]), (len(values), 1))
+    return np.argpartition(values, -k, axis=1)[:, -k:]
