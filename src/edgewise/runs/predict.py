@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -29,6 +30,9 @@ class BatchedRecommender:
     Args:
         model: whose answers they are.
         on_progress: told (done, total) after each part.
+
+    Attributes:
+        seconds: that the model has taken to answer so far.
     """
 
     def __init__(
@@ -40,6 +44,7 @@ class BatchedRecommender:
     ) -> None:
         self._model, self._size = model, size
         self._on_progress = on_progress or (lambda done, total: None)
+        self.seconds = 0.0
 
     def recommend(
         self,
@@ -75,7 +80,9 @@ class BatchedRecommender:
     def _parts(self, total: int) -> Iterator[np.ndarray]:
         for start in range(0, total, self._size):
             stop = min(start + self._size, total)
+            begun = time.perf_counter()
             yield np.arange(start, stop)
+            self.seconds += time.perf_counter() - begun
             self._on_progress(stop, total)
 
 
