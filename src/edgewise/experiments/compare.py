@@ -34,7 +34,7 @@ from edgewise.evaluation.statistics import (
 )
 from edgewise.experiments.describing import picture_of
 from edgewise.experiments.grid import HONEST, Layout, read_table, table_file
-from edgewise.experiments.published import ANY, Paper, printed_tables, read_paper
+from edgewise.experiments.published import ANY, BEST_ROW, Paper, printed_tables, read_paper
 from edgewise.experiments.results import TIME, Result, find_results, read_result
 
 PAPER = "paper"
@@ -55,6 +55,10 @@ _FIGURE = {
     "per_seed": pl.List(pl.Float64),
     "users": pl.Int64,
     "minutes": pl.Float64,
+    "trained_on": pl.String,
+    "users_per_second": pl.Float64,
+    "answers_alone": pl.Boolean,
+    "measured_on": pl.String,
 }
 _ENDS = {name: _FIGURE[name] for name in (*_PLACE, "low", "high")}
 _DIFFERENCE = {
@@ -86,6 +90,9 @@ low, high                 ends of its 95 % interval over users
 deviation                 standard deviation over seeds, where there are several
 seeds, per_seed           the seeds in order, and each one's value
 users, minutes            users (or pairs) behind the value; mean time of training
+trained_on, measured_on   the GPU, or how many threads of the processor
+users_per_second          users (or pairs) that were answered in a second
+answers_alone             whether that counts the answers alone; else metrics took time of it, too
 conditions                under which the block was measured under this protocol, in words
 reference                 key of the row that the others are compared with
 difference, ..._low/_high the reference's value less this row's, and its interval over users
@@ -149,7 +156,8 @@ def compare(
         results: of any tables.
         tables: shown even without a result, beside those of the results.
         layout: where the papers' figures and users' rows are.
-        reference: the method that others are compared with, instead of the tables' own.
+        reference: the method that others are compared with, instead of the tables' own; or
+            :data:`edgewise.experiments.published.BEST_ROW`.
 
     Raises:
         EdgewiseError: results of one block were measured under different conditions or on
@@ -260,7 +268,7 @@ def _block(
     rows = pl.DataFrame(labels, schema=_ROW, orient="row")
     columns = pl.DataFrame(_columns(dataset, task, mine, paper), schema=_COLUMN, orient="row")
     block = _placed(rows, columns, figures, _PLACE)
-    block = _marked(_with_tests(block, task, groups, paper.reference, runs), paper.better)
+    block = _marked(_with_tests(block, task, groups, paper, runs), paper.better)
     named = block.with_columns(dataset=pl.lit(dataset), task=pl.lit(task))
     return named.select(name for name in FIGURES if name != "table")
 
@@ -410,12 +418,34 @@ def _effort(group: Sequence[Result], task: str, system: int) -> dict[str, Any]:
         return {}
     found: dict[str, Any] = {}
     if task != TIME:
-        report = group[0].report(task, group[0].systems(task)[system])
-        found["users"] = report.get("num_users") or report["num_pairs"]
+        name = group[0].systems(task)[system]
+        reports = [each.report(task, name) for each in group]
+        found["users"] = reports[0].get("num_users") or reports[0]["num_pairs"]
+        found |= _speed(reports, found["users"])
+        found["measured_on"] = machine_in_words(group[0].content.get("machine"))
     if system == 0:
+        run = group[0].content["run"]
         seconds = [each.content["run"]["training_seconds"] for each in group]
         found["minutes"] = statistics.mean(seconds) / 60
+        found["trained_on"] = machine_in_words(run.get("machine"))
     return found
+
+
+def _speed(reports: Sequence[Mapping[str, Any]], users: int) -> dict[str, Any]:
+    """Users a second, by the mean over seeds; older files tell the time of answers and metrics."""
+    alone = all("answer_seconds" in each for each in reports)
+    seconds = statistics.mean(each["answer_seconds" if alone else "seconds"] for each in reports)
+    return {"users_per_second": users / seconds, "answers_alone": alone} if seconds else {}
+
+
+def machine_in_words(machine: Mapping[str, Any] | None) -> str | None:
+    """The GPU that was computed on, or the threads of the processor; None where nobody knows."""
+    if not machine or "threads" not in machine:
+        return None
+    if machine.get("gpu_peak_memory_mb"):
+        return str(machine["gpu"])
+    threads = machine["threads"]
+    return "1 thread" if threads == 1 else f"{threads} threads"
 
 
 # Intervals and differences over users and seeds.
@@ -424,7 +454,7 @@ _UNIT = ("user_index", "item_index")
 
 
 def _with_tests(
-    block: pl.DataFrame, task: str, groups: Groups, wanted: str | None, runs: Path
+    block: pl.DataFrame, task: str, groups: Groups, paper: Paper, runs: Path
 ) -> pl.DataFrame:
     """The block with conditions, intervals of rows of several seeds, and differences.
 
@@ -432,16 +462,17 @@ def _with_tests(
         block: its places and figures.
         task: of the block.
         groups: the results behind it, by row and protocol.
-        wanted: the reference; the first row of ours where it has none.
-        runs: where users' rows are; what is absent there is left out, and the conditions say so.
+        paper: its reference; the first row of ours where it has none.
+        runs: where users' rows are, if not beside results; what is absent is left out, and the
+            conditions say so.
     """
     origins = block["origin"].unique(maintain_order=True) if task != TIME else []
-    reference = _reference(block, wanted) if task != TIME else None
+    known = {p: _all_users(groups, task, p, runs) for p in origins if p != PAPER}
+    reference = _reference(block, paper, known.get(HONEST, {})) if task != TIME else None
     conditions: dict[str, str | None] = {PAPER: None}
     differences = [pl.DataFrame(schema=_DIFFERENCE)]
-    for protocol in (origin for origin in origins if origin != PAPER):
+    for protocol, users in known.items():
         mine = [each for key, group in groups.items() if key[1] == protocol for each in group]
-        users = _all_users(groups, task, protocol, runs)
         conditions[protocol] = _conditions_in_words(mine, task, _lacking(block, users, protocol))
         block = _with_intervals(block, users, protocol)
         if reference is not None:
@@ -456,11 +487,22 @@ def _with_tests(
     )
 
 
-def _reference(block: pl.DataFrame, wanted: str | None) -> str | None:
+def _reference(block: pl.DataFrame, paper: Paper, users: Mapping[str, Any]) -> str | None:
     is_ours = (pl.col("origin") != PAPER) & pl.col("value").is_not_null()
     named = ~pl.col("method").str.contains(":", literal=True)
-    ours = block.filter(is_ours & named)["method"].to_list()
-    return wanted if wanted in ours else next(iter(ours), None)
+    ours = block.filter(is_ours & named)
+    methods = ours["method"].to_list()
+    if paper.reference != BEST_ROW:
+        return paper.reference if paper.reference in methods else next(iter(methods), None)
+    ranking = best_first(ours, paper.better)
+    return next((method for method in ranking if method in users), next(iter(ranking), None))
+
+
+def best_first(block: pl.DataFrame, better: str = "high") -> list[str]:
+    """Rows of ours by the block's last column, under the honest protocol."""
+    last = block["metric"].unique(maintain_order=True).to_list()[-1:]
+    own = block.filter(pl.col("metric").is_in(last), origin=HONEST).drop_nulls("value")
+    return own.sort("value", descending=better != "low", maintain_order=True)["method"].to_list()
 
 
 def _all_users(groups: Groups, task: str, protocol: str, runs: Path) -> dict[str, pl.DataFrame]:
@@ -728,10 +770,11 @@ def _borrowed(layout: Layout, table: str, allow_unsealed: bool) -> Iterator[Resu
     paper = read_paper(layout.configs, table)
     own = {row.dataset for row in (*paper.rows, *requested_rows(layout.configs, table))}
     own |= {file.parent.name for file in (layout.results / table).glob("*/*.json")}
-    for source, method in paper.also:
+    for source, method, row in paper.also:
         for file in sorted((layout.results / source).glob(f"*/{method}*.json")):
             if file.parent.name not in own:
                 continue
             found = read_result(file, layout.results, allow_unsealed=allow_unsealed)
             if found.place.method == method and not found.place.raw_lists:
-                yield replace(found, place=replace(found.place, table=table), home=found.place)
+                place = replace(found.place, table=table, method=row)
+                yield replace(found, place=place, home=found.place)
