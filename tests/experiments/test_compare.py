@@ -9,15 +9,8 @@ import pytest
 
 from edgewise.errors import EdgewiseError
 from edgewise.evaluation.report import sealed
-from edgewise.experiments.compare import (
-    BEST,
-    FIGURES,
-    PAPER,
-    SECOND,
-    compare,
-    machine_in_words,
-    results_of,
-)
+from edgewise.experiments.compare import compare, results_of
+from edgewise.experiments.figures import BEST, FIGURES, PAPER, SECOND, machine_in_words
 from edgewise.experiments.results import find_results, read_result
 
 TEXT = """# title: A table

@@ -13,7 +13,8 @@ from dataclasses import replace
 import polars as pl
 import pytest
 
-from edgewise.experiments.compare import BLOCK, Comparison
+from edgewise.experiments.compare import Comparison
+from edgewise.experiments.figures import BLOCK
 from edgewise.experiments.tables import (
     LEGEND,
     latex,

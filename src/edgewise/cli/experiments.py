@@ -416,7 +416,7 @@ def _check_data(results: Sequence[Result], layout: Layout, data: Path | None) ->
 
 def _check_reference(comparison: Comparison, reference: str | None) -> None:
     """Refuse a reference that is no row, or none of ours."""
-    from edgewise.experiments.compare import PAPER
+    from edgewise.experiments.figures import PAPER
     from edgewise.experiments.published import BEST_ROW
 
     if reference in (None, BEST_ROW):

@@ -16,17 +16,12 @@ import polars as pl
 from edgewise import __version__
 from edgewise.errors import EdgewiseError
 from edgewise.evaluation.protocols import PROTOCOLS
-from edgewise.experiments.compare import (
-    BEST,
-    PAPER,
-    SECOND,
-    Comparison,
-    PaperTable,
-    best_first,
-)
+from edgewise.experiments.compare import Comparison, PaperTable
+from edgewise.experiments.figures import BEST, PAPER, SECOND
 from edgewise.experiments.grid import HONEST
 from edgewise.experiments.published import Paper
 from edgewise.experiments.results import TIME
+from edgewise.experiments.user_tests import best_first
 from edgewise.reporting.render import data_address, render
 
 NOT_YET = "not yet"
@@ -231,21 +226,23 @@ def _effort(row: pl.DataFrame) -> list[dict[str, Any]]:
     """Seconds of training and users answered a second: of the honest run where there is one."""
     ours = row.filter(pl.col("origin") != PAPER, pl.col("value").is_not_null())
     if ours.is_empty() or row["task"][0] == TIME:
-        return [_timing(None, None), _timing(None, None)]
+        return [{"value": None, "text": NOT_PRINTED}] * len(EFFORT_HEADS)
     run = ours.sort(pl.col("origin") != HONEST, maintain_order=True).row(0, named=True)
     seconds = None if run["minutes"] is None else 60 * run["minutes"]
+    users = run["users_per_second"]
     limit = "" if run["answers_alone"] else "≥ "
     return [
-        _timing(seconds, run["trained_on"]),
-        _timing(run["users_per_second"], run["measured_on"], limit),
+        {"value": seconds, "text": timing(seconds, run["trained_on"])},
+        {"value": users, "text": timing(users, run["measured_on"], limit)},
     ]
 
 
-def _timing(value: float | None, machine: str | None, limit: str = "") -> dict[str, Any]:
+def timing(value: float | None, machine: str | None, limit: str = "") -> str:
+    """Seconds, or users a second, and what was computed on; a dash where nobody knows."""
     if value is None:
-        return {"value": None, "text": NOT_PRINTED}
+        return NOT_PRINTED
     spelled = f"{value:,.0f}" if value >= 10 else f"{value:.1f}"
-    return {"value": value, "text": f"{limit}{spelled}{f' ({machine})' if machine else ''}"}
+    return f"{limit}{spelled}{f' ({machine})' if machine else ''}"
 
 
 def _tested(block: pl.DataFrame, digits: int | None) -> str:
