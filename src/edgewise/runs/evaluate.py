@@ -77,7 +77,7 @@ class TaskResult:
             name: {
                 **report.to_dict(),
                 "seconds": round(self.seconds[name], 2),
-                "answer_seconds": round(self.answer_seconds[name], 3),
+                "answer_seconds": round(self.answer_seconds[name], 6),
             }
             for name, report in self.reports.items()
         }
