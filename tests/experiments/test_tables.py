@@ -118,7 +118,7 @@ def test_why_rows_differ_stands_where_they_have_figures(comparison):
 def test_the_documentations_tables_say_what_the_tests_over_users_say(comparison):
     text = markdown_tables(comparison)
     # 63 of 120 users less 27 of 120, and less nobody.
-    assert "N = 0 is best. N = 0 less the others, HR@10: n-5 +0.3000 (p < 0.001), Popul" in text
+    assert "Best by HR@10: N = 0. N = 0 less the others: n-5 +0.3000 (p < 0.001); Popul" in text
 
 
 def test_latex_prints_warnings_differences_notes_and_the_legend(comparison):

@@ -45,6 +45,8 @@ RUNS_LEGEND = (
 )
 EFFORT_HEADS = ("training, s", "users/s")
 DIFFERENCE_HEADS = ("less", "metric", "difference", "p, users", "p, Holm", "p, seeds")
+_ROW = ("method", "label")
+_EXTRA = " (beyond the paper)"
 _MARKS = {0: "", BEST: "best", SECOND: "second"}
 _NAMES = {
     "direct": "direct recommendation",
@@ -159,9 +161,7 @@ def _block(block: pl.DataFrame, digits: int | None) -> dict[str, Any]:
     digits = 2 if block["task"][0] == "explanation" else digits
     reference, differences = _reference(block), _differences(block, digits)
     columns = block.select("metric", "origin").unique(maintain_order=True)
-    rows = block.with_columns(missing=_missing()).partition_by(
-        "method", "label", maintain_order=True
-    )
+    rows = block.with_columns(missing=_missing()).partition_by(*_ROW, maintain_order=True)
     conditions = block.select("origin", "conditions").unique(maintain_order=True).drop_nulls()
     effort = [_effort(row) for row in rows]
     shown = [n for n, _ in enumerate(EFFORT_HEADS) if any(each[n]["value"] for each in effort)]
@@ -252,17 +252,20 @@ def _tested(block: pl.DataFrame, digits: int | None) -> str:
     tested = own.drop_nulls("p_holm").sort("value", descending=True, maintain_order=True)
     if tested.is_empty():
         return ""
-    method, label = _reference(block)
+    method, name = _reference(block)
+    labels = {key: label.removesuffix(_EXTRA) for key, label in own.select(*_ROW).iter_rows()}
+    best, metric = labels[best_first(own)[0]], column_head(last[0], HONEST)
+    name = name.removesuffix(_EXTRA)
     found = [
-        f"{each['label']} {number(each['difference'], digits, '+')} (p {p_value(each['p_holm'])})"
+        f"{labels[each['method']]} {number(each['difference'], digits, '+')} "
+        f"(p {p_value(each['p_holm'])})"
         for each in tested.iter_rows(named=True)
     ]
+    other = "" if name == best else f"; compared with the others: {name}"
+    words = f"Best by {metric}: {best}{other}. {name} less the others: {'; '.join(found)}."
     lacking = own.filter(pl.col("p_holm").is_null(), pl.col("method") != method)
-    best = dict(zip(own["method"], own["label"], strict=True)).get(next(iter(best_first(own)), ""))
-    first = f"{label} is best" if best == label else f"{best} is best, {label} is compared"
-    words = f"{first}. {label} less the others, {column_head(last[0], HONEST)}: {', '.join(found)}."
     if len(lacking):
-        names = ", ".join(lacking["label"])
+        names = "; ".join(labels[each] for each in lacking["method"])
         words += f" Not tested, since their users' figures are not at hand: {names}."
     return words
 
