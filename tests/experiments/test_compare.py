@@ -110,6 +110,17 @@ def test_marks_and_differences(table, write_result):
     assert own["p_seeds"] is not None and popular["p_seeds"] is None
 
 
+def test_many_differences_can_still_be_told_from_chance(table, write_result):
+    metrics = [f"HitRate@{k}" for k in range(1, 31)]
+    (table.configs / "t.csv").unlink()  # with it, the paper's metrics alone would be shown
+    for method, hits in (("full", 30), ("own", 9), ("other", 6)):
+        values = [1.0] * hits + [0.0] * (40 - hits)
+        write_result(f"t/shop/{method}", dict.fromkeys(metrics, values))
+    found = differences(blocks(table)[0])
+    # 60 tests of 6,000 resamples each: 60 * 2 / 6,001, where 5,000 would give .024.
+    assert [each["p_holm"] for each in found] == pytest.approx([120 / 6001] * 60)
+
+
 def test_users_that_are_not_at_hand_leave_the_test_over_seeds(table, write_result):
     for seed, (mine, other) in enumerate([(120, 60), (110, 70)]):
         write_result(f"t/shop/full-seed{seed}", users(mine), keep_users=False)
