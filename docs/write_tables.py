@@ -27,10 +27,11 @@ from typing import Any
 import polars as pl
 
 from edgewise.experiments.compare import compare, results_of
+from edgewise.experiments.figures import machine_in_words, speed
 from edgewise.experiments.grid import CONFIGS, Layout
 from edgewise.experiments.published import paper_file
 from edgewise.experiments.results import EVALUATION
-from edgewise.experiments.tables import markdown_tables
+from edgewise.experiments.tables import EFFORT_HEADS, markdown_tables, timing
 from edgewise.files import write_text
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -45,9 +46,10 @@ Rows = list[list[str]]
 _SEED = re.compile(r"-seed(\d+)$")
 _SCHEMA = {
     **dict.fromkeys(("file", "name", "task", "system", "metric"), pl.String),
-    **dict.fromkeys(("mean", "low", "high", "minutes"), pl.Float64),
+    **dict.fromkeys(("mean", "low", "high", "seconds", "users_per_second"), pl.Float64),
     **dict.fromkeys(("seed", "units"), pl.Int64),
-    **{"epochs": pl.List(pl.Float64), "are_limits": pl.Boolean},
+    **dict.fromkeys(("trained_on", "measured_on"), pl.String),
+    **{"epochs": pl.List(pl.Float64), "are_limits": pl.Boolean, "answers_alone": pl.Boolean},
 }
 
 
@@ -116,7 +118,9 @@ def _figures(file: str, content: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
         "file": file,
         "name": stem if seed is None else stem.removesuffix(seed[0]),
         "seed": None if seed is None else int(seed[1]),
-        "minutes": content["run"]["training_seconds"] / 60,
+        "seconds": content["run"]["training_seconds"],
+        "trained_on": machine_in_words(content["run"].get("machine")),
+        "measured_on": machine_in_words(content.get("machine")),
         "epochs": _epochs(content),
         "are_limits": "learning" not in content,
     }
@@ -124,6 +128,7 @@ def _figures(file: str, content: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
         for number, (system, report) in enumerate(systems.items()):
             units = report.get("num_users") or report["num_pairs"]
             which = {"task": task, "system": system if number else "", "units": units}
+            which |= speed([report], units)
             for metric, estimate in report["metrics"].items():
                 yield {**about, **which, "metric": metric, **estimate}
 
@@ -168,7 +173,15 @@ def effort(figures: pl.DataFrame) -> list[str]:
     limit = "≤ " if runs["are_limits"].any() else ""
     stages = zip(*runs["epochs"].to_list(), strict=True)
     epochs = " + ".join(f"{limit}{statistics.mean(each):.0f}" for each in stages)
-    return [epochs or "none", f"{statistics.mean(runs['minutes']):.0f}", units(figures)]
+    seconds = timing(statistics.mean(runs["seconds"]), runs["trained_on"][0])
+    return [epochs or "none", seconds, rate(figures), units(figures)]
+
+
+def rate(figures: pl.DataFrame) -> str:
+    """Users or pairs a second, of the first seed; "≥" where metrics took time of it, too."""
+    first = figures.row(0, named=True)
+    limit = "" if first["answers_alone"] else "≥ "
+    return timing(first["users_per_second"], first["measured_on"], limit)
 
 
 def units(figures: pl.DataFrame) -> str:
@@ -177,7 +190,7 @@ def units(figures: pl.DataFrame) -> str:
 
 
 _ACCURACY = ["HR@5", "NDCG@5", "HR@10 (95 % interval)", "NDCG@10"]
-_EFFORT = ["epochs", "training, minutes", "users"]
+_EFFORT = ["epochs", *EFFORT_HEADS, "users"]
 
 
 # Tables of single runs beside popularity.
@@ -199,7 +212,7 @@ def beside_popularity(results: Results, head: str, groups: Sequence[Mapping[str,
             cells = [*accuracy(own), *effort(own)] if len(own) else [NOT_RUN]
             rows.append([*label.split("|"), *cells])
         own = results.most_measured([*names.values()], task, "Popularity")
-        cells = [*accuracy(own), "", "", units(own)] if len(own) else [NOT_RUN]
+        cells = [*accuracy(own), "", "", rate(own), units(own)] if len(own) else [NOT_RUN]
         rows.append([*group["popularity"].split("|"), *cells])
     return rows
 
@@ -267,7 +280,8 @@ def variants(
         return [*rows, ["popularity", NOT_RUN]]
     # It draws nothing but the order of ties, so that seeds tell nothing about it.
     one = _first_file(beside)
-    return [*rows, ["popularity", *(spread(one, m) for m in metrics), "", "", "", units(one)]]
+    cells = ["", "", "", rate(one), units(one)]
+    return [*rows, ["popularity", *(spread(one, m) for m in metrics), *cells]]
 
 
 def pretraining(results: Results, names: Mapping[str, str]) -> Rows:
@@ -404,7 +418,7 @@ def is_paper_table(name: str) -> bool:
 
 
 def paper_table(name: str, results: Results) -> str:
-    """Data sets and tasks of which we have figures, from committed results: without users' rows."""
+    """Data sets and tasks of which we have figures, from committed results alone."""
     layout = Layout(results=results.folder, runs=ROOT / "no-runs")
     found = results_of(layout, name)
     results.asked.update(each.file.relative_to(results.folder).as_posix() for each in found)

@@ -18,7 +18,9 @@ from edgewise.evaluation.protocols import recorded_protocol
 from edgewise.evaluation.report import load_report
 from edgewise.experiments.grid import ExperimentCell, Layout, ResultKey, find_cells
 from edgewise.experiments.results import EVALUATION, STATISTICS, VECTORS, described, recorded_config
+from edgewise.files import file_checksum
 from edgewise.models.registry import DEFAULT_METHOD, find_method
+from edgewise.runs.user_figures import user_figures_file
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "results"
@@ -123,6 +125,15 @@ def test_a_result_names_no_folder_of_one_machine(path: Path) -> None:
     assert '"/' not in text and " /" not in text, "run edgewise reproduce, which names none"
 
 
+def test_users_figures_are_those_of_the_result_beside_them() -> None:
+    told = {
+        user_figures_file(path): digest
+        for path in EVALUATIONS
+        if (digest := read(path).get("users_sha256")) is not None
+    }
+    assert {file: file_checksum(file) for file in RESULTS.rglob("*.users.npz")} == told
+
+
 def test_the_tables_are_up_to_date() -> None:
     command = [sys.executable, WRITE_TABLES, "--check"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60)
@@ -151,9 +162,19 @@ def test_a_table_row_by_row(tables: ModuleType, tmp_path: Path) -> None:
     rows = tables.TABLES["direct-beauty"](tables.Results(tmp_path))
     assert rows[1] == ["none", "not run"]
     interval = "0.5000 (0.4900 to 0.5100)"
-    assert rows[2] == ["random", "0.5000", "0.5000", interval, "0.5000", "≤ 5", "2", "10,000"]
+    assert rows[2] == [
+        "random",
+        "0.5000",
+        "0.5000",
+        interval,
+        "0.5000",
+        "≤ 5",
+        "125",
+        "-",
+        "10,000",
+    ]
     interval = "0.2500 (0.2400 to 0.2600)"
-    assert rows[-1] == ["popularity", "0.2500", "0.2500", interval, "0.2500", "", "", "10,000"]
+    assert rows[-1] == ["popularity", "0.2500", "0.2500", interval, "0.2500", "", "", "-", "10,000"]
 
 
 def test_missing_results_give_rows_instead_of_errors(tables: ModuleType, tmp_path: Path) -> None:
@@ -217,11 +238,11 @@ def test_rows_of_several_seeds_are_means_with_deviations(
     names = {name: f"ablation/gifts/{name}" for name in ("full", "single", "missing")}
     rows = tables.variants(results, names, ["Recall@20"])
     assert rows == [
-        ["variant", "Recall@20", "seeds", "epochs", "training, minutes", "users"],
-        ["full", "0.2000 ± 0.1000", "3", "3 + 7", "3", "1,234"],
-        ["single", "0.2500", "1", "3 + 7", "1", "1,234"],
+        ["variant", "Recall@20", "seeds", "epochs", "training, s", "users/s", "users"],
+        ["full", "0.2000 ± 0.1000", "3", "3 + 7", "180", "-", "1,234"],
+        ["single", "0.2500", "1", "3 + 7", "60", "-", "1,234"],
         ["missing", "not run"],
-        ["popularity", "0.0500", "", "", "", "1,234"],
+        ["popularity", "0.0500", "", "", "", "-", "1,234"],
     ]
     assert results.unasked() == ["ablation/gifts/full-seedless.json"]
     nothing = tables.variants(tables.Results(tmp_path / "none"), names, ["Recall@20"])

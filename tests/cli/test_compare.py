@@ -96,6 +96,8 @@ def test_a_single_result_of_other_data_than_are_here_is_refused(edgewise, compar
 
 def test_users_that_are_not_here_are_told(compare, project):
     assert "not at hand" not in compare("t").output
+    assert "not at hand" not in compare("t", "--runs", "elsewhere").output
+    Path("results/t/shop/full.users.npz").unlink()
     result = compare("t", "--runs", "elsewhere")
     assert "; users' rows are not at hand: no intervals over users" in result.output
 

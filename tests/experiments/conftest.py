@@ -23,6 +23,7 @@ from edgewise.experiments.results import find_results, read_result
 from edgewise.models.registry import find_method
 from edgewise.runs.run import FINISHED, RunInfo
 from edgewise.runs.spec import DataInfo, RunSpec, resolve_config
+from edgewise.runs.user_figures import user_figures_file, write_user_figures
 
 Users = Mapping[str, Sequence[float]]
 Write = Callable[..., Path]
@@ -47,7 +48,7 @@ def report_of(users: Users, **settings: Any) -> RankingReport:
 
 @pytest.fixture
 def write_result(layout: Layout) -> Write:
-    """Writes a cell's result and its users."""
+    """Writes a cell's result and its users: among the runs, or ``beside`` the result."""
 
     def write(
         place: str,
@@ -57,7 +58,7 @@ def write_result(layout: Layout) -> Write:
         task: str = "direct",
         checksum: str = "a" * 64,
         changes: Sequence[str] = (),
-        keep_users: bool = True,
+        keep_users: bool | str = True,
         edge_share: float | None = None,
         folder: str | None = None,
         **settings: Any,
@@ -82,12 +83,15 @@ def write_result(layout: Layout) -> Write:
                 task: {name: {**each.to_dict(), "seconds": 1.5} for name, each in systems.items()}
             },
         }
-        for name, each in systems.items() if keep_users else ():
+        file = layout.results / f"{at.path}.json"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        if keep_users == "beside":
+            rows = {(task, number): each.rows for number, each in enumerate(systems.values())}
+            content["users_sha256"] = write_user_figures(user_figures_file(file), rows)
+        for name, each in systems.items() if keep_users is True else ():
             suffix = "" if name == "ELMRec" else "-popularity"
             stem = layout.runs / "per-user" / at.path / f"{task}-test{suffix}"
             each.save(stem.with_suffix(".json"), stem.with_suffix(".parquet"))
-        file = layout.results / f"{at.path}.json"
-        file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(json.dumps(sealed(content)))
         assert to_dict(config) == info.to_dict()["config"]
         return file

@@ -9,14 +9,8 @@ import pytest
 
 from edgewise.errors import EdgewiseError
 from edgewise.evaluation.report import sealed
-from edgewise.experiments.compare import (
-    BEST,
-    FIGURES,
-    PAPER,
-    SECOND,
-    compare,
-    results_of,
-)
+from edgewise.experiments.compare import compare, results_of
+from edgewise.experiments.figures import BEST, FIGURES, PAPER, SECOND, machine_in_words
 from edgewise.experiments.results import find_results, read_result
 
 TEXT = """# title: A table
@@ -116,6 +110,17 @@ def test_marks_and_differences(table, write_result):
     assert own["p_seeds"] is not None and popular["p_seeds"] is None
 
 
+def test_many_differences_can_still_be_told_from_chance(table, write_result):
+    metrics = [f"HitRate@{k}" for k in range(1, 31)]
+    (table.configs / "t.csv").unlink()  # with it, the paper's metrics alone would be shown
+    for method, hits in (("full", 30), ("own", 9), ("other", 6)):
+        values = [1.0] * hits + [0.0] * (40 - hits)
+        write_result(f"t/shop/{method}", dict.fromkeys(metrics, values))
+    found = differences(blocks(table)[0])
+    # 60 tests of 6,000 resamples each: 60 * 2 / 6,001, where 5,000 would give .024.
+    assert [each["p_holm"] for each in found] == pytest.approx([120 / 6001] * 60)
+
+
 def test_users_that_are_not_at_hand_leave_the_test_over_seeds(table, write_result):
     for seed, (mine, other) in enumerate([(120, 60), (110, 70)]):
         write_result(f"t/shop/full-seed{seed}", users(mine), keep_users=False)
@@ -134,6 +139,60 @@ def test_it_is_told_which_rows_users_are_not_at_hand(table, write_result):
     assert "users' rows" not in conditions(blocks(table)[0])
     write_result("t/shop/other", users(60), keep_users=False)
     assert "; users' rows of Other are not at hand: " in conditions(blocks(table)[0])
+
+
+def test_users_beside_a_result_are_as_good_as_those_among_the_runs(table, write_result):
+    places = {"full": users(120), "own": users(60)}
+    found = []
+    for keep in (True, "beside"):
+        for method, values in places.items():
+            write_result(f"t/shop/{method}", values, baseline=users(20), keep_users=keep)
+        found.append(blocks(table)[0])
+        for file in (table.runs / "per-user").rglob("*.parquet"):
+            file.unlink()
+    assert found[0].equals(found[1]) and "users' rows" not in conditions(found[1])
+    beside = table.results / "t/shop/own.users.npz"
+    (table.results / "t/shop/full.users.npz").replace(beside)
+    assert [each["p_users"] for each in differences(blocks(table)[0])] == [None, None]
+
+
+def test_the_best_row_is_the_reference_where_that_is_asked_for(table, write_result):
+    write_result("t/shop/full", users(80))
+    write_result("t/shop/own", users(120))
+    assert set(blocks(table, reference="best")[0]["reference"]) == {"own"}
+    (table.configs / "t.csv").write_text(TEXT.replace("reference: full", "reference: best"))
+    assert set(blocks(table)[0]["reference"]) == {"own"}
+    write_result("t/shop/third", users(150), keep_users=False)
+    block = blocks(table)[0]
+    assert set(block["reference"]) == {"own"}, "the best of those that can be tested"
+    assert "; users' rows of third are not at hand" in conditions(block)
+    assert not block["star"].any(), "nobody knows whether it beats them all"
+
+
+@pytest.mark.parametrize(
+    ("machine", "words"),
+    [
+        ({"threads": 1}, "1 thread"),
+        ({"threads": 4, "gpu": "A card", "gpu_peak_memory_mb": 0}, "4 threads"),
+        ({"threads": 4, "gpu": "A card", "gpu_peak_memory_mb": 239}, "A card"),
+        ({}, None),
+        (None, None),
+    ],
+)
+def test_a_machine_is_what_was_computed_on(machine, words):
+    assert machine_in_words(machine) == words
+
+
+def test_how_fast_a_row_was_trained_and_answered(table, write_result):
+    file = write_result("t/shop/full", users(80))
+    found = figure(blocks(table)[0], "full")
+    # 200 users in the 1.5 seconds of the whole measurement; the answers' own were not told.
+    assert found["users_per_second"] == pytest.approx(200 / 1.5) and not found["answers_alone"]
+    content = json.loads(file.read_text())
+    content["results"]["direct"]["ELMRec"]["answer_seconds"] = 0.5
+    file.write_text(json.dumps(sealed(content)))
+    found = figure(blocks(table)[0], "full")
+    assert found["users_per_second"] == 400 and found["answers_alone"]
 
 
 def test_a_figure_that_is_not_the_mean_of_its_users_is_refused(table, write_result):
@@ -255,7 +314,7 @@ def test_nothing_of_the_name(table):
 
 
 BORROWS = """# title: Prompts
-# also: p/table-2 full
+# also: p/table-2 full-wide as full
 dataset,task,method,label
 *,direct,full,Entire prompt
 *,direct,short,Short prompt
@@ -266,7 +325,7 @@ def test_rows_are_borrowed_for_data_sets_that_the_table_has(layout, write_config
     write_config("p/figure-4/shop/short")
     (layout.configs / "p/figure-4.csv").write_text(BORROWS)
     for dataset in ("shop", "far"):
-        write_result(f"p/table-2/{dataset}/full", {"HitRate@10": [1.0, 0.0]})
+        write_result(f"p/table-2/{dataset}/full-wide", {"HitRate@10": [1.0, 0.0]})
     found = results_of(layout, "p/figure-4")
     assert [each.place.path for each in found] == ["p/figure-4/shop/full"]
     (block,) = compare(found, layout, ["p/figure-4"]).blocks("p/figure-4")

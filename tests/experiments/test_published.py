@@ -16,6 +16,9 @@ TEXT = """# title: A table
 # reference: full
 # note: first
 # note: second
+# differs: none | Ours has another loss.
+# also: other/table full-wide as full
+# also: other/table half
 # panel: n-* | decoding.rerank_extra | N
 dataset,task,method,label,HitRate@10,NDCG@10
 toys,direct,full,"Full, whole",0.5,0.25
@@ -32,6 +35,8 @@ def test_everything_is_read(tmp_path):
     paper = read(tmp_path, TEXT)
     assert (paper.title, paper.source, paper.reference) == ("A table", "somebody, Table 9", "full")
     assert paper.notes == ("first", "second")
+    assert paper.differs == {"none": "Ours has another loss."}
+    assert paper.also == (("other/table", "full-wide", "full"), ("other/table", "half", "half"))
     assert paper.panels == (Panel("n-*", "decoding.rerank_extra", "N"),)
     assert paper.metrics == ("HitRate@10", "NDCG@10")
     first, second = paper.printed("toys", "direct")
@@ -48,10 +53,12 @@ def test_a_table_without_a_paper(tmp_path):
     ("old", "new", "message"),
     [
         ("# title", "# titel", "line 1: unknown key 'titel'. Did you mean 'title'"),
-        ("0.25", "O.25", "line 8: could not convert"),
-        (",0.25", "", "line 8: 5 columns instead of 6"),
-        ("dataset,task", "task,dataset", "line 7: columns must begin with dataset,task"),
-        ("n-* |", "n-*", "line 6: a panel is names"),
+        ("0.25", "O.25", "line 11: could not convert"),
+        (",0.25", "", "line 11: 5 columns instead of 6"),
+        ("dataset,task", "task,dataset", "line 10: columns must begin with dataset,task"),
+        ("n-* |", "n-*", "line 9: a panel is names"),
+        ("none | Ours", "none: Ours", "line 6: a difference is method | sentence"),
+        ("none | Ours", "nine | Ours", "differs: no row 'nine'. Did you mean 'none'"),
         ("# note: first", "# digits: x", "line 4: digits: a number, or any"),
         ("# source", "# better: best\n# source", "better: best"),
     ],

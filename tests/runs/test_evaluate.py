@@ -19,8 +19,10 @@ from edgewise.runs.evaluate import (
     measurable_tasks,
     result_document,
     save_result,
+    write_document,
 )
 from edgewise.runs.train import train
+from edgewise.runs.user_figures import read_user_figures, user_figures_file
 
 
 @pytest.fixture(scope="module")
@@ -119,6 +121,21 @@ def test_a_document_tells_everything_and_is_sealed(run):
     assert values["run"] == run.info.to_dict() and values["command"] == "edgewise evaluate r"
     assert list(values["learning"]) == ["first", "second"] and is_sealed(values)
     assert list(values["results"]["direct"]) == ["Fake", "Popularity"]
+
+
+def test_a_document_stands_beside_its_users(run, tmp_path):
+    results = [evaluate_task(run, task, Conditions()) for task in ("direct", "sequential")]
+    file = tmp_path / "figures" / "row.json"
+    write_document(file, run, results, "audit: none", "edgewise evaluate r")
+    values = json.loads(file.read_text())
+    for result in results:
+        for number, (name, report) in enumerate(result.reports.items()):
+            told = values["results"][result.task][name]
+            assert 0 < told["answer_seconds"] <= told["seconds"] + 0.01
+            beside = user_figures_file(file), values["users_sha256"]
+            users = read_user_figures(*beside, result.task, number)
+            assert users is not None and users["NDCG@10"].equals(report.rows["NDCG@10"])
+    assert is_sealed(values)
 
 
 # Its protocol.

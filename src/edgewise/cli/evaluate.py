@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -34,7 +33,10 @@ def evaluate(
     ] = None,
     part: Annotated[str, typer.Option(help="The held-out part: test or valid.")] = "test",
     json_file: Annotated[
-        Path | None, typer.Option("--json", help="Write everything into this file, too.")
+        Path | None,
+        typer.Option(
+            "--json", help="Write everything into this file, too, and users' figures beside it."
+        ),
     ] = None,
     max_users: Annotated[
         int | None, typer.Option(help="Measure a seeded sample of the users, for a quick look.")
@@ -86,7 +88,6 @@ def evaluate(
     if json_file is not None:
         check_target(json_file)
     from edgewise.evaluation.protocols import warning_on
-    from edgewise.files import write_text
     from edgewise.runs.audit import saved_headline
     from edgewise.runs.run import open_run, read_finished
 
@@ -101,7 +102,7 @@ def evaluate(
     opened = open_run(run, data).decoding_as(set_ or [])
     if warning := warning_on(spec.protocol, opened.dataset):
         say(warning, colour="red")
-    from edgewise.runs.evaluate import Conditions, result_document
+    from edgewise.runs.evaluate import Conditions, write_document
     from edgewise.training.curves import read_curves
 
     if json_file is not None:
@@ -116,8 +117,7 @@ def evaluate(
     results = [measure(opened, each, conditions, per_user) for each in tasks]
     say(audited)
     if json_file is not None:
-        document = result_document(opened, results, audited, command_line())
-        write_text(json_file, json.dumps(document, indent=2) + "\n")
+        write_document(json_file, opened, results, audited, command_line())
         say(f"wrote {json_file}")
 
 

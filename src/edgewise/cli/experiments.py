@@ -291,7 +291,10 @@ def compare(
     out: Annotated[Path | None, typer.Option(help="Write this file instead of printing.")] = None,
     dataset: Annotated[str | None, typer.Option(help="Only this data set.")] = None,
     reference: Annotated[
-        str | None, typer.Option(help="The row that others are compared with.")
+        str | None,
+        typer.Option(
+            help="The row that others are compared with; of tables, best is whichever is."
+        ),
     ] = None,
     figures: Annotated[
         Path | None, typer.Option(help="Draw figures into this folder, too, as PNG and SVG.")
@@ -413,9 +416,10 @@ def _check_data(results: Sequence[Result], layout: Layout, data: Path | None) ->
 
 def _check_reference(comparison: Comparison, reference: str | None) -> None:
     """Refuse a reference that is no row, or none of ours."""
-    from edgewise.experiments.compare import PAPER
+    from edgewise.experiments.figures import PAPER
+    from edgewise.experiments.published import BEST_ROW
 
-    if reference is None:
+    if reference in (None, BEST_ROW):
         return
     figures = comparison.figures
     names = [name for name in figures["method"].unique() if ":" not in name]

@@ -13,14 +13,11 @@ from edgewise.config import check, nearest
 from edgewise.errors import EdgewiseError
 from edgewise.evaluation.chance import list_notes
 from edgewise.evaluation.report import RankingReport, Report
-from edgewise.experiments.compare import (
-    FIGURES,
-    MUST_AGREE,
-    Comparison,
-    PaperTable,
-    tested_block,
-)
+from edgewise.experiments.compare import Comparison, PaperTable
+from edgewise.experiments.conditions import MUST_AGREE
+from edgewise.experiments.figures import FIGURES
 from edgewise.experiments.published import Paper
+from edgewise.experiments.user_tests import tested_block
 from edgewise.recommender import TASKS, Task
 from edgewise.runs.evaluate import TaskResult, baseline_label, saved_result, worse_texts
 from edgewise.runs.run import RunInfo, read_finished

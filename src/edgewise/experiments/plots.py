@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from edgewise.errors import EdgewiseError
-from edgewise.experiments.compare import PAPER, Comparison
+from edgewise.experiments.compare import Comparison
+from edgewise.experiments.figures import PAPER
 from edgewise.experiments.published import Panel as PaperPanel
 from edgewise.experiments.tables import column_head, heading, is_measured
 from edgewise.files import replacing

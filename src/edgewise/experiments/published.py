@@ -27,6 +27,7 @@ from edgewise.errors import ConfigError
 
 _FIRST = ("dataset", "task", "method", "label")
 _BETTER = ("high", "low", "none")
+BEST_ROW = "best"
 ANY = "*"
 """A row of this data set gives a method's label, and no figures."""
 
@@ -63,15 +64,18 @@ class Paper:
 
     Attributes:
         title, source: what it is, and where it is printed.
-        reference: the method that the others are compared with.
+        reference: the method that the others are compared with; :data:`BEST_ROW` for whichever is
+            best by the last column.
         released: the protocol of the code that the paper's authors released.
         better: whether ``high`` figures are good, ``low`` ones, or none is (``none``).
         digits: after the decimal point; None (``any``) for four that count.
         by_dataset: whether rows are data sets instead of methods (``# rows: datasets``).
         notes: what a reader should know.
         panels: of a figure.
-        also: rows whose results another table has (``# also: paper/table-2 full``), as pairs of a
-            table and a method.
+        also: rows whose results another table has (``# also: paper/table-2 full``), as a table, a
+            method there, and the row here (``# also: paper/table-2 full-wide as full``).
+        differs: why a row of ours is not what is printed, in a sentence, by method
+            (``# differs: full | Ours learns with another loss.``).
         metrics: all columns, in order; those of a table without figures are named
             (``# metrics: HitRate@10, NDCG@10``), or all that were measured.
         rows: as printed.
@@ -86,7 +90,8 @@ class Paper:
     by_dataset: bool = False
     notes: tuple[str, ...] = ()
     panels: tuple[Panel, ...] = ()
-    also: tuple[tuple[str, str], ...] = ()
+    also: tuple[tuple[str, str, str], ...] = ()
+    differs: Mapping[str, str] = field(default_factory=dict)
     metrics: tuple[str, ...] = ()
     rows: tuple[PaperRow, ...] = field(default=())
 
@@ -129,7 +134,11 @@ def read_paper(configs: Path, table: str) -> Paper:
     check(begins, f"{file} line {number}: columns must begin with {','.join(_FIRST)}")
     paper = _about(file, about)
     metrics = tuple(names[4:]) or paper.metrics
-    return replace(paper, metrics=metrics, rows=tuple(_rows(file, names, rows)))
+    paper = replace(paper, metrics=metrics, rows=tuple(_rows(file, names, rows)))
+    methods = dict.fromkeys(row.method for row in paper.rows)
+    for method in paper.differs:
+        check(method in methods, f"{file}: differs: no row {method!r}.{nearest(method, methods)}")
+    return paper
 
 
 def paper_file(configs: Path, table: str) -> Path:
@@ -153,7 +162,7 @@ def _by_number(file: Path) -> tuple[str, str, int]:
 
 
 _TEXTS = ("title", "source", "reference", "released", "better")
-_KEYS = (*_TEXTS, "digits", "rows", "metrics", "note", "also", "panel")
+_KEYS = (*_TEXTS, "digits", "rows", "metrics", "note", "also", "differs", "panel")
 
 
 def _about(file: Path, lines: list[tuple[int, str]]) -> Paper:
@@ -179,8 +188,13 @@ def _told(paper: Paper, key: str, value: str, where: str) -> dict[str, Any]:
         case "note":
             return {"notes": (*paper.notes, value)}
         case "also":
-            table, _, method = value.partition(" ")
-            return {"also": (*paper.also, (table, method.strip()))}
+            table, _, rest = value.partition(" ")
+            method, _, row = (part.strip() for part in rest.partition(" as "))
+            return {"also": (*paper.also, (table, method, row or method))}
+        case "differs":
+            method, bar, words = (part.strip() for part in value.partition("|"))
+            check(bool(bar and words), f"{where}: a difference is method | sentence")
+            return {"differs": {**paper.differs, method: words}}
         case "panel":
             return {"panels": (*paper.panels, _panel(where, value))}
         case _:

@@ -45,6 +45,7 @@ from edgewise.experiments.grid import (
 )
 from edgewise.models.registry import DEFAULT_METHOD, find_method
 from edgewise.parsing import Shape, check_shape
+from edgewise.runs.user_figures import read_user_figures, user_figures_file
 
 STATISTICS, VECTORS = "edgewise statistics", "edgewise vectors"
 _KINDS = {EVALUATION: "run", STATISTICS: "data", VECTORS: "vectors"}
@@ -169,6 +170,8 @@ class Result:
     def rows(self, task: str, runs: Path, system: int = 0) -> pl.DataFrame | None:
         """The users (or pairs) behind a report, None where they are not on this machine.
 
+        They are looked for among the runs, then beside the result file.
+
         Args:
             task: which was measured.
             runs: the folder of runs.
@@ -185,7 +188,11 @@ class Result:
         folders = (runs / "per-user" / path, runs / path / "evaluation")
         files = (folder / f"{start}{raw}{end}" for folder in folders for raw in _RAW)
         found = (_rows_of(report, each) for each in files if each.is_file())
-        return next((rows for rows in found if rows is not None), None)
+        rows = next((rows for rows in found if rows is not None), None)
+        digest = self.content.get("users_sha256")
+        if rows is None and digest is not None:
+            return read_user_figures(user_figures_file(self.file), digest, task, system)
+        return rows
 
 
 def _rows_of(report: Mapping[str, Any], file: Path) -> pl.DataFrame | None:

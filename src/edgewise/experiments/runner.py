@@ -30,7 +30,6 @@ from edgewise.experiments.plan import (
     step_of_run,
 )
 from edgewise.experiments.workers import StoppedError, Workers
-from edgewise.files import write_text
 from edgewise.recommender import FitPlan
 from edgewise.runs.run import read_info
 
@@ -197,7 +196,7 @@ def fit_cell(
 def evaluate_cell(cell: ExperimentCell, layout: Layout, run: Path, command: str = "") -> None:
     """Measure the run of a cell and write its result file and its users."""
     from edgewise.runs.audit import saved_headline
-    from edgewise.runs.evaluate import Conditions, evaluate_run, result_document
+    from edgewise.runs.evaluate import Conditions, evaluate_run, write_document
     from edgewise.runs.run import open_run
 
     wanted, audited = cell.options.evaluation, saved_headline(run)
@@ -215,8 +214,7 @@ def evaluate_cell(cell: ExperimentCell, layout: Layout, run: Path, command: str 
         for name, report in found.reports.items():
             means = (f"{metric} {each.mean:.4f}" for metric, each in report.metrics.items())
             print(f"{found.task}, {name}: {', '.join(means)}", flush=True)
-    document = result_document(opened, results, audited, command)
-    write_text(layout.result_file(cell.key), json.dumps(document, indent=2) + "\n")
+    write_document(layout.result_file(cell.key), opened, results, audited, command)
 
 
 def decoding_of(settings: Any) -> list[str]:

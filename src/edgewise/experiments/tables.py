@@ -16,8 +16,12 @@ import polars as pl
 from edgewise import __version__
 from edgewise.errors import EdgewiseError
 from edgewise.evaluation.protocols import PROTOCOLS
-from edgewise.experiments.compare import BEST, PAPER, SECOND, Comparison, PaperTable
+from edgewise.experiments.compare import Comparison, PaperTable
+from edgewise.experiments.figures import BEST, PAPER, SECOND
 from edgewise.experiments.grid import HONEST
+from edgewise.experiments.published import Paper
+from edgewise.experiments.results import TIME
+from edgewise.experiments.user_tests import best_first
 from edgewise.reporting.render import data_address, render
 
 NOT_YET = "not yet"
@@ -29,7 +33,9 @@ LEGEND = (
     "of the column, paired bootstrap over users, p < .05 after Holm. '"
     f"{NOT_YET}': no run of it; '{NOT_PRINTED}': not printed in the paper, or not part of the "
     "measurement. Columns without a protocol's name are "
-    f"under the protocol '{HONEST}'."
+    f"under the protocol '{HONEST}'. Seconds of training and users answered a second are the "
+    "honest run's where there is one; a rate with '≥' is of an older file, whose time is that of "
+    "metrics, too."
 )
 RUNS_LEGEND = (
     "Best figures of a column are bold, second best ones underlined. In brackets: 95 % bootstrap "
@@ -37,7 +43,10 @@ RUNS_LEGEND = (
     f"users, p < .05 after Holm. '{NOT_PRINTED}': not part of the measurement. Columns without a "
     f"protocol's name are under the protocol '{HONEST}'."
 )
+EFFORT_HEADS = ("training, s", "users/s")
 DIFFERENCE_HEADS = ("less", "metric", "difference", "p, users", "p, Holm", "p, seeds")
+_ROW = ("method", "label")
+_EXTRA = " (beyond the paper)"
 _MARKS = {0: "", BEST: "best", SECOND: "second"}
 _NAMES = {
     "direct": "direct recommendation",
@@ -134,8 +143,17 @@ def _table(comparison: Comparison, name: str, about: PaperTable) -> dict[str, An
         "warnings": list(about.warnings) if len(comparison.tables) > 1 else [],
         "source": source,
         "notes": list(paper.notes),
+        "differs": list(_differs(comparison, name, paper)),
         "blocks": [_block(block, paper.digits) for block in comparison.blocks(name)],
     }
+
+
+def _differs(comparison: Comparison, name: str, paper: Paper) -> Iterable[tuple[str, str]]:
+    """Why rows are not what is printed, of those that have figures of ours."""
+    measured = (pl.col("origin") != PAPER) & pl.col("value").is_not_null()
+    shown = comparison.figures.filter(measured, table=name)
+    labels = dict(shown.select("method", "label").iter_rows())
+    yield from ((labels[each], words) for each, words in paper.differs.items() if each in labels)
 
 
 def _block(block: pl.DataFrame, digits: int | None) -> dict[str, Any]:
@@ -143,25 +161,28 @@ def _block(block: pl.DataFrame, digits: int | None) -> dict[str, Any]:
     digits = 2 if block["task"][0] == "explanation" else digits
     reference, differences = _reference(block), _differences(block, digits)
     columns = block.select("metric", "origin").unique(maintain_order=True)
-    rows = block.with_columns(missing=_missing()).partition_by(
-        "method", "label", maintain_order=True
-    )
+    rows = block.with_columns(missing=_missing()).partition_by(*_ROW, maintain_order=True)
     conditions = block.select("origin", "conditions").unique(maintain_order=True).drop_nulls()
+    effort = [_effort(row) for row in rows]
+    shown = [n for n, _ in enumerate(EFFORT_HEADS) if any(each[n]["value"] for each in effort)]
     return {
         "heading": heading(block),
         "measured": is_measured(block),
         "columns": [_column(*column) for column in columns.rows()],
+        "effort_heads": [EFFORT_HEADS[n] for n in shown],
         "rows": [
             {
                 "label": row["label"][0],
                 "is_reference": bool(differences) and row["method"][0] == reference[0],
                 "cells": [_cell(each, digits) for each in row.iter_rows(named=True)],
+                "effort": [cells[n] for n in shown],
             }
-            for row in rows
+            for row, cells in zip(rows, effort, strict=True)
         ],
         "conditions": [f"{origin}: {words}" for origin, words in conditions.rows()],
         "differences_title": f"{reference[1]} less the others",
         "differences": differences,
+        "tested": _tested(block, digits),
     }
 
 
@@ -201,6 +222,54 @@ def _cell(place: Mapping[str, Any], digits: int | None) -> dict[str, Any]:
     }
 
 
+def _effort(row: pl.DataFrame) -> list[dict[str, Any]]:
+    """Seconds of training and users answered a second: of the honest run where there is one."""
+    ours = row.filter(pl.col("origin") != PAPER, pl.col("value").is_not_null())
+    if ours.is_empty() or row["task"][0] == TIME:
+        return [{"value": None, "text": NOT_PRINTED}] * len(EFFORT_HEADS)
+    run = ours.sort(pl.col("origin") != HONEST, maintain_order=True).row(0, named=True)
+    seconds = None if run["minutes"] is None else 60 * run["minutes"]
+    users = run["users_per_second"]
+    limit = "" if run["answers_alone"] else "≥ "
+    return [
+        {"value": seconds, "text": timing(seconds, run["trained_on"])},
+        {"value": users, "text": timing(users, run["measured_on"], limit)},
+    ]
+
+
+def timing(value: float | None, machine: str | None, limit: str = "") -> str:
+    """Seconds, or users a second, and what was computed on; a dash where nobody knows."""
+    if value is None:
+        return NOT_PRINTED
+    spelled = f"{value:,.0f}" if value >= 10 else f"{value:.1f}"
+    return f"{limit}{spelled}{f' ({machine})' if machine else ''}"
+
+
+def _tested(block: pl.DataFrame, digits: int | None) -> str:
+    """What tests over users say of the last column, in one sentence; empty without a test."""
+    last = block["metric"].unique(maintain_order=True).to_list()[-1:]
+    own = block.filter(pl.col("metric").is_in(last), origin=HONEST).drop_nulls("value")
+    tested = own.drop_nulls("p_holm").sort("value", descending=True, maintain_order=True)
+    if tested.is_empty():
+        return ""
+    method, name = _reference(block)
+    labels = {key: label.removesuffix(_EXTRA) for key, label in own.select(*_ROW).iter_rows()}
+    best, metric = labels[best_first(own)[0]], column_head(last[0], HONEST)
+    name = name.removesuffix(_EXTRA)
+    found = [
+        f"{labels[each['method']]} {number(each['difference'], digits, '+')} "
+        f"(p {p_value(each['p_holm'])})"
+        for each in tested.iter_rows(named=True)
+    ]
+    other = "" if name == best else f"; compared with the others: {name}"
+    words = f"Best by {metric}: {best}{other}. {name} less the others: {'; '.join(found)}."
+    lacking = own.filter(pl.col("p_holm").is_null(), pl.col("method") != method)
+    if len(lacking):
+        names = "; ".join(labels[each] for each in lacking["method"])
+        words += f" Not tested, since their users' figures are not at hand: {names}."
+    return words
+
+
 def _differences(block: pl.DataFrame, digits: int | None) -> list[dict[str, Any]]:
     """Differences by protocol; ``p`` has the values over users, by Holm, and over seeds."""
     known = block.filter(pl.col("difference").is_not_null())
@@ -233,8 +302,9 @@ def markdown(comparison: Comparison) -> str:
 def markdown_tables(comparison: Comparison) -> str:
     """The tables alone, of data sets and tasks with figures of ours."""
     page = _page(comparison)
-    blocks = [block for table in page["tables"] for block in table["blocks"] if block["measured"]]
-    return render("blocks.md", warnings=page["warnings"], blocks=blocks)
+    for table in page["tables"]:
+        table["blocks"] = [block for block in table["blocks"] if block["measured"]]
+    return render("blocks.md", **page)
 
 
 def latex(comparison: Comparison) -> str:
@@ -258,7 +328,7 @@ def long_csv(comparison: Comparison) -> str:
     ).rename({"difference": "less_than_reference"})
     notes = pl.Series(
         "notes",
-        [_notes(comparison.tables[name], origin) for name, origin in _origins(lines)],
+        [_notes(comparison.tables[name], *row) for name, *row in _rows(lines)],
         pl.String,
     )
     return lines.with_columns(notes).select(_CSV).write_csv()
@@ -267,7 +337,8 @@ def long_csv(comparison: Comparison) -> str:
 _CSV = (
     *("table", "dataset", "task", "method", "label", "metric", "origin", "leaks"),
     *("value", "low", "high", "deviation", "seeds", "per_seed", "place", "star"),
-    *("less_than_reference", "p_users", "p_holm", "p_seeds", "users", "minutes", "notes"),
+    *("less_than_reference", "p_users", "p_holm", "p_seeds", "users", "minutes", "trained_on"),
+    *("users_per_second", "answers_alone", "measured_on", "notes"),
 )
 
 
@@ -278,14 +349,15 @@ def _per_seed(figure: Mapping[str, Sequence[float]]) -> str | None:
     return " ".join(f"{seed}:{value:.6g}" for seed, value in pairs)
 
 
-def _origins(lines: pl.DataFrame) -> Iterable[tuple[str, str]]:
-    return lines.select("table", "origin").iter_rows()  # type: ignore[return-value]
+def _rows(lines: pl.DataFrame) -> Iterable[tuple[str, str, str]]:
+    return lines.select("table", "method", "origin").iter_rows()  # type: ignore[return-value]
 
 
-def _notes(about: PaperTable, origin: str) -> str:
-    """Why a figure leaks, if it does, and the notes of its table."""
+def _notes(about: PaperTable, method: str, origin: str) -> str:
+    """Why a figure leaks or is not what is printed, if so, and the notes of its table."""
     own = [words for words in about.warnings if f" {origin} " in words]
-    return " ".join([*own, *about.paper.notes])
+    differs = [about.paper.differs[method]] if method in about.paper.differs else []
+    return " ".join([*own, *differs, *about.paper.notes])
 
 
 def report_page(comparison: Comparison) -> str:

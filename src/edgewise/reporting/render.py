@@ -23,6 +23,7 @@ _LATEX = {letter: f"\\{letter}" for letter in "&%$#_{}"} | {
     "|": "$|$",
     "*": "$^*$",
     "±": r"$\pm$",
+    "≥": r"$\geq$",
 }
 _LATEX_MARKS: dict[str, Any] = {
     "variable_start_string": "<<",

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from edgewise.evaluation.evaluate import (
 )
 from edgewise.evaluation.protocols import check_version
 from edgewise.evaluation.report import RankingReport, Report, read_report, sealed, stamp
-from edgewise.files import add_to_card
+from edgewise.files import add_to_card, write_text
 from edgewise.models.frequent_text import FrequentText
 from edgewise.models.popularity import Popularity
 from edgewise.recommender import Task
@@ -26,6 +27,7 @@ from edgewise.runs.predict import BatchedRecommender, OnProgress
 from edgewise.runs.provenance import code_versions, describe_machine
 from edgewise.runs.run import Run
 from edgewise.runs.spec import setting_of
+from edgewise.runs.user_figures import user_figures_file, write_user_figures
 from edgewise.training.curves import learning
 
 _FREQUENT_TEXT = "Most frequent text"
@@ -56,15 +58,27 @@ class Conditions:
 
 @dataclass(frozen=True, eq=False)
 class TaskResult:
-    """One task's reports by system, the run's own first, and the seconds each took."""
+    """One task's reports by system, the run's own first, and the seconds each took.
+
+    Attributes:
+        task: that was measured.
+        reports: by system.
+        seconds: of the whole measurement, metrics and intervals included.
+        answer_seconds: of these, what the system itself took for its lists, scores or texts.
+    """
 
     task: Task
     reports: dict[str, Report]
     seconds: dict[str, float]
+    answer_seconds: dict[str, float] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         return {
-            name: {**report.to_dict(), "seconds": round(self.seconds[name], 2)}
+            name: {
+                **report.to_dict(),
+                "seconds": round(self.seconds[name], 2),
+                "answer_seconds": round(self.answer_seconds[name], 6),
+            }
             for name, report in self.reports.items()
         }
 
@@ -119,15 +133,16 @@ def evaluate_task(
     """
     run.require(task)
     check_version(run.spec.protocol, str(run.folder))
-    systems: dict[str, Any] = {run.label: BatchedRecommender(run.model, on_progress)}
-    systems.setdefault(*_baseline(run, task))  # a run of the baseline stands alone
+    systems = {run.label: BatchedRecommender(run.model, on_progress)}
+    label, baseline = _baseline(run, task)
+    systems.setdefault(label, BatchedRecommender(baseline))  # a run of the baseline stands alone
     reports: dict[str, Report] = {}
     seconds: dict[str, float] = {}
     for label, system in systems.items():
         start = time.perf_counter()
         reports[label] = _measure(system, run, task, conditions)
         seconds[label] = time.perf_counter() - start
-    return TaskResult(task, reports, seconds)
+    return TaskResult(task, reports, seconds, {n: each.seconds for n, each in systems.items()})
 
 
 def evaluate_run(
@@ -206,8 +221,38 @@ def saved_result(folder: Path, label: str, task: Task, part: str = "test") -> Ta
     return TaskResult(task, reports, {})
 
 
+def write_document(
+    file: Path, run: Run, results: Sequence[TaskResult], audited: str, command: str
+) -> None:
+    """Write everything about an evaluation as sealed JSON, and its users' figures beside it.
+
+    A pipe or a device gets the JSON alone.
+
+    Args:
+        file: of the JSON.
+        run: that was measured.
+        results: of its tasks.
+        audited: the headline of its audit.
+        command: that asked for it.
+    """
+    digest = None
+    if file.is_file() or not file.exists():
+        rows = {
+            (result.task, number): report.rows
+            for result in results
+            for number, report in enumerate(result.reports.values())
+        }
+        digest = write_user_figures(user_figures_file(file), rows)
+    document = result_document(run, results, audited, command, digest)
+    write_text(file, json.dumps(document, indent=2) + "\n")
+
+
 def result_document(
-    run: Run, results: Sequence[TaskResult], audited: str, command: str
+    run: Run,
+    results: Sequence[TaskResult],
+    audited: str,
+    command: str,
+    users_sha256: str | None = None,
 ) -> dict[str, Any]:
     """Everything about an evaluation as sealed JSON values.
 
@@ -216,6 +261,7 @@ def result_document(
         results: of its tasks.
         audited: the headline of its audit.
         command: that asked for it.
+        users_sha256: of the file of users' figures, where there is one.
     """
     values = {
         **stamp(run.spec.protocol),
@@ -228,6 +274,8 @@ def result_document(
         "audit": audited,
         "results": {result.task: result.to_dict() for result in results},
     }
+    if users_sha256 is not None:
+        values["users_sha256"] = users_sha256
     return sealed(values)
 
 

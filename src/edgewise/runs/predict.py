@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -31,6 +32,9 @@ class BatchedRecommender:
         model: whose answers they are.
         on_progress: told (done, total) after each part.
         size: of a part; the model's own where it is None, fewer where texts are written.
+
+    Attributes:
+        seconds: that the model has taken to answer so far.
     """
 
     def __init__(
@@ -42,6 +46,7 @@ class BatchedRecommender:
     ) -> None:
         self._model, self._size = model, size or model.ASKED_AT_ONCE
         self._on_progress = on_progress or (lambda done, total: None)
+        self.seconds = 0.0
 
     def recommend(
         self,
@@ -79,7 +84,9 @@ class BatchedRecommender:
         size = size or self._size
         for start in range(0, total, size):
             stop = min(start + size, total)
+            begun = time.perf_counter()
             yield np.arange(start, stop)
+            self.seconds += time.perf_counter() - begun
             self._on_progress(stop, total)
 
 
