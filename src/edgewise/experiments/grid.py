@@ -203,6 +203,7 @@ class RowOptions(Settings):
     edge_share: float | None = setting(None, "Of those protocols that have one.")
     split: str | None = setting(None, "How rows are held out; the protocol's own if none.")
     split_seed: int = setting(0, "Of a split by chance.")
+    cold_items: float = setting(0.0, "Share of the items that are kept out of training.")
     seeds: tuple[int, ...] = setting(
         (), "Of the runs that the row is the mean of; the settings' own where it is empty."
     )

@@ -35,6 +35,7 @@ class Training:
         data: name of the folder of the imported data set; with a checksum where it is of other
             content than the folder of that name on this machine.
         settings: of the method, as JSON, without those of decoding.
+        cold_items: share of the items that are kept out.
     """
 
     method: str
@@ -43,11 +44,13 @@ class Training:
     split_seed: int
     data: str
     settings: str
+    cold_items: float = 0.0
 
     @classmethod
     def of_cell(cls, cell: ExperimentCell, layout: Layout) -> Training:
         protocol, data = _json(cell.protocol.to_dict()), layout.data_folder(cell).name
-        return cls(cell.method, protocol, *cell.split, data, _trained_settings(cell.settings))
+        settings, cold = _trained_settings(cell.settings), cell.options.cold_items
+        return cls(cell.method, protocol, *cell.split, data, settings, cold)
 
     @classmethod
     def of_run(cls, info: RunInfo, layout: Layout) -> Training:
@@ -56,7 +59,8 @@ class Training:
         wanted = recorded_checksum(layout.runs / "data" / data)
         data = data if wanted in (None, found) else f"{data} with checksum {found[:12]}"
         protocol, split = _json(spec.protocol.to_dict()), (spec.split_kind, spec.split_seed)
-        return cls(spec.method_name, protocol, *split, data, _trained_settings(spec.config))
+        settings = _trained_settings(spec.config)
+        return cls(spec.method_name, protocol, *split, data, settings, spec.cold_share)
 
 
 def fitted_otherwise(info: RunInfo, cell: ExperimentCell, layout: Layout) -> str | None:
@@ -64,7 +68,7 @@ def fitted_otherwise(info: RunInfo, cell: ExperimentCell, layout: Layout) -> str
     found, wanted = Training.of_run(info, layout), Training.of_cell(cell, layout)
     if found == wanted:
         return None
-    names = ("method", "protocol", "split", "split_seed", "data")
+    names = ("method", "protocol", "split", "split_seed", "data", "cold_items")
     pairs = {name: (getattr(found, name), getattr(wanted, name)) for name in names}
     changed = [f"{name} ({old}, now {new})" for name, (old, new) in pairs.items() if old != new]
     if found.method == wanted.method:
@@ -230,7 +234,8 @@ def fit_command(cell: ExperimentCell, layout: Layout, run: Path, step: Step) -> 
     preset = find_method(cell.method).preset_config(options.preset)
     words += ["--data", path_text(layout.data_folder(cell)), "--preset", options.preset]
     words += _assignments(cell.settings, preset)
-    given = {"split": options.split, "split_seed": options.split_seed or None}
+    given: dict[str, Any] = {"split": options.split, "split_seed": options.split_seed or None}
+    given |= {"cold_items": options.cold_items or None}
     if protocol.name != HONEST:
         share = options.edge_share if protocol.has_edge_share else None
         given |= {"protocol": protocol.name, "edge_share": share}

@@ -45,6 +45,7 @@ from edgewise.experiments.grid import (
 )
 from edgewise.models.registry import DEFAULT_METHOD, find_method
 from edgewise.parsing import Shape, check_shape
+from edgewise.runs.run import split_values
 
 STATISTICS, VECTORS = "edgewise statistics", "edgewise vectors"
 _KINDS = {EVALUATION: "run", STATISTICS: "data", VECTORS: "vectors"}
@@ -64,6 +65,7 @@ class _Data(Shape):
 class _Split(Shape):
     kind: str
     seed: int
+    cold_items: float = 0.0
 
 
 class _Run(Shape):
@@ -314,7 +316,7 @@ def _made_otherwise(cell: ExperimentCell, result: Result) -> str | None:
     wanted = {
         "method": cell.method,
         "protocol": cell.protocol.to_dict(),
-        "split": {"kind": split, "seed": seed},
+        "split": split_values(split, seed, cell.options.cold_items),
     }
     for name, value in wanted.items():
         if found[name] != value:

@@ -11,7 +11,7 @@ import threading
 from collections import defaultdict
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -191,6 +191,7 @@ def fit_cell(
     dataset = Dataset.load(folder)
     data = DataInfo.of(dataset, path_text(folder))
     spec = RunSpec(cell.method, cell.settings, data, cell.protocol, *cell.split, command)
+    spec = replace(spec, cold_share=cell.options.cold_items)
     train(spec, run, dataset=dataset, force=step == "replace", on_plan=told)
 
 
