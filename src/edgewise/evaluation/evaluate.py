@@ -206,7 +206,7 @@ def evaluate_sequential(
     asked = _asked("sequential", split, part, ks, metrics, users, max_users, seed, protocol)
     if items is not None:
         asked, _ = asked.only(items[asked.held_out.item_index])
-        asked = replace(asked, settings=asked.settings | {"candidates": "some items"})
+        asked = replace(asked, settings={**asked.settings, "ranked_items": int(items.sum())})
     asked, told = _with_sizes(asked, allow_seen, items)
     lists = _checked_lists(model, asked, allow_seen, items)
     shown = told | ({"padding_seed": seed} if protocol.random_padding else {})
@@ -401,6 +401,7 @@ def _conditions(split: Split, part: str) -> dict[str, object]:
         "split_seed": split.seed,
         "part": part,
         **({"cold_items": split.cold_share} if split.cold_share else {}),
+        **({"first_events": len(split.first_events)} if split.first_events is not None else {}),
     }
 
 

@@ -255,8 +255,10 @@ def evaluate_command(cell: ExperimentCell, layout: Layout, run: Path, fitted: An
     """
     wanted = cell.options.evaluation
     repeated = {"--task": wanted.tasks, "--metric": wanted.metrics, "-k": wanted.ks}
+    repeated |= {"--by": wanted.by}
     lists = [w for name, values in repeated.items() for v in values for w in (name, str(v))]
     single = {"negatives": wanted.negatives, "max_users": wanted.max_users}
+    single |= {"first_events": wanted.first_events or None}
     options = _flags({name: value for name, value in single.items() if value is not None})
     raw = ["--include-seen"] if shows_raw_lists(cell) else []
     users, figures = layout.per_user_folder(cell.key), layout.result_file(cell.key)
@@ -294,8 +296,9 @@ def _typed(value: Any) -> str:
 
 
 def _flags(values: Mapping[str, object]) -> list[str]:
-    """``--name value`` for each, spelled as on a command line."""
-    return [w for name, v in values.items() for w in (f"--{name.replace('_', '-')}", str(v))]
+    """``--name value`` for each, spelled as on a command line; ``--name`` of what is true."""
+    flags = ((f"--{name.replace('_', '-')}", value) for name, value in values.items())
+    return [w for flag, v in flags for w in ((flag,) if v is True else (flag, str(v)))]
 
 
 def _spelled(*words: str) -> str:

@@ -18,6 +18,8 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from edgewise.errors import EdgewiseError
+from edgewise.evaluation.groups import shown_metrics
+from edgewise.evaluation.report import RankingReport
 from edgewise.experiments.compare import PAPER, Comparison
 from edgewise.experiments.published import Panel as PaperPanel
 from edgewise.experiments.tables import column_head, heading, is_measured
@@ -165,6 +167,23 @@ def _saved(picture: Picture, suffix: str) -> bytes:
     with rc_context({"svg.hashsalt": "edgewise"}):
         picture.savefig(buffer, format=suffix, dpi=_DPI, metadata=metadata, **frame)
     return compressed(buffer.getvalue()) if suffix == "png" else buffer.getvalue()
+
+
+def group_panels(reports: Mapping[str, RankingReport]) -> list[Panel]:
+    """One panel for each grouping: systems as bars with half of their intervals."""
+    first, *_ = reports.values()
+    panels = []
+    for by, groups in first.groups.items():
+        metric = shown_metrics(groups[0])[-1]
+        series = []
+        for name, report in reports.items():
+            means = [group.metrics[metric] for group in report.groups[by]]
+            halves = [((each.high or 0) - (each.low or 0)) / 2 for each in means]
+            values = [each.mean for each in means]
+            series.append(Series(name, range(len(means)), values, halves))
+        bars = [f"{group.name} ({group.num_users:,})" for group in groups]
+        panels.append(Panel(f"{metric} by {by} (users)", series, bars=bars))
+    return panels
 
 
 _STATISTICS = ("data", "time", "users", "items")

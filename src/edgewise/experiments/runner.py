@@ -209,6 +209,8 @@ def evaluate_cell(cell: ExperimentCell, layout: Layout, run: Path, command: str 
         num_negatives=wanted.negatives,
         max_users=wanted.max_users,
         allow_seen=shows_raw_lists(cell),
+        by=wanted.by,
+        first_events=wanted.first_events,
     )
     folder = layout.per_user_folder(cell.key)
     results = evaluate_run(opened, conditions, wanted.tasks, folder=folder)  # type: ignore[arg-type]
