@@ -40,18 +40,18 @@ _DPI, _NUM_COLOURS = 150, 64
 
 @dataclass(frozen=True)
 class Series:
-    """One colour: values with their standard deviations.
+    """One colour: values with their standard deviations, or with how far intervals reach.
 
     Attributes:
         name: in the legend.
         at: places on the axis of a setting, or numbers of bars.
-        values, deviations: one a place.
+        values, deviations: one a place; deviations may be two rows, below and above.
     """
 
     name: str
     at: Sequence[float]
     values: Sequence[float]
-    deviations: Sequence[float]
+    deviations: Sequence[float] | tuple[Sequence[float], Sequence[float]]
 
 
 @dataclass(frozen=True)
@@ -170,7 +170,7 @@ def _saved(picture: Picture, suffix: str) -> bytes:
 
 
 def group_panels(reports: Mapping[str, RankingReport]) -> list[Panel]:
-    """One panel for each grouping: systems as bars with half of their intervals."""
+    """One panel for each grouping: systems as bars with their intervals."""
     first, *_ = reports.values()
     panels = []
     for by, groups in first.groups.items():
@@ -178,9 +178,10 @@ def group_panels(reports: Mapping[str, RankingReport]) -> list[Panel]:
         series = []
         for name, report in reports.items():
             means = [group.metrics[metric] for group in report.groups[by]]
-            halves = [((each.high or 0) - (each.low or 0)) / 2 for each in means]
+            below = [each.mean - (each.low or 0) for each in means]
+            above = [(each.high or 0) - each.mean for each in means]
             values = [each.mean for each in means]
-            series.append(Series(name, range(len(means)), values, halves))
+            series.append(Series(name, range(len(means)), values, (below, above)))
         bars = [f"{group.name} ({group.num_users:,})" for group in groups]
         panels.append(Panel(f"{metric} by {by} (users)", series, bars=bars))
     return panels
