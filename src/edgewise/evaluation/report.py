@@ -397,8 +397,16 @@ def read_report(path: str | Path) -> Report:
     values = stored.values
     rows = load_rows(stored.path.with_suffix(".parquet"), values)
     metrics = {name: Estimate(**each) for name, each in values["metrics"].items()}
-    kind = RankingReport if "num_users" in values else TextReport
-    return kind(rows, metrics, len(rows), dict(values["settings"]), stored.protocol)
+    told = (rows, metrics, len(rows), dict(values["settings"]), stored.protocol)
+    if "num_users" not in values:
+        return TextReport(*told)
+    groups = {by: tuple(map(_group, found)) for by, found in values.get("groups", {}).items()}
+    return RankingReport(*told, groups)
+
+
+def _group(values: Mapping[str, Any]) -> Group:
+    metrics = {name: Estimate(**each) for name, each in values["metrics"].items()}
+    return Group(values["name"], values["num_users"], metrics, dict(values["chance"]))
 
 
 def load_rows(path: str | Path, report: ReportValues) -> pl.DataFrame:

@@ -6,11 +6,13 @@ The score of an item i for a history is
 
 with p of the language model and the priors S_p of :mod:`edgewise.models.item_priors`. e_p is the
 usual size of a score, the geometric mean of those above 0, so that an item of which a prior knows
-nothing gets 0 from it. Of an item without train rows the language model tells nothing but noise:
-log p is the mean of the others there. Each weight is a sum over gates, numbers that are known
-before the target: 1, the length of the history, how often its newest item was taken, how sure the
-language model is. All are fitted at once by the likelihood
-(:mod:`edgewise.models.conditional_logit`), in seconds and without training anything anew.
+nothing gets 0 from it. What the language model says of items without train rows is the noise of
+embeddings that nobody taught: it counts as the same for all of them, their mean.
+
+Each weight is a sum over gates, numbers that are known before the target: 1, the length of the
+history, how often its newest item was taken, how sure the language model is. All are fitted at once
+by the likelihood (:mod:`edgewise.models.conditional_logit`), in seconds and without training
+anything anew.
 
 Beyond the papers. Log-linear mixtures of language models and counts: Klakow, ICSLP 1998.
 
@@ -179,17 +181,16 @@ class PriorMixture:
         return torch.cat([found, scaled[:, None]], 1)
 
     def neutral(self, likelihood: torch.Tensor) -> torch.Tensor:
-        """The language model's log-likelihoods, the mean of the others for items it never saw.
+        """The language model's log-likelihoods, equal for all items that it never saw.
 
         Args:
             likelihood: of all items, ``float32[B, I]``; stays as it is.
         """
-        num_others = likelihood.shape[1] - len(self._untaught)
-        if not len(self._untaught) or not num_others:
+        if len(self._untaught) < 2:
             return likelihood
         columns = torch.from_numpy(self._untaught).to(likelihood.device)
-        others = (likelihood.sum(1) - likelihood[:, columns].sum(1)) / num_others
-        return likelihood.index_copy(1, columns, others[:, None].expand(-1, len(columns)))
+        mean = likelihood[:, columns].mean(1, keepdim=True)
+        return likelihood.index_copy(1, columns, mean.expand(-1, len(columns)))
 
     def mixed(self, likelihood: torch.Tensor, histories: Ragged) -> torch.Tensor:
         """Log-probabilities under the mixture, ``float32[B, I]``, a new tensor.
