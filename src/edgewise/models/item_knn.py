@@ -87,12 +87,12 @@ class ItemKNN(CountingRecommender):
     def learn(self, histories: Ragged) -> None:
         config = self.config
         if config.weighting == "texts":
-            weights = self._words()
+            weights = self._title_words()
         else:
             weights = weighted(self.matrix(histories), config)
         self.similarity = nearest_items(weights, config.neighbors, config.shrink, config.alpha)
 
-    def _words(self) -> sp.csr_array:
+    def _title_words(self) -> sp.csr_array:
         """The words of titles by TF-IDF, ``float32[words, I]``, items of length 1."""
         if not any(map(str.strip, self.data.titles)):
             raise DataError(
