@@ -54,6 +54,23 @@ def test_rows_stand_by_user_then_time_then_source_order(tmp_path: Path) -> None:
     assert rows.summary is None
 
 
+def test_ties_are_shuffled_and_nothing_else_is(tmp_path: Path) -> None:
+    """Forty rows of one day and one later row of a user: the later one stays last."""
+    lines = [f"ann,i{n:02},10,3,\n" for n in range(40)] + ["ann,last,20,3,\n", "bob,i05,5,1,\n"]
+    path = write_csv(tmp_path, lines)
+    source = [f"i{n:02}" for n in range(40)]
+    asked = [ImportOptions(shuffle_ties=True, seed=seed) for seed in (1, 1, 2)]
+    plain, *shuffled = (read_dataset(path, each) for each in (ImportOptions(seed=1), *asked))
+    assert rows_of(plain, "ann")[:-1] == source
+    one, again, other = (rows_of(dataset, "ann") for dataset in shuffled)
+    assert one == again != other and one[:-1] != source
+    assert sorted(one[:-1]) == source and one[-1] == other[-1] == "last"
+    assert shuffled[0].source["shuffle_ties"] is True and "shuffle_ties" not in plain.source
+    assert shuffled[0].checksum != plain.checksum
+    with pytest.raises(DataError, match="--shuffle-ties: the source has no times"):
+        read_dataset(path, ImportOptions(shuffle_ties=True, columns={"timestamp": ""}))
+
+
 def test_numbers_do_not_depend_on_row_order(tmp_path: Path) -> None:
     lines = [f"u{n % 17},i{n % 31},{n},3,\n" for n in range(200)]
     one = read_dataset(write_csv(tmp_path, lines))

@@ -13,10 +13,13 @@ from edgewise.data.dataset import Catalog, Dataset, Interactions, Vocabulary
 from edgewise.data.splits import (
     Split,
     TextRows,
+    cold_items,
     leave_one_out,
     ratio_split,
     split_by_name,
     time_split,
+    with_cold_items,
+    with_first_events,
 )
 from edgewise.errors import ConfigError, DataError
 
@@ -235,3 +238,92 @@ def test_some_users_keep_their_rows_and_all_numbers() -> None:
     assert some.graph_edges().item_index.tolist() == [0, 1, 2, 9, 10, 11, 12, 13]
     assert some.text_rows is not None and some.text_rows.train.item_index.tolist() == [2, 13]
     assert some.dataset.num_users == 4 and some.dataset.num_items == NUM_ITEMS
+
+
+# Items that are kept out of training.
+
+
+def cold_world(num_users: int = 30, times: bool = True) -> Dataset:
+    """Users with five different items each, row r at time r."""
+    rng = np.random.default_rng(5)
+    items = np.concatenate([rng.permutation(NUM_ITEMS)[:5] for _ in range(num_users)])
+    dataset = dataset_of([5] * num_users)
+    return with_rows(dataset, items, np.arange(len(items)) if times else None)
+
+
+def test_cold_items_have_rows_in_the_test_part_alone():
+    dataset = cold_world()
+    whole, split = leave_one_out(dataset), with_cold_items(leave_one_out(dataset), 0.3, seed=4)
+    is_cold = split.cold_items()
+    assert 0.1 < is_cold.mean() < 0.5 and split.cold_share == 0.3 and split.seed == 4
+    for before, after in ((whole.train, split.train), (whole.valid, split.valid)):
+        kept = [pair for pair in pairs(before) if not is_cold[pair[1]]]
+        assert pairs(after) == kept and len(kept) < len(before)
+    assert pairs(split.test) == pairs(whole.test)
+    known = split.known_before("test")
+    assert not is_cold[known.values].any() and known.lengths.sum() == len(split.train) + len(
+        split.valid
+    )
+
+
+def test_which_items_are_cold_depends_on_seed_and_spelling_alone():
+    dataset = cold_world()
+    drawn = cold_items(dataset, 0.3, 1)
+    assert (drawn <= cold_items(dataset, 0.6, 1)).all(), "a larger share has them all"
+    assert (drawn != cold_items(dataset, 0.3, 2)).any()
+    order = np.random.default_rng(0).permutation(NUM_ITEMS)
+    renamed = replace(dataset, items=Vocabulary(tuple(dataset.items.ids[n] for n in order)))
+    np.testing.assert_array_equal(cold_items(renamed, 0.3, 1), drawn[order])
+
+
+@pytest.mark.parametrize("times", [True, False])
+@pytest.mark.parametrize("most", [1, 2, 100])
+def test_first_events_are_told_after_training(most, times):
+    dataset = cold_world(60, times)
+    bare = with_cold_items(leave_one_out(dataset), 0.3)
+    split = with_first_events(bare, most)
+    assert split.first_events is not None
+    is_cold, whole = bare.cold_items(), leave_one_out(dataset)
+    away = [p for p in pairs(dataset.interactions) if is_cold[p[1]] and p not in pairs(whole.test)]
+    expected: dict[int, list[tuple[int, int]]] = {}
+    for pair in away:  # rows stand in order of time
+        expected.setdefault(pair[1], []).append(pair)
+    told = pairs(split.first_events)
+    for item, rows in expected.items():
+        mine = [pair for pair in told if pair[1] == item]
+        assert len(mine) == min(most, len(rows)) and set(mine) <= set(rows)
+        if times:
+            assert mine == rows[:most]
+    assert len(told) == sum(min(most, len(rows)) for rows in expected.values())
+    for user, row in enumerate(split.known_before("test").rows()):
+        taken = [pair[1] for pair in pairs(dataset.interactions) if pair[0] == user]
+        mine = [item for item in taken[:-1] if not is_cold[item] or (user, item) in told]
+        assert row.tolist() == mine, "in the order in which they were taken"
+    assert split.known_before("valid").values.tolist() == bare.known_before("valid").values.tolist()
+
+
+def test_a_test_row_is_no_first_event():
+    """Item 1 was taken twice by one user; the second time is the test row."""
+    base = dataset_of([4, 4])
+    dataset = with_rows(base, np.array([1, 2, 3, 1, 4, 1, 5, 6]), np.arange(8))
+    whole = leave_one_out(dataset)
+    is_cold = np.arange(NUM_ITEMS) == 1
+    cold = replace(whole, cold_share=0.5)
+    cold = replace(cold, train=whole.train.take(np.flatnonzero(~is_cold[whole.train.item_index])))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Split, "cold_items", lambda self: is_cold)
+        split = with_first_events(cold, 9)
+    assert split.first_events is not None and pairs(split.first_events) == [(1, 1)]
+
+
+def test_what_no_cold_split_can_be():
+    split = leave_one_out(cold_world())
+    for share in (0.0, 1.0, -0.1):
+        with pytest.raises(ConfigError, match="share above 0 and below 1"):
+            with_cold_items(split, share)
+    with pytest.raises(DataError, match=r"leaves no train row of 90"):
+        with_cold_items(split, 1 - 1e-9)
+    with pytest.raises(ConfigError, match="protocol that does not leak"):
+        with_cold_items(replace(split, edges=split.train), 0.1)
+    with pytest.raises(ConfigError, match="those of cold items"):
+        with_first_events(split, 1)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import scipy.sparse as sp
 from tests.contracts.checkerboard import checkerboard
 
-from edgewise.errors import ConfigError
+from edgewise.errors import ConfigError, DataError
+from edgewise.item_texts import tfidf_matrix
 from edgewise.models import item_knn
 from edgewise.models.item_knn import ItemKNN, ItemKNNConfig, nearest_items, weighted
 
@@ -78,3 +81,22 @@ def test_similar_items_are_its_own():
 def test_an_unknown_weighting_is_refused():
     with pytest.raises(ConfigError, match="weighting"):
         ItemKNN(weighting="bm52")
+
+
+def test_titles_speak_for_items_that_nobody_has_taken():
+    """Trained on nothing of item 0, it stands where its title puts it; the shares are cosines."""
+    world = checkerboard(described=True)
+    train = world.split.train
+    split = replace(world.split, train=train.take(np.flatnonzero(train.item_index != 0)))
+    model = ItemKNN.from_preset("texts").fit(split)
+    assert model.data.item_counts[0] == 0
+    words = tfidf_matrix(world.split.dataset.catalog.title).toarray()
+    cosines = words @ words.T
+    np.fill_diagonal(cosines, 0)
+    history = model.data.histories.take(np.array([3]))
+    found = model.score_items(np.array([3]), history)[0]
+    expected = cosines[history.values].sum(axis=0) / (1 + model.config.shrink)
+    assert expected[0] > 0
+    assert found[expected > 0] == pytest.approx(expected[expected > 0], abs=1e-6)
+    with pytest.raises(DataError, match=r"has no titles.*choose another weighting"):
+        ItemKNN.from_preset("texts").fit(checkerboard().split)

@@ -378,7 +378,7 @@ def tie_order(split: Split) -> Finding:
         ),
         Measurement("such rows of all", float(len(tied)), "rows"),
     )
-    repair = "use exact times, or shuffle rows of equal time before the import"
+    repair = "use exact times, or import with --shuffle-ties"
     if _far_from_half(by_number, number_steps):
         meaning = "rows of equal time follow the item numbers that a model reads: the last one, "
         return _TIES.leak(

@@ -215,6 +215,14 @@ def import_(
     id_order: Annotated[
         str, typer.Option(help="shuffled, or source to keep a P5 folder's own numbers.")
     ] = "shuffled",
+    shuffle_ties: Annotated[
+        bool,
+        typer.Option(
+            "--shuffle-ties",
+            help="Order a user's rows of equal time by chance, from the seed, not as the source "
+            "does: figures that fall have read the source's order.",
+        ),
+    ] = False,
     seed: Seed = 0,
     force: Force = False,
 ) -> None:
@@ -240,6 +248,7 @@ def import_(
         on_bad_rows=on_bad_rows,  # pyright: ignore[reportArgumentType]  # checked there
         filters=Filters(min_rating, duplicates, max_users, k_core, seed),  # pyright: ignore[reportArgumentType]
         item_numbers=id_order,  # pyright: ignore[reportArgumentType]
+        shuffle_ties=shuffle_ties,
         seed=seed,
     )
     if dry_run or out is None:

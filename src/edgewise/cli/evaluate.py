@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -72,6 +72,25 @@ def evaluate(
         list[str] | None,
         typer.Option("--set", help="decoding.key=value, before the run's own; repeatable."),
     ] = None,
+    by: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Ranking by groups of users, too: history (train rows of the user), popularity "
+            "(those of the held-out item), transition (how train rows lead to it) or cold; "
+            "repeatable."
+        ),
+    ] = None,
+    first_events: Annotated[
+        int,
+        typer.Option(
+            min=0,
+            help="Of a run with cold items: tell the model so many rows of each of them before it "
+            "is asked, without training anew.",
+        ),
+    ] = 0,
+    plot: Annotated[
+        Path | None, typer.Option(help="Draw the groups into this file, .png or .svg.")
+    ] = None,
     per_user: Annotated[
         Path | None,
         typer.Option(help="Keep users' rows in this folder; evaluation/ of the run if absent."),
@@ -85,8 +104,10 @@ def evaluate(
     """
     ks, metrics = tuple(k or ()), tuple(metric or ())
     _check_choices(task or [], part, ks, metrics, protocol)
-    if json_file is not None:
-        check_target(json_file)
+    _check_groups(by or [], plot)
+    for file in (json_file, plot):
+        if file is not None:
+            check_target(file)
     from edgewise.evaluation.protocols import warning_on
     from edgewise.runs.audit import saved_headline
     from edgewise.runs.run import open_run, read_finished
@@ -112,10 +133,18 @@ def evaluate(
         at_most("-k", length, num_items)  # lists end where the catalogue does; names stay
     if negatives is not None:
         negatives = at_most("--negatives", negatives, max(num_items - 1, 1))
-    conditions = Conditions(part, ks, metrics, negatives, max_users, include_seen)
+    has_cold = spec.cold_share > 0
+    check(not first_events or has_cold, f"--first-events: {run} was fitted without --cold-items")
+    check("cold" not in (by or []) or has_cold, f"--by cold: {run} was fitted without --cold-items")
+    groups: Any = by or ()  # checked above
+    conditions = Conditions(
+        part, ks, metrics, negatives, max_users, include_seen, groups, first_events
+    )
     tasks = _tasks(opened, task, part, metrics)
     results = [measure(opened, each, conditions, per_user) for each in tasks]
     say(audited)
+    if plot is not None:
+        _draw(results, plot)
     if json_file is not None:
         write_document(json_file, opened, results, audited, command_line())
         say(f"wrote {json_file}")
@@ -157,6 +186,7 @@ COMMANDS = (
             "edgewise evaluate runs/mine --task direct --part valid -k 1 -k 10",
             "edgewise evaluate runs/mine --metric Recall --metric NDCG -k 20 -k 40 -k 100",
             "edgewise evaluate runs/mine --task sequential --include-seen --json raw-lists.json",
+            "edgewise evaluate runs/mine --by history --by popularity --plot groups.png",
         ),
         {"--split": "--part", "--no-rerank": "--include-seen", "--allow-seen": "--include-seen"},
     ),
@@ -174,12 +204,16 @@ def measure(run: Run, task: Task, conditions: Conditions, folder: Path | None = 
     Lists that are shorter than asked, users who are left out, and explanations that are no better
     than one sentence for everybody are said aloud.
     """
+    from edgewise.evaluation.groups import groups_table
     from edgewise.evaluation.report import comparison_table
     from edgewise.runs.evaluate import cautions, evaluate_task, save_result
 
     with progress_bar(task) as told:
         result = evaluate_task(run, task, conditions, told)
     console().print(comparison_table(result.reports, title=task))
+    first = next(iter(result.reports.values()))
+    for by in getattr(first, "groups", {}):
+        console().print(groups_table(result.reports, by))  # type: ignore[arg-type]
     for words in cautions(result):
         warn(f"{task}: {words}")
     save_result(result, run, conditions, folder)
@@ -204,6 +238,30 @@ def _check_choices(
 
         check_cutoffs(ks or (1,))
         check_metrics(metrics or ("NDCG",))
+
+
+def _check_groups(by: list[str], plot: Path | None) -> None:
+    """Refuse groups that there are not, and a picture of none or of another kind."""
+    from edgewise.evaluation.groups import GROUPINGS
+
+    for name in by:
+        check(name in GROUPINGS, f"--by {name}: no such groups.{nearest(name, GROUPINGS)}")
+    if plot is not None:
+        check(bool(by), "--plot draws groups of users: name some with --by history")
+        check(plot.suffix in (".png", ".svg"), f"--plot {plot}: end it in .png or .svg")
+
+
+def _draw(results: list[TaskResult], file: Path) -> None:
+    """The groups of the whole catalogue's lists, or of the only task that has some."""
+    from edgewise.experiments.plots import draw, group_panels
+    from edgewise.files import replacing
+
+    grouped = [each for each in results if each.task != "explanation"]
+    check(bool(grouped), "--plot: no ranking task was measured, nothing to draw")
+    content = draw(group_panels(grouped[0].reports), file.suffix[1:])  # type: ignore[arg-type]
+    with replacing(file) as partial:
+        partial.write_bytes(content)
+    say(f"wrote {file}")
 
 
 def _tasks(

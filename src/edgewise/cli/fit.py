@@ -91,7 +91,16 @@ def fit(
         str | None,
         typer.Option(help="leave-one-out (the default), ratio or time; the protocol's if absent."),
     ] = None,
-    split_seed: Annotated[int | None, typer.Option(help="Seed of a ratio split.")] = None,
+    split_seed: Annotated[
+        int | None, typer.Option(help="Seed of a ratio split, and of cold items.")
+    ] = None,
+    cold_items: Annotated[
+        float | None,
+        typer.Option(
+            help="Keep the rows of this share of the items out of training, to measure what is "
+            "recommended of items that nobody has taken yet: 0.1."
+        ),
+    ] = None,
     protocol: Annotated[
         str | None,
         typer.Option(
@@ -117,7 +126,7 @@ def fit(
     from edgewise.runs.run import FINISHED, is_main_process, is_run, read_info
     from edgewise.runs.spec import Wanted
 
-    wanted = Wanted(method, preset, protocol, edge_share, split, split_seed)
+    wanted = Wanted(method, preset, protocol, edge_share, split, split_seed, cold_items)
     goes_on = resume and is_run(out)
     resolve = _started if goes_on else _planned
     spec, dataset = resolve(wanted, out, data, config, set_ or [], force)
@@ -285,7 +294,8 @@ def plan_table(plan: FitPlan, spec: RunSpec, out: Path) -> Any:
 
     data = spec.data
     table = Table(title=f"plan: {spec.method.label}", show_header=False, title_justify="left")
-    table.add_row("data", f"{data.name} ({data.folder}), {spec.split_kind} split")
+    cold = f", {spec.cold_share:g} of the items cold" if spec.cold_share else ""
+    table.add_row("data", f"{data.name} ({data.folder}), {spec.split_kind} split{cold}")
     table.add_row("protocol", spec.protocol.title)
     for row in plan.rows:
         table.add_row(*row)

@@ -60,7 +60,8 @@ class ImportOptions:
         item_numbers: ``shuffled`` numbers users and items by a seeded shuffle of their sorted ids;
             ``source`` keeps the numbers of a P5 folder (index = number - 1), which follow first
             appearance, test rows included: for reproducing papers only.
-        seed: of the shuffle.
+        shuffle_ties: order a user's rows of equal time by chance instead of as the source does.
+        seed: of the shuffles.
     """
 
     name: str | None = None
@@ -75,6 +76,7 @@ class ImportOptions:
     on_bad_rows: Literal["error", "skip"] = "error"
     filters: Filters = field(default_factory=Filters)
     item_numbers: Literal["shuffled", "source"] = "shuffled"
+    shuffle_ties: bool = False
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -169,7 +171,7 @@ def build_dataset(
 ) -> Dataset:
     """Filter, number and sort the rows of a reader."""
     log = log or ReadLog()
-    rows, user_ids, item_ids = _encode_ids(raw.rows)
+    rows, user_ids, item_ids = _encode_ids(raw.rows, options.seed if options.shuffle_ties else None)
     metadata = _match(raw, item_ids, log)
     cold = raw.items["item_id"].filter(~raw.items["item_id"].is_in(item_ids.implode()))
     if options.cold_items == "drop":
@@ -225,8 +227,16 @@ def _tell_lengths(rows: pl.DataFrame, log: ReadLog) -> None:
         log.warn(f"{items} item{'s' * (items > 1)} with rows: there is nothing to choose from")
 
 
-def _encode_ids(rows: pl.DataFrame) -> tuple[pl.DataFrame, pl.Series, pl.Series]:
-    """Rows in each user's order of time, ids replaced by places among the sorted ids."""
+def _encode_ids(
+    rows: pl.DataFrame, tie_seed: int | None
+) -> tuple[pl.DataFrame, pl.Series, pl.Series]:
+    """Rows in each user's order of time, ids replaced by places among the sorted ids.
+
+    Rows of equal time stand as in the source, or by chance where there is a seed.
+
+    Raises:
+        DataError: ties of rows without times.
+    """
     ids = {side: rows[side].unique().sort() for side in ("user_id", "item_id")}
     codes = rows.with_columns(
         rows[side].cast(pl.Enum(values)).to_physical() for side, values in ids.items()
@@ -234,6 +244,13 @@ def _encode_ids(rows: pl.DataFrame) -> tuple[pl.DataFrame, pl.Series, pl.Series]
     if "rating" in rows.columns:
         codes = codes.with_columns(pl.col("rating").fill_null(float("nan")))
     keys = [codes[name].to_numpy() for name in ("timestamp", "user_id") if name in codes.columns]
+    if tie_seed is not None:
+        if "timestamp" not in codes.columns:
+            raise DataError(
+                "--shuffle-ties: the source has no times, and its order is all there is of them; "
+                "leave the option out, or name the column of times with --column timestamp=COLUMN"
+            )
+        keys = [np.random.default_rng(tie_seed).random(len(codes)), *keys]
     return codes[np.lexsort(keys)], ids["user_id"], ids["item_id"]
 
 
@@ -326,6 +343,7 @@ def _source_description(
         "metadata": dict(metadata) if len(raw.items) else {},
         "warnings": log.warnings,
         "item_numbers": options.item_numbers,
+        **({"shuffle_ties": True} if options.shuffle_ties else {}),
         "seed": options.seed,
     }
 

@@ -73,6 +73,8 @@ class _Touched:
     def of(cls, split: Split) -> _Touched:
         num_users, num_items = split.dataset.num_users, split.dataset.num_items
         parts = (split.train, split.valid, split.test)
+        if split.cold_share:  # rows of cold items are in no part
+            parts = (split.dataset.interactions,)
         pairs = np.concatenate([pair_keys(part, num_items) for part in parts])
         users, items = np.divmod(distinct(pairs), max(num_items, 1))
         touched = Ragged.of_lengths(np.bincount(users, minlength=num_users), items)

@@ -5,13 +5,16 @@ Rows are held out in three ways: leave-one-out, a share of each user's rows, and
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 
 import numpy as np
 
+from edgewise.config import check
 from edgewise.data.dataset import Dataset, Interactions, histories_of
 from edgewise.data.hashing import id_keys, keyed_uniform
+from edgewise.data.pairs import pair_keys
 from edgewise.data.ragged import Ragged
 from edgewise.errors import ConfigError, DataError
 
@@ -20,6 +23,8 @@ Fractions = tuple[float, float, float]
 _TRAIN, _VALID, _TEST = 0, 1, 2
 # A user needs one row in each part; with fewer rows all of them train.
 _MIN_ROWS = 3
+# Sets the draw of cold items apart from other draws of the same seed.
+_COLD = 1
 # Keeps 0.1 * 30 rows at 3 although the product of floats may fall just beside it.
 _ROUNDING = 1e-9
 
@@ -49,6 +54,8 @@ class Split:
         edges: rows that become edges where they are not the train rows, see
             :mod:`edgewise.evaluation.protocols`; None otherwise.
         text_rows: rows whose texts are read where they do not part as the rows do; None otherwise.
+        cold_share: of the items, whose rows are in ``test`` alone, see :func:`with_cold_items`.
+        first_events: their rows that a model is told after its training; None otherwise.
     """
 
     dataset: Dataset
@@ -59,6 +66,12 @@ class Split:
     seed: int = 0
     edges: Interactions | None = None
     text_rows: TextRows | None = None
+    cold_share: float = 0.0
+    first_events: Interactions | None = None
+
+    def cold_items(self) -> np.ndarray:
+        """The items that are kept out of training, ``bool[I]``."""
+        return cold_items(self.dataset, self.cold_share, self.seed)
 
     def graph_edges(self) -> Interactions:
         """The rows that become edges of the graph: train rows, unless the split says otherwise."""
@@ -95,9 +108,24 @@ class Split:
         return {"valid": self.valid, "test": self.test}[part]
 
     def known_before(self, part: str) -> Ragged:
-        """What may be known when a part is predicted: train, and validation before test."""
-        known = (self.train,) if part == "valid" else (self.train, self.valid)
+        """What may be known when a part is predicted: train, and validation before test.
+
+        Before test, first events of cold items, too, where the split has any.
+        """
+        known = [self.train] if part == "valid" else [self.train, self.valid]
+        if part == "test" and self.first_events is not None:
+            return self._in_order([*known, self.first_events])
         return histories_of(self.dataset.num_users, *known)
+
+    def _in_order(self, parts: Sequence[Interactions]) -> Ragged:
+        """Rows of several parts, each pair where it first stands in the data set."""
+        num_users, num_items = self.dataset.num_users, self.dataset.num_items
+        keys = pair_keys(self.dataset.interactions, num_items)
+        order = np.argsort(keys, kind="stable")
+        told = np.concatenate([pair_keys(part, num_items) for part in parts])
+        places = order[np.searchsorted(keys, told, sorter=order)]
+        users, items = np.divmod(told[np.argsort(places, kind="stable")], num_items)
+        return Ragged.of_lengths(np.bincount(users, minlength=num_users), items.astype(np.int32))
 
 
 def split_by_name(dataset: Dataset, kind: str, seed: int = 0) -> Split:
@@ -186,6 +214,68 @@ def time_split(dataset: Dataset, fractions: Fractions = (0.8, 0.1, 0.1)) -> Spli
             f"{len(times)} rows share a time; change the fractions or split by 'leave-one-out'"
         )
     return _assemble(dataset, part, kind="time")
+
+
+def cold_items(dataset: Dataset, share: float, seed: int) -> np.ndarray:
+    """A seeded share of the items, ``bool[I]``; each one's draw reads its id's spelling alone."""
+    return keyed_uniform(seed, id_keys(dataset.items), _COLD) < share
+
+
+def with_cold_items(split: Split, share: float, seed: int = 0) -> Split:
+    """The split with a share of the items as new to the model as if they came after training.
+
+    Their rows leave the train and the validation part; their rows of the test part stay, and are
+    targets about which nothing but the catalogue is known.
+
+    Args:
+        split: of the rows.
+        share: of all items, between 0 and 1.
+        seed: of the draw.
+
+    Raises:
+        ConfigError: the share is none, or the split's edges or texts are not of its train rows.
+        DataError: no train row is left.
+    """
+    check(0 < share < 1, f"cold_items = {share:g}: a share above 0 and below 1 is wanted")
+    alone = split.edges is None and split.text_rows is None
+    check(alone, "cold items need a protocol that does not leak, such as honest or temporal")
+    is_cold = cold_items(split.dataset, share, seed)
+    train, valid = (
+        rows.take(np.flatnonzero(~is_cold[rows.item_index])) for rows in (split.train, split.valid)
+    )
+    if not len(train):
+        raise DataError(
+            f"data set {split.dataset.name!r}: cold_items = {share:g} leaves no train row of "
+            f"{len(split.train):,}; take a smaller share"
+        )
+    return replace(split, train=train, valid=valid, cold_share=share, seed=seed)
+
+
+def with_first_events(split: Split, most: int) -> Split:
+    """The split whose cold items get their first rows back once the model is trained.
+
+    Those are the earliest rows that :func:`with_cold_items` took away, or drawn ones where the data
+    set has no times. Test rows are never among them.
+
+    Args:
+        split: with cold items.
+        most: rows of an item.
+
+    Raises:
+        ConfigError: the split has no cold items.
+    """
+    check(split.cold_share > 0, "first events are those of cold items, and the split has none")
+    rows, num_items = split.dataset.interactions, split.dataset.num_items
+    away = split.cold_items()[rows.item_index]
+    away &= ~np.isin(pair_keys(rows, num_items), pair_keys(split.test, num_items))
+    places = np.flatnonzero(away)
+    users, items = rows.user_index[places], rows.item_index[places]
+    drawn = keyed_uniform(split.seed, id_keys(split.dataset.users)[users], items)
+    times = drawn if rows.timestamp is None else rows.timestamp[places]
+    order = np.lexsort((drawn, times, items))
+    by_item = Ragged.of_lengths(np.bincount(items, minlength=num_items), places[order])
+    first = by_item.values[by_item.place_of_value < most]
+    return replace(split, first_events=rows.take(np.sort(first)))
 
 
 def _share(fraction: float, size: np.ndarray) -> np.ndarray:

@@ -19,6 +19,7 @@ def check_lists(
     *,
     allow_seen: bool = False,
     allow_repeats: bool = False,
+    items: np.ndarray | None = None,
 ) -> None:
     """Refuse lists that break the contract of ``Recommender.recommend``.
 
@@ -30,6 +31,7 @@ def check_lists(
         k: the list length that was asked for.
         allow_seen: let lists hold items of the user's history.
         allow_repeats: let an item stand at several places of a list.
+        items: those that lists may hold, ``bool[I]``; all if None.
 
     Raises:
         EdgewiseError: names the first user and item at fault.
@@ -37,6 +39,8 @@ def check_lists(
     user, item = recommendations.user_index, recommendations.item_index
     _refuse(recommendations, ~np.isin(user, users), "a list for a user who was not asked for")
     _refuse(recommendations, (item < 0) | (item >= num_items), "an item outside the catalogue")
+    if items is not None:
+        _refuse(recommendations, ~items[item], "an item that was not to be ranked")
     starts = _list_starts(user)
     _refuse(recommendations, starts & _repeats(user[starts], starts), "two lists for one user")
     _check_ranks(recommendations, starts, k)

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import polars as pl
@@ -167,6 +167,7 @@ def evaluate_sequential(
     users: np.ndarray | None = None,
     max_users: int | None = None,
     allow_seen: bool = False,
+    items: np.ndarray | None = None,
     bootstrap: Bootstrap | None = None,
     protocol: Protocol = HONEST,
 ) -> RankingReport:
@@ -192,6 +193,8 @@ def evaluate_sequential(
         max_users: measure a seeded sample of the users, for a quick look.
         allow_seen: let lists hold items of the user's history, as in the paper's ablation without
             reranking. Such an item keeps its place, and is right only if it is held out.
+        items: rank these alone, ``bool[I]``, and measure the held-out rows of these alone; all if
+            None.
         bootstrap: how intervals are made.
         protocol: that the split was made under; it says what is done to lists before they count.
 
@@ -202,8 +205,11 @@ def evaluate_sequential(
     """
     check_same_ids(model, split)
     asked = _asked("sequential", split, part, ks, metrics, users, max_users, seed, protocol)
-    asked, told = _with_sizes(asked, allow_seen)
-    lists = _checked_lists(model, asked, allow_seen)
+    if items is not None:
+        asked, _ = asked.only(items[asked.held_out.item_index])
+        asked = replace(asked, settings={**asked.settings, "ranked_items": int(items.sum())})
+    asked, told = _with_sizes(asked, allow_seen, items)
+    lists = _checked_lists(model, asked, allow_seen, items)
     shown = told | ({"padding_seed": seed} if protocol.random_padding else {})
     if protocol.random_padding:
         lists = padded_at_random(
@@ -395,10 +401,14 @@ def _conditions(split: Split, part: str) -> dict[str, object]:
         "split": split.kind,
         "split_seed": split.seed,
         "part": part,
+        **({"cold_items": split.cold_share} if split.cold_share else {}),
+        **({"first_events": len(split.first_events)} if split.first_events is not None else {}),
     }
 
 
-def _with_sizes(asked: _Asked, allow_seen: bool) -> tuple[_Asked, dict[str, object]]:
+def _with_sizes(
+    asked: _Asked, allow_seen: bool, items: np.ndarray | None
+) -> tuple[_Asked, dict[str, object]]:
     """Those who have a choice in the whole catalogue, and what is to be told of their lists.
 
     Released protocols count and fill lists in their own ways, and are taken as they are.
@@ -406,12 +416,16 @@ def _with_sizes(asked: _Asked, allow_seen: bool) -> tuple[_Asked, dict[str, obje
     if asked.protocol.count_repeats or asked.protocol.random_padding:
         return asked, {}
     users, num_items = asked.held_out.user_index, asked.split.dataset.num_items
+    num_ranked = num_items
     wanted = pair_keys(asked.held_out, num_items)
     banned = np.empty(0, np.int64)
     if not allow_seen:
         banned = distinct(known_keys(asked.known, asked.users, num_items))
+    if items is not None:
+        banned = banned[items[banned % num_items]]
+        num_ranked = int(items.sum())
     most = asked.split.dataset.num_users
-    sizes = (num_items - np.bincount(banned // num_items, minlength=most))[users]
+    sizes = (num_ranked - np.bincount(banned // num_items, minlength=most))[users]
     findable = ~among(wanted, banned)
     found = np.bincount(distinct(wanted[findable]) // num_items, minlength=most)[users]
     has_choice = sizes > found
@@ -421,13 +435,18 @@ def _with_sizes(asked: _Asked, allow_seen: bool) -> tuple[_Asked, dict[str, obje
     return asked, lists.settings(asked.ks, asked.accuracy, None, left_out)
 
 
-def _checked_lists(model: Recommender, asked: _Asked, allow_seen: bool) -> Recommendations:
+def _checked_lists(
+    model: Recommender, asked: _Asked, allow_seen: bool, items: np.ndarray | None
+) -> Recommendations:
     """The model's lists of the longest length, once they are known to keep its contract."""
     num_items = asked.split.dataset.num_items
     k = min(max(asked.ks), num_items)
-    lists = model.recommend(asked.users, k=k, histories=asked.known, exclude_seen=not allow_seen)
+    options: dict[str, Any] = {"histories": asked.known, "exclude_seen": not allow_seen}
+    if items is not None:
+        options["allow"] = np.flatnonzero(items)
+    lists = model.recommend(asked.users, k=k, **options)
     repeats = asked.protocol.count_repeats
-    allowed = {"allow_seen": allow_seen, "allow_repeats": repeats}
+    allowed = {"allow_seen": allow_seen, "allow_repeats": repeats, "items": items}
     check_lists(lists, asked.users, asked.known, num_items, k, **allowed)
     return lists
 

@@ -231,7 +231,11 @@ def check_version(protocol: Protocol, where: str) -> None:
 
 
 def split_under(
-    protocol: Protocol, dataset: Dataset, kind: str | None = None, seed: int = 0
+    protocol: Protocol,
+    dataset: Dataset,
+    kind: str | None = None,
+    seed: int = 0,
+    cold_share: float = 0.0,
 ) -> Split:
     """The parts of a data set, with the edges and texts of the protocol.
 
@@ -239,21 +243,26 @@ def split_under(
         protocol: the conditions.
         dataset: imported as the protocol asks.
         kind: of split; the protocol's own where it is None.
-        seed: of the split and of the deal of texts.
+        seed: of the split, of the deal of texts and of the draw of cold items.
+        cold_share: of the items, kept out of training; none where it is 0.
 
     Raises:
         ConfigError: the protocol does not allow such a split.
         DataError: the data set is not as the protocol asks, or cannot be split by time.
     """
     check_data(protocol, dataset)
-    return parts_under(protocol, dataset, kind, seed)
+    return parts_under(protocol, dataset, kind, seed, cold_share)
 
 
 def parts_under(
-    protocol: Protocol, dataset: Dataset, kind: str | None = None, seed: int = 0
+    protocol: Protocol,
+    dataset: Dataset,
+    kind: str | None = None,
+    seed: int = 0,
+    cold_share: float = 0.0,
 ) -> Split:
     """:func:`split_under` for any data set: an audit looks at those, too, that are not as asked."""
-    from edgewise.data.splits import split_by_name
+    from edgewise.data.splits import split_by_name, with_cold_items
 
     kind = kind or protocol.split_kind
     split = split_by_name(dataset, kind, seed)
@@ -264,8 +273,10 @@ def parts_under(
         "name another protocol",
     )
     if protocol.graph_edges == "explanations":
-        return with_explained_edges(split, protocol.edge_share, seed)
-    return with_all_edges(split) if protocol.graph_edges == "all" else split
+        split = with_explained_edges(split, protocol.edge_share, seed)
+    elif protocol.graph_edges == "all":
+        split = with_all_edges(split)
+    return with_cold_items(split, cold_share, seed) if cold_share else split
 
 
 def with_explained_edges(split: Split, edge_share: float, seed: int = 0) -> Split:

@@ -13,7 +13,7 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -48,6 +48,23 @@ _ROUNDING = 1e-9
 
 
 @dataclass(frozen=True)
+class Group:
+    """Some of a report's users, see :mod:`edgewise.evaluation.groups`.
+
+    Attributes:
+        name: such as ``2-3`` rows.
+        num_users: who they are.
+        metrics: each metric's mean over them with its interval.
+        chance: what guessing scores, where it differs from the report's.
+    """
+
+    name: str
+    num_users: int
+    metrics: dict[str, Estimate]
+    chance: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class RankingReport:
     """Accuracy of ranked lists.
 
@@ -57,6 +74,7 @@ class RankingReport:
         num_users: rows of ``per_user``.
         settings: the conditions of the evaluation, equal for systems that may be compared.
         protocol: that model and data were measured under.
+        groups: of users, by what makes them; empty where nobody asked.
     """
 
     per_user: pl.DataFrame
@@ -64,6 +82,7 @@ class RankingReport:
     num_users: int
     settings: dict[str, object]
     protocol: Protocol = HONEST
+    groups: Mapping[str, tuple[Group, ...]] = field(default_factory=dict)
 
     @property
     def rows(self) -> pl.DataFrame:
@@ -72,7 +91,9 @@ class RankingReport:
 
     def to_dict(self) -> dict[str, object]:
         """What :meth:`save` writes as JSON, without the seal."""
-        return {**stamp(self.protocol), "num_users": self.num_users, **_summary(self)}
+        groups = {by: [asdict(each) for each in found] for by, found in self.groups.items()}
+        told = {"groups": groups} if groups else {}
+        return {**stamp(self.protocol), "num_users": self.num_users, **_summary(self), **told}
 
     def save(self, json_path: str | Path, per_user_path: str | Path | None = None) -> None:
         """Write the means as sealed JSON and, where a path is given, the users as Parquet."""
@@ -376,8 +397,16 @@ def read_report(path: str | Path) -> Report:
     values = stored.values
     rows = load_rows(stored.path.with_suffix(".parquet"), values)
     metrics = {name: Estimate(**each) for name, each in values["metrics"].items()}
-    kind = RankingReport if "num_users" in values else TextReport
-    return kind(rows, metrics, len(rows), dict(values["settings"]), stored.protocol)
+    told = (rows, metrics, len(rows), dict(values["settings"]), stored.protocol)
+    if "num_users" not in values:
+        return TextReport(*told)
+    groups = {by: tuple(map(_group, found)) for by, found in values.get("groups", {}).items()}
+    return RankingReport(*told, groups)
+
+
+def _group(values: Mapping[str, Any]) -> Group:
+    metrics = {name: Estimate(**each) for name, each in values["metrics"].items()}
+    return Group(values["name"], values["num_users"], metrics, dict(values["chance"]))
 
 
 def load_rows(path: str | Path, report: ReportValues) -> pl.DataFrame:

@@ -19,6 +19,8 @@ MUST_AGREE = {
     "negatives_seed": "sample of negatives",
     "split": "split",
     "split_seed": "seed of the split",
+    "cold_items": "share of cold items",
+    "first_events": "first events of cold items",
 }
 _PROTOCOL = {
     "name": "protocol",

@@ -51,6 +51,7 @@ from edgewise.config import (
     updated,
 )
 from edgewise.errors import ConfigError
+from edgewise.evaluation.groups import Grouping
 from edgewise.evaluation.protocols import Protocol, find_protocol
 from edgewise.models.registry import DEFAULT_METHOD, find_method
 from edgewise.recommender import DEFAULT_PRESET
@@ -175,6 +176,7 @@ class DataOptions(Settings):
     max_users: int | None = setting(None, "A seeded sample of the users is kept.")
     k_core: int | None = setting(None, "Rows that users and items have at least.")
     item_numbers: str | None = setting(None, "source keeps the numbers of a P5 folder.")
+    shuffle_ties: bool | None = setting(None, "Rows of equal time are ordered by chance.")
     seed: int | None = setting(None, "Of the import.")
 
     def options(self) -> dict[str, Any]:
@@ -192,6 +194,8 @@ class EvaluationOptions(Settings):
     ks: tuple[int, ...] = setting((), "Lengths of lists.")
     max_users: int | None = setting(None, "Measure a seeded sample of the users.")
     negatives: int | None = setting(None, "Beside each held-out item of the direct task.")
+    by: tuple[Grouping, ...] = setting((), "Groups of users whose means are kept, too.")
+    first_events: int = setting(0, "Rows of each cold item that are told after training.")
 
 
 class RowOptions(Settings):
@@ -203,6 +207,7 @@ class RowOptions(Settings):
     edge_share: float | None = setting(None, "Of those protocols that have one.")
     split: str | None = setting(None, "How rows are held out; the protocol's own if none.")
     split_seed: int = setting(0, "Of a split by chance.")
+    cold_items: float = setting(0.0, "Share of the items that are kept out of training.")
     seeds: tuple[int, ...] = setting(
         (), "Of the runs that the row is the mean of; the settings' own where it is empty."
     )

@@ -129,6 +129,7 @@ def _pairs(first: RunInfo, other: RunInfo) -> list[tuple[str, object, object]]:
         ("the protocol", mine.protocol.to_dict(), theirs.protocol.to_dict()),
         ("the split", mine.split_kind, theirs.split_kind),
         ("the seed of the split", mine.split_seed, theirs.split_seed),
+        ("the share of cold items", mine.cold_share, theirs.cold_share),
     ]
 
 

@@ -35,6 +35,7 @@ class Training:
         data: name of the folder of the imported data set; with a checksum where it is of other
             content than the folder of that name on this machine.
         settings: of the method, as JSON, without those of decoding.
+        cold_items: share of the items that are kept out.
     """
 
     method: str
@@ -43,11 +44,13 @@ class Training:
     split_seed: int
     data: str
     settings: str
+    cold_items: float = 0.0
 
     @classmethod
     def of_cell(cls, cell: ExperimentCell, layout: Layout) -> Training:
         protocol, data = _json(cell.protocol.to_dict()), layout.data_folder(cell).name
-        return cls(cell.method, protocol, *cell.split, data, _trained_settings(cell.settings))
+        settings, cold = _trained_settings(cell.settings), cell.options.cold_items
+        return cls(cell.method, protocol, *cell.split, data, settings, cold)
 
     @classmethod
     def of_run(cls, info: RunInfo, layout: Layout) -> Training:
@@ -56,7 +59,8 @@ class Training:
         wanted = recorded_checksum(layout.runs / "data" / data)
         data = data if wanted in (None, found) else f"{data} with checksum {found[:12]}"
         protocol, split = _json(spec.protocol.to_dict()), (spec.split_kind, spec.split_seed)
-        return cls(spec.method_name, protocol, *split, data, _trained_settings(spec.config))
+        settings = _trained_settings(spec.config)
+        return cls(spec.method_name, protocol, *split, data, settings, spec.cold_share)
 
 
 def fitted_otherwise(info: RunInfo, cell: ExperimentCell, layout: Layout) -> str | None:
@@ -64,7 +68,7 @@ def fitted_otherwise(info: RunInfo, cell: ExperimentCell, layout: Layout) -> str
     found, wanted = Training.of_run(info, layout), Training.of_cell(cell, layout)
     if found == wanted:
         return None
-    names = ("method", "protocol", "split", "split_seed", "data")
+    names = ("method", "protocol", "split", "split_seed", "data", "cold_items")
     pairs = {name: (getattr(found, name), getattr(wanted, name)) for name in names}
     changed = [f"{name} ({old}, now {new})" for name, (old, new) in pairs.items() if old != new]
     if found.method == wanted.method:
@@ -230,7 +234,8 @@ def fit_command(cell: ExperimentCell, layout: Layout, run: Path, step: Step) -> 
     preset = find_method(cell.method).preset_config(options.preset)
     words += ["--data", path_text(layout.data_folder(cell)), "--preset", options.preset]
     words += _assignments(cell.settings, preset)
-    given = {"split": options.split, "split_seed": options.split_seed or None}
+    given: dict[str, Any] = {"split": options.split, "split_seed": options.split_seed or None}
+    given |= {"cold_items": options.cold_items or None}
     if protocol.name != HONEST:
         share = options.edge_share if protocol.has_edge_share else None
         given |= {"protocol": protocol.name, "edge_share": share}
@@ -250,8 +255,10 @@ def evaluate_command(cell: ExperimentCell, layout: Layout, run: Path, fitted: An
     """
     wanted = cell.options.evaluation
     repeated = {"--task": wanted.tasks, "--metric": wanted.metrics, "-k": wanted.ks}
+    repeated |= {"--by": wanted.by}
     lists = [w for name, values in repeated.items() for v in values for w in (name, str(v))]
     single = {"negatives": wanted.negatives, "max_users": wanted.max_users}
+    single |= {"first_events": wanted.first_events or None}
     options = _flags({name: value for name, value in single.items() if value is not None})
     raw = ["--include-seen"] if shows_raw_lists(cell) else []
     users, figures = layout.per_user_folder(cell.key), layout.result_file(cell.key)
@@ -289,8 +296,9 @@ def _typed(value: Any) -> str:
 
 
 def _flags(values: Mapping[str, object]) -> list[str]:
-    """``--name value`` for each, spelled as on a command line."""
-    return [w for name, v in values.items() for w in (f"--{name.replace('_', '-')}", str(v))]
+    """``--name value`` for each, spelled as on a command line; ``--name`` of what is true."""
+    flags = ((f"--{name.replace('_', '-')}", value) for name, value in values.items())
+    return [w for flag, v in flags for w in ((flag,) if v is True else (flag, str(v)))]
 
 
 def _spelled(*words: str) -> str:

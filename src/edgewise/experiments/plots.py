@@ -18,6 +18,8 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from edgewise.errors import EdgewiseError
+from edgewise.evaluation.groups import shown_metrics
+from edgewise.evaluation.report import RankingReport
 from edgewise.experiments.compare import Comparison
 from edgewise.experiments.figures import PAPER
 from edgewise.experiments.published import Panel as PaperPanel
@@ -39,18 +41,18 @@ _DPI, _NUM_COLOURS = 150, 64
 
 @dataclass(frozen=True)
 class Series:
-    """One colour: values with their standard deviations.
+    """One colour: values with their standard deviations, or with how far intervals reach.
 
     Attributes:
         name: in the legend.
         at: places on the axis of a setting, or numbers of bars.
-        values, deviations: one a place.
+        values, deviations: one a place; deviations may be two rows, below and above.
     """
 
     name: str
     at: Sequence[float]
     values: Sequence[float]
-    deviations: Sequence[float]
+    deviations: Sequence[float] | tuple[Sequence[float], Sequence[float]]
 
 
 @dataclass(frozen=True)
@@ -166,6 +168,24 @@ def _saved(picture: Picture, suffix: str) -> bytes:
     with rc_context({"svg.hashsalt": "edgewise"}):
         picture.savefig(buffer, format=suffix, dpi=_DPI, metadata=metadata, **frame)
     return compressed(buffer.getvalue()) if suffix == "png" else buffer.getvalue()
+
+
+def group_panels(reports: Mapping[str, RankingReport]) -> list[Panel]:
+    """One panel for each grouping: systems as bars with their intervals."""
+    first, *_ = reports.values()
+    panels = []
+    for by, groups in first.groups.items():
+        metric = shown_metrics(groups[0])[-1]
+        series = []
+        for name, report in reports.items():
+            means = [group.metrics[metric] for group in report.groups[by]]
+            below = [each.mean - (each.low or 0) for each in means]
+            above = [(each.high or 0) - each.mean for each in means]
+            values = [each.mean for each in means]
+            series.append(Series(name, range(len(means)), values, (below, above)))
+        bars = [f"{group.name} ({group.num_users:,})" for group in groups]
+        panels.append(Panel(f"{metric} by {by} (users)", series, bars=bars))
+    return panels
 
 
 _STATISTICS = ("data", "time", "users", "items")

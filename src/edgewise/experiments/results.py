@@ -45,6 +45,7 @@ from edgewise.experiments.grid import (
 )
 from edgewise.models.registry import DEFAULT_METHOD, find_method
 from edgewise.parsing import Shape, check_shape
+from edgewise.runs.run import split_values
 from edgewise.runs.user_figures import read_user_figures, user_figures_file
 
 STATISTICS, VECTORS = "edgewise statistics", "edgewise vectors"
@@ -65,6 +66,7 @@ class _Data(Shape):
 class _Split(Shape):
     kind: str
     seed: int
+    cold_items: float = 0.0
 
 
 class _Run(Shape):
@@ -321,7 +323,7 @@ def _made_otherwise(cell: ExperimentCell, result: Result) -> str | None:
     wanted = {
         "method": cell.method,
         "protocol": cell.protocol.to_dict(),
-        "split": {"kind": split, "seed": seed},
+        "split": split_values(split, seed, cell.options.cold_items),
     }
     for name, value in wanted.items():
         if found[name] != value:

@@ -11,7 +11,7 @@ import threading
 from collections import defaultdict
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -190,6 +190,7 @@ def fit_cell(
     dataset = Dataset.load(folder)
     data = DataInfo.of(dataset, path_text(folder))
     spec = RunSpec(cell.method, cell.settings, data, cell.protocol, *cell.split, command)
+    spec = replace(spec, cold_share=cell.options.cold_items)
     train(spec, run, dataset=dataset, force=step == "replace", on_plan=told)
 
 
@@ -207,6 +208,8 @@ def evaluate_cell(cell: ExperimentCell, layout: Layout, run: Path, command: str 
         num_negatives=wanted.negatives,
         max_users=wanted.max_users,
         allow_seen=shows_raw_lists(cell),
+        by=wanted.by,
+        first_events=wanted.first_events,
     )
     folder = layout.per_user_folder(cell.key)
     results = evaluate_run(opened, conditions, wanted.tasks, folder=folder)  # type: ignore[arg-type]

@@ -8,7 +8,9 @@ column of item i, item j speaks for item i by
 
 a cosine for alpha = 1/2 (asymmetric: Aiolli, RecSys 2013). Each item i keeps its k nearest j, and a
 user's score of i is the sum over the user's items j. Weights, shrinking and neighbours chosen for
-the item that is scored are those of Ferrari Dacrema et al., RecSys 2019. The order of items is not
+the item that is scored are those of Ferrari Dacrema et al., RecSys 2019. With ``weighting = texts``
+the rows of W are words of titles instead of users, by TF-IDF, so that an item which nobody has
+taken is as near to others as its title. The order of items is not
 read, and items that nothing speaks for stand below all others, by popularity. Everything is sparse:
 learning holds a thousand rows of S at a time before they are cut.
 """
@@ -23,6 +25,8 @@ import scipy.sparse as sp
 
 from edgewise.config import setting
 from edgewise.data.ragged import Ragged
+from edgewise.errors import DataError
+from edgewise.item_texts import tfidf_matrix
 from edgewise.models.counting import (
     CountingConfig,
     CountingRecommender,
@@ -32,7 +36,7 @@ from edgewise.models.counting import (
 
 _ROWS_AT_ONCE = 1024
 
-Weighting = Literal["binary", "tfidf", "bm25"]
+Weighting = Literal["binary", "tfidf", "bm25", "texts"]
 
 
 class ItemKNNConfig(CountingConfig):
@@ -41,7 +45,8 @@ class ItemKNNConfig(CountingConfig):
     neighbors: int = setting(1000, "How many items speak for an item.", symbol="k", ge=1)
     weighting: Weighting = setting(
         "binary",
-        "What a user counts in the likeness of two items; less with many items in tfidf and bm25.",
+        "What a user counts in the likeness of two items; less with many items in tfidf and bm25. "
+        "Of texts, words of titles count instead of users.",
     )
     shrink: float = setting(
         30.0, "Added to what likeness is divided by: holds back items of few users.", ge=0
@@ -73,6 +78,7 @@ class ItemKNN(CountingRecommender):
     PRESETS: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "tiny": {"neighbors": 20, "shrink": 0.0},
         "cpu": {},
+        "texts": {"weighting": "texts", "neighbors": 100},
     }
     LEARNED = ("similarity",)
     SCORE_UNIT: ClassVar[str] = "sum of similarities"
@@ -80,8 +86,20 @@ class ItemKNN(CountingRecommender):
 
     def learn(self, histories: Ragged) -> None:
         config = self.config
-        weights = weighted(self.matrix(histories), config)
+        if config.weighting == "texts":
+            weights = self._title_words()
+        else:
+            weights = weighted(self.matrix(histories), config)
         self.similarity = nearest_items(weights, config.neighbors, config.shrink, config.alpha)
+
+    def _title_words(self) -> sp.csr_array:
+        """The words of titles by TF-IDF, ``float32[words, I]``, items of length 1."""
+        if not any(map(str.strip, self.data.titles)):
+            raise DataError(
+                f"data set {self.data.name!r} has no titles, and item-knn of texts reads nothing "
+                "else: import it with a file about the items, or choose another weighting"
+            )
+        return sp.csr_array(tfidf_matrix(self.data.titles).T, dtype=np.float32)
 
     def score_items(self, users: np.ndarray, histories: Ragged) -> np.ndarray:
         return self.above_popularity(sp.csr_array(self.matrix(histories) @ self.similarity))

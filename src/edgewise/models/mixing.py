@@ -6,10 +6,13 @@ The score of an item i for a history is
 
 with p of the language model and the priors S_p of :mod:`edgewise.models.item_priors`. e_p is the
 usual size of a score, the geometric mean of those above 0, so that an item of which a prior knows
-nothing gets 0 from it. Each weight is a sum over gates, numbers that are known before the target:
-1, the length of the history, how often its newest item was taken, how sure the language model is.
-All are fitted at once by the likelihood (:mod:`edgewise.models.conditional_logit`), in seconds and
-without training anything anew.
+nothing gets 0 from it. What the language model says of items without train rows is the noise of
+embeddings that nobody taught: it counts as the same for all of them, their mean.
+
+Each weight is a sum over gates, numbers that are known before the target: 1, the length of the
+history, how often its newest item was taken, how sure the language model is. All are fitted at once
+by the likelihood (:mod:`edgewise.models.conditional_logit`), in seconds and without training
+anything anew.
 
 Beyond the papers. Log-linear mixtures of language models and counts: Klakow, ICSLP 1998.
 
@@ -80,6 +83,9 @@ class PriorMixture:
     mixture: Mixture | None = None
     users: np.ndarray = field(default_factory=lambda: np.empty(0, np.int64))
     _told: Ragged | None = None
+
+    def __post_init__(self) -> None:
+        self._untaught = np.flatnonzero(self.item_counts == 0)
 
     @classmethod
     def of(
@@ -174,6 +180,18 @@ class PriorMixture:
         scaled = 2 * surprise / np.log(max(likelihood.shape[1], 2)) - 1
         return torch.cat([found, scaled[:, None]], 1)
 
+    def neutral(self, likelihood: torch.Tensor) -> torch.Tensor:
+        """The language model's log-likelihoods, equal for all items that it never saw.
+
+        Args:
+            likelihood: of all items, ``float32[B, I]``; stays as it is.
+        """
+        if len(self._untaught) < 2:
+            return likelihood
+        columns = torch.from_numpy(self._untaught).to(likelihood.device)
+        mean = likelihood[:, columns].mean(1, keepdim=True)
+        return likelihood.index_copy(1, columns, mean.expand(-1, len(columns)))
+
     def mixed(self, likelihood: torch.Tensor, histories: Ragged) -> torch.Tensor:
         """Log-probabilities under the mixture, ``float32[B, I]``, a new tensor.
 
@@ -182,7 +200,7 @@ class PriorMixture:
             histories: of the same users, none empty.
         """
         own = self.user_weights(histories, likelihood)
-        total = likelihood * own[:, :1]
+        total = self.neutral(likelihood) * own[:, :1]
         self.add(total, own[:, 1:], histories)
         return total.log_softmax(1)
 
@@ -242,6 +260,7 @@ class PriorMixture:
         columns = torch.from_numpy(drawn)
         place = torch.from_numpy(target)[:, None]
         gate = self.gate(histories, likelihood)
+        likelihood = self.neutral(likelihood)
         features = torch.stack(
             [
                 torch.cat([each.gather(1, place), each[:, columns]], 1)
@@ -283,7 +302,7 @@ class PriorMixture:
         """
         one = Ragged.of_rows([history])
         own = self.user_weights(one, likelihood)[0].tolist()
-        likelihood = likelihood.cpu()
+        likelihood = self.neutral(likelihood.cpu())
         each = [likelihood, *self.features(one)]
         lifts = [w * float(f[0, item] - f[0].mean()) for w, f in zip(own, each, strict=True)]
         total = sum(map(abs, lifts)) or 1.0

@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from edgewise.data.splits import with_first_events
 from edgewise.data.texts import ExplanationSplit, explanation_split
 from edgewise.evaluation.chance import list_notes
 from edgewise.evaluation.evaluate import (
@@ -17,8 +18,9 @@ from edgewise.evaluation.evaluate import (
     evaluate_sequential,
     usual_metrics,
 )
+from edgewise.evaluation.groups import Grouping, groups_of
 from edgewise.evaluation.protocols import check_version
-from edgewise.evaluation.report import RankingReport, Report, read_report, sealed, stamp
+from edgewise.evaluation.report import Group, RankingReport, Report, read_report, sealed, stamp
 from edgewise.files import add_to_card, write_text
 from edgewise.models.frequent_text import FrequentText
 from edgewise.models.popularity import Popularity
@@ -46,6 +48,9 @@ class Conditions:
         num_negatives: beside each held-out item of the direct task; None for the protocol's.
         max_users: measure a seeded sample of the users (or explained pairs); None for all.
         allow_seen: measure lists that may hold seen items.
+        by: groups of users whose means are told, too, see :mod:`edgewise.evaluation.groups`; by
+            cold and warm targets wherever the run has cold items.
+        first_events: rows of each cold item that a model is told before it is asked.
     """
 
     part: str = "test"
@@ -54,6 +59,8 @@ class Conditions:
     num_negatives: int | None = None
     max_users: int | None = None
     allow_seen: bool = False
+    by: Sequence[Grouping] = ()
+    first_events: int = 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -133,16 +140,21 @@ def evaluate_task(
     """
     run.require(task)
     check_version(run.spec.protocol, str(run.folder))
+    if conditions.first_events:
+        run = replace(run, split=with_first_events(run.split, conditions.first_events))
     systems = {run.label: BatchedRecommender(run.model, on_progress)}
     label, baseline = _baseline(run, task)
     systems.setdefault(label, BatchedRecommender(baseline))  # a run of the baseline stands alone
     reports: dict[str, Report] = {}
     seconds: dict[str, float] = {}
+    answering: dict[str, float] = {}
     for label, system in systems.items():
         start = time.perf_counter()
-        reports[label] = _measure(system, run, task, conditions)
+        report = _measure(system, run, task, conditions)
+        answering[label] = system.seconds
+        reports[label] = _grouped(system, run, report, conditions)
         seconds[label] = time.perf_counter() - start
-    return TaskResult(task, reports, seconds, {n: each.seconds for n, each in systems.items()})
+    return TaskResult(task, reports, seconds, answering)
 
 
 def evaluate_run(
@@ -187,6 +199,7 @@ def save_result(
     """
     place = folder or run.folder / "evaluation"
     raw = "-allow-seen" if conditions.allow_seen else ""
+    raw += f"-first-events-{conditions.first_events}" if conditions.first_events else ""
     written = []
     for number, (name, report) in enumerate(result.reports.items()):
         system = "" if number == 0 else f"-{_as_file(name)}"
@@ -314,7 +327,28 @@ def _as_file(label: str) -> str:
     return label.lower().replace(" ", "-")
 
 
-def _measure(system: Any, run: Run, task: Task, conditions: Conditions) -> Report:
+def _grouped(system: Any, run: Run, report: Report, conditions: Conditions) -> Report:
+    """The report with its groups, and cold targets among cold items alone."""
+    if not isinstance(report, RankingReport):
+        return report
+    is_cold = bool(run.split.cold_share) and conditions.part == "test"
+    wanted: list[Grouping] = [*conditions.by]
+    if is_cold and "cold" not in wanted:
+        wanted.append("cold")
+    groups = {by: groups_of(report, run.split, by) for by in wanted}
+    if is_cold and report.settings["task"] == "sequential":
+        items = run.split.cold_items()
+        alone = _measure(system, run, "sequential", conditions, items)
+        assert isinstance(alone, RankingReport)
+        means = {name: each for name, each in alone.metrics.items() if each.low is not None}
+        chance: Any = alone.settings.get("chance", {})
+        groups["cold"] += (Group("cold among cold items", alone.num_users, means, chance),)
+    return replace(report, groups=groups)
+
+
+def _measure(
+    system: Any, run: Run, task: Task, conditions: Conditions, items: Any = None
+) -> Report:
     part, most, protocol = conditions.part, conditions.max_users, run.spec.protocol
     metrics = conditions.metrics or usual_metrics(run.split, protocol)
     lists: dict[str, Any] = {"ks": conditions.ks or protocol.ks, "metrics": metrics}
@@ -323,8 +357,8 @@ def _measure(system: Any, run: Run, task: Task, conditions: Conditions) -> Repor
         negatives = conditions.num_negatives
         return evaluate_direct(system, run.split, part, num_negatives=negatives, **lists)
     if task == "sequential":
-        seen = conditions.allow_seen
-        return evaluate_sequential(system, run.split, part, allow_seen=seen, **lists)
+        lists |= {"allow_seen": conditions.allow_seen, "items": items}
+        return evaluate_sequential(system, run.split, part, **lists)
     texts, data = texts_of(run), run.spec.data
     about = {"data": data.name, "data_checksum": data.checksum, "split": run.split.kind}
     about |= {"part": part, "explanations": texts.mode}

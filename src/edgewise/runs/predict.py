@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -55,9 +56,11 @@ class BatchedRecommender:
         *,
         histories: Ragged | None = None,
         exclude_seen: bool = True,
+        allow: np.ndarray | None = None,
     ) -> Recommendations:
+        told: dict[str, Any] = {"histories": histories, "exclude_seen": exclude_seen}
         parts = [
-            self._model.recommend(users[part], k, histories=histories, exclude_seen=exclude_seen)
+            self._model.recommend(users[part], k, allow=allow, **told)
             for part in self._parts(len(users))
         ]
         return Recommendations.concat(parts)

@@ -50,6 +50,7 @@ class _DataPart(Shape):
 class _SplitPart(Shape):
     kind: str
     seed: int
+    cold_items: float = 0.0
 
 
 class _RunFile(Shape):
@@ -95,7 +96,7 @@ class RunInfo:
             "seed": spec.config.seed,
             "data": to_dict(spec.data),
             "protocol": spec.protocol.to_dict(),
-            "split": {"kind": spec.split_kind, "seed": spec.split_seed},
+            "split": split_values(spec.split_kind, spec.split_seed, spec.cold_share),
             "training_seconds": round(self.training_seconds, 1),
             "command": spec.command,
             "versions": dict(self.versions),
@@ -170,6 +171,11 @@ class Run:
         config = with_overrides(self.config, assignments)
         self.model.config = config
         return replace(self, info=replace(self.info, spec=replace(self.spec, config=config)))
+
+
+def split_values(kind: str, seed: int, cold_share: float) -> dict[str, Any]:
+    """A split as ``run.json`` says it; cold items only where there are some."""
+    return {"kind": kind, "seed": seed, **({"cold_items": cold_share} if cold_share else {})}
 
 
 def is_main_process() -> bool:
@@ -331,6 +337,7 @@ def _check_fitted_on(fitted: FittedData, info: RunInfo, split: Split, place: Pat
     data, dataset = info.spec.data, split.dataset
     known = split.known_before("valid")
     told = f"{info.spec.split_kind}, seed {info.spec.split_seed}"
+    told += f", cold items {info.spec.cold_share:g}" if info.spec.cold_share else ""
     pairs = {
         f"data.checksum ({fitted.checksum[:12]}, in {FILE} {data.checksum[:12]})": (
             fitted.checksum == data.checksum
@@ -360,6 +367,7 @@ def _from_dict(values: Mapping[str, Any]) -> RunInfo:
         values["split"]["kind"],
         values["split"]["seed"],
         values["command"],
+        values["split"].get("cold_items", 0.0),
     )
     return RunInfo(
         spec,

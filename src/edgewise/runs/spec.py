@@ -77,6 +77,7 @@ class RunSpec:
         protocol: under which it is fitted and measured.
         split_kind, split_seed: how rows are held out.
         command: the command line that asked for it.
+        cold_share: of the items, kept out of training.
     """
 
     method_name: str
@@ -86,6 +87,7 @@ class RunSpec:
     split_kind: str = "leave-one-out"
     split_seed: int = 0
     command: str = ""
+    cold_share: float = 0.0
 
     @property
     def method(self) -> Method:
@@ -102,7 +104,9 @@ class RunSpec:
         from edgewise.evaluation.protocols import split_under
 
         check_settings(self.protocol, self.config)
-        return split_under(self.protocol, dataset, self.split_kind, self.split_seed)
+        return split_under(
+            self.protocol, dataset, self.split_kind, self.split_seed, self.cold_share
+        )
 
     def changes(self, asked: RunSpec) -> list[str]:
         """What another specification asks for that this one does not, as people type it."""
@@ -110,6 +114,7 @@ class RunSpec:
         pairs = (
             ("--split", self.split_kind, asked.split_kind),
             ("--split-seed", self.split_seed, asked.split_seed),
+            ("--cold-items", self.cold_share, asked.cold_share),
             ("--protocol", self.protocol.to_dict(), asked.protocol.to_dict()),
         )
         return found + [f"{name} ({old}, now {new})" for name, old, new in pairs if old != new]
@@ -124,6 +129,7 @@ class Wanted:
         preset: of the method.
         protocol, edge_share: see :mod:`edgewise.evaluation.protocols`.
         split, split_seed: how rows are held out.
+        cold_items: share of the items that are kept out of training.
         settings: the method's own, nested as its configuration is.
     """
 
@@ -133,11 +139,12 @@ class Wanted:
     edge_share: float | None = None
     split: str | None = None
     split_seed: int | None = None
+    cold_items: float | None = None
     settings: Mapping[str, Any] = field(default_factory=dict)
 
 
 _KEYS = {each.name for each in fields(Wanted)} - {"settings"}
-_KINDS = {"edge_share": (int, float), "split_seed": (int,)}
+_KINDS = {"edge_share": (int, float), "split_seed": (int,), "cold_items": (int, float)}
 
 
 def read_wanted(file: str | Path) -> Wanted:
@@ -239,7 +246,9 @@ def resolve_spec(
     kind, seed = agreed.split or fallback[0], agreed.split_seed
     seed = fallback[1] if seed is None else seed
     check_seed(seed, "split_seed" if options.split_seed is None else "--split-seed")
-    return RunSpec(method.name, config, data, protocol, kind, seed, command)
+    share = (base.cold_share if base else 0.0) if agreed.cold_items is None else agreed.cold_items
+    check(0 <= share < 1, f"--cold-items {share:g}: a share between 0 and 1 is wanted")
+    return RunSpec(method.name, config, data, protocol, kind, seed, command, float(share))
 
 
 def check_settings(protocol: Protocol, config: MethodConfig) -> None:
@@ -269,7 +278,7 @@ def setting_of(config: MethodConfig, path: str, default: Any) -> Any:
 def _agreed(options: Wanted, told: Wanted, file: object) -> Wanted:
     """The command line's values, else the file's; both may say the same."""
     spelled = {"method": "fit {}", "preset": "--preset {}", "split": "--split {}"}
-    spelled["split_seed"] = "--split-seed {}"
+    spelled |= {"split_seed": "--split-seed {}", "cold_items": "--cold-items {}"}
     values: dict[str, Any] = {}
     for name, words in spelled.items():
         asked, in_file = getattr(options, name), getattr(told, name)

@@ -216,7 +216,8 @@ def _card(spec: RunSpec) -> dict[str, str]:
     leaks = "" if spec.protocol.is_honest else " (leaks: see docs/protocols.md)"
     return {
         "protocol": f"{spec.protocol.title}{leaks}",
-        "split": f"{spec.split_kind}, seed {spec.split_seed}",
+        "split": f"{spec.split_kind}, seed {spec.split_seed}"
+        + (f", {spec.cold_share:g} of the items cold" if spec.cold_share else ""),
         "command": spec.command or "none",
     }
 
