@@ -27,6 +27,7 @@ from edgewise.errors import ConfigError
 
 if TYPE_CHECKING:
     from edgewise.recommender import Task
+    from edgewise.runs.explain import ScoreReason
     from edgewise.runs.predict import Answer, Predictor, RawCandidates
     from edgewise.runs.run import Run
 
@@ -148,6 +149,13 @@ def explain(
     run: Annotated[Path, typer.Argument(help="A run folder, made by 'edgewise fit'.")],
     user: Annotated[str, typer.Option(help="A user id.")],
     item: Annotated[str, typer.Option(help="An item id.")],
+    why: Annotated[
+        bool,
+        typer.Option(
+            "--why",
+            help="Tell which priors, and how much of the language model, make up the item's score.",
+        ),
+    ] = False,
     form: Annotated[str, typer.Option("--format", help="table or json.")] = "table",
     data: Annotated[
         Path | None, typer.Option(help="Where the data set stands, if it has moved.")
@@ -158,14 +166,23 @@ def explain(
     Where the run's texts are no better than the most frequent text, or it writes none, the reason
     comes from the train graph. The shares, too: how much of what reaches the user from the item in
     three steps (item, another user, an item of the history, the user) passes through each item.
+
+    With --why, runs that mix item priors with the language model tell the share of each in the
+    item's score, from everything the data set tells of the user.
     """
     check(form in ("table", "json"), f"--format {form}: choose table or json")
-    from edgewise.runs.explain import explain_pair
+    from edgewise.runs.explain import explain_pair, score_reason
     from edgewise.runs.run import open_run
 
     opened = open_run(run, data)
     ids = _Ids.of(opened, data=data, newcomers=False)
     user, item = ids.user_finder.one("--user", user), ids.item_finder.one("--item", item)
+    if why:
+        reason = score_reason(opened, user, item)
+        if reason.parts:
+            _tell_why(reason, form)
+            return
+        warn(f"{reason.note}; the graph's reason follows")
     with progress_bar("measuring explanations") as told:
         found = explain_pair(opened, user, item, told)
     if found.warning:
@@ -181,6 +198,16 @@ def explain(
     if rows:
         heading = f"what speaks for it in the history of {user}"
         console().print(list_table(heading, rows, ("share", "bought both", "title", "item")))
+
+
+def _tell_why(reason: ScoreReason, form: str) -> None:
+    if form == "json":
+        say(json_text(reason.to_dict(), indent=2, allow_nan=False))
+        return
+    say(reason.text())
+    rows = [(each.told_share, each.name, each.reason) for each in reason.parts]
+    heading = f"what makes up its score for {reason.user_id}"
+    console().print(list_table(heading, rows, ("share", "part", "why")))
 
 
 COMMANDS = (
@@ -200,6 +227,7 @@ COMMANDS = (
         explain,
         examples(
             "edgewise explain runs/mine --user u1 --item i14",
+            "edgewise explain runs/mine --user u1 --item i14 --why",
             "edgewise explain runs/mine --user u1 --item i14 --format json",
         ),
         {},

@@ -30,7 +30,7 @@ Shapes: B users asked about, I items.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
@@ -75,6 +75,20 @@ USUAL: tuple[PriorName, ...] = (
     "popularity",
     "trend",
 )
+
+# What a score above the mean of all items means, which items of the history that speak in it
+# complete, and what a lower one means.
+REASONS: Mapping[PriorName, tuple[str, str]] = {
+    "transitions": ("people took it after", "people did not take it after this history"),
+    "markov": ("people took it right after", "people did not take it right after the newest item"),
+    "two_hops": ("it is two steps away from", "it is far from this history"),
+    "spectral": ("people with a similar taste like it, by", "people with this taste leave it"),
+    "texts": ("titles like", "titles of this history are unlike its own"),
+    "topics": ("texts about the same as", "texts of this history are about other things"),
+    "attributes": ("brand or categories of", "no brand or category of this history"),
+    "popularity": ("it is taken often", "it is taken seldom"),
+    "trend": ("it is taken often these days", "it is taken seldom these days"),
+}
 
 _WINDOW, _RANK, _ITERATIONS, _NEWEST = 10, 64, 4, 8
 _ONE_DAY = 86_400.0
