@@ -84,6 +84,12 @@ def recommend(
     include_seen: Annotated[
         bool, typer.Option("--include-seen", help="Lists may hold what the users have.")
     ] = False,
+    why: Annotated[
+        bool,
+        typer.Option(
+            "--why", help="Tell the strongest reason of each item; see 'edgewise explain --why'."
+        ),
+    ] = False,
     form: Annotated[
         str | None, typer.Option("--format", help="table, json, csv or parquet.")
     ] = None,
@@ -117,6 +123,10 @@ def recommend(
     for_items = {"--task": task, "--candidates": candidates, "--include-seen": include_seen}
     useless = next((name for name, value in for_items.items() if similar_to and value), None)
     check(useless is None, f"{useless} says nothing of similar items: leave it out")
+    check(
+        not why or not (history or similar_to),
+        "--why tells of users of the data set: leave it out, or name some with --users",
+    )
     listed_users = None if users_file is None else read_ids(users_file, "user")
     from edgewise.runs.predict import Predictor
     from edgewise.runs.run import open_run
@@ -130,6 +140,7 @@ def recommend(
         exclude_seen=not include_seen,
         allow=ids.some_items("--allow", allow) if allow else None,
         deny=ids.items("--exclude", exclude),
+        why=why and _has_reasons(opened),
     )
     if similar_to:
         answers = predictor.similar(ids.some_items("--similar-to", similar_to))
@@ -205,7 +216,7 @@ def _tell_why(reason: ScoreReason, form: str) -> None:
         say(json_text(reason.to_dict(), indent=2, allow_nan=False))
         return
     say(reason.text())
-    rows = [(each.told_share, each.name, each.reason) for each in reason.parts]
+    rows = [(f"{100 * each.share:.0f} %", each.name, each.reason) for each in reason.parts]
     heading = f"what makes up its score for {reason.user_id}"
     console().print(list_table(heading, rows, ("share", "part", "why")))
 
@@ -215,6 +226,7 @@ COMMANDS = (
         recommend,
         examples(
             "edgewise recommend runs/mine --users u1 u2 -k 5",
+            "edgewise recommend runs/mine --users u1 --why",
             "edgewise recommend runs/mine --history i3,i14",
             "edgewise recommend runs/mine --all --out lists.parquet",
             "edgewise recommend runs/mine --users u1 --task direct --candidates on-sale.txt",
@@ -310,6 +322,16 @@ def _check_one_question(options: dict[str, Any]) -> None:
         len(given) == 1,
         f"say for whom with one of {', '.join(options)}; got {' and '.join(given) or 'none'}",
     )
+
+
+def _has_reasons(run: Run) -> bool:
+    """Whether scores have parts; warns where they have none."""
+    from edgewise.runs.explain import without_parts
+
+    if found := bool(run.model.learned_rows()):
+        return found
+    warn(f"--why: {without_parts(run)}")
+    return False
 
 
 def _capped(k: int, num_items: int) -> int:

@@ -49,10 +49,15 @@ _MODEL_REASONS = (
 )
 # By how much a gate grows, and when.
 _STEPS = {
-    "history": (1 / 3, "for each doubling of the history"),
-    "newest": (1 / 4, "for each doubling of how often its newest item was taken"),
-    "surprise": (2.0, "where the model knows nothing rather than all"),
+    "history": (1 / 3, "history x2"),
+    "newest": (1 / 4, "newest x2"),
+    "surprise": (2.0, "unsure"),
 }
+_MIDDLE = (
+    " for 8 items of history, the newest taken 15 times, and a half sure language model. What is "
+    "added: history x2, for each doubling of the history; newest x2, for each doubling of how "
+    "often its newest item was taken; unsure, where the language model knows nothing instead of all"
+)
 
 _NUMBERS_AT_FIT, _NUMBERS_AT_ONCE = 300_000_000, 40_000_000
 _LEAST_USERS = 500
@@ -266,17 +271,15 @@ class PriorMixture:
         Gates change little by little, so that their weights are told in steps that people know.
         """
         assert self.mixture is not None, "the weights are not fitted yet"
-        middle = "of log p and of log(1 + S / e), with standard errors"
-        if self.gates > 1:
-            middle += "; for 8 items of history, the newest taken 15 times, and a half sure model"
-        rows = [("weights", middle)]
+        about = f"± standard error{_MIDDLE if self.gates > 1 else ''}"
+        rows = [("weight", about)]
         for name, weights, errors in zip(
             self.names, self.mixture.weights, self.mixture.errors, strict=True
         ):
             told = [f"{weights[0]:.2f} ± {errors[0]:.2f}"]
             for gate, value in zip(GATES[1 : self.gates], weights[1:], strict=True):
                 step, words = _STEPS[gate]
-                told.append(f"{step * value:+.2f} {words}")
+                told.append(f"{words} {step * value:+.2f}")
             rows.append((name, ", ".join(told)))
         return tuple(rows)
 

@@ -7,6 +7,7 @@ the reasons of the graph, which are facts of the train rows, come first.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -147,14 +148,9 @@ class ScorePart:
     items: list[NamedItem]
 
     @property
-    def told_share(self) -> str:
-        """``55 %``, or ``-8 %`` of what speaks against the item."""
-        return f"{100 * self.share:.0f} %"
-
-    @property
     def line(self) -> str:
         """``55 % texts: titles like "Brush Roll"``."""
-        return f"{self.told_share} {self.name}: {self.reason}"
+        return f"{100 * abs(self.share):.0f} % {self.name}: {self.reason}"
 
 
 @dataclass(frozen=True)
@@ -178,7 +174,7 @@ class ScoreReason:
         for_it = [part.line for part in self.parts if part.share >= _LEAST_SHARE][:_NAMED_PARTS]
         told = "; ".join(for_it) or "nothing speaks for it more than for others"
         against = [part.line for part in self.parts if part.share <= -_LEAST_SHARE][:1]
-        lines = [f"{self.title}: {told}", *(f"(against it: {line})" for line in against)]
+        lines = [f"{self.title}: {told}", *(f"(against it {line})" for line in against)]
         return "\n".join([*lines, *([f"({self.note})"] if self.note else [])])
 
     def to_dict(self) -> dict[str, Any]:
@@ -205,6 +201,16 @@ def score_reasons(
     return [[_told(dataset, share) for share in shares] for shares in found]
 
 
+def without_parts(run: Run) -> str:
+    """What is said of a run whose scores have no parts."""
+    return f"this run of {run.label} mixes no item priors: its scores have no parts to tell"
+
+
+def strongest(parts: Sequence[ScorePart]) -> str:
+    """The part that speaks most for an item, as one line; empty where none does."""
+    return next((part.line for part in parts if part.share > 0), "")
+
+
 def score_reason(run: Run, user: str, item: str) -> ScoreReason:
     """What makes up the score that an item has for a user, by everything the data set tells.
 
@@ -229,7 +235,7 @@ def score_reason(run: Run, user: str, item: str) -> ScoreReason:
     if not parts and not histories.lengths[user_index]:
         note = f"nothing is known of {user} before: people without a history get popular items"
     elif not parts:
-        note = f"{run.label} mixes no item priors in this run, so that its scores have no parts"
+        note = without_parts(run)
     return ScoreReason(user, item, dataset.item_label(item_index), parts, note)
 
 
