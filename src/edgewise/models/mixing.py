@@ -279,7 +279,7 @@ class PriorMixture:
             told = [f"{weights[0]:.2f} ± {errors[0]:.2f}"]
             for gate, value in zip(GATES[1 : self.gates], weights[1:], strict=True):
                 step, words = _STEPS[gate]
-                told.append(f"{words} {step * value:+.2f}")
+                told.append(f"{words} {round(step * value, 2) + 0.0:+.2f}")  # never -0.00
             rows.append((name, ", ".join(told)))
         return tuple(rows)
 
