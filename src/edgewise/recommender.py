@@ -159,6 +159,27 @@ class ItemFilter:
             scores[:, self.hidden] = -np.inf
 
 
+@dataclass(frozen=True)
+class ScoreShare:
+    """What one part of a score says of one item for one user.
+
+    Attributes:
+        name: of the part, such as ``texts``.
+        evidence: how far it lifts the item above the mean of all items, in the score's unit.
+        share: of the evidence of all parts, by size; below 0 where it speaks against the item.
+            The sizes of all shares sum to 1.
+        reason: in words; the titles of ``items`` complete it where there are any.
+        items: of the user's history that speak in it, by index, each with its share of what all of
+            the history says there, strongest first.
+    """
+
+    name: str
+    evidence: float
+    share: float
+    reason: str
+    items: tuple[tuple[int, float], ...] = ()
+
+
 class Explainer(Protocol):
     """Writes why a user may like an item."""
 
@@ -453,6 +474,34 @@ class Recommender(ABC):
         """What :meth:`explain` answers, for index numbers ``int64[n]`` and ``int64[n]``."""
         raise NotImplementedError
 
+    def score_shares(
+        self, user: int, items: np.ndarray, histories: Ragged | None = None
+    ) -> list[tuple[ScoreShare, ...]]:
+        """What makes up each item's score, strongest part first.
+
+        Args:
+            user: by index.
+            items: by index, ``int64[n]``.
+            histories: of all users by index; those known at fit time if left out.
+
+        Returns:
+            One row an item; empty rows where a score has no parts, as with most methods, and where
+            the user has no history.
+        """
+        return [()] * len(items)
+
+    def learned_rows(self) -> tuple[tuple[str, str], ...]:
+        """A few learned numbers that readers may want to see: names, and values in words."""
+        return ()
+
+    def fitted_on_valid(self) -> np.ndarray:
+        """Users whose validation rows fitted weights, rising, ``int64``.
+
+        Evaluation leaves them out of figures on validation rows. An epoch that was chosen on these
+        rows does not count: it is one number, and they choose it for every method.
+        """
+        return np.empty(0, dtype=np.int64)
+
     def prepare(self, histories: Ragged) -> None:  # noqa: B027
         """Told the histories of all users before they are asked about; most methods need it not."""
 
@@ -710,7 +759,8 @@ class Recommender(ABC):
             "tasks": ", ".join(self.tasks),
             "seed": str(self.config.seed),
         }
-        return facts | dict(card or {})
+        learned = {f"learned: {name}": value for name, value in self.learned_rows()}
+        return facts | dict(card or {}) | learned
 
     def _words(self) -> list[str]:
         return [

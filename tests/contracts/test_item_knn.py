@@ -23,7 +23,7 @@ class TestBM25(RecommenderContract):
 class TestTexts(RecommenderContract):
     @pytest.fixture(scope="class")
     @classmethod
-    def world(self):
+    def world(cls):
         return checkerboard(described=True)
 
     def build(self, seed):

@@ -18,6 +18,7 @@ from edgewise.audit.report import Audit, AuditInput, Finding, FittedRun, Group, 
 from edgewise.audit.result_checks import (
     epoch_choice,
     metric_pairs,
+    mixing_rows,
     padded_lists,
     repeated_items,
     sealed_figures,
@@ -123,6 +124,12 @@ CHECKS: tuple[Check, ...] = (
         "epoch-choice",
         "results",
         lambda m: epoch_choice(_run(m).log, m.split, fitted=m.run is not None),
+    ),
+    Check(
+        "mixing-rows",
+        "results",
+        lambda m: mixing_rows(_run(m).fitted_on, list(_run(m).measured), m.split),
+        fast=False,
     ),
 )
 

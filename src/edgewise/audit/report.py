@@ -172,11 +172,13 @@ class FittedRun:
         log: what its training was handed; None where it kept no log.
         lists: of some users, as the model gives them; None where it was not asked.
         measured: the means in its saved reports.
+        fitted_on: users whose validation rows fitted weights; None where the model was not asked.
     """
 
     log: TrainingLog | None = None
     lists: Recommendations | None = None
     measured: tuple[Measured, ...] = ()
+    fitted_on: np.ndarray | None = None
 
 
 @dataclass(frozen=True, eq=False)

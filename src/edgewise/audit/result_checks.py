@@ -20,6 +20,7 @@ _PADDING = FindingBuilder("padded-lists", "results")
 _PAIRS = FindingBuilder("metric-pairs", "results")
 _SEALS = FindingBuilder("sealed-figures", "results")
 _EPOCH = FindingBuilder("epoch-choice", "results")
+_MIXING = FindingBuilder("mixing-rows", "results")
 # Means of shares are exact but for the last bits of a float.
 _EXACT = 1e-6
 
@@ -104,6 +105,7 @@ class Measured:
         one_target: whether every ranked list had exactly one held-out item.
         is_sealed: whether its file has a seal, right or wrong.
         fault: why its seal, or the users' rows beside it, do not bear it out; empty if they do.
+        valid_users: who were measured, where items were ranked on validation rows.
     """
 
     name: str
@@ -111,6 +113,7 @@ class Measured:
     one_target: bool = True
     is_sealed: bool = True
     fault: str = ""
+    valid_users: np.ndarray | None = None
 
 
 def metric_pairs(measured: list[Measured]) -> Finding:
@@ -229,6 +232,49 @@ def epoch_choice(log: TrainingLog | None, split: Split, *, fitted: bool) -> Find
     return _EPOCH.ok(
         "training was handed no test row, so validation rows alone can have chosen the epoch",
         *measurements,
+    )
+
+
+def mixing_rows(fitted_on: np.ndarray | None, measured: list[Measured], split: Split) -> Finding:
+    """Whether the rows that fitted mixing weights are among those that were measured.
+
+    Args:
+        fitted_on: users whose validation rows fitted weights; None where no model was asked.
+        measured: saved means, each with the users behind it where validation rows were ranked.
+        split: the parts as they should have been.
+    """
+    if fitted_on is None:
+        return _MIXING.not_applicable("no model: name a run with --run")
+    if not len(fitted_on):
+        return _MIXING.not_applicable("no weights that validation rows fitted")
+    strange = np.setdiff1d(fitted_on, split.valid.user_index)
+    again = {
+        system.name: len(np.intersect1d(system.valid_users, fitted_on))
+        for system in measured
+        if system.valid_users is not None
+    }
+    measurements = (
+        Measurement("measured although they fitted weights", float(sum(again.values())), "rows"),
+        Measurement("users who fitted weights", float(len(fitted_on)), "rows"),
+        Measurement("without a validation row", float(len(strange)), "rows"),
+    )
+    if len(strange):
+        return _MIXING.leak(
+            "weights were fitted on the rows of users who have no validation row: on others, which "
+            "may be those of the test",
+            *measurements,
+            repair="fit the run again, with nothing but the split's train and validation rows",
+        )
+    if any(again.values()):
+        names = ", ".join(name for name, count in again.items() if count)
+        return _MIXING.leak(
+            f"figures on validation rows count users whose rows fitted the weights ({names})",
+            *measurements,
+            repair="measure again with 'edgewise evaluate --part valid', which leaves them out",
+        )
+    looked_at = "; no figures on validation rows are saved" if not again else ""
+    return _MIXING.ok(
+        f"users whose validation rows fitted weights stand in no figure{looked_at}", *measurements
     )
 
 

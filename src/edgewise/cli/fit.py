@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -284,25 +284,33 @@ def _train(
     except KeyboardInterrupt:
         _say(f"stopped; go on with: edgewise fit {spec.method_name} --out {out} --resume", quiet)
         raise
+    if (learned := run.model.learned_rows()) and not quiet:
+        console().print(_rows_table(f"learned: {spec.method.label}", learned))
     minutes = run.info.training_seconds / 60
     _say(f"trained for {minutes:.1f} minutes; next: edgewise evaluate {out}", quiet)
 
 
 def plan_table(plan: FitPlan, spec: RunSpec, out: Path) -> Any:
     """The data, what the method says of itself, its size, and where all goes."""
+    data = spec.data
+    cold = f", {spec.cold_share:g} of the items cold" if spec.cold_share else ""
+    rows = [
+        ("data", f"{data.name} ({data.folder}), {spec.split_kind} split{cold}"),
+        ("protocol", spec.protocol.title),
+        *plan.rows,
+    ]
+    if plan.num_parameters:
+        rows.append(("parameters", f"{plan.num_parameters:,}"))
+    rows += [("seed", str(spec.config.seed)), ("writes", str(out))]
+    return _rows_table(f"plan: {spec.method.label}", rows)
+
+
+def _rows_table(title: str, rows: Sequence[tuple[str, str]]) -> Any:
     from rich.table import Table
 
-    data = spec.data
-    table = Table(title=f"plan: {spec.method.label}", show_header=False, title_justify="left")
-    cold = f", {spec.cold_share:g} of the items cold" if spec.cold_share else ""
-    table.add_row("data", f"{data.name} ({data.folder}), {spec.split_kind} split{cold}")
-    table.add_row("protocol", spec.protocol.title)
-    for row in plan.rows:
+    table = Table(title=title, show_header=False, title_justify="left")
+    for row in rows:
         table.add_row(*row)
-    if plan.num_parameters:
-        table.add_row("parameters", f"{plan.num_parameters:,}")
-    table.add_row("seed", str(spec.config.seed))
-    table.add_row("writes", str(out))
     return table
 
 

@@ -195,12 +195,19 @@ def _table(file: TextIO, about: ListsAbout) -> Iterator[Add]:
         console().print(about.told)
     score = "score" if about.unit == "score" else f"score ({about.unit})"
 
+    def more(row: dict) -> list[str]:
+        return [row["why"]] if "why" in row else []
+
     def add(users: Sequence[str], frame: pl.DataFrame) -> None:
         for user, rows in _by_user(users, frame, about.key):
             title = f"like {user}" if about.key == "similar_to" else user
             title += "" if rows else ": no items"
-            lines = [(str(r["rank"]), r["title"], r["item_id"], f"{r['score']:.3f}") for r in rows]
-            console().print(list_table(title, lines, ("rank", "title", "item", score)))
+            lines = [
+                (str(r["rank"]), r["title"], r["item_id"], f"{r['score']:.3f}", *more(r))
+                for r in rows
+            ]
+            why = ("why",) if "why" in frame.columns else ()
+            console().print(list_table(title, lines, ("rank", "title", "item", score, *why)))
 
     yield add
 

@@ -27,6 +27,7 @@ from edgewise.errors import ConfigError
 
 if TYPE_CHECKING:
     from edgewise.recommender import Task
+    from edgewise.runs.explain import ScoreReason
     from edgewise.runs.predict import Answer, Predictor, RawCandidates
     from edgewise.runs.run import Run
 
@@ -83,6 +84,12 @@ def recommend(
     include_seen: Annotated[
         bool, typer.Option("--include-seen", help="Lists may hold what the users have.")
     ] = False,
+    why: Annotated[
+        bool,
+        typer.Option(
+            "--why", help="Tell the strongest reason of each item; see 'edgewise explain --why'."
+        ),
+    ] = False,
     form: Annotated[
         str | None, typer.Option("--format", help="table, json, csv or parquet.")
     ] = None,
@@ -116,6 +123,10 @@ def recommend(
     for_items = {"--task": task, "--candidates": candidates, "--include-seen": include_seen}
     useless = next((name for name, value in for_items.items() if similar_to and value), None)
     check(useless is None, f"{useless} says nothing of similar items: leave it out")
+    check(
+        not why or not (history or similar_to),
+        "--why tells of users of the data set: leave it out, or name some with --users",
+    )
     listed_users = None if users_file is None else read_ids(users_file, "user")
     from edgewise.runs.predict import Predictor
     from edgewise.runs.run import open_run
@@ -129,6 +140,7 @@ def recommend(
         exclude_seen=not include_seen,
         allow=ids.some_items("--allow", allow) if allow else None,
         deny=ids.items("--exclude", exclude),
+        why=why and _has_reasons(opened),
     )
     if similar_to:
         answers = predictor.similar(ids.some_items("--similar-to", similar_to))
@@ -148,6 +160,13 @@ def explain(
     run: Annotated[Path, typer.Argument(help="A run folder, made by 'edgewise fit'.")],
     user: Annotated[str, typer.Option(help="A user id.")],
     item: Annotated[str, typer.Option(help="An item id.")],
+    why: Annotated[
+        bool,
+        typer.Option(
+            "--why",
+            help="Tell which priors, and how much of the language model, make up the item's score.",
+        ),
+    ] = False,
     form: Annotated[str, typer.Option("--format", help="table or json.")] = "table",
     data: Annotated[
         Path | None, typer.Option(help="Where the data set stands, if it has moved.")
@@ -158,14 +177,23 @@ def explain(
     Where the run's texts are no better than the most frequent text, or it writes none, the reason
     comes from the train graph. The shares, too: how much of what reaches the user from the item in
     three steps (item, another user, an item of the history, the user) passes through each item.
+
+    With --why, runs that mix item priors with the language model tell the share of each in the
+    item's score, from everything the data set tells of the user.
     """
     check(form in ("table", "json"), f"--format {form}: choose table or json")
-    from edgewise.runs.explain import explain_pair
+    from edgewise.runs.explain import explain_pair, score_reason
     from edgewise.runs.run import open_run
 
     opened = open_run(run, data)
     ids = _Ids.of(opened, data=data, newcomers=False)
     user, item = ids.user_finder.one("--user", user), ids.item_finder.one("--item", item)
+    if why:
+        reason = score_reason(opened, user, item)
+        if reason.parts:
+            _tell_why(reason, form)
+            return
+        warn(f"{reason.note}; the graph's reason follows")
     with progress_bar("measuring explanations") as told:
         found = explain_pair(opened, user, item, told)
     if found.warning:
@@ -183,11 +211,22 @@ def explain(
         console().print(list_table(heading, rows, ("share", "bought both", "title", "item")))
 
 
+def _tell_why(reason: ScoreReason, form: str) -> None:
+    if form == "json":
+        say(json_text(reason.to_dict(), indent=2, allow_nan=False))
+        return
+    say(reason.text())
+    rows = [(f"{100 * each.share:.0f} %", each.name, each.reason) for each in reason.parts]
+    heading = f"what makes up its score for {reason.user_id}"
+    console().print(list_table(heading, rows, ("share", "part", "why")))
+
+
 COMMANDS = (
     (
         recommend,
         examples(
             "edgewise recommend runs/mine --users u1 u2 -k 5",
+            "edgewise recommend runs/mine --users u1 --why",
             "edgewise recommend runs/mine --history i3,i14",
             "edgewise recommend runs/mine --all --out lists.parquet",
             "edgewise recommend runs/mine --users u1 --task direct --candidates on-sale.txt",
@@ -200,6 +239,7 @@ COMMANDS = (
         explain,
         examples(
             "edgewise explain runs/mine --user u1 --item i14",
+            "edgewise explain runs/mine --user u1 --item i14 --why",
             "edgewise explain runs/mine --user u1 --item i14 --format json",
         ),
         {},
@@ -282,6 +322,16 @@ def _check_one_question(options: dict[str, Any]) -> None:
         len(given) == 1,
         f"say for whom with one of {', '.join(options)}; got {' and '.join(given) or 'none'}",
     )
+
+
+def _has_reasons(run: Run) -> bool:
+    """Whether scores have parts; warns where they have none."""
+    from edgewise.runs.explain import without_parts
+
+    if found := bool(run.model.learned_rows()):
+        return found
+    warn(f"--why: {without_parts(run)}")
+    return False
 
 
 def _capped(k: int, num_items: int) -> int:

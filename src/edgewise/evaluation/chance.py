@@ -82,6 +82,10 @@ def list_notes(settings: Mapping[str, object], num_users: int) -> list[str]:
     notes = []
     left_out, short = settings.get("users_left_out", 0), settings.get("users_short", 0)
     direct = settings.get("task") == "direct"
+    if fitted := settings.get("users_fitted_on"):
+        notes.append(
+            f"{fitted:,} validation users whose rows fitted the weights of the priors are left out"
+        )
     if left_out:
         why = (
             "have touched every item of the catalogue, so that no list can be made for them"

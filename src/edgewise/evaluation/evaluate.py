@@ -104,6 +104,7 @@ def evaluate_direct(
     num_negatives: int | None = None,
     seed: int = 0,
     users: np.ndarray | None = None,
+    leave_out: np.ndarray | None = None,
     max_users: int | None = None,
     bootstrap: Bootstrap | None = None,
     protocol: Protocol = HONEST,
@@ -126,6 +127,8 @@ def evaluate_direct(
         num_negatives: negatives in each list; the protocol's where it is None.
         seed: of the negatives, and of the sample of users.
         users: measure these users only, each with held-out rows.
+        leave_out: do not measure these users. On validation rows those join them whose rows fitted
+            the model's weights (:meth:`~edgewise.recommender.Recommender.fitted_on_valid`).
         max_users: measure a seeded sample of the users, for a quick look.
         bootstrap: how intervals are made.
         protocol: that the split was made under.
@@ -135,7 +138,8 @@ def evaluate_direct(
         EdgewiseError: every user has touched every item.
     """
     check_same_ids(model, split)
-    asked = _asked("direct", split, part, ks, metrics, users, max_users, seed, protocol)
+    who = users, _not_measured(model, part, leave_out)
+    asked = _asked("direct", split, part, ks, metrics, who, max_users, seed, protocol)
     check(
         not only_of_lists(asked.metrics),
         f"{', '.join(asked.metrics)}: measured on lists of the whole catalogue, which the direct "
@@ -165,6 +169,7 @@ def evaluate_sequential(
     metrics: Sequence[str] | None = None,
     seed: int = 0,
     users: np.ndarray | None = None,
+    leave_out: np.ndarray | None = None,
     max_users: int | None = None,
     allow_seen: bool = False,
     items: np.ndarray | None = None,
@@ -190,6 +195,8 @@ def evaluate_sequential(
             what is measured where it is None.
         seed: of the sample of users.
         users: measure these users only, each with held-out rows.
+        leave_out: do not measure these users. On validation rows those join them whose rows fitted
+            the model's weights (:meth:`~edgewise.recommender.Recommender.fitted_on_valid`).
         max_users: measure a seeded sample of the users, for a quick look.
         allow_seen: let lists hold items of the user's history, as in the paper's ablation without
             reranking. Such an item keeps its place, and is right only if it is held out.
@@ -204,7 +211,8 @@ def evaluate_sequential(
             nobody can be recommended anything but what is held out.
     """
     check_same_ids(model, split)
-    asked = _asked("sequential", split, part, ks, metrics, users, max_users, seed, protocol)
+    who = users, _not_measured(model, part, leave_out)
+    asked = _asked("sequential", split, part, ks, metrics, who, max_users, seed, protocol)
     if items is not None:
         asked, _ = asked.only(items[asked.held_out.item_index])
         asked = replace(asked, settings={**asked.settings, "ranked_items": int(items.sum())})
@@ -366,7 +374,7 @@ def _asked(
     part: str,
     ks: Sequence[int] | None,
     metrics: Sequence[str] | None,
-    users: np.ndarray | None,
+    who: tuple[np.ndarray | None, np.ndarray],
     max_users: int | None,
     seed: int,
     protocol: Protocol,
@@ -378,7 +386,8 @@ def _asked(
     metrics = usual_metrics(split, protocol) if metrics is None else metrics
     check_cutoffs(ks)
     metrics = check_metrics(metrics)
-    chosen = choose_users(held_out, users, max_users, seed)
+    users, left_out = who
+    chosen = choose_users(held_out, users, max_users, seed, left_out)
     rows = np.flatnonzero(np.isin(held_out.user_index, chosen))
     settings = {
         "task": task,
@@ -387,9 +396,17 @@ def _asked(
         "max_users": max_users,
         "users_seed": None if max_users is None else seed,
     }
+    if fitted := len(np.intersect1d(held_out.user_index, left_out)):
+        settings["users_fitted_on"] = fitted
     known = known_under(protocol, split, part)
     wanted = held_out.take(rows)
     return _Asked(split, protocol, chosen, rows, wanted, known, ks, metrics, settings)
+
+
+def _not_measured(model: Recommender, part: str, leave_out: np.ndarray | None) -> np.ndarray:
+    given = np.empty(0, np.int64) if leave_out is None else leave_out
+    own = getattr(model, "fitted_on_valid", None)  # what is only a stand-in tells nothing
+    return np.union1d(given, own()) if part == "valid" and own is not None else given
 
 
 def _conditions(split: Split, part: str) -> dict[str, object]:
@@ -493,18 +510,29 @@ def held_out_rows(split: Split, part: str) -> Interactions:
 
 
 def choose_users(
-    held_out: Interactions, users: np.ndarray | None, max_users: int | None, seed: int
+    held_out: Interactions,
+    users: np.ndarray | None,
+    max_users: int | None,
+    seed: int,
+    left_out: np.ndarray | tuple[int, ...] = (),
 ) -> np.ndarray:
-    """The users to be measured, ascending, ``int32[U]``."""
-    having = np.unique(held_out.user_index)
-    if users is None:
-        return sample(having, max_users, seed, "max_users")
-    chosen = np.unique(np.asarray(users, dtype=np.int32))
-    without = np.setdiff1d(chosen, having)
-    if len(without):
+    """The users to be measured, ascending, none of ``left_out``, ``int32[U]``."""
+    chosen = having = np.unique(held_out.user_index)
+    if users is not None:
+        chosen = np.unique(np.asarray(users, dtype=np.int32))
+        without = np.setdiff1d(chosen, having)
+        if len(without):
+            raise EdgewiseError(
+                f"{len(without)} of the given users have no held-out rows, first user_index "
+                f"{without[0]}; leave them out"
+            )
+    if not len(left_out):
+        return sample(chosen, max_users, seed, "max_users")
+    chosen = np.setdiff1d(chosen, left_out)
+    if not len(chosen):
         raise EdgewiseError(
-            f"{len(without)} of the given users have no held-out rows, first user_index "
-            f"{without[0]}; leave them out"
+            "no user is left to be measured: the model's weights were fitted on the rows of all "
+            "of them; measure the test part"
         )
     return sample(chosen, max_users, seed, "max_users")
 

@@ -30,7 +30,7 @@ Shapes: B users asked about, I items.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
@@ -75,6 +75,20 @@ USUAL: tuple[PriorName, ...] = (
     "popularity",
     "trend",
 )
+
+# What a score above the mean of all items means, which items of the history that speak in it
+# complete, and what a lower one means.
+REASONS: Mapping[PriorName, tuple[str, str]] = {
+    "transitions": ("people took it after", "people did not take it after this history"),
+    "markov": ("people took it right after", "people did not take it right after the newest item"),
+    "two_hops": ("it is two steps away from", "it is far from this history"),
+    "spectral": ("people of this taste take it, going by", "people of this taste leave it"),
+    "texts": ("titles like", "titles of this history are unlike its own"),
+    "topics": ("texts about the same as", "texts of this history are about other things"),
+    "attributes": ("brand or categories of", "no brand or category of this history"),
+    "popularity": ("it is taken often", "it is taken seldom"),
+    "trend": ("it is taken often these days", "it is taken seldom these days"),
+}
 
 _WINDOW, _RANK, _ITERATIONS, _NEWEST = 10, 64, 4, 8
 _ONE_DAY = 86_400.0
@@ -252,7 +266,8 @@ def _nearest(left: Any, config: PriorsConfig, right: Any = None) -> sp.csr_array
     for start in range(0, left.shape[0], step):
         rows = left[start : start + step]
         rows = sp.csr_array(rows if right is None else rows @ right)
-        own = np.repeat(np.arange(rows.shape[0]) + start, np.diff(rows.indptr))
+        lengths = np.diff(rows.indptr)
+        own = np.repeat(np.arange(start, start + len(lengths)), lengths)
         rows.data[rows.indices == own] = 0
         rows.eliminate_zeros()
         kept.append(nearest_of_rows(rows, config.neighbours))

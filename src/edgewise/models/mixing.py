@@ -35,32 +35,38 @@ from edgewise.data.hashing import id_keys, keyed_uniform
 from edgewise.data.ragged import Ragged
 from edgewise.data.splits import Split
 from edgewise.models.conditional_logit import Mixture, Observations, fit_mixture
-from edgewise.models.item_priors import ItemPrior, PriorsConfig, build_priors, counted_priors
+from edgewise.models.item_priors import (
+    REASONS,
+    ItemPrior,
+    PriorsConfig,
+    build_priors,
+    counted_priors,
+)
+from edgewise.recommender import ScoreShare
 
 GATES = ("always", "history", "newest", "surprise")
 LANGUAGE_MODEL = "language model"
+_MODEL_REASONS = (
+    "the language model expects it after this history",
+    "the language model expects other things after this history",
+)
+# By how much a gate grows, and when.
+_STEPS = {
+    "history": (1 / 3, "history x2"),
+    "newest": (1 / 4, "newest x2"),
+    "surprise": (2.0, "unsure"),
+}
+_MIDDLE = (
+    " for 8 items of history, the newest taken 15 times, and a half sure language model. What is "
+    "added: history x2, for each doubling of the history; newest x2, for each doubling of how "
+    "often its newest item was taken; unsure, where the language model knows nothing instead of all"
+)
 
 _NUMBERS_AT_FIT, _NUMBERS_AT_ONCE = 300_000_000, 40_000_000
 _LEAST_USERS = 500
 _RIDGE, _GATE_RIDGE = 1.0, 10.0
 _FILE = "priors.safetensors"
-
-
-@dataclass(frozen=True)
-class PriorShare:
-    """What one part of the mixture says of one item for one user.
-
-    Attributes:
-        name: of the prior, or ``language model``.
-        evidence: how far the part lifts the item above the mean of all items, in nats.
-        share: of all parts' evidence, by size, signed; they sum to 1 in absolute values.
-        items: of the history, with their shares of the prior's score, strongest first.
-    """
-
-    name: str
-    evidence: float
-    share: float
-    items: tuple[tuple[int, float], ...] = ()
+_NAMED_ITEMS = 3
 
 
 @dataclass(eq=False)
@@ -278,43 +284,58 @@ class PriorMixture:
 
     # Telling
 
-    def told_after(self) -> list[tuple[str, str]]:
-        """The fitted weights as rows of a table: name, then weight, error and gates."""
-        assert self.mixture is not None
-        rows = []
+    def learned_rows(self) -> tuple[tuple[str, str], ...]:
+        """The fitted weights in words: each part's at the gates' middle, then what changes it.
+
+        Gates change little by little, so that their weights are told in steps that people know.
+        """
+        assert self.mixture is not None, "the weights are not fitted yet"
+        about = f"± standard error{_MIDDLE if self.gates > 1 else ''}"
+        rows = [("weight", about)]
         for name, weights, errors in zip(
             self.names, self.mixture.weights, self.mixture.errors, strict=True
         ):
-            gates = [
-                f"{value:+.2f} {gate}"
-                for gate, value in zip(GATES[1 : self.gates], weights[1:], strict=True)
-            ]
-            rows.append((name, " ".join([f"{weights[0]:.2f} ± {errors[0]:.2f}", *gates])))
-        return rows
+            told = [f"{weights[0]:.2f} ± {errors[0]:.2f}"]
+            for gate, value in zip(GATES[1 : self.gates], weights[1:], strict=True):
+                step, words = _STEPS[gate]
+                told.append(f"{words} {round(step * value, 2) + 0.0:+.2f}")  # never -0.00
+            rows.append((name, ", ".join(told)))
+        return tuple(rows)
 
-    def why(self, history: np.ndarray, item: int, likelihood: torch.Tensor) -> list[PriorShare]:
-        """Which parts of the mixture lift an item, strongest first.
+    def why(
+        self, history: np.ndarray, items: np.ndarray, likelihood: torch.Tensor
+    ) -> list[tuple[ScoreShare, ...]]:
+        """Which parts of the mixture lift each item, strongest first.
 
         Args:
-            history: of one user, oldest first.
-            item: by index.
+            history: of one user, oldest first, not empty.
+            items: by index, ``int64[n]``.
             likelihood: the language model's log-likelihoods after it, ``float32[1, I]``.
         """
         one = Ragged.of_rows([history])
-        own = self.user_weights(one, likelihood)[0].tolist()
+        weights = self.user_weights(one, likelihood)[0].tolist()
         likelihood = self.neutral(likelihood.cpu())
+        place = torch.from_numpy(np.asarray(items, dtype=np.int64))
         each = [likelihood, *self.features(one)]
-        lifts = [w * float(f[0, item] - f[0].mean()) for w, f in zip(own, each, strict=True)]
-        total = sum(map(abs, lifts)) or 1.0
-        shares = [PriorShare(LANGUAGE_MODEL, lifts[0], lifts[0] / total)]
-        for prior, lift in zip(self.priors, lifts[1:], strict=True):
-            said = prior.speaking(history, item)
-            order = np.argsort(-said, kind="stable")[:3]
-            items = tuple(
-                (int(history[n]), float(said[n] / said.sum())) for n in order if said[n] > 0
-            )
-            shares.append(PriorShare(prior.name, lift, lift / total, items))
-        return sorted(shares, key=lambda part: -abs(part.share))
+        above = np.array([(part[0, place] - part[0].double().mean()).numpy() for part in each])
+        return [
+            self._shares(history, int(item), weights, column)
+            for item, column in zip(items, above.T, strict=True)
+        ]
+
+    def _shares(
+        self, history: np.ndarray, item: int, weights: list[float], above: np.ndarray
+    ) -> tuple[ScoreShare, ...]:
+        """Of one item, from how far each part's number lies above its mean, ``float64[K]``."""
+        lifts = np.array(weights) * above
+        total = np.abs(lifts).sum() or 1.0
+        reasons = (_MODEL_REASONS, *(REASONS[prior.name] for prior in self.priors))
+        found = []
+        for n, (name, (high, low)) in enumerate(zip(self.names, reasons, strict=True)):
+            items = _strongest(self.priors[n - 1], history, item) if n and above[n] > 0 else ()
+            words = high if above[n] > 0 else low
+            found.append(ScoreShare(name, float(lifts[n]), float(lifts[n] / total), words, items))
+        return tuple(sorted(found, key=lambda part: -abs(part.share)))
 
     # Keeping
 
@@ -389,6 +410,14 @@ def mixing_users(split: Split, known: Ragged, most: int, seed: int) -> np.ndarra
     draw = keyed_uniform(seed, id_keys(split.dataset.users)[users])
     chosen = users[np.argsort(draw, kind="stable")[: min(most, (len(users) + 1) // 2)]]
     return np.sort(chosen)
+
+
+def _strongest(prior: ItemPrior, history: np.ndarray, item: int) -> tuple[tuple[int, float], ...]:
+    """The items of a history that say most in a prior's score, each once, with their shares."""
+    own, place = np.unique(history, return_inverse=True)
+    said = np.bincount(place, prior.speaking(history, item), len(own))
+    order = np.argsort(-said, kind="stable")[:_NAMED_ITEMS]
+    return tuple((int(own[n]), float(said[n] / said.sum())) for n in order if said[n] > 0)
 
 
 def _usual_size(scores: Any) -> float:

@@ -8,7 +8,7 @@ are drawn as maps, ``float32[N, D]``, and ``node_vectors_summary`` ends "After t
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from typing import Any
 
@@ -26,6 +26,7 @@ from edgewise.graph.plots import map_2d
 from edgewise.graph.propagation import initial_features
 from edgewise.reporting.render import data_address, render
 from edgewise.runs.evaluate import TaskResult, cautions, texts_of
+from edgewise.runs.explain import score_reasons, strongest
 from edgewise.runs.run import Run
 from edgewise.training.curves import curves_png, read_curves
 
@@ -41,11 +42,15 @@ _MOST_NODES = 1500
 
 @dataclass(frozen=True)
 class ShownItem:
-    """An item by title and shelf; ``held_out`` marks what the user really took next."""
+    """An item by title and shelf; ``held_out`` marks what the user really took next.
+
+    ``reason`` is the strongest part of its score in words, where the score has parts.
+    """
 
     title: str
     shelf: str
     held_out: bool = False
+    reason: str = ""
 
 
 @dataclass(frozen=True)
@@ -91,6 +96,7 @@ def run_page(
         vectors=getattr(
             method, "node_vectors_summary", "they are what the model learned of users and items"
         ),
+        learned=method.learned_rows(),
         users=users,
         explanations=explanations,
         folder=run.folder,
@@ -126,12 +132,16 @@ def user_examples(run: Run, count: int = 3, k: int = 5, seed: int = 0) -> list[U
     for user in users:
         taken = test.item_index[test.user_index == user]
         recommended = lists.item_index[lists.user_index == user]
+        parts = score_reasons(run, int(user), recommended, known)
         found.append(
             UserExample(
                 run.dataset.users.ids[user],
                 [_shown(run.dataset, item) for item in known[user][-SHOWN_HISTORY:]],
                 len(known[user]),
-                [_shown(run.dataset, item, item in taken) for item in recommended],
+                [
+                    replace(_shown(run.dataset, item, item in taken), reason=strongest(own))
+                    for item, own in zip(recommended, parts, strict=True)
+                ],
                 [_shown(run.dataset, item, True) for item in taken],
             )
         )

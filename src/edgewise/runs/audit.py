@@ -14,7 +14,7 @@ from edgewise import __version__
 from edgewise.audit.registry import audit
 from edgewise.audit.report import Audit, AuditInput, FittedRun
 from edgewise.audit.result_checks import Measured
-from edgewise.data.dataset import Dataset
+from edgewise.data.dataset import Dataset, read_parquet
 from edgewise.data.item_lists import Recommendations
 from edgewise.data.splits import Split
 from edgewise.data.texts import trained_texts
@@ -24,7 +24,7 @@ from edgewise.evaluation.protocols import Protocol, known_under, parts_under
 from edgewise.evaluation.report import ReportShape, is_sealed, load_report
 from edgewise.files import write_text
 from edgewise.parsing import Shape, read_json
-from edgewise.runs.run import load_run_data, open_run, read_info
+from edgewise.runs.run import Run, load_run_data, open_run, read_info
 from edgewise.runs.spec import RunSpec, setting_of
 from edgewise.runs.train import read_log
 
@@ -42,6 +42,7 @@ class _Headline(Shape):
 class _Settings(Shape):
     task: str
     split: str = "leave-one-out"
+    part: str = "test"
 
 
 class _ReportFile(ReportShape):
@@ -93,10 +94,12 @@ def audit_run(
     folder, depth = Path(folder), depth or Depth()
     spec = read_info(folder).spec
     if depth.fast:
-        split, lists = spec.split(load_run_data(spec.data, data)), None
+        split, lists, fitted_on = spec.split(load_run_data(spec.data, data)), None, None
     else:
-        split, lists = _asked(folder, data)
-    run = FittedRun(read_log(folder), lists, tuple(saved_figures(folder / "evaluation")))
+        opened = open_run(folder, data)
+        split, lists, fitted_on = opened.split, _lists(opened), opened.model.fitted_on_valid()
+    measured = tuple(saved_figures(folder / "evaluation"))
+    run = FittedRun(read_log(folder), lists, measured, fitted_on)
     material = AuditInput(split, spec.protocol, _texts(spec, split), run)
     return _made(material, spec.data.checksum, depth, method=spec.method.label)
 
@@ -156,14 +159,13 @@ def _texts(spec: RunSpec, split: Split) -> Any:
     return trained_texts(split, mode, seed=spec.config.seed)
 
 
-def _asked(folder: Path, data: str | Path | None) -> tuple[Split, Recommendations | None]:
-    """A run's split, and what it recommends to a sample of users; None if not trained to."""
-    run = open_run(folder, data)
+def _lists(run: Run) -> Recommendations | None:
+    """What a run recommends to a sample of users; None if it was not trained to."""
     if "sequential" not in run.tasks:
-        return run.split, None
+        return None
     users = sample(np.unique(run.split.test.user_index), _USERS, 0, "users")
     known = known_under(run.spec.protocol, run.split, "test")
-    return run.split, run.model.recommend(users, _K, histories=known)
+    return run.model.recommend(users, _K, histories=known)
 
 
 def saved_figures(folder: Path) -> list[Measured]:
@@ -181,8 +183,9 @@ def saved_figures(folder: Path) -> list[Measured]:
 def _measured(path: Path) -> Measured:
     repair = "measure again with 'edgewise evaluate'"
     values = read_json(path, EdgewiseError, repair, _ReportFile)
-    means, one_target = _means(values), _has_one_target(values["settings"])
-    return Measured(path.stem, means, one_target, is_sealed(values), _fault(path))
+    means, settings = _means(values), values["settings"]
+    one_target, users = _has_one_target(settings), _valid_users(path, settings)
+    return Measured(path.stem, means, one_target, is_sealed(values), _fault(path), users)
 
 
 def _means(values: dict[str, Any]) -> dict[str, float]:
@@ -193,6 +196,17 @@ def _has_one_target(settings: dict[str, Any]) -> bool:
     """Whether each list of a ranking was to find one item; texts have no lists."""
     task = settings["task"]
     return task == "direct" or (task == "sequential" and settings["split"] == "leave-one-out")
+
+
+def _valid_users(path: Path, settings: dict[str, Any]) -> np.ndarray | None:
+    """Who stand behind a ranking of validation rows; None of others, and without their rows."""
+    if settings.get("part") != "valid" or settings["task"] == "explanation":
+        return None
+    try:
+        rows = read_parquet(path.with_suffix(".parquet"), EdgewiseError, "")
+    except EdgewiseError:
+        return None  # what is missing or damaged is told by the seal
+    return rows["user_index"].to_numpy() if "user_index" in rows.columns else None
 
 
 def _fault(path: Path) -> str:

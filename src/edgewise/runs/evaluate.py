@@ -91,7 +91,7 @@ class TaskResult:
 
 
 def cautions(result: TaskResult) -> list[str]:
-    """What has to be said aloud beside a result: short lists, users left out, poor texts."""
+    """What has to be said aloud beside a result: users left out, short lists, poor texts."""
     first = next(iter(result.reports.values()))
     if isinstance(first, RankingReport):
         return list_notes(first.settings, first.num_users)
@@ -353,6 +353,8 @@ def _measure(
     metrics = conditions.metrics or usual_metrics(run.split, protocol)
     lists: dict[str, Any] = {"ks": conditions.ks or protocol.ks, "metrics": metrics}
     lists |= {"max_users": most, "protocol": protocol}
+    if part == "valid" and task != "explanation":  # the baseline is measured on the same users
+        lists["leave_out"] = run.model.fitted_on_valid()
     if task == "direct":
         negatives = conditions.num_negatives
         return evaluate_direct(system, run.split, part, num_negatives=negatives, **lists)

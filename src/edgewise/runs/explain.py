@@ -7,14 +7,19 @@ the reasons of the graph, which are facts of the train rows, come first.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from edgewise.data.dataset import Dataset
+import numpy as np
+
+from edgewise.data.dataset import Dataset, histories_of
+from edgewise.data.ragged import Ragged
 from edgewise.errors import EdgewiseError
 from edgewise.graph.bipartite import BipartiteGraph
 from edgewise.graph.influence import shared_takers, speaking_items
+from edgewise.recommender import ScoreShare
 from edgewise.runs.evaluate import (
     Conditions,
     TaskResult,
@@ -28,7 +33,8 @@ from edgewise.runs.predict import OnProgress
 from edgewise.runs.run import Run
 
 _MEASURED_PAIRS = 100
-_NAMED_ITEMS = 2
+_NAMED_ITEMS, _NAMED_PARTS = 2, 3
+_LEAST_SHARE = 0.05
 
 
 @dataclass(frozen=True)
@@ -107,6 +113,140 @@ def explain_pair(
     items, reason = graph_reason(run, user_index, item_index)
     title = dataset.item_label(item_index)
     return Explanation(user, item, title, text, warning, reason, items)
+
+
+@dataclass(frozen=True)
+class NamedItem:
+    """An item of the history that speaks in a part of a score.
+
+    Attributes:
+        item_id, title: which it is.
+        share: of what all of the history says there, between 0 and 1.
+    """
+
+    item_id: str
+    title: str
+    share: float
+
+
+@dataclass(frozen=True)
+class ScorePart:
+    """A part of an item's score.
+
+    Attributes:
+        name: of the part, such as ``texts`` or ``language model``.
+        share: of all parts, by size; below 0 where it speaks against the item.
+        evidence: how far it lifts the item above the mean of all items, in the score's unit.
+        reason: in words, with titles.
+        items: of the history that speak in it, strongest first.
+    """
+
+    name: str
+    share: float
+    evidence: float
+    reason: str
+    items: list[NamedItem]
+
+    @property
+    def line(self) -> str:
+        """``55 % texts: titles like "Brush Roll"``."""
+        return f"{100 * abs(self.share):.0f} % {self.name}: {self.reason}"
+
+
+@dataclass(frozen=True)
+class ScoreReason:
+    """What makes up the score of an item for a user.
+
+    Attributes:
+        user_id, item_id, title: the pair.
+        parts: strongest first; empty where the score has none.
+        note: why there are none, or which rows the score is of; empty where all is usual.
+    """
+
+    user_id: str
+    item_id: str
+    title: str
+    parts: list[ScorePart]
+    note: str = ""
+
+    def text(self) -> str:
+        """The strongest parts in one sentence, and the note."""
+        for_it = [part.line for part in self.parts if part.share >= _LEAST_SHARE][:_NAMED_PARTS]
+        told = "; ".join(for_it) or "nothing speaks for it more than for others"
+        against = [part.line for part in self.parts if part.share <= -_LEAST_SHARE][:1]
+        lines = [f"{self.title}: {told}", *(f"(against it {line})" for line in against)]
+        return "\n".join([*lines, *([f"({self.note})"] if self.note else [])])
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON values."""
+        return asdict(self)
+
+
+def score_reasons(
+    run: Run, user: int, items: np.ndarray, histories: Ragged | None = None
+) -> list[list[ScorePart]]:
+    """The parts of each item's score in words, strongest first; empty lists where it has none.
+
+    Args:
+        run: opened.
+        user: by index.
+        items: by index, ``int64[n]``.
+        histories: of all users; everything that the data set tells if left out, as
+            ``edgewise recommend`` reads.
+    """
+    dataset = run.dataset
+    if histories is None:
+        histories = histories_of(dataset.num_users, dataset.interactions)
+    found = run.model.score_shares(user, items, histories)
+    return [[_told(dataset, share) for share in shares] for shares in found]
+
+
+def without_parts(run: Run) -> str:
+    """What is said of a run whose scores have no parts."""
+    return f"this run of {run.label} mixes no item priors: its scores have no parts to tell"
+
+
+def strongest(parts: Sequence[ScorePart]) -> str:
+    """The part that speaks most for an item, as one line; empty where none does."""
+    return next((part.line for part in parts if part.share > 0), "")
+
+
+def score_reason(run: Run, user: str, item: str) -> ScoreReason:
+    """What makes up the score that an item has for a user, by everything the data set tells.
+
+    Of an item that the user has, it is the score before he took it first.
+
+    Args:
+        run: opened.
+        user, item: raw ids.
+
+    Raises:
+        UnknownIdError: the data set has no such user or item.
+    """
+    dataset = run.dataset
+    user_index, item_index = dataset.users.index_of(user), dataset.items.index_of(item)
+    histories = histories_of(dataset.num_users, dataset.interactions)
+    taken, note = np.flatnonzero(histories[user_index] == item_index), ""
+    if len(taken):
+        place = histories.place_of_value < taken[0]
+        histories = histories.keep((histories.row_of_value != user_index) | place)
+        note = f"{user} has it: this is its score before, after {taken[0]:,} items"
+    (parts,) = score_reasons(run, user_index, np.array([item_index]), histories)
+    if not parts and not histories.lengths[user_index]:
+        note = f"nothing is known of {user} before: people without a history get popular items"
+    elif not parts:
+        note = without_parts(run)
+    return ScoreReason(user, item, dataset.item_label(item_index), parts, note)
+
+
+def _told(dataset: Dataset, share: ScoreShare) -> ScorePart:
+    items = [
+        NamedItem(dataset.items.ids[item], dataset.item_label(item), part)
+        for item, part in share.items
+    ]
+    titles = " and ".join(f'"{each.title}"' for each in items[:_NAMED_ITEMS])
+    reason = f"{share.reason} {titles}" if titles else share.reason
+    return ScorePart(share.name, share.share, share.evidence, reason, items)
 
 
 def text_warning(run: Run, on_progress: OnProgress | None = None) -> str | None:

@@ -118,6 +118,7 @@ class Predictor:
             by a hash of the run's seed and their ids, so that scores do not depend on who wrote
             the list; less what ``allow`` and ``deny`` leave out.
         exclude_seen, allow, deny: of :meth:`edgewise.recommender.Recommender.recommend`.
+        why: add a column ``why``, the strongest part of each item's score in words.
     """
 
     run: Run
@@ -127,6 +128,7 @@ class Predictor:
     exclude_seen: bool = True
     allow: Items | None = None
     deny: Items | None = None
+    why: bool = False
 
     def users(self, ids: Sequence[str]) -> Iterator[Answer]:
         """Lists of users of the data set, by raw id."""
@@ -147,6 +149,8 @@ class Predictor:
                     model.score_candidates(scores, histories=histories, task=self.task),
                 )
             frame = lists.to_frame(dataset)
+            if self.why:
+                frame = frame.with_columns(why=self._reasons(lists, histories))
             if cold:  # in every part, since they may become one table
                 frame = frame.with_columns(cold=pl.col("user_id").is_in(cold))
             yield Answer(part, frame, start + len(part), len(ids))
@@ -184,6 +188,18 @@ class Predictor:
             lists = self._ranked(asked, scores)
         frame = lists.to_frame(self.run.dataset).with_columns(user_id=pl.lit("new user"))
         yield Answer(["new user"], frame, 1, 1)
+
+    def _reasons(self, lists: Recommendations, histories: Ragged) -> pl.Series:
+        """One for every row of the lists, which stand user by user."""
+        from edgewise.runs.explain import score_reasons, strongest
+
+        found: list[str] = []
+        starts = np.flatnonzero(np.diff(lists.user_index, prepend=-1))
+        for rows in np.split(np.arange(len(lists)), starts[1:]):
+            if len(rows):
+                user, items = int(lists.user_index[rows[0]]), lists.item_index[rows]
+                found += map(strongest, score_reasons(self.run, user, items, histories))
+        return pl.Series(found, dtype=pl.String)
 
     @property
     def _filters(self) -> dict:

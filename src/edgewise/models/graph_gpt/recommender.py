@@ -45,7 +45,7 @@ from edgewise.models.graph_gpt.tokens import TokenSpace
 from edgewise.models.item_priors import unknown_priors
 from edgewise.models.mixing import PriorMixture, told_before
 from edgewise.models.tokenizers import load_tokenizer
-from edgewise.recommender import ItemFilter, Task
+from edgewise.recommender import ItemFilter, ScoreShare, Task
 from edgewise.training.trainer import Stage
 
 _PAIRS_AT_ONCE = 1_000_000
@@ -234,6 +234,25 @@ class GraphGPT(TorchRecommender):
         return HistoryWriter.of(self.config, self.tokens, self.trained_stages)
 
     # Explaining
+
+    def score_shares(
+        self, user: int, items: np.ndarray, histories: Ragged | None = None
+    ) -> list[tuple[ScoreShare, ...]]:
+        """Those of the mixture; see :meth:`~edgewise.recommender.Recommender.score_shares`."""
+        asked = np.array([user])
+        known = self._histories_of(asked, histories)
+        if self.mixture is None or not known.lengths[0]:
+            return super().score_shares(user, items)
+        likelihood = self._all_language_likelihoods(asked, known)
+        return self.mixture.why(known[0], items, likelihood)
+
+    def learned_rows(self) -> tuple[tuple[str, str], ...]:
+        """The weights of the mixture."""
+        return () if self.mixture is None else self.mixture.learned_rows()
+
+    def fitted_on_valid(self) -> np.ndarray:
+        """Users whose rows fitted these weights."""
+        return super().fitted_on_valid() if self.mixture is None else self.mixture.users
 
     def require(self, task: str) -> None:
         """See :meth:`~edgewise.recommender.Recommender.require`; says how to learn explaining."""
