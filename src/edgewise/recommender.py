@@ -43,6 +43,7 @@ DEFAULT_PRESET = "cpu"
 # Scores of a few rows stay in a processor's cache until the best of them are found.
 _ROWS_AT_ONCE = 64
 _SCORES_AT_ONCE, _SCORES_IN_CACHE = 8_000_000, 1_000_000
+_TIES = 1
 _AGAIN = "fit and save it again"
 
 
@@ -779,9 +780,11 @@ def popularity_scores(counts: np.ndarray, seed: int) -> np.ndarray:
     """Counts of items, and fractions below 1 that order equal counts, ``float64[I]``.
 
     Equal counts are ordered by a seeded shuffle: where item numbers follow the order of appearance,
-    "lower number first" would be a hidden hint.
+    "lower number first" would be a hidden hint. The seed is joined by a number of its own: the same
+    draw as that of the import's numbers would undo it, and order equal counts by their raw ids.
     """
-    return counts + np.random.default_rng(seed).permutation(len(counts)) / max(len(counts), 1)
+    drawn = np.random.default_rng((seed, _TIES)).permutation(len(counts))
+    return counts + drawn / max(len(counts), 1)
 
 
 def local_folder(name: str | Path, **download: Any) -> Path:

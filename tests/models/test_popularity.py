@@ -16,7 +16,7 @@ from edgewise.data.splits import Split
 from edgewise.errors import ConfigError, EdgewiseError, ModelFolderError, UnknownIdError
 from edgewise.files import file_checksum
 from edgewise.models.popularity import Popularity
-from edgewise.recommender import Recommender
+from edgewise.recommender import Recommender, popularity_scores
 
 # Train counts: item 1 three times, items 0 and 3 twice, item 2 once, items 4 and 5 never.
 TRAIN = [(0, 1), (0, 3), (1, 1), (1, 0), (2, 1), (2, 0), (2, 3), (2, 2)]
@@ -199,3 +199,12 @@ def test_impossible_requests_are_refused(model):
 
 def test_no_users_no_lists(model):
     assert len(model.recommend(np.array([], dtype=np.int32))) == 0
+
+
+def test_equal_counts_are_not_in_the_order_of_raw_ids():
+    """Import and baseline have one seed, and two draws: one would undo the other."""
+    ids = [f"i{n:03}" for n in range(200)]
+    items = Vocabulary.shuffled(ids, kind="item", seed=0)
+    by_score = np.argsort(-popularity_scores(np.zeros(200), 0))
+    places = np.array([ids.index(items.ids[n]) for n in by_score])
+    assert 0.3 < (np.diff(places) > 0).mean() < 0.7
