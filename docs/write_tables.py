@@ -284,6 +284,68 @@ def variants(
     return [*rows, ["popularity", *(spread(one, m) for m in metrics), *cells]]
 
 
+def by_groups(
+    results: Results, by: str, names: Mapping[str, str], task: str = "sequential"
+) -> Rows:
+    """HitRate@10 / NDCG@10 of groups of users, one column a group, beside popularity and guessing.
+
+    Args:
+        results: the files.
+        by: what makes the groups.
+        names: labels of rows, each with the place of its figures below ``results/``.
+        task: which task's figures.
+    """
+    found = {label: results.read(name) for label, name in names.items()}
+    measured = {label: each["results"][task] for label, each in found.items() if each}
+    if not measured:
+        return [["model"], [NOT_RUN]]
+    own = {label: next(iter(each.values()))["groups"][by] for label, each in measured.items()}
+    first, beside = next(iter(own.values())), next(iter(measured.values())).get("Popularity")
+    body = [[label, *map(_accuracy_of, own[label])] if label in own else [label] for label in names]
+    if beside:
+        body.append(["popularity", *map(_accuracy_of, beside["groups"][by])])
+    if any(group["chance"] for group in first):
+        guessed = [_pair(group["chance"].get) if group["chance"] else "" for group in first]
+        body.append(["guessing", *guessed])
+    users = ["users", *(f"{group['num_users']:,}" for group in first)]
+    return [["model", *(group["name"] for group in first)], *body, users]
+
+
+def _accuracy_of(group: Mapping[str, Any]) -> str:
+    return _pair(lambda name: group["metrics"][name]["mean"])
+
+
+def _pair(value: Callable[[str], Any]) -> str:
+    return " / ".join(f"{value(name):.4f}" for name in ("HitRate@10", "NDCG@10"))
+
+
+def ties(results: Results, names: Mapping[str, str], shuffles: int) -> Rows:
+    """NDCG@10 as the source orders rows of one day, and the mean of several shuffles of these.
+
+    Args:
+        results: the files.
+        names: labels of rows, each with the place of its figures below ``results/``.
+        shuffles: how many there are.
+    """
+    head = ["data", "protocol", "method", "as given (95 % interval)", "shuffled", "popularity"]
+    rows: Rows = [[*head, "users"]]
+    for label, name in names.items():
+        place, at, protocol = name.partition("@")
+        given = results.of(name, "sequential")
+        each = [
+            results.of(f"{place}-shuffled-{n}{at}{protocol}", "sequential") for n in range(shuffles)
+        ]
+        beside = results.of(name, "sequential", "Popularity")
+        cells = [
+            interval(given, "NDCG@10"),
+            spread(pl.concat(each), "NDCG@10"),
+            spread(beside, "NDCG@10"),
+            units(given),
+        ]
+        rows.append([*label.split("|"), *cells])
+    return rows
+
+
 def pretraining(results: Results, names: Mapping[str, str]) -> Rows:
     """Figures after fine-tuning, beside the losses that pre-training ended with."""
     head, *rows = variants(results, names, head="epochs")
@@ -400,6 +462,10 @@ def _tables() -> Iterator[tuple[str, Callable[[Results], Rows]]]:
         yield name, partial(variants, names=names)
     for name, names in declared["pretraining"].items():
         yield name, partial(pretraining, names=names)
+    for name, about in declared["groups"].items():
+        yield name, partial(by_groups, **about)
+    for name, about in declared["ties"].items():
+        yield name, partial(ties, **about)
     for name, about in declared["bench"].items():
         yield name, Bench(**about)
 

@@ -340,3 +340,60 @@ def test_a_page_measures_what_was_not_evaluated_and_takes_the_rest(edgewise, fak
     again = edgewise("report", fake_run, "--out", tmp_path / "page.html")
     assert again.output == f"wrote {tmp_path / 'page.html'}\n", "nothing was measured anew"
     assert kept.stat().st_mtime_ns == measured and (tmp_path / "page.html").read_text() == page
+
+
+def test_groups_and_cold_items(edgewise, shop, tmp_path):
+    pytest.importorskip("matplotlib")
+    folder, file, plot = tmp_path / "run", tmp_path / "all.json", tmp_path / "groups.png"
+    cold = ("--cold-items", 0.3, "--split-seed", 2)
+    fitted = edgewise("fit", "item-knn", "--data", shop, "--out", folder, *cold)
+    assert fitted.exit_code == 0 and "0.3 of the items cold" in fitted.output, fitted.output
+    told = json.loads((folder / "run.json").read_text())["split"]
+    assert told == {"kind": "leave-one-out", "seed": 2, "cold_items": 0.3}
+    asked = ("--task", "sequential", "--by", "history", "--by", "transition")
+    result = edgewise("evaluate", folder, *asked, "--json", file, "--plot", plot)
+    assert result.exit_code == 0, result.output
+    for words in ("by history", "by transition", "two hops", "by cold", "cold among cold items"):
+        assert words in result.output
+    assert plot.read_bytes().startswith(b"\x89PNG")
+    split = open_run(folder).split
+    cold_users = int(split.cold_items()[split.test.item_index].sum())
+    for report in load_report(file).results["sequential"].values():
+        assert list(report["groups"]) == ["history", "transition", "cold"]
+        for by in ("history", "transition"):
+            assert sum(each["num_users"] for each in report["groups"][by]) == report["num_users"]
+        warm, everywhere, alone = report["groups"]["cold"]
+        assert everywhere["num_users"] == alone["num_users"] == cold_users
+        assert warm["num_users"] == report["num_users"] - cold_users
+        assert 0 < alone["chance"]["HitRate@10"] < 1 and alone["metrics"]["HitRate@10"]["mean"] > 0
+    result = edgewise("evaluate", folder, "--task", "sequential", "--first-events", 2)
+    assert result.exit_code == 0, result.output
+    kept = folder / "evaluation" / "sequential-test-first-events-2.json"
+    assert json.loads(kept.read_text())["settings"]["first_events"] > 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--by", "hystory"], "Did you mean 'history'?"),
+        (["--by", "cold"], "was fitted without --cold-items"),
+        (["--first-events", 1], "was fitted without --cold-items"),
+        (["--plot", "groups.png"], "name some with --by history"),
+        (["--by", "history", "--plot", "groups.pdf"], "end it in .png or .svg"),
+    ],
+)
+def test_groups_that_there_are_not(edgewise, popular_run, arguments, message):
+    result = edgewise("evaluate", popular_run, *arguments)
+    assert result.exit_code == 2 and message in result.output, result.output
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--cold-items", 1.5], "a share between 0 and 1"),
+        (["--cold-items", 0.2, "--protocol", "elmrec-released"], "protocol that does not leak"),
+    ],
+)
+def test_cold_items_that_cannot_be(edgewise, shop, tmp_path, arguments, message):
+    result = edgewise("fit", "popularity", "--data", shop, "--out", tmp_path / "run", *arguments)
+    assert result.exit_code == 2 and message in result.output, result.output

@@ -225,3 +225,14 @@ def test_texts_dealt_at_random_belong_to_the_protocol_that_says_so(name):
             check_settings(protocol, leaking)
     else:
         check_settings(protocol, leaking)
+
+
+def test_cold_items_are_kept_and_gone_on_with(written):
+    spec = resolve_spec(Wanted(cold_items=0.25, split_seed=3), data=DATA)
+    assert (spec.cold_share, spec.split_seed) == (0.25, 3)
+    assert resolve_spec(Wanted(), base=spec).cold_share == 0.25
+    other = resolve_spec(Wanted(cold_items=0.5), base=spec)
+    assert spec.changes(other) == ["--cold-items (0.25, now 0.5)"]
+    assert resolve_spec(Wanted(), file=written("cold_items = 0.1"), data=DATA).cold_share == 0.1
+    with pytest.raises(ConfigError, match="--cold-items 0.2 contradicts cold_items = 0.1"):
+        resolve_spec(Wanted(cold_items=0.2), file=written("cold_items = 0.1"), data=DATA)

@@ -248,6 +248,11 @@ def resolve_spec(
     check_seed(seed, "split_seed" if options.split_seed is None else "--split-seed")
     share = (base.cold_share if base else 0.0) if agreed.cold_items is None else agreed.cold_items
     check(0 <= share < 1, f"--cold-items {share:g}: a share between 0 and 1 is wanted")
+    check(
+        not share or protocol.is_honest,
+        f"--cold-items needs a protocol that does not leak, such as honest: {protocol.name} shows "
+        "rows of items that are to be cold",
+    )
     return RunSpec(method.name, config, data, protocol, kind, seed, command, float(share))
 
 
