@@ -13,6 +13,7 @@ from edgewise.audit.result_checks import (
     TrainingLog,
     epoch_choice,
     metric_pairs,
+    mixing_rows,
     padded_lists,
     pairs_digest,
     repeated_items,
@@ -147,3 +148,31 @@ def test_the_digest_knows_users_items_and_order(shop):
     }
     assert len(digests) == 4
     assert pairs_digest(rows) == pairs_digest(replace(rows, rating=None))
+
+
+def measured_on(*users: int) -> Measured:
+    return Measured("sequential-valid", {}, valid_users=np.array(users))
+
+
+def test_rows_that_fitted_weights_are_looked_for_among_the_measured(shop):
+    having = np.unique(shop.valid.user_index)
+    fitted, others = having[::2], having[1::2]
+    clean = [measured_on(*others), Measured("sequential-test", {})]
+    finding = mixing_rows(fitted, clean, shop)
+    assert finding.verdict == "ok" and finding.measurements[1].value == len(fitted)
+    finding = mixing_rows(fitted, [*clean, measured_on(*others, *fitted[:3])], shop)
+    assert finding.verdict == "leak" and "sequential-valid" in finding.meaning
+    assert str(finding.measurements[0]) == "measured although they fitted weights 3"
+    assert "edgewise evaluate --part valid" in finding.repair
+    assert "no figures on validation rows" in mixing_rows(fitted, [], shop).meaning
+
+
+def test_weights_of_users_without_validation_rows_are_a_leak(shop):
+    without = replace(shop, valid=shop.valid.take(np.arange(5)))
+    finding = mixing_rows(np.unique(shop.valid.user_index), [], without)
+    assert finding.verdict == "leak" and "no validation row" in finding.meaning
+
+
+@pytest.mark.parametrize("fitted", [None, np.empty(0, np.int64)])
+def test_without_fitted_weights_there_are_no_mixing_rows(shop, fitted):
+    assert mixing_rows(fitted, [measured_on(0)], shop).verdict == "not applicable"

@@ -78,6 +78,13 @@ def test_the_plan_names_the_method_and_quiet_says_nothing(edgewise, fake, shop, 
     assert (quiet.exit_code, quiet.output) == (0, "")
 
 
+def test_graph_gpt_tells_the_weights_of_its_priors(gpt_run):
+    printed = gpt_run[1].partition("learned: Graph-attentive GPT-2")[2]
+    for name in ("weight", "language model", "transitions", "texts", "trend"):
+        assert f"│ {name} " in printed
+    assert printed.index("│ trend ") < printed.index("trained for")
+
+
 def test_graph_gpt_tells_its_plan_stage_by_stage(gpt_run):
     folder, printed = gpt_run
     config = read_info(folder).spec.config

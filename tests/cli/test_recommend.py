@@ -381,6 +381,46 @@ def test_a_run_that_does_not_explain_has_the_graphs_reason(edgewise, popular_run
     assert ": bought by " in result.output and "was not trained to explain" in result.output
 
 
+def test_why_tells_the_parts_of_a_score(edgewise, gpt_run, pair):
+    asked = ("explain", gpt_run[0], "--user", pair[0], "--item", pair[1], "--why")
+    found = json.loads(edgewise(*asked, "--format", "json").stdout)
+    assert (found["user_id"], found["item_id"]) == pair
+    assert found["note"].startswith(f"{pair[0]} has it: this is its score before, after ")
+    names = [part["name"] for part in found["parts"]]
+    assert {"language model", "transitions", "popularity"} <= set(names)
+    assert sum(abs(part["share"]) for part in found["parts"]) == pytest.approx(1)
+    named = [item["title"] for part in found["parts"] for item in part["items"]]
+    table = edgewise(*asked)
+    assert table.exit_code == 0, table.output
+    assert (
+        f"what makes up its score for {pair[0]}" in table.stdout and found["note"] in table.stdout
+    )
+    assert found["title"] in table.stdout and any(title in table.stdout for title in named)
+
+
+def test_lists_have_a_reason_for_each_item(edgewise, gpt_run, pair, tmp_path):
+    asked = ("recommend", gpt_run[0], "--users", pair[0], "-k", 3, "--why")
+    (row,) = json.loads(edgewise(*asked, "--format", "json").stdout)
+    reasons = [item["why"] for item in row["items"]]
+    assert len(reasons) == 3 and all(" % " in reason for reason in reasons)
+    alone = edgewise("explain", gpt_run[0], "--user", pair[0], "--item",
+                     row["items"][0]["item_id"], "--why").stdout  # fmt: skip
+    assert reasons[0] in alone, "the same reason as of the item alone"
+    assert "why" in edgewise(*asked).stdout
+    refused = edgewise("recommend", gpt_run[0], "--similar-to", pair[1], "--why")
+    assert refused.exit_code == 2 and "--why tells of users of the data set" in refused.output
+
+
+def test_why_of_a_run_without_priors_says_so(edgewise, popular_run, pair):
+    result = edgewise("explain", popular_run, "--user", pair[0], "--item", pair[1], "--why")
+    assert result.exit_code == 0 and ": bought by " in result.stdout
+    said = "this run of Popularity mixes no item priors: its scores have no parts to tell"
+    assert f"warning: {said}; the graph's reason follows" in result.stderr
+    listed = edgewise("recommend", popular_run, "--users", pair[0], "--why", "--format", "json")
+    assert f"warning: --why: {said}" in listed.stderr
+    assert "why" not in json.loads(listed.stdout)[0]["items"][0]
+
+
 def test_unknown_ids_name_the_nearest(edgewise, run, pair):
     user, item = pair
     wrong_user = edgewise("explain", run, "--user", user + "x", "--item", item)

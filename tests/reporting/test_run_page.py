@@ -16,6 +16,7 @@ from edgewise.data.synthetic import make_demo_shop
 from edgewise.evaluation.report import RankingReport
 from edgewise.evaluation.statistics import Estimate
 from edgewise.models.registry import METHODS
+from edgewise.recommender import ScoreShare
 from edgewise.reporting.run_page import (
     explanation_examples,
     metrics_table,
@@ -74,6 +75,24 @@ def test_what_a_method_tells_of_itself_stands_in_the_page(run, monkeypatch):
     assert "<b>After</b> training,\nthey are noise." in page
     assert page.count("data:image/png;base64,") == 4
     assert sorted(p.name for p in (run.folder / "maps").iterdir()) == ["items.png", "users.png"]
+
+
+def test_weights_and_reasons_of_lists_stand_in_the_page(run, monkeypatch):
+    share = ScoreShare("texts", 1.0, 1.0, "titles <like>", ((3, 1.0),))
+    monkeypatch.setattr(Fake, "learned_rows", lambda self: (("texts", "0.50 ± 0.10"),))
+    monkeypatch.setattr(
+        Fake, "score_shares", lambda self, user, items, histories=None: [(share,)] * len(items)
+    )
+    page = page_of(run)
+    assert "<tr><th>texts</th><td>0.50 ± 0.10</td></tr>" in page
+    title = run.dataset.item_label(3)
+    assert page.count(f"100 % texts: titles &lt;like&gt; &#34;{title}&#34;") == 3 * 5
+    assert "Below each item stands the strongest part of its score." in page
+
+
+def test_without_parts_the_page_is_silent_of_them(run):
+    page = page_of(run)
+    assert "What does its score consist of?" not in page and "strongest part" not in page
 
 
 def test_the_page_says_how_tables_fit_a_telephone(run):

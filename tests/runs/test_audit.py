@@ -81,6 +81,21 @@ def test_a_figure_changed_by_hand_is_found(run):
     assert finding_of(found, "sealed-figures").verdict == "leak"
 
 
+def test_validation_figures_of_rows_that_fitted_weights_are_found(run, monkeypatch):
+    assert finding_of(audit_run(run.folder), "mixing-rows").verdict == "not applicable"
+    conditions = Conditions("valid")
+    save_result(evaluate_task(run, "sequential", conditions), run, conditions)
+    fitted = np.unique(run.split.valid.user_index)[:7].astype(np.int64)
+    monkeypatch.setattr(Fake, "fitted_on_valid", lambda self: fitted)
+    finding = finding_of(audit_run(run.folder), "mixing-rows")  # measured before it was known
+    assert finding.verdict == "leak" and "sequential-valid" in finding.meaning
+    assert finding.measurements[0].value == 14, "of the run and of popularity"
+    save_result(evaluate_task(run, "sequential", conditions), run, conditions)
+    assert finding_of(audit_run(run.folder), "mixing-rows").verdict == "ok"
+    checks = {each.check for each in audit_run(run.folder, depth=FAST).findings}
+    assert "mixing-rows" not in checks, "fast checks load no model"
+
+
 @pytest.fixture
 def measured(run):
     """The file of the run's own figures, whose rows stand beside it."""

@@ -5,15 +5,18 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from tests.fake_method import registered
 from tests.seals import edit
 
-from edgewise.errors import ConfigError
+from edgewise.errors import ConfigError, EdgewiseError
+from edgewise.evaluation.evaluate import evaluate_direct
 from edgewise.evaluation.report import is_sealed
 from edgewise.runs import open_run
 from edgewise.runs.evaluate import (
     Conditions,
+    cautions,
     evaluate_run,
     evaluate_task,
     measurable_tasks,
@@ -136,6 +139,49 @@ def test_a_document_stands_beside_its_users(run, tmp_path):
             users = read_user_figures(*beside, result.task, number)
             assert users is not None and users["NDCG@10"].equals(report.rows["NDCG@10"])
     assert is_sealed(values)
+
+
+# Users whose validation rows fitted weights.
+
+
+@pytest.fixture
+def mixing(run, monkeypatch):
+    """The run, as if rows of every second user had fitted its weights."""
+    chosen = np.unique(run.split.valid.user_index)[::2].astype(np.int64)
+    monkeypatch.setattr(type(run.model), "fitted_on_valid", lambda self: chosen)
+    return run
+
+
+@pytest.mark.parametrize("task", ["direct", "sequential"])
+def test_rows_that_fitted_weights_are_not_measured(mixing, task):
+    result = evaluate_task(mixing, task, Conditions("valid"))
+    fitted = mixing.model.fitted_on_valid()
+    others = np.setdiff1d(mixing.split.valid.user_index, fitted)
+    for report in result.reports.values():
+        assert report.rows["user_index"].to_list() == others.tolist()
+        assert report.settings["users_fitted_on"] == len(fitted) == 30
+    said = "30 validation users whose rows fitted the weights of the priors are left out"
+    assert said in cautions(result)
+    sample = evaluate_task(mixing, task, Conditions("valid", max_users=9)).reports["Fake"]
+    assert len(sample.rows) == 9 and not set(sample.rows["user_index"]) & set(fitted)
+
+
+def test_on_test_rows_everybody_is_measured(mixing):
+    result = evaluate_task(mixing, "direct", Conditions())
+    assert len(result.reports["Fake"].rows) == 60 and "fitted" not in str(cautions(result))
+    assert "users_fitted_on" not in result.reports["Fake"].settings
+
+
+def test_what_is_left_out_is_told_in_the_card_and_known_to_the_model_alone(mixing):
+    save_result(evaluate_task(mixing, "direct", Conditions("valid")), mixing, Conditions("valid"))
+    assert "Note: 30 validation users whose rows fitted the weights" in card_of(mixing)
+    alone = evaluate_direct(mixing.model, mixing.split, "valid")
+    assert alone.num_users == 30 and alone.settings["users_fitted_on"] == 30
+
+
+def test_nobody_left_to_be_measured_is_refused(mixing):
+    with pytest.raises(EdgewiseError, match="fitted on the rows of all of them"):
+        evaluate_direct(mixing.model, mixing.split, "valid", users=mixing.model.fitted_on_valid())
 
 
 # Its protocol.

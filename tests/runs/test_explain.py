@@ -16,6 +16,7 @@ from edgewise.data.dataset import Catalog, Dataset, Interactions, Vocabulary
 from edgewise.data.splits import leave_one_out
 from edgewise.evaluation.report import TextReport
 from edgewise.evaluation.statistics import Estimate
+from edgewise.recommender import ScoreShare
 from edgewise.runs.evaluate import (
     Conditions,
     TaskResult,
@@ -25,7 +26,7 @@ from edgewise.runs.evaluate import (
     saved_result,
     worse_texts,
 )
-from edgewise.runs.explain import explain_pair
+from edgewise.runs.explain import explain_pair, score_reason, strongest
 from edgewise.runs.run import Run, RunInfo
 from edgewise.runs.spec import DataInfo, RunSpec
 
@@ -53,7 +54,8 @@ def make_run(tmp_path: Path):
     def make(write) -> Run:
         tasks = ("direct", "sequential") if write is None else ("direct", "explanation")
         explain = None if write is None else lambda pairs: [write(ITEMS[i]) for _, i in pairs]
-        model = SimpleNamespace(tasks=tasks, config=MethodConfig(), explain=explain)
+        told = {"tasks": tasks, "config": MethodConfig(), "ASKED_AT_ONCE": 128}
+        model = SimpleNamespace(**told, explain=explain)
         return Run(tmp_path / "run", info, model, dataset, leave_one_out(dataset))  # type: ignore[arg-type]
 
     return make
@@ -119,6 +121,62 @@ def test_without_held_out_texts_nothing_is_known_of_their_worth(make_run):
     rows = replace(run.split.valid, review=pl.Series([""] * len(run.split.valid)))
     found = explain_pair(replace(run, split=replace(run.split, valid=rows)), "u0", "c")
     assert found.warning is not None and "is unknown" in found.warning
+
+
+# Parts of a score.
+
+PARTS = (
+    ScoreShare("transitions", 1.2, 0.6, "people took it after", ((1, 0.7), (0, 0.3))),
+    ScoreShare("popularity", -0.4, -0.2, "it is taken often"),
+    ScoreShare("language model", 0.36, 0.18, "the language model expects it"),
+    ScoreShare("texts", 0.04, 0.02, "titles like", ((0, 1.0),)),
+)
+
+
+def with_parts(make_run, parts=PARTS) -> tuple[Run, list]:
+    """A run whose scores have these parts, and the histories that it is asked about."""
+    run, asked = make_run(None), []
+
+    def score_shares(user, items, histories):
+        asked.append(histories[user].tolist())
+        return [parts if asked[-1] else ()] * len(items)
+
+    run.model.score_shares = score_shares
+    return run, asked
+
+
+def test_the_parts_of_a_score_are_told_in_words(make_run):
+    run, asked = with_parts(make_run)
+    found = score_reason(run, "u0", "c")
+    assert asked == [[ITEMS.index(item) for item in "abfg"]] and found.note == ""
+    assert found.text().replace("item ", "") == (
+        'c: 60 % transitions: people took it after "b" and "a"; 18 % language model: the language '
+        "model expects it\n(against it 20 % popularity: it is taken often)"
+    )
+    values = json.loads(json.dumps(found.to_dict()))
+    assert [part["share"] for part in values["parts"]] == [0.6, -0.2, 0.18, 0.02]
+    assert values["parts"][0]["items"][0] | {"title": ""} == {
+        "item_id": "b", "share": 0.7, "title": "",
+    }  # fmt: skip
+    assert strongest(found.parts) == found.parts[0].line
+    assert strongest([]) == strongest(found.parts[1:2]) == ""
+
+
+def test_of_an_item_that_the_user_has_it_is_the_score_before(make_run):
+    run, asked = with_parts(make_run)
+    found = score_reason(run, "u0", "f")
+    assert asked == [[0, 1]]
+    assert found.note == "u0 has it: this is its score before, after 2 items"
+    assert found.text().endswith(f"({found.note})")
+
+
+@pytest.mark.parametrize(
+    ("item", "note"),
+    [("a", "nothing is known of u0 before"), ("c", "mixes no item priors")],
+)
+def test_without_parts_a_note_says_why(make_run, item, note):
+    found = score_reason(with_parts(make_run, ())[0], "u0", item)
+    assert found.parts == [] and note in found.note
 
 
 def texts(bleu: float, rouge: float) -> TextReport:

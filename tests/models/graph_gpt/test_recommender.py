@@ -432,3 +432,47 @@ def test_equal_seeds_equal_weights(shop_split, fitted):
     assert same_weights(small_graph_gpt().fit(shop_split), fitted)
     assert not same_weights(small_graph_gpt("seed=1").fit(shop_split), fitted)
     assert torch.is_grad_enabled()
+
+
+class TestPriors:
+    @pytest.fixture(scope="class")
+    @classmethod
+    def alone(cls, shop_split) -> GraphGPT:
+        return small_graph_gpt("priors.names=[]").fit(shop_split)
+
+    def test_without_names_it_is_the_language_model(self, alone, fitted, shop_split, tmp_path):
+        assert alone.mixture is None and same_weights(alone, fitted)
+        histories = alone.data.histories.take(USERS)
+        scores = alone.scores(USERS, histories)
+        for rows, likelihood in alone.language_likelihoods(USERS, histories):
+            assert torch.equal(scores[torch.from_numpy(rows)], likelihood)
+        logits = fitted._all_language_likelihoods(USERS, histories)
+        assert torch.equal(scores, logits), "priors change nothing of the training"
+        alone.save_pretrained(tmp_path / "model")
+        assert not (tmp_path / "model" / "priors.safetensors").exists()
+        assert "priors" not in (tmp_path / "model" / "model.json").read_text().split("learned")[1]
+
+    def test_without_a_mixture_there_is_nothing_to_tell(self, alone):
+        assert alone.learned_rows() == () and len(alone.fitted_on_valid()) == 0
+        assert alone.score_shares(0, np.array([1, 2])) == [(), ()]
+
+    def test_shares_are_of_the_history_that_is_given(self, fitted, shop_split):
+        items, known = np.array([3, 8]), fitted.data.histories
+        first = fitted.score_shares(4, items)
+        assert first == fitted.score_shares(4, items, known) != fitted.score_shares(5, items, known)
+        for shares in first:
+            assert sum(abs(share.share) for share in shares) == pytest.approx(1)
+        later = fitted.score_shares(4, items, shop_split.known_before("test"))
+        assert later != first
+        nobody = Ragged.of_rows([known[user][:0] for user in range(len(known))])
+        assert fitted.score_shares(4, items, nobody) == [(), ()]
+
+    def test_weights_come_back_and_stand_in_the_card(self, fitted, tmp_path):
+        fitted.save_pretrained(tmp_path / "model")
+        again = GraphGPT.from_pretrained(tmp_path / "model")
+        assert again.learned_rows() == fitted.learned_rows()
+        assert again.fitted_on_valid().tolist() == fitted.fitted_on_valid().tolist()
+        assert len(again.fitted_on_valid()) == 20, "half of the users"
+        card = (tmp_path / "model" / "README.md").read_text()
+        for name, value in fitted.learned_rows():
+            assert f"| learned: {name} | {value} |" in card
