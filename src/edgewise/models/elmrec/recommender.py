@@ -203,6 +203,9 @@ class ELMRec(TorchRecommender):
         self.graph = self._built.learned()
         self.network.graph = self.graph.lookup().to(self.device)
         del self._built
+        self._fit_priors(split)
+
+    def _fit_priors(self, split: Split) -> None:
         if self.priors is None:
             return
         config, mixtures = self.config, self.priors.mixtures
