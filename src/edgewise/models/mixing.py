@@ -21,8 +21,8 @@ Shapes: B users asked about, I items, P priors, K = P + 1 parts of a score, G ga
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -114,6 +114,30 @@ class PriorMixture:
         gates = len(GATES) if config.gate else 1
         return cls(found, sizes, counts, gates, _told=histories)
 
+    def twin(self, told: Mapping[str, Any] | None = None) -> PriorMixture:
+        """The same priors with weights of their own, for another task.
+
+        Args:
+            told: of :meth:`weights_told`; None for weights that are fitted later.
+
+        Raises:
+            ValueError: the weights are those of other priors.
+        """
+        mixture = None
+        if told is not None:
+            weights, errors = (np.array(told[name], float) for name in ("weights", "errors"))
+            if not weights.shape == errors.shape == (len(self.names), self.gates):
+                raise ValueError(f"weights of {len(self.names)} parts are wanted: {weights.shape}")
+            mixture = Mixture(weights, errors, float(told["loss"]), int(told["observations"]))
+        return replace(self, mixture=mixture)
+
+    def weights_told(self) -> dict[str, Any]:
+        """The weights alone, for :meth:`twin`."""
+        assert self.mixture is not None
+        found, count = self.mixture, self.mixture.num_observations
+        told = {"weights": found.weights.tolist(), "errors": found.errors.tolist()}
+        return {**told, "loss": found.loss, "observations": count}
+
     @property
     def names(self) -> tuple[str, ...]:
         """Of the parts of a score, the language model's first."""
@@ -168,12 +192,28 @@ class PriorMixture:
             shape = (len(histories), dense.shape[1])
             yield torch.from_numpy(dense / size).log1p_().expand(shape)
 
-    def gate(self, histories: Ragged, likelihood: torch.Tensor) -> torch.Tensor:
+    def features_at(
+        self, histories: Ragged, row: np.ndarray, item: np.ndarray
+    ) -> Iterator[torch.Tensor]:
+        """:meth:`features` at some places, ``float32[n]`` of each prior; both ``int64[n]``."""
+        for prior, size in zip(self.priors, self.sizes, strict=True):
+            scores = prior.scores(histories)
+            found = scores[0, item] if scores.shape[0] == 1 else scores[row, item]
+            dense = found.toarray() if sp.issparse(found) else np.asarray(found)
+            yield torch.from_numpy(dense.ravel().astype(np.float32) / size).log1p_()
+
+    def gate(
+        self,
+        histories: Ragged,
+        likelihood: torch.Tensor,
+        choices: np.ndarray | None = None,
+    ) -> torch.Tensor:
         """Numbers that are known before the target, about between -1 and 1, ``float32[B, G]``.
 
         Args:
             histories: none empty.
             likelihood: the language model's log-likelihoods of all items, ``float32[B, I]``.
+            choices: how many of them are items; I where it is None.
         """
         lengths = np.log2(np.maximum(histories.lengths, 1)) / 3 - 1
         newest = histories.values[histories.offsets[1:] - 1]
@@ -183,7 +223,10 @@ class PriorMixture:
         if self.gates <= known.shape[1]:
             return found
         surprise = -(likelihood.exp() * likelihood.clamp_min(-1e4)).sum(1)
-        scaled = 2 * surprise / np.log(max(likelihood.shape[1], 2)) - 1
+        most: Any = np.log(np.maximum(likelihood.shape[1] if choices is None else choices, 2))
+        if choices is not None:
+            most = torch.from_numpy(most).to(surprise)
+        scaled = 2 * surprise / most - 1
         return torch.cat([found, scaled[:, None]], 1)
 
     def neutral(self, likelihood: torch.Tensor) -> torch.Tensor:
@@ -210,11 +253,13 @@ class PriorMixture:
         self.add(total, own[:, 1:], histories)
         return total.log_softmax(1)
 
-    def user_weights(self, histories: Ragged, likelihood: torch.Tensor) -> torch.Tensor:
-        """Each user's weights, ``float32[B, K]``."""
+    def user_weights(
+        self, histories: Ragged, likelihood: torch.Tensor, choices: np.ndarray | None = None
+    ) -> torch.Tensor:
+        """Each user's weights, ``float32[B, K]``; arguments as for :meth:`gate`."""
         assert self.mixture is not None, "the weights are not fitted yet"
         table = torch.from_numpy(self.mixture.weights).float().to(likelihood.device)
-        return self.gate(histories, likelihood) @ table.T
+        return self.gate(histories, likelihood, choices) @ table.T
 
     def fit(
         self,
@@ -232,21 +277,37 @@ class PriorMixture:
             likelihoods: the language model's log-likelihoods of all items for users after
                 histories, ``float32[B, I]``.
         """
+        self.solve(
+            self._observed(*rows, likelihoods, seed) for rows in self.rows(split, config, seed)
+        )
+
+    def solve(self, parts: Iterable[Observations]) -> None:
+        """Take the weights under which the targets are likeliest."""
+        alone = np.zeros((len(self.names), self.gates))
+        alone[0, 0] = 1.0
+        self.mixture = fit_mixture(list(parts), alone, _RIDGE, _GATE_RIDGE)
+
+    def rows(
+        self, split: Split, config: PriorsConfig, seed: int
+    ) -> list[tuple[np.ndarray, np.ndarray, Ragged]]:
+        """What weights are fitted on, some at a time; arguments as for :meth:`fit`.
+
+        Returns:
+            Users ``int64[n]``, their validation items ``int64[n]`` and train histories.
+        """
         known = split.known_before("valid")
-        self.users = mixing_users(split, known, config.users, seed)
-        rows = np.flatnonzero(np.isin(split.valid.user_index, self.users))
-        parts, num_items = [], len(self.item_counts)
+        users = mixing_users(split, known, config.users, seed)
+        rows = np.flatnonzero(np.isin(split.valid.user_index, users))
+        num_items = len(self.item_counts)
         most = max(_LEAST_USERS, _NUMBERS_AT_FIT // (len(self.names) * num_items))
         rows = np.sort(np.random.default_rng(seed).permutation(rows)[:most])
         self.users = np.unique(split.valid.user_index[rows]).astype(np.int64)
         size = max(1, _NUMBERS_AT_ONCE // (len(self.names) * num_items))
-        for start in range(0, len(rows), size):
-            user = split.valid.user_index[rows[start : start + size]].astype(np.int64)
-            target = split.valid.item_index[rows[start : start + size]].astype(np.int64)
-            parts.append(self._observed(user, target, known.take(user), likelihoods, seed))
-        alone = np.zeros((len(self.names), self.gates))
-        alone[0, 0] = 1.0
-        self.mixture = fit_mixture(parts, alone, _RIDGE, _GATE_RIDGE)
+        user, target = (
+            each[rows].astype(np.int64) for each in (split.valid.user_index, split.valid.item_index)
+        )
+        parts = [slice(start, start + size) for start in range(0, len(rows), size)]
+        return [(user[part], target[part], known.take(user[part])) for part in parts]
 
     def _observed(
         self,

@@ -13,6 +13,7 @@ from edgewise.models.elmrec.recommender import ELMRec
 NUM_USERS, NUM_ITEMS = 1300, 2100
 
 SMALL = (
+    "priors.names=",
     "training.epochs=1",
     "training.batch_size=16",
     "training.precision=fp32",

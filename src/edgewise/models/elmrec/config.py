@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any, ClassVar, Literal
 
 from edgewise.config import MethodConfig, Settings, check, section, setting
+from edgewise.models.item_priors import USUAL, PriorsConfig
 from edgewise.recommender import TASKS, Task
 from edgewise.training.config import TrainingConfig
 
@@ -101,6 +102,12 @@ class PromptConfig(Settings):
         "normalised over the catalogue's items. Beyond the paper.",
     )
     item_dropout: float = setting(0.2, "Of those embeddings and of that state.", ge=0, lt=1)
+    item_init: Literal["random", "transitions", "texts"] = setting(
+        "random",
+        "Where those embeddings start: random; transitions, vectors that bring items of the same "
+        "paths together; or texts, half of the numbers those of transitions and half of the "
+        "catalogue's texts by latent semantic analysis. Beyond the paper.",
+    )
     explanation_tokens: int = setting(20, "Length of an explanation at most.", ge=0, le=1000)
     explanations: Literal["interaction", "random"] = setting(
         "interaction",
@@ -265,6 +272,7 @@ class ELMRecConfig(MethodConfig):
     graph: GraphConfig = section(GraphConfig)
     training: TrainingConfig = section(TrainingConfig)
     decoding: DecodingConfig = section(DecodingConfig)
+    priors: PriorsConfig = section(PriorsConfig)
 
     def model_post_init(self, context: Any) -> None:
         """Refuse settings that contradict each other."""
@@ -328,6 +336,7 @@ def _small(
         "whole_words": {"sequential": "graph", "decoder_alpha": 1.0},
         "graph": {"rank": rank, "normalize": True, "num_folds": 10},
         "training": {**_SMALL_TRAINING, **training},
+        "priors": {"names": USUAL},
     }
 
 

@@ -357,6 +357,7 @@ def build_item_head(
     width: int,
     generator: torch.Generator,
     histories: Ragged,
+    start: np.ndarray | None = None,
 ) -> ItemHead | None:
     """The item head, where the settings ask for it and the sequential task is among the tasks.
 
@@ -366,6 +367,8 @@ def build_item_head(
         width: D.
         generator: of the random start.
         histories: that it will be trained on.
+        start: of the embeddings, ``float32[I, D]`` with a mean square of 1 in each row; items
+            whose row is zero, or all where it is None, start at random.
     """
     if not prompts.item_head or "sequential" not in prompts.tasks:
         return None
@@ -374,7 +377,11 @@ def build_item_head(
     targets = np.minimum(lengths - 1, prompts.max_history) - 1
     usual = max(1.0, float(targets.mean())) if len(targets) else 1.0
     trie = table.spellings.trie
-    return ItemHead(trie, table.num_users, width, prompts.item_dropout, generator, usual)
+    head = ItemHead(trie, table.num_users, width, prompts.item_dropout, generator, usual)
+    if start is not None:
+        known = torch.from_numpy(start.any(axis=1))
+        head.embeddings.data[known] = torch.from_numpy(start)[known] * width**-0.5
+    return head
 
 
 class CandidateHead(nn.Module):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -25,6 +26,7 @@ from edgewise.models.elmrec.backbone import (
     build_t5,
     build_tokenizer,
     is_from_scratch,
+    item_start,
     orthogonal_item_tokens,
 )
 from edgewise.models.elmrec.batch import assemble, bounded_rows
@@ -32,12 +34,21 @@ from edgewise.models.elmrec.config import PRESETS, ELMRecConfig
 from edgewise.models.elmrec.data import ELMRecData, build_data
 from edgewise.models.elmrec.graph_embeddings import BuiltGraph, GraphFeatures, build_graph
 from edgewise.models.elmrec.model import ELMRecModel, build_item_head
+from edgewise.models.elmrec.priors import (
+    SPELLINGS,
+    TaskPriors,
+    head_likelihood,
+    without_others,
+)
 from edgewise.models.elmrec.prompts import (
     EntityTokenTable,
     PromptWriter,
     TemplateChoice,
     build_entity_token_table,
 )
+from edgewise.models.item_priors import unknown_priors
+from edgewise.models.list_mixing import mixed_lists
+from edgewise.models.mixing import told_before
 from edgewise.models.tokenizers import load_tokenizer
 from edgewise.recommender import TASKS, ItemFilter, Task
 from edgewise.training.checkpoint import save_network
@@ -79,6 +90,7 @@ class ELMRec(TorchRecommender):
         tokenizer: of the language model.
         table: tokens of users, items and words.
         graph: features of the train graph, as they are after training.
+        priors: mixed into the ranking tasks; None for the language model alone.
     """
 
     name, label = "elmrec", "ELMRec"
@@ -102,6 +114,7 @@ class ELMRec(TorchRecommender):
     tokenizer: PreTrainedTokenizerBase
     table: EntityTokenTable
     graph: GraphFeatures
+    priors: TaskPriors | None = None
     _built: BuiltGraph
 
     # Learning
@@ -128,16 +141,23 @@ class ELMRec(TorchRecommender):
             orthogonal_item_tokens(t5, self.table.spellings.tokens, rank, generator)
         edges = BipartiteGraph.from_interactions(split.graph_edges(), num_users, num_items)
         self._built = build_graph(edges, config.graph, width, config.seed)
-        return self._network(t5, self._built.lookup, generator)
+        start = None
+        if config.prompts.item_head and "sequential" in config.prompts.tasks:
+            start = item_start(config.prompts.item_init, split, width, config.seed)
+        return self._network(t5, self._built.lookup, generator, start)
 
     def _network(
-        self, t5: T5ForConditionalGeneration, graph: torch.nn.Module, generator: torch.Generator
+        self,
+        t5: T5ForConditionalGeneration,
+        graph: torch.nn.Module,
+        generator: torch.Generator,
+        start: np.ndarray | None = None,
     ) -> ELMRecModel:
         config = self.config
         width = t5.config.d_model
         histories = self.data.histories
         # The generator draws for the item head first.
-        item_head = build_item_head(config.prompts, self.table, width, generator, histories)
+        item_head = build_item_head(config.prompts, self.table, width, generator, histories, start)
         return ELMRecModel(
             t5,
             config.prompts,
@@ -152,6 +172,7 @@ class ELMRec(TorchRecommender):
         """One stage that alternates the tasks."""
         data = build_data(self.config, split, self.table, self.tokenizer, self._built.folds)
         self.tasks = data.tasks
+        self._count_priors(split)
         return [Stage("training", data, self.config.training)]
 
     def plan(self, stages: Sequence[Stage]) -> tuple[tuple[str, str], ...]:
@@ -167,13 +188,71 @@ class ELMRec(TorchRecommender):
             )
             rows.append((task, f"{len(examples[task]):,} {kind}{words}"))
         graph = f"{config.graph.features} features, {config.graph.folds} folds"
-        return (*rows, ("graph", graph), *super().plan(stages))
+        return (*rows, ("graph", graph), *super().plan(stages), *self._told_priors())
+
+    def _count_priors(self, split: Split) -> None:
+        config = self.config
+        self.priors = TaskPriors.of(split, self.data.histories, config, self.tasks)
+        self._lacking = unknown_priors(split, config.priors.names)
+
+    def _told_priors(self) -> tuple[tuple[str, str], ...]:
+        return told_before(None if self.priors is None else self.priors.first, self._lacking)
 
     def trained(self, split: Split) -> None:
-        """From here on the whole train graph is read."""
+        """From here on the whole train graph is read; the weights of priors, by validation rows."""
         self.graph = self._built.learned()
         self.network.graph = self.graph.lookup().to(self.device)
         del self._built
+        self._fit_priors(split)
+
+    def _fit_priors(self, split: Split) -> None:
+        if self.priors is None:
+            return
+        config, mixtures = self.config, self.priors.mixtures
+        if "sequential" in mixtures:
+            rows = split, config.priors, config.seed
+            mixtures["sequential"].fit(*rows, self._head_likelihoods)
+            self.priors.fit_spelling(split, config, self._target_likelihoods)
+        if "direct" in mixtures:
+            self.priors.fit_direct(split, config, partial(self._list_scores, task="direct"))
+
+    def _head_likelihoods(self, users: np.ndarray, histories: Ragged) -> torch.Tensor:
+        """Of all items by the item head, ``float32[B, I]``."""
+        num_items = self.table.num_items
+        if self.network.item_head is None:
+            return head_likelihood(None, len(users), num_items)
+        parts = self._read_histories(users, histories)
+        return torch.cat([head_likelihood(each.head_scores, 0, num_items) for each in parts])
+
+    def _target_likelihoods(
+        self, users: np.ndarray, histories: Ragged, targets: np.ndarray
+    ) -> Sequence[np.ndarray]:
+        """See :meth:`~edgewise.models.elmrec.priors.TaskPriors.fit_spelling`."""
+        strength = self.network.spelling_strength("sequential")
+        found: list[list[np.ndarray]] = [[] for _ in SPELLINGS]
+        for part in self._read_histories(users, histories):
+            rows = np.array(part.rows)
+            pointed = self._item_scores(part, histories)
+            assert pointed is not None
+            pointed = without_others(pointed, histories.take(rows), targets[rows])
+            for share, scores in zip(SPELLINGS, found, strict=True):
+                scores += score_candidates(
+                    self.network.t5,
+                    part.states,
+                    part.mask,
+                    self.table.spellings,
+                    list(targets[rows, None]),
+                    decoder_shift=part.shift,
+                    pointed_items=pointed,
+                    strength=share * strength,
+                    prompts_at_once=64,
+                )
+        return [np.concatenate(scores) for scores in found]
+
+    def prepare(self, histories: Ragged) -> None:
+        """The priors count anew, where that is set, what all users have by now."""
+        if self.priors is not None:
+            self.priors.prepare(histories, self.config.priors, self.config.seed)
 
     # Answering
 
@@ -193,7 +272,7 @@ class ELMRec(TorchRecommender):
         banned = inside.banned(len(users))
         items: list[np.ndarray] = []
         scores: list[np.ndarray] = []
-        for part in self.encoded("sequential", *self._sequential(users, histories)):
+        for part in self._read_histories(users, histories):
             found, likelihood = beam_search(
                 self.network.t5,
                 part.states,
@@ -203,8 +282,8 @@ class ELMRec(TorchRecommender):
                 num_results=k + (0 if seen is None else search.rerank_extra),
                 banned=[banned[row] for row in part.rows],
                 decoder_shift=part.shift,
-                pointed=part.head_scores,
-                strength=self.network.spelling_strength("sequential"),
+                pointed=self._item_scores(part, histories),
+                strength=self._spelling_strength("sequential"),
             )
             if after is not None:
                 found, likelihood = rerank(found, likelihood, [after[r] for r in part.rows], k)
@@ -224,19 +303,29 @@ class ELMRec(TorchRecommender):
     ) -> np.ndarray:
         """The exact log-likelihood of every item of each user's list, ``float32[total]``.
 
-        The direct task puts the candidates into the prompt, the sequential one the history.
+        The direct task puts the candidates into the prompt, the sequential one the history. With
+        priors, scores of the direct task are log-probabilities among the candidates.
         """
+        scores = self._list_scores(users, histories, lists, task)
+        if task == "direct" and self.priors is not None:
+            return mixed_lists(self.priors.mixtures[task], scores, histories, lists)
+        return scores
+
+    def _list_scores(
+        self, users: np.ndarray, histories: Ragged, lists: Ragged, task: Task
+    ) -> np.ndarray:
+        """:meth:`score_lists`, without priors in the direct task."""
         candidates = lists.rows()
         direct = task == "direct"
         if direct:
             template = self._templates.for_inference(task)
             prompts = self._writer.direct(users, candidates, template)
-            asked = prompts, self._moved(task, users, histories)
+            parts = self.encoded(task, prompts, self._moved(task, users, histories))
         else:
-            asked = self._sequential(users, histories)
+            parts = self._read_histories(users, histories)
         among = self.config.prompts.direct_likelihood == "candidates"
         scores: list[np.ndarray] = []
-        for part in self.encoded(task, *asked):
+        for part in parts:
             scores += score_candidates(
                 self.network.t5,
                 part.states,
@@ -246,8 +335,8 @@ class ELMRec(TorchRecommender):
                 decoder_shift=part.shift,
                 among_candidates=among and direct,
                 pointed=part.head_scores if direct else None,
-                pointed_items=None if direct else part.head_scores,
-                strength=self.network.spelling_strength(task),
+                pointed_items=None if direct else self._item_scores(part, histories),
+                strength=self._spelling_strength(task),
             )
         return np.concatenate([*scores, np.empty(0)]).astype(np.float32)
 
@@ -306,6 +395,24 @@ class ELMRec(TorchRecommender):
             shift, scores = network.decoder_shift(batch), network.head_scores(batch, states)
             yield Encoded(rows, states, mask, shift, scores)
 
+    def _read_histories(self, users: np.ndarray, histories: Ragged) -> Iterator[Encoded]:
+        """Prompts of the sequential task, encoded."""
+        most = None if self.priors is None else self.priors.rows_at_once()
+        return self.encoded("sequential", *self._sequential(users, histories), max_rows=most)
+
+    def _item_scores(self, part: Encoded, histories: Ragged) -> torch.Tensor | None:
+        """Scores of all items in the catalogue's tree: the item head's, with the priors."""
+        if self.priors is None:
+            return part.head_scores
+        known = histories.take(np.array(part.rows))
+        return self.priors.item_scores(part.head_scores, known).to(part.states.device)
+
+    def _spelling_strength(self, task: Task) -> float:
+        strength = self.network.spelling_strength(task)
+        if task == "sequential" and self.priors is not None:
+            return strength * self.priors.spelling
+        return strength
+
     def _sequential(
         self, users: np.ndarray, histories: Ragged
     ) -> tuple[list[np.ndarray], np.ndarray | None]:
@@ -349,7 +456,11 @@ class ELMRec(TorchRecommender):
         save_network(self.network, folder / "model.safetensors")
         self.graph.save(folder / "graph.safetensors")
         self.tokenizer.save_pretrained(folder / "tokenizer")
-        return {"t5": self.network.t5.config.to_dict()}
+        learned: dict[str, Any] = {"t5": self.network.t5.config.to_dict()}
+        if self.priors is not None:
+            self.prepare(self.data.histories)  # what is saved belongs to the histories beside it
+            learned["priors"] = self.priors.save(folder)
+        return learned
 
     def _load_learned(self, folder: Path, told: Mapping[str, Any]) -> None:
         self.tokenizer = load_tokenizer(folder / "tokenizer")
@@ -367,3 +478,5 @@ class ELMRec(TorchRecommender):
         self.network = self._network(t5, self.graph.lookup(), torch.Generator())
         load_model(self.network, folder / "model.safetensors")
         self.network.eval()
+        if "priors" in told:
+            self.priors = TaskPriors.load(folder, told["priors"], self.data.histories)

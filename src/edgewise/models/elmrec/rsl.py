@@ -431,7 +431,11 @@ class RSL(ELMRec):
     network: RSLModel
 
     def _network(
-        self, t5: T5ForConditionalGeneration, graph: nn.Module, generator: torch.Generator
+        self,
+        t5: T5ForConditionalGeneration,
+        graph: nn.Module,
+        generator: torch.Generator,
+        start: np.ndarray | None = None,
     ) -> RSLModel:
         config = self.config
         if config.lora.rank:
@@ -455,6 +459,7 @@ class RSL(ELMRec):
         )
         data = build_data(config, split, self.table, self.tokenizer, None, pool)
         self.tasks = data.tasks
+        self._count_priors(split)
         if len(described):
             data = replace(data, tasks=(*data.tasks, _ATTRIBUTES))
         return [Stage("training", data, config.training)]
@@ -467,7 +472,7 @@ class RSL(ELMRec):
         rows = [(task, f"{counts[task]:,} users") for task in self.tasks]
         if _ATTRIBUTES in stage.data.tasks:
             rows.append(("attributes", f"{counts[_ATTRIBUTES]:,} items"))
-        return (*rows, *TorchRecommender.plan(self, stages))
+        return (*rows, *TorchRecommender.plan(self, stages), *self._told_priors())
 
     def node_vectors(self) -> np.ndarray:
         """The mean embedding of the tokens of users, then items, ``float32[N, D]``."""

@@ -1,0 +1,113 @@
+"""Item priors mixed with a language model's likelihood among the items of a list.
+
+A model that reads its candidates knows a likelihood of each of them, up to a constant of the list,
+and of no other item. The mixture of :mod:`edgewise.models.mixing` then has each list in place of
+the catalogue: its score is normalised among the list's items, and its weights are fitted among
+candidates that are drawn as those that will be asked about.
+
+Shapes: B lists, C longest list, I items, P priors, K = P + 1 parts of a score.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+
+from edgewise.data.ragged import Ragged
+from edgewise.data.splits import Split
+from edgewise.models.conditional_logit import Observations
+from edgewise.models.item_priors import PriorsConfig
+from edgewise.models.mixing import PriorMixture
+
+_NUMBERS_AT_ONCE = 20_000_000
+
+
+def mixed_lists(
+    mixture: PriorMixture, likelihood: np.ndarray, histories: Ragged, lists: Ragged
+) -> np.ndarray:
+    """Log-probabilities among the items of each user's list, ``float32[total]``.
+
+    Args:
+        mixture: fitted.
+        likelihood: the language model's log-likelihood of each item of the lists, up to a constant
+            of each list, ``float32[total]``.
+        histories: of the users, none empty.
+        lists: items, one row a user.
+    """
+    mixed = np.empty(len(lists.values), np.float32)
+    size = max(1, _NUMBERS_AT_ONCE // len(mixture.item_counts))
+    for start in range(0, len(lists), size):
+        stop = min(start + size, len(lists))
+        inside = slice(lists.offsets[start], lists.offsets[stop])
+        rows = np.arange(start, stop)
+        mixed[inside] = _mixed(mixture, likelihood[inside], histories.take(rows), lists.take(rows))
+    return mixed
+
+
+def _mixed(
+    mixture: PriorMixture, likelihood: np.ndarray, histories: Ragged, lists: Ragged
+) -> np.ndarray:
+    row, item = lists.row_of_value, lists.values.astype(np.int64)
+    grid = _grid(likelihood, lists).log_softmax(1)
+    own = mixture.user_weights(histories, grid, lists.lengths)[row]
+    total = own[:, 0] * grid[row, lists.place_of_value]
+    for part, feature in enumerate(mixture.features_at(histories, row, item), start=1):
+        total += own[:, part] * feature
+    found = _grid(total.numpy(), lists).log_softmax(1)
+    return found[row, lists.place_of_value].numpy()
+
+
+def fit_lists(
+    mixture: PriorMixture,
+    split: Split,
+    config: PriorsConfig,
+    seed: int,
+    candidates: Callable[[np.ndarray, Ragged], Ragged],
+    likelihoods: Callable[[np.ndarray, Ragged, Ragged], np.ndarray],
+) -> None:
+    """Fit the weights on validation rows, each target among some candidates.
+
+    Args:
+        mixture: whose weights are replaced.
+        split, config, seed: as for :meth:`~edgewise.models.mixing.PriorMixture.fit`, and the same
+            rows.
+        candidates: a list for each target ``int64[B]`` and history, the target among them.
+        likelihoods: as :func:`mixed_lists` takes them, for users, histories and lists.
+    """
+    parts = []
+    for user, target, histories in mixture.rows(split, config, seed):
+        lists = candidates(target, histories)
+        likelihood = likelihoods(user, histories, lists)
+        parts.append(_observed(mixture, target, likelihood, histories, lists))
+    mixture.solve(parts)
+
+
+def _observed(
+    mixture: PriorMixture,
+    target: np.ndarray,
+    likelihood: np.ndarray,
+    histories: Ragged,
+    lists: Ragged,
+) -> Observations:
+    """Each target before the other items of its list."""
+    row, item = lists.row_of_value, lists.values.astype(np.int64)
+    language = _grid(likelihood, lists).log_softmax(1)
+    gate = mixture.gate(histories, language, lists.lengths)
+    absent = language == -torch.inf
+    told = [_grid(each.numpy(), lists) for each in mixture.features_at(histories, row, item)]
+    features = torch.stack([language, *told], 1).masked_fill(absent[:, None], 0.0)
+    number, place = torch.arange(len(target)), lists.place_of_value[item == target[row]]
+    order = torch.arange(language.shape[1]).repeat(len(target), 1)
+    order[:, 0] = torch.from_numpy(place)
+    order[number, place] = 0
+    columns = order[:, None].expand(features.shape)
+    return Observations(features.gather(2, columns), absent.gather(1, order), gate)
+
+
+def _grid(values: np.ndarray, lists: Ragged) -> torch.Tensor:
+    """One row a list, minus infinity behind its end, ``float32[B, C]``."""
+    grid = np.full((len(lists), int(lists.lengths.max())), -np.inf, np.float32)
+    grid[lists.row_of_value, lists.place_of_value] = values
+    return torch.from_numpy(grid)
