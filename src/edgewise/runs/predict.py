@@ -45,7 +45,9 @@ class BatchedRecommender:
         *,
         size: int | None = None,
     ) -> None:
-        self._model, self._size = model, size or model.ASKED_AT_ONCE
+        self._model = model
+        # What only writes the most frequent text asks nobody.
+        self._size = size or getattr(model, "ASKED_AT_ONCE", USERS_AT_ONCE)
         self._on_progress = on_progress or (lambda done, total: None)
         self.seconds = 0.0
 
