@@ -47,7 +47,7 @@ class BatchedRecommender:
     ) -> None:
         self._model = model
         # What only writes the most frequent text asks nobody.
-        self._size = size or getattr(model, "ASKED_AT_ONCE", USERS_AT_ONCE)
+        self._size: int = size or getattr(model, "ASKED_AT_ONCE", USERS_AT_ONCE)
         self._on_progress = on_progress or (lambda done, total: None)
         self.seconds = 0.0
 
