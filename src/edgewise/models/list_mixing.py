@@ -52,7 +52,7 @@ def _mixed(
     row, item = lists.row_of_value, lists.values.astype(np.int64)
     grid = _grid(likelihood, lists).log_softmax(1)
     own = mixture.user_weights(histories, grid, lists.lengths)[row]
-    total = own[:, 0] * grid[row, lists.place_of_value]
+    total = own[:, 0] * _neutral(mixture, grid, lists)[row, lists.place_of_value]
     for part, feature in enumerate(mixture.features_at(histories, row, item), start=1):
         total += own[:, part] * feature
     found = _grid(total.numpy(), lists).log_softmax(1)
@@ -97,6 +97,7 @@ def _observed(
     gate = mixture.gate(histories, language, lists.lengths)
     absent = language == -torch.inf
     told = [_grid(each.numpy(), lists) for each in mixture.features_at(histories, row, item)]
+    language = _neutral(mixture, language, lists)
     features = torch.stack([language, *told], 1).masked_fill(absent[:, None], 0.0)
     number, place = torch.arange(len(target)), lists.place_of_value[item == target[row]]
     order = torch.arange(language.shape[1]).repeat(len(target), 1)
@@ -104,6 +105,18 @@ def _observed(
     order[number, place] = 0
     columns = order[:, None].expand(features.shape)
     return Observations(features.gather(2, columns), absent.gather(1, order), gate)
+
+
+def _neutral(mixture: PriorMixture, grid: torch.Tensor, lists: Ragged) -> torch.Tensor:
+    """Log-likelihoods, equal for all items of a list that the language model never saw."""
+    untaught = np.isin(lists.values, mixture.untaught)
+    row, place = lists.row_of_value[untaught], lists.place_of_value[untaught]
+    values = grid[row, place].numpy()
+    counts = np.maximum(np.bincount(row, minlength=len(lists)), 1)
+    mean = (np.bincount(row, values, len(lists)) / counts)[row]
+    found = grid.clone()
+    found[row, place] = torch.from_numpy(mean.astype(np.float32))
+    return found
 
 
 def _grid(values: np.ndarray, lists: Ragged) -> torch.Tensor:

@@ -80,6 +80,7 @@ class PriorMixture:
         gates: how many of :data:`GATES` are used.
         mixture: fitted weights, rows are the language model and then priors; None before.
         users: whose validation rows fitted the weights, ``int64``, rising.
+        untaught: items without train rows, ``int64``.
     """
 
     priors: tuple[ItemPrior, ...]
@@ -91,7 +92,7 @@ class PriorMixture:
     _told: Ragged | None = None
 
     def __post_init__(self) -> None:
-        self._untaught = np.flatnonzero(self.item_counts == 0)
+        self.untaught = np.flatnonzero(self.item_counts == 0)
 
     @classmethod
     def of(
@@ -235,9 +236,9 @@ class PriorMixture:
         Args:
             likelihood: of all items, ``float32[B, I]``; stays as it is.
         """
-        if len(self._untaught) < 2:
+        if len(self.untaught) < 2:
             return likelihood
-        columns = torch.from_numpy(self._untaught).to(likelihood.device)
+        columns = torch.from_numpy(self.untaught).to(likelihood.device)
         mean = likelihood[:, columns].mean(1, keepdim=True)
         return likelihood.index_copy(1, columns, mean.expand(-1, len(columns)))
 

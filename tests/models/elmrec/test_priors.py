@@ -57,12 +57,14 @@ def mixed(shop_split, request) -> ELMRec:
 
 
 def with_weights(model: ELMRec, language: float, prior: float, spelling: float) -> ELMRec:
-    """A copy with one weight for all priors, without gates."""
+    """A copy with one weight for all priors, without gates; every item counts as taught."""
     model, priors = copy.copy(model), copy.copy(model.priors)
     weights = np.zeros((len(priors.first.names), priors.first.gates))
     weights[0, 0], weights[1:, 0] = language, prior
     mixture = Mixture(weights, weights, 0.0, 1)
     priors.mixtures = {task: replace(m, mixture=mixture) for task, m in priors.mixtures.items()}
+    for each in priors.mixtures.values():
+        each.untaught = each.untaught[:0]
     priors.spelling, model.priors = spelling, priors
     return model
 
@@ -118,6 +120,17 @@ def test_candidates_of_the_direct_task_share_the_mixture(mixed):
         own = slice(start, start := start + len(items))
         total = 0.7 * language[own] + 0.3 * evidence[user, items]
         np.testing.assert_allclose(scores[own], total - np.logaddexp.reduce(total), atol=1e-4)
+
+
+def test_candidates_that_nobody_took_are_told_apart_by_priors_alone(mixed):
+    model = with_weights(mixed, 0.7, 0.0, 1.0)
+    untaught = mixed.priors.first.untaught
+    model.priors.mixtures["direct"].untaught = untaught
+    assert len(untaught) >= 2
+    items = np.array([untaught[0], 1, untaught[1], 5])
+    lists = CandidateLists.from_lists(np.array([3]), [items])
+    scores = model.score_candidates(lists, task="direct")
+    assert scores[0] == scores[2] and len(set(scores[[0, 1, 3]])) == 3
 
 
 def test_priors_that_count_nothing_leave_the_scores(shop_split):
@@ -182,6 +195,22 @@ def test_each_task_has_weights_of_its_own(mixed):
     assert direct.mixture.num_observations == sequential.mixture.num_observations > 0
 
 
+def test_what_was_learned_is_told(mixed):
+    names = [name for name, _ in mixed.learned_rows()]
+    assert names[0] == "direct: weight" and names[-1] == "sequential: spelling"
+    assert len(set(names)) == len(names) == 2 * (len(USUAL) + 2) + 1
+    np.testing.assert_array_equal(mixed.fitted_on_valid(), mixed.priors.first.users)
+    rows = mixed.score_shares(3, np.array([5, 9]))
+    assert [{part.name for part in row} for row in rows] == [{"language model", *USUAL}] * 2
+    model = with_weights(mixed, 0.7, 0.3, 0.0)
+    items = np.array([5, 9])
+    lifts = [sum(part.evidence for part in row) for row in model.score_shares(3, items)]
+    scores = model.score_items(np.array([3]), model.data.histories.take(np.array([3])))[0, items]
+    assert lifts[0] - lifts[1] == pytest.approx(scores[0] - scores[1], abs=1e-3)
+    alone = small_elmrec()
+    assert alone.learned_rows() == () and len(alone.fitted_on_valid()) == 0
+
+
 def test_spelling_is_the_likeliest_of_those_tried(mixed, shop_split):
     mixture = mixed.priors.mixtures["sequential"]
     model, rows = copy.copy(mixed), mixture.rows(shop_split, mixed.config.priors, 0)
@@ -207,6 +236,7 @@ def test_lists_of_all_items_fit_as_the_catalogue_does(mixed, shop_split):
     language = np.random.default_rng(1).normal(size=(shop_split.dataset.num_users, num_items))
     language = torch.from_numpy(language).float().log_softmax(1)
     whole, among = (replace(mixed.priors.first, gates=1, mixture=None) for _ in range(2))
+    whole.untaught = among.untaught = np.empty(0, np.int64)
     whole.fit(shop_split, config, 0, lambda users, _: language[users])
 
     def candidates(targets: np.ndarray, histories: Ragged) -> Ragged:

@@ -145,7 +145,17 @@ class TaskPriors:
         mixture = self.mixtures["direct"]
         fit_lists(mixture, split, config.priors, config.seed, candidates, likelihoods)
 
-    # Keeping
+    # Telling and keeping
+
+    def learned_rows(self) -> tuple[tuple[str, str], ...]:
+        """The fitted weights of each task in words."""
+        rows = []
+        for task, mixture in self.mixtures.items():
+            prefix = f"{task}: " if len(self.mixtures) > 1 else ""
+            rows += [(prefix + name, told) for name, told in mixture.learned_rows()]
+            if task == "sequential":
+                rows.append((prefix + "spelling", f"{self.spelling:g} of its trained strength"))
+        return tuple(rows)
 
     def save(self, folder: Path) -> dict[str, Any]:
         """Write the priors beside a model; returns what :meth:`load` is to be told."""

@@ -50,7 +50,7 @@ from edgewise.models.item_priors import unknown_priors
 from edgewise.models.list_mixing import mixed_lists
 from edgewise.models.mixing import told_before
 from edgewise.models.tokenizers import load_tokenizer
-from edgewise.recommender import TASKS, ItemFilter, Task
+from edgewise.recommender import TASKS, ItemFilter, ScoreShare, Task
 from edgewise.training.checkpoint import save_network
 from edgewise.training.trainer import Stage
 
@@ -191,9 +191,8 @@ class ELMRec(TorchRecommender):
         return (*rows, ("graph", graph), *super().plan(stages), *self._told_priors())
 
     def _count_priors(self, split: Split) -> None:
-        config = self.config
-        self.priors = TaskPriors.of(split, self.data.histories, config, self.tasks)
-        self._lacking = unknown_priors(split, config.priors.names)
+        self.priors = TaskPriors.of(split, self.data.histories, self.config, self.tasks)
+        self._lacking = unknown_priors(split, self.config.priors.names)
 
     def _told_priors(self) -> tuple[tuple[str, str], ...]:
         return told_before(None if self.priors is None else self.priors.first, self._lacking)
@@ -210,8 +209,8 @@ class ELMRec(TorchRecommender):
             return
         config, mixtures = self.config, self.priors.mixtures
         if "sequential" in mixtures:
-            rows = split, config.priors, config.seed
-            mixtures["sequential"].fit(*rows, self._head_likelihoods)
+            likelihoods = self._head_likelihoods
+            mixtures["sequential"].fit(split, config.priors, config.seed, likelihoods)
             self.priors.fit_spelling(split, config, self._target_likelihoods)
         if "direct" in mixtures:
             self.priors.fit_direct(split, config, partial(self._list_scores, task="direct"))
@@ -340,6 +339,28 @@ class ELMRec(TorchRecommender):
             )
         return np.concatenate([*scores, np.empty(0)]).astype(np.float32)
 
+    def score_shares(
+        self, user: int, items: np.ndarray, histories: Ragged | None = None
+    ) -> list[tuple[ScoreShare, ...]]:
+        """Of an item as the next one, before it is spelled: the item head and the priors.
+
+        See :meth:`~edgewise.recommender.Recommender.score_shares`.
+        """
+        asked = np.array([user])
+        known = self._histories_of(asked, histories)
+        mixture = None if self.priors is None else self.priors.mixtures.get("sequential")
+        if mixture is None or not known.lengths[0]:
+            return super().score_shares(user, items)
+        return mixture.why(known[0], items, self._head_likelihoods(asked, known))
+
+    def learned_rows(self) -> tuple[tuple[str, str], ...]:
+        """The weights of priors."""
+        return () if self.priors is None else self.priors.learned_rows()
+
+    def fitted_on_valid(self) -> np.ndarray:
+        """Users whose rows fitted these weights."""
+        return super().fitted_on_valid() if self.priors is None else self.priors.first.users
+
     def node_vectors(self) -> np.ndarray:
         """What whole words carry of users, then items (Eq. 7, or spectral), ``float32[N, D]``."""
         return self.graph.features
@@ -408,10 +429,8 @@ class ELMRec(TorchRecommender):
         return self.priors.item_scores(part.head_scores, known).to(part.states.device)
 
     def _spelling_strength(self, task: Task) -> float:
-        strength = self.network.spelling_strength(task)
-        if task == "sequential" and self.priors is not None:
-            return strength * self.priors.spelling
-        return strength
+        share = self.priors.spelling if self.priors and task == "sequential" else 1.0
+        return share * self.network.spelling_strength(task)
 
     def _sequential(
         self, users: np.ndarray, histories: Ragged
