@@ -234,5 +234,5 @@ def test_cold_items_are_kept_and_gone_on_with(written):
     other = resolve_spec(Wanted(cold_items=0.5), base=spec)
     assert spec.changes(other) == ["--cold-items (0.25, now 0.5)"]
     assert resolve_spec(Wanted(), file=written("cold_items = 0.1"), data=DATA).cold_share == 0.1
-    with pytest.raises(ConfigError, match="--cold-items 0.2 contradicts cold_items = 0.1"):
+    with pytest.raises(ConfigError, match=r"--cold-items 0\.2 contradicts cold_items = 0\.1"):
         resolve_spec(Wanted(cold_items=0.2), file=written("cold_items = 0.1"), data=DATA)
