@@ -251,7 +251,7 @@ def test_the_table_of_the_documentation_is_one(written):
 # Counted by hand: a row that gets lost, or is added without a result, is noticed.
 NUM_CELLS = {
     "baselines": 70,
-    "cold-start": 12,
+    "cold-start": 13,
     "direct": 8,
     "elmrec/figure-5": 15,
     "elmrec/figure-6": 27,
