@@ -15,8 +15,9 @@ Shapes: n observations, K features, G gates, M items of an observation, the targ
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -56,6 +57,17 @@ class Mixture:
     errors: np.ndarray
     loss: float
     num_observations: int
+
+    def to_dict(self) -> dict[str, Any]:
+        """As numbers that JSON holds exactly."""
+        arrays = {"weights": self.weights.tolist(), "errors": self.errors.tolist()}
+        return {**arrays, "loss": self.loss, "observations": self.num_observations}
+
+    @classmethod
+    def from_dict(cls, told: Mapping[str, Any]) -> Mixture:
+        """Of :meth:`to_dict`."""
+        weights, errors = (np.array(told[name], np.float64) for name in ("weights", "errors"))
+        return cls(weights, errors, float(told["loss"]), int(told["observations"]))
 
 
 def fit_mixture(

@@ -5,12 +5,13 @@ and of no other item. The mixture of :mod:`edgewise.models.mixing` then has each
 the catalogue: its score is normalised among the list's items, and its weights are fitted among
 candidates that are drawn as those that will be asked about.
 
-Shapes: B lists, C longest list, I items, P priors, K = P + 1 parts of a score.
+Shapes: B lists, C longest list, I items, L language models, P priors.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import chain
 
 import numpy as np
 import torch
@@ -31,8 +32,8 @@ def mixed_lists(
 
     Args:
         mixture: fitted.
-        likelihood: the language model's log-likelihood of each item of the lists, up to a constant
-            of each list, ``float32[total]``.
+        likelihood: log-likelihoods of each item of the lists, up to a constant of each list, as
+            each of the mixture's language models has them, ``float32[L, total]``.
         histories: of the users, none empty.
         lists: items, one row a user.
     """
@@ -42,7 +43,9 @@ def mixed_lists(
         stop = min(start + size, len(lists))
         inside = slice(lists.offsets[start], lists.offsets[stop])
         rows = np.arange(start, stop)
-        mixed[inside] = _mixed(mixture, likelihood[inside], histories.take(rows), lists.take(rows))
+        mixed[inside] = _mixed(
+            mixture, likelihood[:, inside], histories.take(rows), lists.take(rows)
+        )
     return mixed
 
 
@@ -50,13 +53,14 @@ def _mixed(
     mixture: PriorMixture, likelihood: np.ndarray, histories: Ragged, lists: Ragged
 ) -> np.ndarray:
     row, item = lists.row_of_value, lists.values.astype(np.int64)
-    grid = _grid(likelihood, lists).log_softmax(1)
-    own = mixture.user_weights(histories, grid, lists.lengths)[row]
-    total = own[:, 0] * _neutral(mixture, grid, lists)[row, lists.place_of_value]
-    for part, feature in enumerate(mixture.features_at(histories, row, item), start=1):
+    place = lists.place_of_value
+    grids = [_grid(each, lists).log_softmax(1) for each in likelihood]
+    own = mixture.user_weights(histories, grids[0], lists.lengths)[row]
+    spoken = (_neutral(mixture, grid, lists)[row, place] for grid in grids)
+    total = torch.zeros(len(row))
+    for part, feature in enumerate(chain(spoken, mixture.features_at(histories, row, item))):
         total += own[:, part] * feature
-    found = _grid(total.numpy(), lists).log_softmax(1)
-    return found[row, lists.place_of_value].numpy()
+    return _grid(total.numpy(), lists).log_softmax(1)[row, place].numpy()
 
 
 def fit_lists(
@@ -93,14 +97,14 @@ def _observed(
 ) -> Observations:
     """Each target before the other items of its list."""
     row, item = lists.row_of_value, lists.values.astype(np.int64)
-    language = _grid(likelihood, lists).log_softmax(1)
-    gate = mixture.gate(histories, language, lists.lengths)
-    absent = language == -torch.inf
+    grids = [_grid(each, lists).log_softmax(1) for each in likelihood]
+    gate = mixture.gate(histories, grids[0], lists.lengths)
+    absent = grids[0] == -torch.inf
+    spoken = [_neutral(mixture, grid, lists) for grid in grids]
     told = [_grid(each.numpy(), lists) for each in mixture.features_at(histories, row, item)]
-    language = _neutral(mixture, language, lists)
-    features = torch.stack([language, *told], 1).masked_fill(absent[:, None], 0.0)
+    features = torch.stack([*spoken, *told], 1).masked_fill(absent[:, None], 0.0)
     number, place = torch.arange(len(target)), lists.place_of_value[item == target[row]]
-    order = torch.arange(language.shape[1]).repeat(len(target), 1)
+    order = torch.arange(absent.shape[1]).repeat(len(target), 1)
     order[:, 0] = torch.from_numpy(place)
     order[number, place] = 0
     columns = order[:, None].expand(features.shape)

@@ -80,6 +80,8 @@ class PriorMixture:
         gates: how many of :data:`GATES` are used.
         mixture: fitted weights, rows are the language model and then priors; None before.
         users: whose validation rows fitted the weights, ``int64``, rising.
+        spoken: names of the language models, which are several where lists are scored
+            (:mod:`edgewise.models.list_mixing`).
         untaught: items without train rows, ``int64``.
     """
 
@@ -89,6 +91,7 @@ class PriorMixture:
     gates: int = 1
     mixture: Mixture | None = None
     users: np.ndarray = field(default_factory=lambda: np.empty(0, np.int64))
+    spoken: tuple[str, ...] = (LANGUAGE_MODEL,)
     _told: Ragged | None = None
 
     def __post_init__(self) -> None:
@@ -115,34 +118,22 @@ class PriorMixture:
         gates = len(GATES) if config.gate else 1
         return cls(found, sizes, counts, gates, _told=histories)
 
-    def twin(self, told: Mapping[str, Any] | None = None) -> PriorMixture:
+    def twin(self, spoken: tuple[str, ...], mixture: Mixture | None = None) -> PriorMixture:
         """The same priors with weights of their own, for another task.
 
-        Args:
-            told: of :meth:`weights_told`; None for weights that are fitted later.
-
         Raises:
-            ValueError: the weights are those of other priors.
+            ValueError: the weights are those of other parts.
         """
-        mixture = None
-        if told is not None:
-            weights, errors = (np.array(told[name], float) for name in ("weights", "errors"))
-            if not weights.shape == errors.shape == (len(self.names), self.gates):
-                raise ValueError(f"weights of {len(self.names)} parts are wanted: {weights.shape}")
-            mixture = Mixture(weights, errors, float(told["loss"]), int(told["observations"]))
-        return replace(self, mixture=mixture)
-
-    def weights_told(self) -> dict[str, Any]:
-        """The weights alone, for :meth:`twin`."""
-        assert self.mixture is not None
-        found, count = self.mixture, self.mixture.num_observations
-        told = {"weights": found.weights.tolist(), "errors": found.errors.tolist()}
-        return {**told, "loss": found.loss, "observations": count}
+        found = replace(self, spoken=spoken, mixture=mixture)
+        shape = (len(found.names), self.gates)
+        if mixture is not None and mixture.weights.shape != shape:
+            raise ValueError(f"weights of shape {shape} are wanted, not {mixture.weights.shape}")
+        return found
 
     @property
     def names(self) -> tuple[str, ...]:
         """Of the parts of a score, the language model's first."""
-        return (LANGUAGE_MODEL, *(prior.name for prior in self.priors))
+        return (*self.spoken, *(prior.name for prior in self.priors))
 
     def prepare(self, histories: Ragged, config: PriorsConfig, seed: int) -> None:
         """Count anew what users took, where that is set; weights and the catalogue's priors stay.
@@ -299,11 +290,11 @@ class PriorMixture:
         known = split.known_before("valid")
         users = mixing_users(split, known, config.users, seed)
         rows = np.flatnonzero(np.isin(split.valid.user_index, users))
-        num_items = len(self.item_counts)
-        most = max(_LEAST_USERS, _NUMBERS_AT_FIT // (len(self.names) * num_items))
+        numbers = (1 + len(self.priors)) * len(self.item_counts)
+        most = max(_LEAST_USERS, _NUMBERS_AT_FIT // numbers)
         rows = np.sort(np.random.default_rng(seed).permutation(rows)[:most])
         self.users = np.unique(split.valid.user_index[rows]).astype(np.int64)
-        size = max(1, _NUMBERS_AT_ONCE // (len(self.names) * num_items))
+        size = max(1, _NUMBERS_AT_ONCE // numbers)
         user, target = (
             each[rows].astype(np.int64) for each in (split.valid.user_index, split.valid.item_index)
         )

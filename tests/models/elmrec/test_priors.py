@@ -18,6 +18,7 @@ from edgewise.item_texts import ItemTexts, TextConfig
 from edgewise.models.conditional_logit import Mixture
 from edgewise.models.elmrec.backbone import item_start
 from edgewise.models.elmrec.config import PRESETS
+from edgewise.models.elmrec.priors import target_likelihoods
 from edgewise.models.elmrec.recommender import ELMRec
 from edgewise.models.elmrec.rsl import RSL
 from edgewise.models.item_priors import USUAL
@@ -57,16 +58,29 @@ def mixed(shop_split, request) -> ELMRec:
 
 
 def with_weights(model: ELMRec, language: float, prior: float, spelling: float) -> ELMRec:
-    """A copy with one weight for all priors, without gates; every item counts as taught."""
+    """A copy with one weight for all priors, without gates; every item counts as taught.
+
+    Of the direct task the item head counts as much as the priors.
+    """
     model, priors = copy.copy(model), copy.copy(model.priors)
-    weights = np.zeros((len(priors.first.names), priors.first.gates))
-    weights[0, 0], weights[1:, 0] = language, prior
-    mixture = Mixture(weights, weights, 0.0, 1)
-    priors.mixtures = {task: replace(m, mixture=mixture) for task, m in priors.mixtures.items()}
-    for each in priors.mixtures.values():
-        each.untaught = each.untaught[:0]
+    priors.mixtures = dict(priors.mixtures)
+    for task, each in model.priors.mixtures.items():
+        weights = np.zeros((len(each.names), each.gates))
+        weights[0, 0], weights[1:, 0] = language, prior
+        priors.mixtures[task] = each.twin(each.spoken, Mixture(weights, weights, 0.0, 1))
+        priors.mixtures[task].untaught = each.untaught[:0]
     priors.spelling, model.priors = spelling, priors
     return model
+
+
+def head_likelihoods(model: ELMRec) -> np.ndarray:
+    """Log-likelihoods of all items by the item head, or alike, ``float64[B, I]``."""
+    if model.network.item_head is None:
+        return np.zeros((len(USERS), model.table.num_items))
+    histories = model.data.histories.take(USERS)
+    prompts = model._writer.sequential(USERS, histories.rows())
+    (part,) = model.encoded("sequential", prompts)
+    return part.head_scores.double().log_softmax(1).numpy()
 
 
 def prior_evidence(model: ELMRec, users: np.ndarray) -> np.ndarray:
@@ -97,12 +111,7 @@ def test_a_beam_as_wide_as_the_catalogue_finds_what_exact_scores_rank(mixed):
 def test_without_spelling_an_items_likelihood_is_the_mixture(mixed):
     model = with_weights(mixed, 0.7, 0.3, 0.0)
     histories = model.data.histories.take(USERS)
-    head = np.zeros((len(USERS), model.table.num_items))
-    if model.network.item_head is not None:
-        prompts = model._writer.sequential(USERS, histories.rows())
-        (part,) = model.encoded("sequential", prompts)
-        head = part.head_scores.double().log_softmax(1).numpy()
-    total = 0.7 * head + 0.3 * prior_evidence(model, USERS)
+    total = 0.7 * head_likelihoods(model) + 0.3 * prior_evidence(model, USERS)
     expected = total - np.log(np.exp(total).sum(axis=1, keepdims=True))
     np.testing.assert_allclose(model.score_items(USERS, histories), expected, atol=2e-4)
 
@@ -114,7 +123,7 @@ def test_candidates_of_the_direct_task_share_the_mixture(mixed):
     lists = lists_of(model)
     language = alone.score_candidates(lists, task="direct")
     scores = model.score_candidates(lists, task="direct")
-    evidence = prior_evidence(model, USERS)
+    evidence = prior_evidence(model, USERS) + head_likelihoods(model)
     start = 0
     for user, items in zip(USERS, rows_of(model), strict=True):
         own = slice(start, start := start + len(items))
@@ -191,14 +200,17 @@ def test_only_trained_tasks_have_a_mixture(shop_split, task):
 def test_each_task_has_weights_of_its_own(mixed):
     direct, sequential = (mixed.priors.mixtures[task] for task in ("direct", "sequential"))
     assert direct.priors is sequential.priors
-    assert not np.allclose(direct.mixture.weights, sequential.mixture.weights)
+    assert not np.allclose(direct.mixture.weights[-8:], sequential.mixture.weights)
+    heads = ("item head",) if mixed.network.item_head is not None else ()
+    assert direct.spoken == ("language model", *heads) and len(sequential.spoken) == 1
     assert direct.mixture.num_observations == sequential.mixture.num_observations > 0
 
 
 def test_what_was_learned_is_told(mixed):
     names = [name for name, _ in mixed.learned_rows()]
     assert names[0] == "direct: weight" and names[-1] == "sequential: spelling"
-    assert len(set(names)) == len(names) == 2 * (len(USUAL) + 2) + 1
+    heads = int(mixed.network.item_head is not None)
+    assert len(set(names)) == len(names) == 2 * (len(USUAL) + 2) + 1 + heads
     np.testing.assert_array_equal(mixed.fitted_on_valid(), mixed.priors.first.users)
     rows = mixed.score_shares(3, np.array([5, 9]))
     assert [{part.name for part in row} for row in rows] == [{"language model", *USUAL}] * 2
@@ -218,7 +230,7 @@ def test_spelling_is_the_likeliest_of_those_tried(mixed, shop_split):
     found = dict(
         zip(
             (0.0, 0.25, 0.5, 1.0, 2.0),
-            [each.sum() for each in mixed._target_likelihoods(users, histories, targets)],
+            target_likelihoods(mixed, users, histories, targets).sum(1),
             strict=True,
         )
     )
@@ -235,7 +247,8 @@ def test_lists_of_all_items_fit_as_the_catalogue_does(mixed, shop_split):
     num_items = shop_split.dataset.num_items
     language = np.random.default_rng(1).normal(size=(shop_split.dataset.num_users, num_items))
     language = torch.from_numpy(language).float().log_softmax(1)
-    whole, among = (replace(mixed.priors.first, gates=1, mixture=None) for _ in range(2))
+    bare = replace(mixed.priors.first, gates=1)
+    whole, among = (bare.twin(("language model",)) for _ in range(2))
     whole.untaught = among.untaught = np.empty(0, np.int64)
     whole.fit(shop_split, config, 0, lambda users, _: language[users])
 
@@ -247,7 +260,7 @@ def test_lists_of_all_items_fit_as_the_catalogue_does(mixed, shop_split):
         )
 
     def likelihoods(users: np.ndarray, _: Ragged, lists: Ragged) -> np.ndarray:
-        return language.numpy()[users[lists.row_of_value], lists.values]
+        return language.numpy()[users[lists.row_of_value], lists.values][None]
 
     fit_lists(among, shop_split, config, 0, candidates, likelihoods)
     np.testing.assert_allclose(among.mixture.weights, whole.mixture.weights, atol=1e-4)

@@ -18,7 +18,8 @@ problem over whole items. Then v, of the strength that training gave the spellin
 the priors alone (a head that finds all items alike), and the second decides how much of the T5 is
 added to them.
 
-**Direct.** A candidate's log-likelihood is mixed with priors by weights of their own
+**Direct.** A candidate's log-likelihood, and what the item head says of it where the sequential
+task was trained as well, are mixed with priors by weights of their own
 (:mod:`edgewise.models.list_mixing`), fitted among 99 negatives drawn for the same rows as training
 draws them. Scores are then log-probabilities among the candidates.
 
@@ -29,23 +30,30 @@ Shapes: B users, I items.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
 from edgewise.data.ragged import Ragged
 from edgewise.data.splits import Split
+from edgewise.decoding.exact_scores import score_candidates
+from edgewise.models.conditional_logit import Mixture
 from edgewise.models.elmrec.config import ELMRecConfig
 from edgewise.models.elmrec.data import draw_candidates
 from edgewise.models.item_priors import PriorsConfig
 from edgewise.models.list_mixing import fit_lists
-from edgewise.models.mixing import PriorMixture
+from edgewise.models.mixing import LANGUAGE_MODEL, PriorMixture
 from edgewise.recommender import Task
 
+if TYPE_CHECKING:
+    from edgewise.models.elmrec.recommender import ELMRec
+
+ITEM_HEAD = "item head"
 SPELLINGS = (0.0, 0.25, 0.5, 1.0, 2.0)
 _NEGATIVES = 99
 _STREAM = 7
@@ -75,7 +83,10 @@ class TaskPriors:
         first = PriorMixture.of(split, histories, config.priors, config.seed) if used else None
         if first is None:
             return None
-        return cls({task: first.twin() if n else first for n, task in enumerate(used)})
+        heads = (ITEM_HEAD,) if config.prompts.item_head and "sequential" in used else ()
+        spoken: dict[Task, tuple[str, ...]] = {"direct": (LANGUAGE_MODEL, *heads)}
+        alone = (LANGUAGE_MODEL,)
+        return cls({task: first.twin(spoken.get(task, alone)) for task in used})
 
     @property
     def first(self) -> PriorMixture:
@@ -105,45 +116,33 @@ class TaskPriors:
 
     # Fitting
 
-    def fit_spelling(
-        self,
-        split: Split,
-        config: ELMRecConfig,
-        likelihoods: Callable[[np.ndarray, Ragged, np.ndarray], Sequence[np.ndarray]],
-    ) -> None:
-        """Choose ``spelling`` of :data:`SPELLINGS` by the likelihood of targets in the tree.
+    def fit(self, model: ELMRec, split: Split) -> None:
+        """Fit the weights of each task on the validation rows of some users.
 
         Args:
+            model: trained.
             split: as for :meth:`~edgewise.models.mixing.PriorMixture.fit`.
-            config: of the model.
-            likelihoods: of users, histories and targets ``int64[B]``: the targets' log-likelihoods
-                in the tree, ``float32[B]`` for each of :data:`SPELLINGS`.
         """
-        total = np.zeros(len(SPELLINGS))
-        for user, target, known in self.first.rows(split, config.priors, config.seed):
-            found = likelihoods(user, known, target)
-            total += [float(each.sum(dtype=np.float64)) for each in found]
+        config = model.config
+        if "sequential" in self.mixtures:
+            mixture = self.mixtures["sequential"]
+            mixture.fit(split, config.priors, config.seed, model.head_likelihoods)
+            self._fit_spelling(model, split)
+        if "direct" in self.mixtures:
+            rng = np.random.default_rng((config.seed, _STREAM))
+            draw = partial(_candidates, num_items=split.dataset.num_items, rng=rng)
+            rows = split, config.priors, config.seed
+            fit_lists(self.mixtures["direct"], *rows, draw, model.spoken)
+
+    def _fit_spelling(self, model: ELMRec, split: Split) -> None:
+        """Choose ``spelling`` of :data:`SPELLINGS` by the likelihood of targets in the tree."""
+        config, total = model.config, np.zeros(len(SPELLINGS))
+        mixture = self.mixtures["sequential"]
+        for user, target, known in mixture.rows(split, config.priors, config.seed):
+            total += target_likelihoods(model, user, known, target).sum(1, dtype=np.float64)
         # 1 comes first: it stays where nothing tells the others apart.
         order = sorted(range(len(SPELLINGS)), key=lambda n: abs(SPELLINGS[n] - 1))
         self.spelling = SPELLINGS[max(order, key=lambda n: total[n])]
-
-    def fit_direct(
-        self,
-        split: Split,
-        config: ELMRecConfig,
-        likelihoods: Callable[[np.ndarray, Ragged, Ragged], np.ndarray],
-    ) -> None:
-        """Weights of the direct task; ``likelihoods`` of lists, without priors."""
-        rng = np.random.default_rng((config.seed, _STREAM))
-        num_items = split.dataset.num_items
-
-        def candidates(target: np.ndarray, histories: Ragged) -> Ragged:
-            rows = zip(target, histories.rows(), strict=True)
-            drawn = [draw_candidates(t, seen, _NEGATIVES, num_items, rng) for t, seen in rows]
-            return Ragged.of_rows(drawn)
-
-        mixture = self.mixtures["direct"]
-        fit_lists(mixture, split, config.priors, config.seed, candidates, likelihoods)
 
     # Telling and keeping
 
@@ -159,15 +158,66 @@ class TaskPriors:
 
     def save(self, folder: Path) -> dict[str, Any]:
         """Write the priors beside a model; returns what :meth:`load` is to be told."""
-        weights = {task: mixture.weights_told() for task, mixture in self.mixtures.items()}
+        weights = {}
+        for task, each in self.mixtures.items():
+            assert each.mixture is not None
+            weights[task] = {"spoken": each.spoken, **each.mixture.to_dict()}
         return {**self.first.save(folder), "tasks": weights, "spelling": self.spelling}
 
     @classmethod
     def load(cls, folder: Path, told: Mapping[str, Any], histories: Ragged) -> TaskPriors:
         """Read what :meth:`save` wrote, of the histories that stand beside it."""
         first = PriorMixture.load(folder, told, histories)
-        mixtures = {task: first.twin(weights) for task, weights in told["tasks"].items()}
+        mixtures: dict[Task, PriorMixture] = {
+            task: first.twin(tuple(each["spoken"]), Mixture.from_dict(each))
+            for task, each in told["tasks"].items()
+        }
         return cls(mixtures, float(told["spelling"]))
+
+
+def target_likelihoods(
+    model: ELMRec, users: np.ndarray, histories: Ragged, targets: np.ndarray
+) -> np.ndarray:
+    """Log-likelihoods of targets in the tree for each of :data:`SPELLINGS`, ``float32[n, B]``.
+
+    Only the steps on a target's path are decoded; other items of the history cannot come.
+
+    Args:
+        model: whose priors have their weights but for the spelling's.
+        users: ``int64[B]``.
+        histories: of the users.
+        targets: ``int64[B]``.
+    """
+    network, found = model.network, [list[np.ndarray]() for _ in SPELLINGS]
+    strength = network.spelling_strength("sequential")
+    for part in model.read_histories(users, histories):
+        rows = np.array(part.rows)
+        pointed = model.item_scores(part, histories)
+        assert pointed is not None
+        pointed = _without_others(pointed, histories.take(rows), targets[rows])
+        for share, scores in zip(SPELLINGS, found, strict=True):
+            scores += score_candidates(
+                network.t5,
+                part.states,
+                part.mask,
+                model.table.spellings,
+                list(targets[rows, None]),
+                decoder_shift=part.shift,
+                pointed_items=pointed,
+                strength=share * strength,
+                prompts_at_once=64,
+            )
+    return np.array([np.concatenate(scores) for scores in found])
+
+
+def _candidates(
+    targets: np.ndarray, histories: Ragged, num_items: int, rng: np.random.Generator
+) -> Ragged:
+    """Each target among negatives that are not in its history."""
+    rows = zip(targets, histories.rows(), strict=True)
+    return Ragged.of_rows(
+        [draw_candidates(item, seen, _NEGATIVES, num_items, rng) for item, seen in rows]
+    )
 
 
 def head_likelihood(head: torch.Tensor | None, num_users: int, num_items: int) -> torch.Tensor:
@@ -177,7 +227,7 @@ def head_likelihood(head: torch.Tensor | None, num_users: int, num_items: int) -
     return head.float().log_softmax(1)
 
 
-def without_others(scores: torch.Tensor, histories: Ragged, targets: np.ndarray) -> torch.Tensor:
+def _without_others(scores: torch.Tensor, histories: Ragged, targets: np.ndarray) -> torch.Tensor:
     """Scores ``[B, I]`` with all items of a history but its target set far below all others."""
     row, item = histories.row_of_value, histories.values.astype(np.int64)
     other = item != targets[row]

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import numpy as np
 import torch
@@ -21,7 +20,7 @@ from edgewise.decoding.constrained_beam import beam_search, rerank
 from edgewise.decoding.diverse_beam import diverse_beam_search
 from edgewise.decoding.exact_scores import score_candidates
 from edgewise.graph.bipartite import BipartiteGraph
-from edgewise.models.base import TorchRecommender, check_layers, check_sizes
+from edgewise.models.base import TorchRecommender, check_layers, check_sizes, chosen_scores
 from edgewise.models.elmrec.backbone import (
     build_t5,
     build_tokenizer,
@@ -34,12 +33,7 @@ from edgewise.models.elmrec.config import PRESETS, ELMRecConfig
 from edgewise.models.elmrec.data import ELMRecData, build_data
 from edgewise.models.elmrec.graph_embeddings import BuiltGraph, GraphFeatures, build_graph
 from edgewise.models.elmrec.model import ELMRecModel, build_item_head
-from edgewise.models.elmrec.priors import (
-    SPELLINGS,
-    TaskPriors,
-    head_likelihood,
-    without_others,
-)
+from edgewise.models.elmrec.priors import ITEM_HEAD, TaskPriors, head_likelihood
 from edgewise.models.elmrec.prompts import (
     EntityTokenTable,
     PromptWriter,
@@ -202,51 +196,8 @@ class ELMRec(TorchRecommender):
         self.graph = self._built.learned()
         self.network.graph = self.graph.lookup().to(self.device)
         del self._built
-        self._fit_priors(split)
-
-    def _fit_priors(self, split: Split) -> None:
-        if self.priors is None:
-            return
-        config, mixtures = self.config, self.priors.mixtures
-        if "sequential" in mixtures:
-            likelihoods = self._head_likelihoods
-            mixtures["sequential"].fit(split, config.priors, config.seed, likelihoods)
-            self.priors.fit_spelling(split, config, self._target_likelihoods)
-        if "direct" in mixtures:
-            self.priors.fit_direct(split, config, partial(self._list_scores, task="direct"))
-
-    def _head_likelihoods(self, users: np.ndarray, histories: Ragged) -> torch.Tensor:
-        """Of all items by the item head, ``float32[B, I]``."""
-        num_items = self.table.num_items
-        if self.network.item_head is None:
-            return head_likelihood(None, len(users), num_items)
-        parts = self._read_histories(users, histories)
-        return torch.cat([head_likelihood(each.head_scores, 0, num_items) for each in parts])
-
-    def _target_likelihoods(
-        self, users: np.ndarray, histories: Ragged, targets: np.ndarray
-    ) -> Sequence[np.ndarray]:
-        """See :meth:`~edgewise.models.elmrec.priors.TaskPriors.fit_spelling`."""
-        strength = self.network.spelling_strength("sequential")
-        found: list[list[np.ndarray]] = [[] for _ in SPELLINGS]
-        for part in self._read_histories(users, histories):
-            rows = np.array(part.rows)
-            pointed = self._item_scores(part, histories)
-            assert pointed is not None
-            pointed = without_others(pointed, histories.take(rows), targets[rows])
-            for share, scores in zip(SPELLINGS, found, strict=True):
-                scores += score_candidates(
-                    self.network.t5,
-                    part.states,
-                    part.mask,
-                    self.table.spellings,
-                    list(targets[rows, None]),
-                    decoder_shift=part.shift,
-                    pointed_items=pointed,
-                    strength=share * strength,
-                    prompts_at_once=64,
-                )
-        return [np.concatenate(scores) for scores in found]
+        if self.priors is not None:
+            self.priors.fit(self, split)
 
     def prepare(self, histories: Ragged) -> None:
         """The priors count anew, where that is set, what all users have by now."""
@@ -271,7 +222,7 @@ class ELMRec(TorchRecommender):
         banned = inside.banned(len(users))
         items: list[np.ndarray] = []
         scores: list[np.ndarray] = []
-        for part in self._read_histories(users, histories):
+        for part in self.read_histories(users, histories):
             found, likelihood = beam_search(
                 self.network.t5,
                 part.states,
@@ -281,7 +232,7 @@ class ELMRec(TorchRecommender):
                 num_results=k + (0 if seen is None else search.rerank_extra),
                 banned=[banned[row] for row in part.rows],
                 decoder_shift=part.shift,
-                pointed=self._item_scores(part, histories),
+                pointed=self.item_scores(part, histories),
                 strength=self._spelling_strength("sequential"),
             )
             if after is not None:
@@ -305,10 +256,26 @@ class ELMRec(TorchRecommender):
         The direct task puts the candidates into the prompt, the sequential one the history. With
         priors, scores of the direct task are log-probabilities among the candidates.
         """
-        scores = self._list_scores(users, histories, lists, task)
         if task == "direct" and self.priors is not None:
-            return mixed_lists(self.priors.mixtures[task], scores, histories, lists)
-        return scores
+            spoken = self.spoken(users, histories, lists)
+            return mixed_lists(self.priors.mixtures[task], spoken, histories, lists)
+        return self._list_scores(users, histories, lists, task)
+
+    def spoken(self, users: np.ndarray, histories: Ragged, lists: Ragged) -> np.ndarray:
+        """What the direct task's prompts and, where it was trained, the item head say of lists.
+
+        Returns:
+            Log-likelihoods up to a constant of each list, ``float32[1 or 2, total]``.
+        """
+        assert self.priors is not None
+        prompted = self._list_scores(users, histories, lists, "direct")
+        if ITEM_HEAD not in self.priors.mixtures["direct"].spoken:
+            return prompted[None]
+        found = [
+            chosen_scores(cast(torch.Tensor, part.head_scores), lists.take(np.array(part.rows)))
+            for part in self.read_histories(users, histories)
+        ]
+        return np.stack([prompted, np.concatenate(found)])
 
     def _list_scores(
         self, users: np.ndarray, histories: Ragged, lists: Ragged, task: Task
@@ -321,7 +288,7 @@ class ELMRec(TorchRecommender):
             prompts = self._writer.direct(users, candidates, template)
             parts = self.encoded(task, prompts, self._moved(task, users, histories))
         else:
-            parts = self._read_histories(users, histories)
+            parts = self.read_histories(users, histories)
         among = self.config.prompts.direct_likelihood == "candidates"
         scores: list[np.ndarray] = []
         for part in parts:
@@ -334,7 +301,7 @@ class ELMRec(TorchRecommender):
                 decoder_shift=part.shift,
                 among_candidates=among and direct,
                 pointed=part.head_scores if direct else None,
-                pointed_items=None if direct else self._item_scores(part, histories),
+                pointed_items=None if direct else self.item_scores(part, histories),
                 strength=self._spelling_strength(task),
             )
         return np.concatenate([*scores, np.empty(0)]).astype(np.float32)
@@ -351,7 +318,7 @@ class ELMRec(TorchRecommender):
         mixture = None if self.priors is None else self.priors.mixtures.get("sequential")
         if mixture is None or not known.lengths[0]:
             return super().score_shares(user, items)
-        return mixture.why(known[0], items, self._head_likelihoods(asked, known))
+        return mixture.why(known[0], items, self.head_likelihoods(asked, known))
 
     def learned_rows(self) -> tuple[tuple[str, str], ...]:
         """The weights of priors."""
@@ -416,12 +383,20 @@ class ELMRec(TorchRecommender):
             shift, scores = network.decoder_shift(batch), network.head_scores(batch, states)
             yield Encoded(rows, states, mask, shift, scores)
 
-    def _read_histories(self, users: np.ndarray, histories: Ragged) -> Iterator[Encoded]:
+    def read_histories(self, users: np.ndarray, histories: Ragged) -> Iterator[Encoded]:
         """Prompts of the sequential task, encoded."""
         most = None if self.priors is None else self.priors.rows_at_once()
         return self.encoded("sequential", *self._sequential(users, histories), max_rows=most)
 
-    def _item_scores(self, part: Encoded, histories: Ragged) -> torch.Tensor | None:
+    def head_likelihoods(self, users: np.ndarray, histories: Ragged) -> torch.Tensor:
+        """Of all items by the item head, ``float32[B, I]``; without one all are alike."""
+        num_items = self.table.num_items
+        if self.network.item_head is None:
+            return head_likelihood(None, len(users), num_items)
+        parts = self.read_histories(users, histories)
+        return torch.cat([head_likelihood(each.head_scores, 0, num_items) for each in parts])
+
+    def item_scores(self, part: Encoded, histories: Ragged) -> torch.Tensor | None:
         """Scores of all items in the catalogue's tree: the item head's, with the priors."""
         if self.priors is None:
             return part.head_scores
