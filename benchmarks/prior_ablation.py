@@ -29,7 +29,7 @@ from edgewise.models.mixing import LANGUAGE_MODEL, PriorMixture
 from edgewise.runs.run import Run, open_run
 from edgewise.runs.train import handed_over
 
-_METRICS = ("HitRate@10", "NDCG@10")
+_METRICS = ("HitRate", "NDCG")
 
 
 class Remembered:
@@ -98,7 +98,7 @@ def measured(run: Run, config: PriorsConfig | None, ask: Remembered, users: int)
         told["loss"] = fitted.loss
     for name, task in (("full ranking", evaluate_sequential), ("99 negatives", evaluate_direct)):
         found = task(model, run.split, "test", ks=(10,), metrics=_METRICS, max_users=users)
-        told[name] = {metric: found.metrics[metric].mean for metric in _METRICS}
+        told[name] = {f"{each}@10": found.metrics[f"{each}@10"].mean for each in _METRICS}
     return told
 
 
