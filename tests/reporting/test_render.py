@@ -23,10 +23,11 @@ def test_a_value_that_is_not_given_is_an_error():
 
 
 def test_pages_escape_and_texts_do_not():
-    block = {"heading": "<a & b>", "columns": [], "rows": []}
-    assert "<a & b>" in render("blocks.md", warnings=["<w>"], blocks=[block])
+    block = {"heading": "<a & b>", "columns": [], "rows": [], "tested": "", "effort_heads": []}
+    told = {"blocks": [block], "notes": [], "differs": []}
+    assert "<a & b>" in render("blocks.md", warnings=["<w>"], tables=[told])
     table = {"name": "t", "title": "<a & b>", "anchor": "t", "pictures": [], "blocks": []}
-    table |= {"warnings": [], "source": [], "notes": []}
+    table |= {"warnings": [], "source": [], "notes": [], "differs": []}
     values = {"warnings": ["<w>"], "legend": "", "difference_heads": [], "of_runs": False}
     values["tables"] = [table]
     page = render("comparison.html", version="0", nothing_yet="", **values)
