@@ -91,15 +91,18 @@ def measured(run: Run, config: PriorsConfig | None, ask: Remembered, users: int)
         model.mixture = PriorMixture.of(split, histories, config, seed)
         assert model.mixture is not None
         model.trained(split)
-        fitted = model.mixture.mixture
-        assert fitted is not None
-        told["seconds of fitting"] = time.process_time() - start
-        told["weights"] = dict(zip(model.mixture.names, fitted.weights[:, 0].tolist(), strict=True))
-        told["loss"] = fitted.loss
-    for name, task in (("full ranking", evaluate_sequential), ("99 negatives", evaluate_direct)):
+        told["fit_seconds"] = time.process_time() - start
+    for name, task in (("full", evaluate_sequential), ("among_99", evaluate_direct)):
         found = task(model, run.split, "test", ks=(10,), metrics=_METRICS, max_users=users)
-        told[name] = {f"{each}@10": found.metrics[f"{each}@10"].mean for each in _METRICS}
+        told |= {f"{name}_{each}@10": found.metrics[f"{each}@10"].mean for each in _METRICS}
     return told
+
+
+def averaged(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Means over seeds, and the standard deviations of full ranking."""
+    means: dict[str, Any] = {name: float(np.mean([row[name] for row in rows])) for name in rows[0]}
+    spread = np.std([row["full_NDCG@10"] for row in rows], ddof=1) if len(rows) > 1 else 0.0
+    return {**means, "full_NDCG@10_deviation": float(spread), "seeds": len(rows)}
 
 
 def main() -> None:
@@ -108,33 +111,36 @@ def main() -> None:
     parser.add_argument("--users", type=int, default=5000, help="measured of each run; 5000")
     parser.add_argument("--json", type=Path)
     given = parser.parse_args()
-    figures: dict[str, Any] = {}
     by_data: dict[str, list[Run]] = {}
     for folder in given.runs:
         run = open_run(folder)
         by_data.setdefault(run.dataset.name, []).append(run)
+    figures: dict[str, dict[str, Any]] = {}
     for data, runs in by_data.items():
+        found: dict[str, list[dict[str, Any]]] = {}
         for run in runs:
-            model = run.model
-            known = () if model.mixture is None else model.mixture.names[1:]
-            num_items, base = run.dataset.num_items, model.config.priors
-            every = variants(base, known)
-            own = Remembered([model], num_items)
-            rows = [(name, config, own) for name, config in every.items()]
-            rows.append(("without language model", every["all"], Remembered([], num_items)))
-            if run is runs[0] and len(runs) > 1:
-                both = Remembered([runs[0].model, runs[1].model], num_items)
-                rows.append(("two models", every["all"], both))
-            for name, config, ask in rows:
-                told = measured(run, config, ask, given.users)
-                figures.setdefault(data, {}).setdefault(name, {})[f"seed {model.config.seed}"] = (
-                    told
-                )
-                full, among = told["full ranking"], told["99 negatives"]
-                means = " ".join(f"{v:.4f}" for v in (*full.values(), *among.values()))
-                print(f"{data} seed {model.config.seed} {name}: {means}", flush=True)
+            for name, told in _of_run(run, runs, given.users):
+                found.setdefault(name, []).append(told)
+                words = " ".join(f"{each} {value:.4f}" for each, value in told.items())
+                print(f"{data}, seed {run.model.config.seed}, {name}: {words}", flush=True)
+        figures[data] = {name: averaged(rows) for name, rows in found.items()}
+        figures[data] |= {"users": given.users}
     if given.json:
         keep(given.json, figures)
+
+
+def _of_run(run: Run, runs: Sequence[Run], users: int) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The figures of every variant of one run by their names."""
+    model, num_items = run.model, run.dataset.num_items
+    known = () if model.mixture is None else model.mixture.names[1:]
+    every, own = variants(model.config.priors, known), Remembered([model], num_items)
+    rows = [(name, config, own) for name, config in every.items()]
+    rows.append((f"without {LANGUAGE_MODEL}", every["all"], Remembered([], num_items)))
+    if run is runs[0] and len(runs) > 1:
+        both = Remembered([runs[0].model, runs[1].model], num_items)
+        rows.append(("two models", every["all"], both))
+    for name, config, ask in rows:
+        yield name, measured(run, config, ask, users)
 
 
 if __name__ == "__main__":
