@@ -115,7 +115,7 @@ def main() -> None:
     for folder in given.runs:
         run = open_run(folder)
         by_data.setdefault(run.dataset.name, []).append(run)
-    figures: dict[str, dict[str, Any]] = {}
+    figures: dict[str, Any] = {"users": given.users}
     for data, runs in by_data.items():
         found: dict[str, list[dict[str, Any]]] = {}
         for run in runs:
@@ -123,8 +123,7 @@ def main() -> None:
                 found.setdefault(name, []).append(told)
                 words = " ".join(f"{each} {value:.4f}" for each, value in told.items())
                 print(f"{data}, seed {run.model.config.seed}, {name}: {words}", flush=True)
-        figures[data] = {name: averaged(rows) for name, rows in found.items()}
-        figures[data] |= {"users": given.users}
+        figures |= {f"{data}: {name}": averaged(rows) for name, rows in found.items()}
     if given.json:
         keep(given.json, figures)
 
