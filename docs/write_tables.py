@@ -336,12 +336,11 @@ def ties(results: Results, names: Mapping[str, str], shuffles: int) -> Rows:
             results.of(f"{place}-shuffled-{n}{at}{protocol}", "sequential") for n in range(shuffles)
         ]
         beside = results.of(name, "sequential", "Popularity")
-        cells = [
-            interval(given, "NDCG@10"),
-            spread(pl.concat(each), "NDCG@10"),
-            spread(beside, "NDCG@10"),
-            units(given),
-        ]
+        shuffled = pl.concat(each)
+        cells = [NOT_RUN]
+        if len(given) and len(shuffled):
+            means = [spread(shuffled, "NDCG@10"), spread(beside, "NDCG@10")]
+            cells = [interval(given, "NDCG@10"), *means, units(given)]
         rows.append([*label.split("|"), *cells])
     return rows
 

@@ -20,6 +20,7 @@ from edgewise.experiments.grid import ExperimentCell, Layout, ResultKey, find_ce
 from edgewise.experiments.results import EVALUATION, STATISTICS, VECTORS, described, recorded_config
 from edgewise.files import file_checksum
 from edgewise.models.registry import DEFAULT_METHOD, find_method
+from edgewise.runs.run import split_values
 from edgewise.runs.user_figures import user_figures_file
 
 ROOT = Path(__file__).parents[1]
@@ -73,7 +74,7 @@ def test_a_result_belongs_to_a_committed_configuration(path: Path) -> None:
     assert to_dict(fitted) == to_dict(cell.settings), changed
     assert run["seed"] == cell.settings.seed and run["status"] == "finished"
     kind, seed = cell.split
-    assert run["split"] == {"kind": kind, "seed": seed}
+    assert run["split"] == split_values(kind, seed, cell.options.cold_items)
     assert run["data"]["name"] == path.parent.name and len(run["data"]["checksum"]) == 64
     assert run["machine"]["processor"] and run["machine"]["cores"] >= 1
     assert {"python", "torch", "transformers"} <= run["versions"].keys()
