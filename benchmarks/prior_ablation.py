@@ -123,7 +123,8 @@ def main() -> None:
                 found.setdefault(name, []).append(told)
                 words = " ".join(f"{each} {value:.4f}" for each, value in told.items())
                 print(f"{data}, seed {run.model.config.seed}, {name}: {words}", flush=True)
-        figures |= {f"{data}: {name}": averaged(rows) for name, rows in found.items()}
+        named = {f"{data} {name}".replace(" ", "_"): rows for name, rows in found.items()}
+        figures |= {name: averaged(rows) for name, rows in named.items()}
     if given.json:
         keep(given.json, figures)
 
