@@ -95,9 +95,9 @@ def fit_mixture(
     loss, slope, curve = _moments(parts, weights, start.shape)
     total = loss + penalty(weights)
     for _ in range(_MOST_STEPS):
-        slope, curve = slope + hold * (weights - centre), curve + torch.diag(hold)
-        step = torch.linalg.solve(curve, slope)
-        found = _shortened(lambda at: penalty(at), parts, weights, step, total, start.shape)
+        held = curve + torch.diag(hold), slope + hold * (weights - centre)
+        step = torch.linalg.solve(*held)
+        found = _shortened(penalty, parts, weights, step, total, start.shape)
         if found is None:
             break
         weights, loss, slope, curve, lower = found
