@@ -342,8 +342,8 @@ class Recommender(ABC):
         """
         asked = self.user_index(users)
         rows = self._histories_of(asked, histories)
-        lists = self._ranked(asked, rows, k, exclude_seen, self._hidden(allow, deny))
-        found = Recommendations.of(asked, *lists)
+        banned = ItemFilter(rows if exclude_seen else None, self._hidden(allow, deny))
+        found = Recommendations.of(asked, *self.rank(asked, rows, k, banned))
         return self._with_ids(found, self.data.users, asked, rows)
 
     def recommend_new(
@@ -362,10 +362,10 @@ class Recommender(ABC):
         rows = Ragged.of_rows([self.item_index(row) for row in histories])
         self._check_ready(None)
         nobody = np.full(len(rows), -1, dtype=np.int64)
-        lists = self._ranked(nobody, rows, k, exclude_seen, self._hidden(allow, deny))
+        banned = ItemFilter(rows if exclude_seen else None, self._hidden(allow, deny))
         numbers = np.arange(len(rows))
         names = tuple(f"new user {n + 1}" for n in numbers) if len(rows) > 1 else ("new user",)
-        found = Recommendations.of(numbers, *lists)
+        found = Recommendations.of(numbers, *self.rank(nobody, rows, k, banned))
         return self._with_ids(found, Vocabulary(names, "user"), numbers, rows)
 
     def score_candidates(
@@ -558,19 +558,24 @@ class Recommender(ABC):
         """Index numbers of items given as raw ids or index numbers, ``int64[n]``."""
         return _indices(items, self.data.items)
 
-    def _ranked(
-        self,
-        users: np.ndarray,
-        histories: Ragged,
-        k: int,
-        exclude_seen: bool,
-        hidden: np.ndarray | None,
-    ) -> Ranked:
-        """Lists of all, those without a history by popularity."""
+    def rank(self, users: np.ndarray, histories: Ragged, k: int, banned: ItemFilter) -> Ranked:
+        """The k best items of anybody: by what they have, or what is popular where that is nothing.
+
+        What :meth:`recommend` and :meth:`recommend_new` ask for many people alike, and a service
+        for people who differ in what they have and must not be shown. :meth:`prepare` comes first.
+
+        Args:
+            users: user indices, -1 for people who are not in the data, ``int64[B]``.
+            histories: each of these users' items, oldest first; some may be empty.
+            k: items each; fewer where fewer may be listed.
+            banned: items that each user, or nobody, is shown.
+
+        Raises:
+            ConfigError: k is below 1, or it was not trained for recommending.
+        """
         check(k >= 1, f"k = {k}: must be 1 or more")
         self.require("sequential")
         k = min(k, len(self.data.items))  # nothing is searched or kept for more
-        banned = ItemFilter(histories if exclude_seen else None, hidden)
         warm = histories.lengths > 0
         asked = np.flatnonzero(warm), np.flatnonzero(~warm)
         parts = [
@@ -580,10 +585,18 @@ class Recommender(ABC):
         ]
         return Ranked.concat(parts).put(np.concatenate(asked))
 
-    def _popular(self, users: np.ndarray, histories: Ragged, hidden: ItemFilter, k: int) -> Ranked:
-        scores = self.cold_scores()[None].copy()
-        replace(hidden, seen=None).apply(scores)
-        return Ranked.concat([best_of_rows(scores, k)] * len(users))
+    def _popular(self, users: np.ndarray, histories: Ragged, banned: ItemFilter, k: int) -> Ranked:
+        scores = self.cold_scores()[None]
+        if banned.seen is None or not len(banned.seen.values):
+            shared = scores.copy()
+            replace(banned, seen=None).apply(shared)
+            return Ranked.concat([best_of_rows(shared, k)] * len(users))
+        parts: list[Ranked] = []
+        for rows in self._parts(len(users)):
+            found = np.repeat(scores, len(rows), axis=0)
+            banned.take(rows).apply(found)
+            parts.append(best_of_rows(found, k))
+        return Ranked.concat(parts)
 
     def _scored(
         self, users: np.ndarray, histories: Ragged, lists: Ragged, task: Task

@@ -20,7 +20,7 @@ from tests.contracts.checkerboard import Checkerboard, checkerboard
 from edgewise.data.item_lists import CandidateLists
 from edgewise.data.ragged import Ragged
 from edgewise.errors import ConfigError, EdgewiseError, ModelFolderError, UnknownIdError
-from edgewise.recommender import Recommender
+from edgewise.recommender import ItemFilter, Recommender
 
 TOLERANCE = 1e-4
 
@@ -244,6 +244,21 @@ class RecommenderContract:
         found = model.recommend_new([[]], 3)
         assert len(found) == 3 and found.cold.all()
         assert len(model.recommend_new([], 3)) == 0
+
+    def test_everybody_may_be_shown_other_items(self, model, world):
+        """A user, somebody who is not in the data and somebody without items, in one question."""
+        own, new = model.data.histories[0], np.flatnonzero(world.item_group == 1)[:6]
+        histories = Ragged.of_rows([own, new, np.empty(0, np.int64)])
+        bans = [np.union1d(own, [3]), new, np.arange(20)]
+        banned = ItemFilter(Ragged.of_rows(bans))
+        lists = model.rank(np.array([0, -1, -1]), histories, 3, banned)[0]
+        assert lists.lengths.tolist() == [3, 3, 3]
+        for row, ban in zip(lists.rows(), bans, strict=True):
+            assert not np.isin(row, ban).any()
+        assert np.array_equal(lists[0], model.recommend([0], 3, deny=[3]).item_index)
+        assert np.array_equal(lists[1], model.recommend_new([new], 3).item_index)
+        popular = model.recommend_new([[]], 3, deny=bans[2]).item_index
+        assert np.array_equal(lists[2], popular)
 
     def test_similar_items(self, model, world, tmp_path):
         """Whoever took one item of a group took nearly all of it, and none of the other group."""
