@@ -191,6 +191,11 @@ def flat_settings(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]
     return flat
 
 
+def is_of_answers(path: str) -> bool:
+    """Whether training never reads a setting (``section.key``): it says how a model answers."""
+    return path.startswith("decoding.") or path == "priors.relearn"
+
+
 class SettingRow(NamedTuple):
     """One setting as it is documented."""
 

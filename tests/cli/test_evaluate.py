@@ -202,7 +202,7 @@ def test_decoding_can_change_and_is_recorded(edgewise, run, tmp_path):
 def test_what_training_has_used_cannot_change(edgewise, run):
     result = edgewise("evaluate", run, "--set", "training.epochs=3")
     assert result.exit_code == 2
-    assert "only decoding.* can change after training; fit again" in result.output
+    assert "only decoding.* and priors.relearn can change" in result.output
     wrong = edgewise("evaluate", run, "--set", "decoding.num_beam=3")
     assert wrong.exit_code == 2 and "Did you mean 'num_beams'" in wrong.output
 

@@ -221,9 +221,9 @@ def stand(layout, cell, name, **changes):
     RunInfo(spec, status).write(layout.runs / name)
 
 
-def test_decoding_alone_makes_no_training(grouped):
-    few = "[decoding]\nrerank_extra = 0\n"
-    assert grouped(a="", b=few, c="seed = 1\n") == {"a": ["a", "b"], "c": ["c"]}
+@pytest.mark.parametrize("text", ["[decoding]\nrerank_extra = 0\n", "priors.relearn = true\n"])
+def test_what_only_answers_read_makes_no_training(grouped, text):
+    assert grouped(a="", b=text, c="seed = 1\n") == {"a": ["a", "b"], "c": ["c"]}
 
 
 @pytest.mark.parametrize(

@@ -213,7 +213,7 @@ def test_the_data_set_must_be_the_one_it_was_fitted_on(run, data, tmp_path):
 
 def test_only_decoding_can_change(run):
     assert run.decoding_as(()) is run
-    with pytest.raises(ConfigError, match=r"only decoding\.\* can change after training"):
+    with pytest.raises(ConfigError, match=r"only decoding\.\* and priors\.relearn can change"):
         run.decoding_as(["training.first.epochs=3"])
     with pytest.raises(ConfigError, match="unknown configuration key 'decoding'"):
         run.decoding_as(["decoding.num_beams=3"])

@@ -70,7 +70,10 @@ def evaluate(
     ] = None,
     set_: Annotated[
         list[str] | None,
-        typer.Option("--set", help="decoding.key=value, before the run's own; repeatable."),
+        typer.Option(
+            "--set",
+            help="decoding.key=value or priors.relearn=true, before the run's own; repeatable.",
+        ),
     ] = None,
     by: Annotated[
         list[str] | None,

@@ -1,7 +1,7 @@
 """What is left to do of a table: which cells, on which runs, and the commands that would do it.
 
-Cells that differ in decoding alone share one training, whichever table they stand in, and a run
-that stands there already is measured instead of fitted again.
+Cells that differ in what only answers read (decoding, whether priors are counted anew) share one
+training, whichever table they stand in, and a run that stands there is measured, not fitted again.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from edgewise.config import differences, flat_settings, to_dict
+from edgewise.config import differences, flat_settings, is_of_answers, to_dict
 from edgewise.errors import EdgewiseError
 from edgewise.experiments.grid import HONEST, DataOptions, ExperimentCell, Layout, path_text
 from edgewise.experiments.results import recorded_checksum, why_unfinished
@@ -34,7 +34,7 @@ class Training:
         protocol: name, version and options, as JSON.
         data: name of the folder of the imported data set; with a checksum where it is of other
             content than the folder of that name on this machine.
-        settings: of the method, as JSON, without those of decoding.
+        settings: of the method, as JSON, without those that only answers read.
         cold_items: share of the items that are kept out.
     """
 
@@ -73,7 +73,7 @@ def fitted_otherwise(info: RunInfo, cell: ExperimentCell, layout: Layout) -> str
     changed = [f"{name} ({old}, now {new})" for name, (old, new) in pairs.items() if old != new]
     if found.method == wanted.method:
         settings = differences(info.spec.config, cell.settings)
-        changed += [each for each in settings if not each.startswith("decoding.")]
+        changed += [each for each in settings if not is_of_answers(each)]
     more = ", ..." if len(changed) > _SHOWN else ""
     return f"a run of other settings ({', '.join(changed[:_SHOWN])}{more})"
 
@@ -155,7 +155,8 @@ def _finished_runs(layout: Layout) -> Mapping[Training, Path]:
 
 
 def _trained_settings(config: Any) -> str:
-    return _json({key: value for key, value in to_dict(config).items() if key != "decoding"})
+    settings = flat_settings(to_dict(config))
+    return _json({key: value for key, value in settings.items() if not is_of_answers(key)})
 
 
 def _json(values: Mapping[str, Any]) -> str:

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from edgewise.config import to_dict
+from edgewise.config import flat_settings, is_of_answers, to_dict
 from edgewise.errors import EdgewiseError
 from edgewise.experiments.describing import describe_cell
 from edgewise.experiments.grid import DataOptions, ExperimentCell, Layout, path_text
@@ -221,6 +221,6 @@ def evaluate_cell(cell: ExperimentCell, layout: Layout, run: Path, command: str 
 
 
 def decoding_of(settings: Any) -> list[str]:
-    """All settings of decoding, ``decoding.key=value`` each."""
-    decoding = to_dict(settings).get("decoding", {})
-    return [f"decoding.{key}={json.dumps(value)}" for key, value in decoding.items()]
+    """All settings that only answers read, ``decoding.key=value`` each."""
+    values = flat_settings(to_dict(settings))
+    return [f"{key}={json.dumps(value)}" for key, value in values.items() if is_of_answers(key)]

@@ -16,7 +16,15 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from edgewise.config import MethodConfig, check, to_dict, to_toml, updated, with_overrides
+from edgewise.config import (
+    MethodConfig,
+    check,
+    is_of_answers,
+    to_dict,
+    to_toml,
+    updated,
+    with_overrides,
+)
 from edgewise.errors import ConfigError, DataError, ModelFolderError
 from edgewise.evaluation.protocols import RecordedProtocol, recorded_protocol
 from edgewise.files import is_taken, recover, whole_folder, write_text
@@ -158,14 +166,20 @@ class Run:
         check(task in self.model.tasks, message)
 
     def decoding_as(self, assignments: Sequence[str]) -> Run:
-        """The same run, asked for its answers in another way: ``decoding.key=value``.
+        """The same run, asked for its answers in another way.
+
+        Args:
+            assignments: ``decoding.key=value``, or ``priors.relearn=true``.
 
         Raises:
             ConfigError: another setting is named, which training has already used, or none such.
         """
         for assignment in assignments:
-            message = f"--set {assignment}: only decoding.* can change after training; fit again"
-            check(assignment.partition("=")[0].strip().startswith("decoding."), message)
+            check(
+                is_of_answers(assignment.partition("=")[0].strip()),
+                f"--set {assignment}: only decoding.* and priors.relearn can change after "
+                "training; fit again",
+            )
         if not assignments:
             return self
         config = with_overrides(self.config, assignments)
