@@ -37,7 +37,7 @@ setup: $(STAMP) ## make the environment and install edgewise with its developmen
 demo: $(STAMP) ## train on the built-in shop, evaluate, recommend, explain; report in runs/demo
 	OMP_NUM_THREADS=$${OMP_NUM_THREADS:-1} $(BIN)/edgewise demo --out runs/demo
 
-test: $(STAMP) ## run the tests
+test: $(STAMP) $(VENV)/.programs ## run the tests
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2
 
 check: $(STAMP) ## formatting, lint, types, and which folder may import which
@@ -85,6 +85,17 @@ $(STAMP): pyproject.toml constraints.txt | $(BIN)/python
 	$(BIN)/python -m pip install -q --constraint constraints.txt \
 	    $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) torch
 	$(BIN)/python -m pip install -q --constraint constraints.txt --editable '.[dev]'
+	@touch $@
+
+# Tests of several hosts start a Redis, tests of the page a browser; without them they are skipped.
+$(VENV)/.programs: | $(BIN)/python
+	@missing=; for program in redis-server chromium; do \
+	    command -v $$program >/dev/null || missing="$$missing $$program"; done; \
+	if [ -n "$$missing" ] && command -v apt-get >/dev/null && [ "$$(id -u)" = 0 ]; then \
+	    { apt-get update && DEBIAN_FRONTEND=noninteractive apt-get install -y \
+	        --no-install-recommends $$missing; } >/dev/null || true; \
+	elif [ -n "$$missing" ]; then \
+	    echo "not installed:$$missing; tests that start them are skipped" >&2; fi
 	@touch $@
 
 $(PEERS)/.installed: benchmarks/peers/requirements.txt | $(BIN)/python
