@@ -121,12 +121,14 @@ class FitOptions:
         resume: go on from the folder's checkpoints.
         show_progress: print a progress bar.
         on_plan: told what is about to be trained.
+        start_from: a fitted model of the same method, whose weights are gone on from.
     """
 
     folder: Path | None = None
     resume: bool = False
     show_progress: bool = False
     on_plan: Callable[[FitPlan], None] | None = None
+    start_from: Recommender | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -268,6 +270,7 @@ class Recommender(ABC):
         resume: bool = False,
         show_progress: bool = False,
         on_plan: Callable[[FitPlan], None] | None = None,
+        start_from: Recommender | None = None,
     ) -> Self:
         """Learn from ``split.train``, choosing the best epoch on ``split.valid``.
 
@@ -277,15 +280,26 @@ class Recommender(ABC):
             resume: go on from the folder's checkpoints.
             show_progress: print a progress bar.
             on_plan: told what is about to be trained, before the first step.
+            start_from: a model of this method that was fitted before these data grew; its weights
+                are the start. A method without gradients takes nothing over and counts anew.
+
+        Raises:
+            ConfigError: the model to start from is of another method, or settings differ that must
+                not; see :mod:`edgewise.models.warm_start`.
+            DataError: these data are not the old ones grown, or rows are held out of which that
+                model has learned.
         """
         self._data = FittedData.of(split)
         place = None if folder is None else Path(folder)
-        self._fit(split, FitOptions(place, resume, show_progress, on_plan))
+        self._fit(split, FitOptions(place, resume, show_progress, on_plan, start_from))
         return self
 
     def _fit(self, split: Split, options: FitOptions) -> None:
         if options.on_plan is not None:
-            options.on_plan(FitPlan((("training", "in closed form: no epochs"),)))
+            rows = [("training", "in closed form: no epochs")]
+            if options.start_from is not None:
+                rows.append(("warm start", "nothing to take over: all is counted anew"))
+            options.on_plan(FitPlan(tuple(rows)))
         self.fit_scores(split)
 
     def fit_scores(self, split: Split) -> None:

@@ -115,6 +115,15 @@ def fit(
             "has no texts; 0.535."
         ),
     ] = None,
+    from_: Annotated[
+        Path | None,
+        typer.Option(
+            "--from",
+            help="Go on from the weights of a finished run of this method, on the data it was "
+            "fitted on or those grown ('edgewise data append'). Settings are the run's own; only "
+            "training.* and a few others may change.",
+        ),
+    ] = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with an interrupted run, to the same result.")
     ] = False,
@@ -129,7 +138,7 @@ def fit(
     wanted = Wanted(method, preset, protocol, edge_share, split, split_seed, cold_items)
     goes_on = resume and is_run(out)
     resolve = _started if goes_on else _planned
-    spec, dataset = resolve(wanted, out, data, config, set_ or [], force)
+    spec, dataset = resolve(wanted, out, data, config, set_ or [], force, from_)
     quiet = quiet or not is_main_process()
     if (warning := warning_on(spec.protocol, dataset)) and not quiet:
         warn(warning)
@@ -187,6 +196,8 @@ COMMANDS = (
             "edgewise fit elmrec --data data/mine --out runs/own --config runs/mine/config.toml",
             "edgewise fit elmrec --data data/mine --out runs/later --protocol temporal",
             "edgewise fit elmrec --out runs/mine --resume",
+            "edgewise fit sasrec --from runs/mine --data data/grown --out runs/grown "
+            "--set training.epochs=2",
             "torchrun --nproc-per-node 2 -m edgewise.cli.main fit elmrec --data data/mine --out r",
         ),
         {},
@@ -205,7 +216,13 @@ def _matches(row: SettingRow, search: str | None) -> bool:
 
 
 def _planned(
-    wanted: Wanted, out: Path, data: Path | None, config: Path | None, set_: list[str], force: bool
+    wanted: Wanted,
+    out: Path,
+    data: Path | None,
+    config: Path | None,
+    set_: list[str],
+    force: bool,
+    from_: Path | None,
 ) -> tuple[RunSpec, Dataset]:
     """A new run. Whatever is wrong with its options is refused before the data are read."""
     from edgewise.runs.run import check_free, is_main_process
@@ -214,7 +231,12 @@ def _planned(
     if is_main_process():
         check_free(out, force=force)
     unknown = DataInfo("", "", "")
-    spec = resolve_spec(wanted, set_, file=config, data=unknown, command=command_line())
+    base = None if from_ is None else _older(from_, out, wanted.method)
+    spec = resolve_spec(wanted, set_, file=config, base=base, data=unknown, command=command_line())
+    if base is not None:
+        from edgewise.runs.starting import check_protocol
+
+        check_protocol(spec, base)
     if data is None:
         raise ConfigError("--data is missing: name a data set folder, see 'edgewise data --help'")
     from dataclasses import replace
@@ -225,8 +247,26 @@ def _planned(
     return replace(spec, data=DataInfo.of(dataset, data)), dataset
 
 
+def _older(folder: Path, out: Path, method: str | None) -> RunSpec:
+    """The run to start from, as what a new one of it would be asked for."""
+    from dataclasses import replace
+
+    from edgewise.runs.starting import find_start
+
+    same = folder.resolve() == out.resolve()
+    check(not same, f"--from {folder}: --out is the same run; name a new folder")
+    spec, start = find_start(folder, str(method))
+    return replace(spec, started_from=start)
+
+
 def _started(
-    wanted: Wanted, out: Path, data: Path | None, config: Path | None, set_: list[str], force: bool
+    wanted: Wanted,
+    out: Path,
+    data: Path | None,
+    config: Path | None,
+    set_: list[str],
+    force: bool,
+    from_: Path | None,
 ) -> tuple[RunSpec, Dataset]:
     """The run that stands in the folder, unless another method, settings or data are asked for."""
     from edgewise.runs.run import load_run_data, read_info
@@ -239,6 +279,9 @@ def _started(
             f"'edgewise fit {spec.method_name} --out {out} --resume', or fit into another folder"
         )
     changed = spec.changes(resolve_spec(wanted, set_, file=config, base=spec))
+    begun = None if spec.started_from is None else spec.started_from.folder
+    if from_ is not None and str(from_) != begun:
+        changed.append(f"--from ({begun or 'none'}, now {from_})")
     if changed:
         raise ConfigError(
             f"--resume goes on with the run's own settings, but these differ: "
@@ -301,6 +344,8 @@ def plan_table(plan: FitPlan, spec: RunSpec, out: Path) -> Any:
     ]
     if plan.num_parameters:
         rows.append(("parameters", f"{plan.num_parameters:,}"))
+    if spec.started_from is not None:
+        rows.append(("from", f"{spec.started_from.folder}"))
     rows += [("seed", str(spec.config.seed)), ("writes", str(out))]
     return _rows_table(f"plan: {spec.method.label}", rows)
 

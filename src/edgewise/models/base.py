@@ -29,6 +29,7 @@ from edgewise.data.sequences import batches_by_length
 from edgewise.data.splits import Split
 from edgewise.errors import DataError
 from edgewise.evaluation.metrics import parse_metric, ranking_metric
+from edgewise.models.warm_start import Growth, Layout, check_start, take_over
 from edgewise.recommender import FitOptions, FitPlan, ItemFilter, Recommender, Task
 from edgewise.training.checkpoint import save_network
 from edgewise.training.config import TrainingConfig
@@ -91,7 +92,12 @@ class TorchRecommender(Recommender):
     """
 
     SCORE_UNIT: ClassVar[str] = "dot product of embeddings"
+    LAYOUTS: ClassVar[Mapping[str, Layout]] = {}
+    """Weights whose sizes do not tell what their rows are, and buffers that are learned; see
+    :mod:`edgewise.models.warm_start`."""
     network: nn.Module
+    older: Any = None
+    """While :meth:`fit` runs: the fitted model of this method that it starts from, or None."""
 
     # What a method says
 
@@ -173,16 +179,33 @@ class TorchRecommender(Recommender):
         return next(self.network.parameters()).device
 
     def _fit(self, split: Split, options: FitOptions) -> None:
+        if options.start_from is not None:
+            check_start(self, options.start_from)
+        self.older = options.start_from
+        try:
+            self._fit_network(split, options)
+        finally:
+            self.older = None
+
+    def _fit_network(self, split: Split, options: FitOptions) -> None:
         with torch.random.fork_rng():
             torch.manual_seed(self.config.seed)
             self.network = self.build(split)
         stages = self.stages(split)
         for stage in stages:
             check_trackers(stage.config)
+        done = [each for each in stages if self.older is not None and _is_pretraining(each)]
+        stages = [each for each in stages if each not in done]
         if options.on_plan is not None:
             learned = sum(p.numel() for p in self.network.parameters() if p.requires_grad)
-            options.on_plan(FitPlan(self.plan(stages), learned))
+            options.on_plan(FitPlan((*self.plan(stages), *self._told_start()), learned))
         self.start(split)
+        if self.older is not None:
+            growth = Growth.of(self.older.data, self.data, self.matrix(self.data.histories))
+            take_over(self.network, self.older.network, growth, self.LAYOUTS)
+            for stage in done:
+                if stage.on_end is not None:
+                    stage.on_end()
         self.stage_curves = train(
             self.network,
             stages,
@@ -194,6 +217,16 @@ class TorchRecommender(Recommender):
         self.network.eval()
         with torch.no_grad():
             self.trained(split)
+
+    def _told_start(self) -> tuple[tuple[str, str], ...]:
+        if self.older is None:
+            return ()
+        old, new = self.older.data, self.data
+        taken = sum(p.numel() for p in self.older.network.parameters())
+        words = f"{taken:,} parameters of the model of {old.name} ({old.checksum[:12]})"
+        more = len(new.users) - len(old.users), len(new.items) - len(old.items)
+        grown = "{:,} users and {:,} items, which start as the mean of their neighbours"
+        return (("starts from", words), ("new", grown.format(*more) if any(more) else "none"))
 
     @property
     def similarity_unit(self) -> str:

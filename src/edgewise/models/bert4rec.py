@@ -35,6 +35,7 @@ from edgewise.models.next_item import (
     with_ones,
 )
 from edgewise.models.transformer import Answering, PostNormBlock, check_heads, through
+from edgewise.models.warm_start import ITEMS, REST
 
 
 class BERT4RecConfig(NextItemConfig):
@@ -154,6 +155,7 @@ class BERT4Rec(NextItemRecommender):
             },
         },
     }
+    LAYOUTS: ClassVar = {"items.weight": (ITEMS, REST)}  # the mask stands behind the items
     RESERVED = 1  # for the mask; a row holds one item more than it has targets
     config: BERT4RecConfig
     network: BERT4RecNetwork

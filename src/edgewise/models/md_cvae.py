@@ -205,7 +205,13 @@ class MDCVAE(DescribedRecommender):
         # As released for MovieLens, in its own scale of lambda_V.
         "paper": {"lambda_v": 75.0, "training": {"batch_size": 256}},
     }
+    LAYOUTS: ClassVar = {"steps": ()}  # beta goes on from where it was
     network: MDCVAENetwork
+
+    def known_texts(self) -> torch.Tensor:
+        """As they were before the network scaled them."""
+        texts = self.network.texts
+        return texts / texts.shape[1] ** 0.5
 
     def describe(self, dataset: Dataset) -> ItemDescriptions:
         return ItemDescriptions.of(dataset, self.name, self.config.texts, None)

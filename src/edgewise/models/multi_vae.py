@@ -125,6 +125,7 @@ class MultiVAE(TorchRecommender):
         },
         "paper": {},
     }
+    LAYOUTS: ClassVar = {"steps": ()}  # beta goes on from where it was
     network: MultiVAENetwork
 
     def build(self, split: Split | None) -> MultiVAENetwork:

@@ -45,6 +45,7 @@ from edgewise.models.next_item import (
     cloze,
 )
 from edgewise.models.transformer import Answering, PostNormBlock, check_heads, through
+from edgewise.models.warm_start import ITEMS, REST
 from edgewise.training.config import TrainingConfig
 from edgewise.training.trainer import Stage
 
@@ -249,6 +250,7 @@ class S3Rec(DescribedRecommender, NextItemRecommender):
             "training": {"batch_size": 256, "weight_decay": 0.0},
         },
     }
+    LAYOUTS: ClassVar = {"items.weight": (ITEMS, REST)}  # the mask stands behind the items
     config: S3RecConfig
 
     def describe(self, dataset: Dataset) -> ItemDescriptions:

@@ -16,6 +16,7 @@ import numpy as np
 import scipy.sparse as sp
 
 _MAX_ROUNDS = 30
+_NEW_AT_ONCE = 1000
 
 
 def residual_kmeans(
@@ -82,6 +83,18 @@ def with_collision_code(codes: np.ndarray) -> np.ndarray:
     count = np.empty(len(codes), dtype=np.int64)
     count[order] = np.arange(len(codes)) - starts
     return np.concatenate([codes, count[:, None]], axis=1)
+
+
+def codes_like_old(codes: np.ndarray, vectors: np.ndarray) -> np.ndarray:
+    """Codes of old items ``int64[I', L]``, and for each new one those of the nearest old one.
+
+    Args:
+        codes: of items 0 to I'.
+        vectors: of all items, ``float32[I, D]``.
+    """
+    old, new = np.split(vectors, [len(codes)])
+    parts = (new[n : n + _NEW_AT_ONCE] for n in range(0, len(new), _NEW_AT_ONCE))
+    return np.concatenate([codes, *(codes[_nearest(part, old)] for part in parts)])
 
 
 def _spread_out(vectors: np.ndarray, num_codes: int, rng: np.random.Generator) -> np.ndarray:

@@ -55,7 +55,8 @@ from edgewise.graph.spectral import spectral_features
 from edgewise.graph.transitions import transition_features
 from edgewise.item_texts import ItemTexts, TextConfig
 from edgewise.models.base import Examples, HeldOut, TensorBatch, TorchRecommender
-from edgewise.models.semantic_ids import residual_kmeans, with_collision_code
+from edgewise.models.semantic_ids import codes_like_old, residual_kmeans, with_collision_code
+from edgewise.models.warm_start import REST
 from edgewise.recommender import ItemFilter, Task
 from edgewise.training.config import TrainingConfig
 from edgewise.training.trainer import Stage
@@ -215,6 +216,7 @@ class TIGER(TorchRecommender):
             "training": {"learning_rate": 1e-3, "warmup_steps": 1000, "schedule": "cosine"},
         },
     }
+    LAYOUTS: ClassVar = {"t5.shared.weight": (REST,)}  # only codes of equals are added, at the end
     config: TIGERConfig
     network: TIGERNetwork
     table: TokenTable
@@ -225,9 +227,17 @@ class TIGER(TorchRecommender):
         assert split is not None, "a saved TIGER is read by _load_learned"
         config = self.config
         vectors = self._vectors(split)
-        codes, _ = residual_kmeans(vectors, config.num_codes, config.num_levels, config.seed)
+        if self.older is None:
+            codes, _ = residual_kmeans(vectors, config.num_codes, config.num_levels, config.seed)
+        else:
+            codes = codes_like_old(self.older.codes(), vectors)
         codes = with_collision_code(codes)
         return self._spelling(TIGERNetwork(config, codes, int(codes[:, -1].max()) + 1))
+
+    def codes(self) -> np.ndarray:
+        """Semantic ids without the code that tells equals apart, ``int64[I, L]``."""
+        levels = np.arange(self.config.num_levels) * self.config.num_codes
+        return self.table.tokens[:, :-1] - _FIRST_TOKEN - self.config.num_user_tokens - levels
 
     def _spelling(self, network: TIGERNetwork) -> TIGERNetwork:
         """The network, after the catalogue is spelled as it says."""

@@ -33,7 +33,7 @@ from edgewise.models.registry import find_method
 from edgewise.parsing import Shape, check_shape, read_json
 from edgewise.recommender import TASKS, Task
 from edgewise.runs.provenance import code_versions, describe_machine
-from edgewise.runs.spec import DataInfo, RunSpec
+from edgewise.runs.spec import DataInfo, RunSpec, StartInfo
 from edgewise.seals import check_fields, seal_fields
 
 if TYPE_CHECKING:
@@ -52,6 +52,11 @@ TRAINING, FINISHED = "training", "finished"
 class _DataPart(Shape):
     folder: str
     name: str
+    checksum: str
+
+
+class _StartPart(Shape):
+    folder: str
     checksum: str
 
 
@@ -74,6 +79,7 @@ class _RunFile(Shape):
     versions: dict[str, Any]
     machine: dict[str, Any]
     config: dict[str, Any]
+    started_from: _StartPart | None = None
 
 
 @dataclass(frozen=True)
@@ -110,6 +116,7 @@ class RunInfo:
             "versions": dict(self.versions),
             "machine": dict(self.machine),
             "config": to_dict(spec.config),
+            **({"started_from": to_dict(spec.started_from)} if spec.started_from else {}),
         }
 
     def write(self, folder: Path) -> None:
@@ -382,6 +389,7 @@ def _from_dict(values: Mapping[str, Any]) -> RunInfo:
         values["split"]["seed"],
         values["command"],
         values["split"].get("cold_items", 0.0),
+        StartInfo(**values["started_from"]) if values.get("started_from") else None,
     )
     return RunInfo(
         spec,

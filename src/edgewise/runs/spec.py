@@ -67,6 +67,14 @@ class DataInfo:
 
 
 @dataclass(frozen=True)
+class StartInfo:
+    """The run whose model a training starts from: its folder, and the checksum of its model."""
+
+    folder: str
+    checksum: str
+
+
+@dataclass(frozen=True)
 class RunSpec:
     """What is to be trained, on what, under which conditions.
 
@@ -78,6 +86,7 @@ class RunSpec:
         split_kind, split_seed: how rows are held out.
         command: the command line that asked for it.
         cold_share: of the items, kept out of training.
+        started_from: another run, whose weights are gone on from; None = from scratch.
     """
 
     method_name: str
@@ -88,6 +97,7 @@ class RunSpec:
     split_seed: int = 0
     command: str = ""
     cold_share: float = 0.0
+    started_from: StartInfo | None = None
 
     @property
     def method(self) -> Method:
@@ -253,7 +263,8 @@ def resolve_spec(
         f"--cold-items needs a protocol that does not leak, such as honest: {protocol.name} shows "
         "rows of items that are to be cold",
     )
-    return RunSpec(method.name, config, data, protocol, kind, seed, command, float(share))
+    start = base.started_from if base else None
+    return RunSpec(method.name, config, data, protocol, kind, seed, command, float(share), start)
 
 
 def check_settings(protocol: Protocol, config: MethodConfig) -> None:

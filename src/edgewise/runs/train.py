@@ -39,6 +39,7 @@ from edgewise.runs.run import (
     writing_run,
 )
 from edgewise.runs.spec import RunSpec
+from edgewise.runs.starting import open_start
 from edgewise.training.curves import Curves, draw_curves, write_curves
 
 if TYPE_CHECKING:
@@ -87,6 +88,7 @@ def train(
         DataError: the data set is missing, another one, not as the protocol asks, or has nothing
             to learn from.
         LockedError: another process trains in the folder.
+        ModelFolderError: the run to start from is gone or another one by now.
     """
     folder = Path(folder)
     with writing_run(folder):
@@ -97,6 +99,7 @@ def train(
         dataset = dataset or load_run_data(spec.data)
         split = split or spec.split(dataset)
         check_learnable(split)
+        older = open_start(spec)
         info = read_info(folder) if resume else RunInfo(spec)
 
         def begin(plan: FitPlan) -> None:
@@ -109,7 +112,7 @@ def train(
             if on_plan is not None:
                 on_plan(plan)
 
-        options = FitOptions(folder / "training", resume, show_progress, begin)
+        options = FitOptions(folder / "training", resume, show_progress, begin, older)
         return _trained(folder, info, split, options, on_audit)
 
 
@@ -140,6 +143,7 @@ def _trained(
             resume=options.resume,
             show_progress=options.show_progress,
             on_plan=begin,
+            start_from=options.start_from,
         )
         if not begun:  # a method that tells no plan
             begin(FitPlan())
@@ -213,12 +217,14 @@ def _has_checkpoint(folder: Path) -> bool:
 
 def _card(spec: RunSpec) -> dict[str, str]:
     """What a model card says of the conditions."""
+    start = spec.started_from
     leaks = "" if spec.protocol.is_honest else " (leaks: see docs/protocols.md)"
     return {
         "protocol": f"{spec.protocol.title}{leaks}",
         "split": f"{spec.split_kind}, seed {spec.split_seed}"
         + (f", {spec.cold_share:g} of the items cold" if spec.cold_share else ""),
         "command": spec.command or "none",
+        **({"started from": f"{start.folder}, model {start.checksum[:12]}"} if start else {}),
     }
 
 

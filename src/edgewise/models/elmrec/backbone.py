@@ -109,6 +109,14 @@ def build_t5(
         raise _no_checkpoint(config.name, error) from error
 
 
+def build_t5_like(
+    t5: T5ForConditionalGeneration, config: BackboneConfig
+) -> T5ForConditionalGeneration:
+    """Random weights of the sizes of another T5."""
+    settings = {**t5.config.to_dict(), "dropout_rate": config.dropout}
+    return T5ForConditionalGeneration(T5Config.from_dict(settings))
+
+
 def item_start(kind: str, split: Split, width: int, seed: int) -> np.ndarray | None:
     """Where the item head's embeddings start, from train rows and the catalogue.
 

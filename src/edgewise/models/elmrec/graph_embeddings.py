@@ -10,7 +10,8 @@ size.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Self
 
@@ -20,9 +21,15 @@ from safetensors.numpy import load_file, save_file
 from torch import nn
 from torch.nn import functional as F
 
+from edgewise.config import check
 from edgewise.graph.bipartite import BipartiteGraph
-from edgewise.graph.cross_fitting import CrossFitted, cross_fit
-from edgewise.graph.propagation import new_user_features, random_features
+from edgewise.graph.cross_fitting import CrossFitted, cross_fit, rotation_onto
+from edgewise.graph.propagation import (
+    check_propagation,
+    initial_features,
+    mean_of_layers,
+    new_user_features,
+)
 from edgewise.graph.spectral import SpectralFeatures, spectral_features
 from edgewise.models.elmrec.config import GraphConfig
 from edgewise.models.layers import TrainedPropagation
@@ -65,6 +72,10 @@ class TrainedGraphTable(nn.Module):
         return vectors * known[..., None]
 
 
+def _nothing() -> np.ndarray:
+    return np.empty((0, 0), np.float32)
+
+
 @dataclass(frozen=True, eq=False)
 class GraphFeatures:
     """Features of the whole train graph, and what places a new user among them.
@@ -75,6 +86,10 @@ class GraphFeatures:
         singular_values: ``float32[D]`` of spectral features, else empty.
         scale: of spectral features, else 1.
         config: how they were made.
+        layer_0: what was propagated, ``float32[N, D]``; empty where that is the features, and of
+            spectral ones.
+        rotation: by which spectral features of grown data were turned towards those before,
+            ``float32[D, D]``; empty = not at all.
     """
 
     features: np.ndarray
@@ -82,6 +97,8 @@ class GraphFeatures:
     singular_values: np.ndarray
     scale: float
     config: GraphConfig
+    layer_0: np.ndarray = field(default_factory=_nothing)
+    rotation: np.ndarray = field(default_factory=_nothing)
 
     @property
     def num_users(self) -> int:
@@ -92,12 +109,31 @@ class GraphFeatures:
         """The embedding of somebody not in training, from the items he has, ``float32[D]``."""
         distinct = np.unique(items)
         if self.config.features == "spectral":
-            spectral = SpectralFeatures(
-                self.features, self.singular_values, self.num_users, self.config.power, self.scale
-            )
-            return spectral.new_user(distinct, self.item_degrees)
+            found = self._unturned.new_user(distinct, self.item_degrees)
+            return found @ self.rotation if self.rotation.size else found
         item_features = self.features[self.num_users + distinct]
         return new_user_features(item_features, self.item_degrees[distinct])
+
+    @cached_property
+    def _unturned(self) -> SpectralFeatures:
+        """Spectral features along their own axes."""
+        features = self.features @ self.rotation.T if self.rotation.size else self.features
+        return SpectralFeatures(
+            features, self.singular_values, self.num_users, self.config.power, self.scale
+        )
+
+    def of_old_nodes(self, values: np.ndarray, older: GraphFeatures) -> np.ndarray:
+        """The rows of a table of all nodes that users and items of older features have."""
+        users, items = older.num_users, len(older.item_degrees)
+        return values[np.r_[:users, self.num_users : self.num_users + items]]
+
+    def turned_towards(self, older: GraphFeatures) -> GraphFeatures:
+        """Spectral features, turned so that old nodes lie as near to their old ones as they can."""
+        rank = self.config.rank or self.features.shape[1]
+        old = self.of_old_nodes(self.features, older)
+        rotation = np.eye(self.features.shape[1], dtype=np.float32)
+        rotation[:rank, :rank] = rotation_onto(old[:, :rank], older.features[:, :rank])
+        return replace(self, features=self.features @ rotation, rotation=rotation)
 
     def lookup(self) -> GraphTable:
         """Their table, without folds."""
@@ -110,6 +146,8 @@ class GraphFeatures:
             "item_degrees": self.item_degrees.astype(np.int64),
             "singular_values": self.singular_values,
             "scale": np.array([self.scale]),
+            "layer_0": self.layer_0,
+            "rotation": self.rotation,
         }
         save_file({name: np.ascontiguousarray(array) for name, array in arrays.items()}, path)
 
@@ -141,10 +179,17 @@ class BuiltGraph:
             return self.start
         with torch.no_grad():
             features = self.lookup.propagation().cpu().numpy()
-        return replace(self.start, features=features)
+            layer_0 = self.lookup.propagation.layer_0.cpu().numpy()
+        return replace(self.start, features=features, layer_0=layer_0)
 
 
-def build_graph(graph: BipartiteGraph, config: GraphConfig, width: int, seed: int) -> BuiltGraph:
+def build_graph(
+    graph: BipartiteGraph,
+    config: GraphConfig,
+    width: int,
+    seed: int,
+    older: GraphFeatures | None = None,
+) -> BuiltGraph:
     """Compute the configured features of the train graph, cross-fitted where that is asked for.
 
     Args:
@@ -152,14 +197,29 @@ def build_graph(graph: BipartiteGraph, config: GraphConfig, width: int, seed: in
         config: which features.
         width: D.
         seed: of layer 0 and of the folds.
+        older: features before the graph grew, which a network has learned to read. Old nodes keep
+            their layer 0; spectral features are turned towards the old ones.
+
+    Raises:
+        ConfigError: the older features were saved without their layer 0.
     """
     spectral = config.features == "spectral"
-    build = _spectral if spectral else _random
+    layer_0 = None if spectral else _layer_0(graph, config, width, seed, older)
+
+    def build(part: BipartiteGraph, config: GraphConfig, width: int, seed: int) -> GraphFeatures:
+        if layer_0 is None:
+            return _spectral(part, config, width, seed)
+        return _random(part, config, layer_0)
+
     start = build(graph, config, width, seed)
+    if spectral and older is not None:
+        start = start.turned_towards(older)
     if config.features == "trained":
         propagation = TrainedPropagation(
             graph, width, config.num_propagation_layers, config.sigma, seed, config.variant
         )
+        assert layer_0 is not None
+        propagation.layer_0.data.copy_(torch.from_numpy(layer_0))
         return BuiltGraph(start, TrainedGraphTable(propagation), None)
     if not config.folds:
         return BuiltGraph(start, start.lookup(), None)
@@ -170,14 +230,46 @@ def build_graph(graph: BipartiteGraph, config: GraphConfig, width: int, seed: in
         lambda part: build(part, config, width, seed).features,
         align=spectral,
     )
+    if start.rotation.size:
+        folds = replace(folds, table=folds.table @ start.rotation)
     return BuiltGraph(start, GraphTable(torch.from_numpy(folds.table)), folds)
 
 
-def _random(graph: BipartiteGraph, config: GraphConfig, width: int, seed: int) -> GraphFeatures:
-    features = random_features(
-        graph, width, config.num_propagation_layers, config.sigma, seed, config.variant
-    )
-    return GraphFeatures(features, graph.item_degrees, np.empty(0, np.float32), 1.0, config)
+def _layer_0(
+    graph: BipartiteGraph,
+    config: GraphConfig,
+    width: int,
+    seed: int,
+    older: GraphFeatures | None,
+) -> np.ndarray:
+    """The random start of all nodes, ``float32[N, D]``; old nodes have the one they had."""
+    check_propagation(width, config.num_propagation_layers, config.variant)
+    if older is None:
+        return initial_features(graph.num_nodes, width, config.sigma, seed)
+    known = older.layer_0
+    if not known.size:
+        kept = config.features == "random" and not config.num_propagation_layers
+        check(
+            kept and config.variant == "mean",
+            "the model that is started from was saved by an earlier version, without layer 0 of "
+            "its graph features: fit anew, without --from (start_from)",
+        )
+        known = older.features
+    # By the old draw's seed new users would start as old items did.
+    rng = np.random.default_rng((seed, len(known)))
+    found = rng.standard_normal((graph.num_nodes, width), np.float32) * np.float32(config.sigma)
+    users, items = older.num_users, len(older.item_degrees)
+    found[np.r_[:users, graph.num_users : graph.num_users + items]] = known
+    return found
+
+
+def _random(graph: BipartiteGraph, config: GraphConfig, layer_0: np.ndarray) -> GraphFeatures:
+    layers, variant = config.num_propagation_layers, config.variant
+    features = mean_of_layers(graph.factored_adjacency(), layer_0, layers, variant)
+    as_features = config.features == "random" and not layers and variant == "mean"
+    kept = _nothing() if as_features else layer_0
+    no_values = np.empty(0, np.float32)
+    return GraphFeatures(features, graph.item_degrees, no_values, 1.0, config, kept)
 
 
 def _spectral(graph: BipartiteGraph, config: GraphConfig, width: int, seed: int) -> GraphFeatures:

@@ -23,6 +23,7 @@ from edgewise.graph.bipartite import BipartiteGraph
 from edgewise.models.base import TorchRecommender, check_layers, check_sizes, chosen_scores
 from edgewise.models.elmrec.backbone import (
     build_t5,
+    build_t5_like,
     build_tokenizer,
     is_from_scratch,
     item_start,
@@ -122,19 +123,24 @@ class ELMRec(TorchRecommender):
         config, num_users, num_items = self.config, len(self.data.users), len(self.data.items)
         backbone, rank = config.backbone, config.graph.rank
         generator = torch.Generator().manual_seed(config.seed)
-        self.tokenizer = build_tokenizer(backbone, split)
+        older = self.older
+        self.tokenizer = build_tokenizer(backbone, split) if older is None else older.tokenizer
         self.table = build_entity_token_table(self.tokenizer, num_users, num_items)
-        t5 = build_t5(backbone, self.tokenizer, generator, rank)
+        if older is None:
+            t5 = build_t5(backbone, self.tokenizer, generator, rank)
+        else:
+            t5 = build_t5_like(older.network.t5, backbone)
         width = t5.config.d_model
         check(
             rank <= width,
             f"graph.rank = {rank}: the model {backbone.name!r} is {width} numbers wide; set at "
             "most that, or 0 for all",
         )
-        if backbone.mimetic_init and is_from_scratch(backbone.name):
+        if older is None and backbone.mimetic_init and is_from_scratch(backbone.name):
             orthogonal_item_tokens(t5, self.table.spellings.tokens, rank, generator)
         edges = BipartiteGraph.from_interactions(split.graph_edges(), num_users, num_items)
-        self._built = build_graph(edges, config.graph, width, config.seed)
+        known = None if older is None else older.graph
+        self._built = build_graph(edges, config.graph, width, config.seed, known)
         start = None
         if config.prompts.item_head and "sequential" in config.prompts.tasks:
             start = item_start(config.prompts.item_init, split, width, config.seed)

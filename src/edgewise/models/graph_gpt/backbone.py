@@ -79,6 +79,13 @@ def build_gpt(config: BackboneConfig, tokens: TokenSpace, generator: torch.Gener
         return gpt
 
 
+def build_gpt_like(gpt: GPT2Model, config: BackboneConfig, tokens: TokenSpace) -> GPT2Model:
+    """Random weights of the sizes of another network, for more users and items."""
+    settings = {**gpt.config.to_dict(), "vocab_size": len(tokens), **_dropout(config)}
+    implementation = attention_implementation()
+    return GPT2Model(GPT2Config.from_dict(settings, attn_implementation=implementation))
+
+
 def _dropout(config: BackboneConfig) -> dict[str, Any]:
     attention = config.attention_dropout
     return {

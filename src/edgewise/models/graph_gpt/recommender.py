@@ -32,6 +32,7 @@ from edgewise.models.graph_gpt.attention_bias import attention_mask, build_dista
 from edgewise.models.graph_gpt.backbone import (
     attention_implementation,
     build_gpt,
+    build_gpt_like,
     build_tokens,
     start_items,
 )
@@ -45,6 +46,7 @@ from edgewise.models.graph_gpt.tokens import TokenSpace
 from edgewise.models.item_priors import unknown_priors
 from edgewise.models.mixing import PriorMixture, told_before
 from edgewise.models.tokenizers import load_tokenizer
+from edgewise.models.warm_start import ITEMS, REST, USERS
 from edgewise.recommender import ItemFilter, ScoreShare, Task
 from edgewise.training.trainer import Stage
 
@@ -90,6 +92,8 @@ class GraphGPT(TorchRecommender):
     PRESETS = PRESETS
     TASKS: ClassVar[tuple[Task, ...]] = (*_RANKING, "explanation")
 
+    LAYOUTS: ClassVar = {"gpt.wte.weight": (REST, USERS, ITEMS)}
+
     network: GraphGPTModel  # pyright: ignore[reportIncompatibleVariableOverride]
     tokens: TokenSpace
     edges: Ragged
@@ -103,8 +107,13 @@ class GraphGPT(TorchRecommender):
         """The vocabulary, the graph and the network, whose draws are those of ``seed`` alone."""
         assert split is not None, "a saved network knows its own sizes"
         backbone, seed, num_items = self.config.backbone, self.config.seed, split.dataset.num_items
-        self.tokens = build_tokens(backbone, split, TEMPLATES)
-        gpt = build_gpt(backbone, self.tokens, torch.Generator().manual_seed(seed))
+        if self.older is None:
+            self.tokens = build_tokens(backbone, split, TEMPLATES)
+            gpt = build_gpt(backbone, self.tokens, torch.Generator().manual_seed(seed))
+        else:  # words keep their numbers
+            sizes = split.dataset.num_users, num_items
+            self.tokens = TokenSpace(self.older.tokens.tokenizer, *sizes)
+            gpt = build_gpt_like(self.older.network.gpt, backbone, self.tokens)
         if backbone.item_init == "transitions":
             histories, size = self.data.histories, gpt.config.hidden_size
             vectors = transition_features(histories, num_items, size, seed)
