@@ -109,9 +109,9 @@ def _check_honest(now: FittedData, before: FittedData) -> None:
             f"{len(users):,} users, such as {now.users.ids[users[0]]!r}, have train rows of the "
             "model that is started from which do not train now: they are held out, and what it "
             "learned of them would flatter every figure, or they are gone. In a leave-one-out "
-            "split that happens to users of two rows who got one more; a ratio split deals all "
-            "rows of a user anew. Append further rows first, split by leave-one-out or time, or "
-            f"{_ANEW}"
+            "split that happens to users of two rows who got one more; a ratio split holds out "
+            "more rows of whoever has more. Wait for further rows, split both by leave-one-out or "
+            f"by time, or {_ANEW}"
         )
 
 
