@@ -262,9 +262,9 @@ class NextItemRecommender(TorchRecommender):
         return self.new_network()
 
     def start(self, split: Split) -> None:
-        """Give items vectors of their transitions."""
+        """Give items vectors of their transitions, unless they have learned some already."""
         config = self.config
-        if config.item_init == "transitions":
+        if config.item_init == "transitions" and self.older is None:
             sizes = len(self.data.items), config.hidden_size
             start = transition_features(self.data.histories, *sizes, config.seed)
             self.network.start_items(torch.from_numpy(start * config.init_std))

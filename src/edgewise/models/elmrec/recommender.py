@@ -142,7 +142,7 @@ class ELMRec(TorchRecommender):
         known = None if older is None else older.graph
         self._built = build_graph(edges, config.graph, width, config.seed, known)
         start = None
-        if config.prompts.item_head and "sequential" in config.prompts.tasks:
+        if config.prompts.item_head and "sequential" in config.prompts.tasks and older is None:
             start = item_start(config.prompts.item_init, split, width, config.seed)
         return self._network(t5, self._built.lookup, generator, start)
 

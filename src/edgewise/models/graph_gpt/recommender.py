@@ -114,7 +114,7 @@ class GraphGPT(TorchRecommender):
             sizes = split.dataset.num_users, num_items
             self.tokens = TokenSpace(self.older.tokens.tokenizer, *sizes)
             gpt = build_gpt_like(self.older.network.gpt, backbone, self.tokens)
-        if backbone.item_init == "transitions":
+        if backbone.item_init == "transitions" and self.older is None:
             histories, size = self.data.histories, gpt.config.hidden_size
             vectors = transition_features(histories, num_items, size, seed)
             start_items(gpt, self.tokens, vectors, backbone.init_std)
