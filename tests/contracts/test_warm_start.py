@@ -16,6 +16,7 @@ from edgewise.data.splits import leave_one_out
 from edgewise.models import base
 from edgewise.models.base import TorchRecommender
 from edgewise.models.registry import METHODS
+from edgewise.recommender import Recommender
 
 TRAINED = sorted(n for n, m in METHODS.items() if issubclass(m.recommender, TorchRecommender))
 # Without priors, which are counted anew from the grown rows, and with one epoch.
@@ -39,7 +40,7 @@ CASES = [
 ]
 
 
-def scores(model: TorchRecommender, known: Ragged, num_items: int) -> np.ndarray:
+def scores(model: Recommender, known: Ragged, num_items: int) -> np.ndarray:
     """Of old items for old users after their old histories, less each user's mean.
 
     A softmax over more items takes the same off all of a user's scores.

@@ -101,7 +101,7 @@ class RunInfo:
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON values; the seed stands beside the configuration for quick reading."""
-        spec = self.spec
+        spec, start = self.spec, self.spec.started_from
         return {
             "kind": KIND,
             "version": _VERSION,
@@ -116,7 +116,7 @@ class RunInfo:
             "versions": dict(self.versions),
             "machine": dict(self.machine),
             "config": to_dict(spec.config),
-            **({"started_from": to_dict(spec.started_from)} if spec.started_from else {}),
+            **({"started_from": to_dict(start)} if start else {}),
         }
 
     def write(self, folder: Path) -> None:
