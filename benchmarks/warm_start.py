@@ -123,10 +123,10 @@ def lists_of(model: TorchRecommender, split: Split) -> Recommendations:
     if not len(new):
         return found
     more = model.recommend_new(known.take(new).rows(), K)
-    parts = ("user_index", "item_index", "rank", "score")
-    both = {part: np.concatenate([getattr(found, part), getattr(more, part)]) for part in parts}
-    both["user_index"][len(found) :] += num_users
-    return Recommendations(**both)
+    users = [found.user_index, more.user_index + num_users]
+    items, ranks = [found.item_index, more.item_index], [found.rank, more.rank]
+    scores = [found.score, more.score]
+    return Recommendations(*map(np.concatenate, (users, items, ranks, scores)))
 
 
 def measured(name: str, preset: str, settings: Sequence[str], given: Any) -> dict[str, Any]:
