@@ -7,8 +7,10 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
+from edgewise.data.synthetic import make_demo_shop
 from edgewise.files import write_text
 from edgewise.training.curves import Curves, write_curves
 
@@ -60,3 +62,25 @@ def test_both_runs_are_read_and_drawn(tmp_path, monkeypatch):
     assert [run["valid"][0]["loss"] for run in result["runs"].values()] == [2.0, 3.0]
     script.draw(result)
     assert script.PICTURE.read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_cut_of_warm_starts_is_data_that_have_grown(monkeypatch):
+    monkeypatch.syspath_prepend(FOLDER)
+    script = script_of("warm_start")
+    before, grown = script.cut(make_demo_shop(0, num_users=200, num_items=96))
+    assert before.users.ids == grown.users.ids[: before.num_users]
+    assert before.items.ids == grown.items.ids[: before.num_items]
+    assert before.num_users < grown.num_users == 200 and before.num_items < grown.num_items
+    rows, more = (each.interactions.by_user(200).lengths for each in (before, grown))
+    assert (rows <= more).all() and rows[: before.num_users].min() >= script.FEWEST
+    first = grown.interactions.take(before_rows(rows, more))
+    assert (first.item_index == before.interactions.item_index).all()
+    sizes = {name: int(chosen.sum()) for name, chosen in script.groups(before, grown).items()}
+    assert sizes["all"] == sizes["unchanged"] + sizes["grown"] + sizes["new"] == 200
+    assert min(sizes.values()) > 10
+
+
+def before_rows(old: np.ndarray, new: np.ndarray) -> np.ndarray:
+    """The places of each user's first rows."""
+    starts = np.cumsum(new) - new
+    return np.concatenate([start + np.arange(n) for start, n in zip(starts, old, strict=True)])
