@@ -8,8 +8,8 @@ each measured on the test rows of the grown data by full ranking:
 
 - ``old``: that model as it is, told the new histories; it knows no new item,
 - ``placed``: a warm start without a step: new rows stand among their neighbours,
-- ``warm``: a warm start of fewer epochs,
-- ``anew``: trained on the grown data from the beginning.
+- ``warm``: a warm start of fewer epochs, by the share that the old weights count,
+- ``anew``: trained on the grown data from the beginning, and the same with fewer epochs.
 
 Seconds are of one process and its processor; shares are of training anew in the same process.
 """
@@ -140,9 +140,12 @@ def measured(name: str, preset: str, settings: Sequence[str], given: Any) -> dic
         words = " ".join(f"{key} {value:.4f}" for key, value in told[way].items())
         print(f"{name} {way}: {words}", flush=True)
 
-    def fitted(on: Split, *more: str, start: TorchRecommender | None = None) -> Any:
+    def fitted(
+        on: Split, *more: str, start: TorchRecommender | None = None, share: float = 1.0
+    ) -> Any:
         begun = time.process_time()
-        model = method.from_preset(preset, [*settings, *more]).fit(on, start_from=start)
+        model = method.from_preset(preset, [*settings, *more])
+        model.fit(on, start_from=start, start_share=share)
         return model, time.process_time() - begun
 
     old, seconds = fitted(leave_one_out(before))
@@ -150,9 +153,11 @@ def measured(name: str, preset: str, settings: Sequence[str], given: Any) -> dic
     with mock.patch.object(base, "train", lambda *args, **kwargs: {}):
         keep_figures("placed", *fitted(split, start=old))
     for assignments in given.warm:
-        chosen = [part.replace("training.", given.section[name]) for part in assignments.split()]
-        keep_figures(f"warm {assignments}", *fitted(split, *chosen, start=old))
+        share, *chosen = assignments.split()
+        keep_figures(f"warm {assignments}", *fitted(split, *chosen, start=old, share=float(share)))
     keep_figures("anew", *fitted(split))
+    for assignments in given.anew:
+        keep_figures(f"anew {assignments}", *fitted(split, *assignments.split()))
     for values in told.values():
         values["share_of_seconds"] = values["seconds"] / told["anew"]["seconds"]
     return told
@@ -161,27 +166,27 @@ def measured(name: str, preset: str, settings: Sequence[str], given: Any) -> dic
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("source", type=Path)
-    parser.add_argument("--methods", nargs="+", default=["sasrec:cpu"], help="METHOD:PRESET")
-    parser.add_argument("--set", nargs="*", default=[], help="settings of all models")
+    parser.add_argument(
+        "--methods", nargs="+", default=["sasrec:cpu"], help="METHOD:PRESET[:SETTING...]"
+    )
     parser.add_argument(
         "--warm",
         nargs="+",
-        default=["training.epochs=1", "training.epochs=2"],
-        help="settings of warm starts, each in quotes",
+        default=["1 training.epochs=2", "0.5 training.epochs=2"],
+        help="warm starts: the share of the old weights and settings, each in quotes",
     )
+    parser.add_argument("--anew", nargs="*", default=["training.epochs=2"], help="shorter ones")
     parser.add_argument("--json", type=Path)
     given = parser.parse_args()
     given.data = cut(read_dataset(given.source))
-    given.section = {"graph-gpt": "training.sequence."}
     sizes = [(len(d.interactions), d.num_users, d.num_items) for d in given.data]
     result: dict[str, Any] = {"data": given.data[1].name, "rows_users_items": sizes}
     print(f"{result['data']}: before and grown {sizes}", flush=True)
     for each in given.methods:
-        name, _, preset = each.partition(":")
-        given.section.setdefault(name, "training.")
-        result[each] = measured(name, preset, given.set, given)
-    if given.json:
-        keep(given.json, result)
+        name, preset, *settings = each.split(":")
+        result[each] = measured(name, preset, settings, given)
+        if given.json:
+            keep(given.json, result)
 
 
 if __name__ == "__main__":

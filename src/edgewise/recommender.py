@@ -122,6 +122,7 @@ class FitOptions:
         show_progress: print a progress bar.
         on_plan: told what is about to be trained.
         start_from: a fitted model of the same method, whose weights are gone on from.
+        start_share: what these weights count; the rest is a fresh start.
     """
 
     folder: Path | None = None
@@ -129,6 +130,7 @@ class FitOptions:
     show_progress: bool = False
     on_plan: Callable[[FitPlan], None] | None = None
     start_from: Recommender | None = None
+    start_share: float = 1.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -271,6 +273,7 @@ class Recommender(ABC):
         show_progress: bool = False,
         on_plan: Callable[[FitPlan], None] | None = None,
         start_from: Recommender | None = None,
+        start_share: float = 1.0,
     ) -> Self:
         """Learn from ``split.train``, choosing the best epoch on ``split.valid``.
 
@@ -282,6 +285,8 @@ class Recommender(ABC):
             on_plan: told what is about to be trained, before the first step.
             start_from: a model of this method that was fitted before these data grew; its weights
                 are the start. A method without gradients takes nothing over and counts anew.
+            start_share: what its weights count, above 0; the rest is a fresh start. Below 1 a warm
+                start often ends better (Ash and Adams, NeurIPS 2020).
 
         Raises:
             ConfigError: the model to start from is of another method, or settings differ that must
@@ -291,7 +296,9 @@ class Recommender(ABC):
         """
         self._data = FittedData.of(split)
         place = None if folder is None else Path(folder)
-        self._fit(split, FitOptions(place, resume, show_progress, on_plan, start_from))
+        check(0 < start_share <= 1, f"start_share = {start_share}: above 0 and at most 1 is wanted")
+        options = FitOptions(place, resume, show_progress, on_plan, start_from, start_share)
+        self._fit(split, options)
         return self
 
     def _fit(self, split: Split, options: FitOptions) -> None:

@@ -37,7 +37,8 @@ def folders(tmp_path_factory):
 @pytest.fixture(scope="module")
 def warm(folders):
     """The warm start, and what it printed."""
-    return fitted(folders / "warm", "sasrec", folders / "grown", "--from", folders / "run")
+    more = ("--from", folders / "run", "--start-share", "0.5")
+    return fitted(folders / "warm", "sasrec", folders / "grown", *more)
 
 
 def words(result) -> str:
@@ -50,7 +51,8 @@ def test_it_tells_and_records_where_it_starts(warm, folders):
         assert told in printed
     about = json.loads((folder / "run.json").read_text())
     checksum = file_checksum(folders / "run" / "model" / "model.json")
-    assert about["started_from"] == {"folder": str(folders / "run"), "checksum": checksum}
+    started = {"folder": str(folders / "run"), "checksum": checksum, "share": 0.5}
+    assert about["started_from"] == started
     assert about["config"] == json.loads((folders / "run" / "run.json").read_text())["config"]
     assert (
         f"| started from | {folders / 'run'}, model {checksum[:12]}"
@@ -64,7 +66,7 @@ def test_it_tells_and_records_where_it_starts(warm, folders):
 def test_it_is_the_warm_start_of_the_model(warm, folders):
     run = open_run(warm[0])
     older = SASRec.from_pretrained(folders / "run" / "model")
-    again = SASRec(run.config).fit(run.split, start_from=older)
+    again = SASRec(run.config).fit(run.split, start_from=older, start_share=0.5)
     assert isinstance(run.model, SASRec)
     weights = (each.network.item_table() for each in (again, run.model))
     assert torch.equal(*weights)
@@ -101,6 +103,10 @@ def test_what_cannot_be_started_from_is_refused(folders, edgewise, tmp_path):
         result = edgewise(*command, "--from", run)
         assert result.exit_code and told in words(result), result.output
         assert not (tmp_path / "out").exists()
+    alone = edgewise("fit", "sasrec", "--data", larger, *to, "--start-share", "0.5")
+    assert alone.exit_code and "--start-share needs --from" in words(alone)
+    wrong = edgewise("fit", "sasrec", "--data", larger, *to, "--from", run, "--start-share", "2")
+    assert wrong.exit_code and "--start-share 2: above 0" in words(wrong)
     missing = edgewise("fit", "sasrec", "--data", larger, *to, "--from", tmp_path / "nothing")
     assert missing.exit_code and "is no run folder" in words(missing)
 

@@ -17,6 +17,7 @@ from edgewise.data.ragged import Ragged
 from edgewise.data.splits import leave_one_out, ratio_split
 from edgewise.errors import ConfigError, DataError
 from edgewise.graph.bipartite import BipartiteGraph
+from edgewise.models import base
 from edgewise.models.bert4rec import BERT4Rec
 from edgewise.models.ease import EASE
 from edgewise.models.elmrec.config import GraphConfig
@@ -28,7 +29,13 @@ from edgewise.models.item_priors import USUAL
 from edgewise.models.sasrec import SASRec
 from edgewise.models.semantic_ids import codes_like_old
 from edgewise.models.unisrec import UniSRec
-from edgewise.models.warm_start import Growth, take_over, users_with_lost_rows
+from edgewise.models.warm_start import (
+    Growth,
+    blend,
+    check_share,
+    take_over,
+    users_with_lost_rows,
+)
 
 QUICK = ("training.epochs=2",)
 
@@ -178,6 +185,33 @@ def test_the_plan_tells_what_is_taken_over_and_what_is_new(old, older):
     counted = EASE.from_preset("tiny").fit(leave_one_out(old))
     EASE.from_preset("tiny").fit(leave_one_out(larger), start_from=counted, on_plan=plans.append)
     assert "counted anew" in dict(plans[1].rows)["warm start"]
+
+
+def test_a_part_of_a_fresh_start():
+    network = nn.Linear(1, 2)
+    network.bias.requires_grad_(False)
+    fresh = {name: torch.zeros_like(each) for name, each in network.named_parameters()}
+    weight, bias = network.weight.clone(), network.bias.clone()
+    blend(network, fresh, 0.25)
+    assert torch.equal(network.weight, weight * 0.25)
+    assert torch.equal(network.bias, bias), "what is not learned stays"
+
+
+def test_a_start_may_count_in_part(old, older, monkeypatch):
+    monkeypatch.setattr(base, "train", lambda *args, **kwargs: {})
+    split, plans = leave_one_out(old), []
+    fresh, half = SASRec.from_preset("tiny", QUICK), SASRec.from_preset("tiny", QUICK)
+    fresh.fit(split)
+    half.fit(split, start_from=older, start_share=0.5, on_plan=plans.append)
+    for name, weight in half.network.named_parameters():
+        wanted = (fresh.network.get_parameter(name) + older.network.get_parameter(name)) / 2
+        assert torch.allclose(weight, wanted), name
+    assert "which count 0.5, a fresh start the rest" in dict(plans[0].rows)["starts from"]
+    for share in (0.0, 1.5):
+        with pytest.raises(ConfigError, match=f"start_share = {share}: above 0 and at most 1"):
+            half.fit(split, start_from=older, start_share=share)
+    with pytest.raises(ConfigError, match="mix weights that began as the checkpoint 'some/t5'"):
+        check_share(0.5, from_scratch=False, checkpoint="some/t5")
 
 
 def test_pretraining_is_not_repeated(old):

@@ -124,6 +124,13 @@ def fit(
             "training.* and a few others may change.",
         ),
     ] = None,
+    start_share: Annotated[
+        float | None,
+        typer.Option(
+            help="What the weights of --from count, above 0; the rest is a fresh start. 1 if "
+            "absent; 0.5 often ends better."
+        ),
+    ] = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with an interrupted run, to the same result.")
     ] = False,
@@ -138,7 +145,7 @@ def fit(
     wanted = Wanted(method, preset, protocol, edge_share, split, split_seed, cold_items)
     goes_on = resume and is_run(out)
     resolve = _started if goes_on else _planned
-    spec, dataset = resolve(wanted, out, data, config, set_ or [], force, from_)
+    spec, dataset = resolve(wanted, out, data, config, set_ or [], force, from_, start_share)
     quiet = quiet or not is_main_process()
     if (warning := warning_on(spec.protocol, dataset)) and not quiet:
         warn(warning)
@@ -223,6 +230,7 @@ def _planned(
     set_: list[str],
     force: bool,
     from_: Path | None,
+    share: float | None,
 ) -> tuple[RunSpec, Dataset]:
     """A new run. Whatever is wrong with its options is refused before the data are read."""
     from edgewise.runs.run import check_free, is_main_process
@@ -231,7 +239,8 @@ def _planned(
     if is_main_process():
         check_free(out, force=force)
     unknown = DataInfo("", "", "")
-    base = None if from_ is None else _older(from_, out, wanted.method)
+    check(from_ is not None or share is None, "--start-share needs --from: a run to start from")
+    base = None if from_ is None else _older(from_, out, wanted.method, share)
     spec = resolve_spec(wanted, set_, file=config, base=base, data=unknown, command=command_line())
     if base is not None:
         from edgewise.runs.starting import check_protocol
@@ -247,7 +256,7 @@ def _planned(
     return replace(spec, data=DataInfo.of(dataset, data)), dataset
 
 
-def _older(folder: Path, out: Path, method: str | None) -> RunSpec:
+def _older(folder: Path, out: Path, method: str | None, share: float | None) -> RunSpec:
     """The run to start from, as what a new one of it would be asked for."""
     from dataclasses import replace
 
@@ -255,7 +264,7 @@ def _older(folder: Path, out: Path, method: str | None) -> RunSpec:
 
     same = folder.resolve() == out.resolve()
     check(not same, f"--from {folder}: --out is the same run; name a new folder")
-    spec, start = find_start(folder, str(method))
+    spec, start = find_start(folder, str(method), 1.0 if share is None else share)
     return replace(spec, started_from=start)
 
 
@@ -267,6 +276,7 @@ def _started(
     set_: list[str],
     force: bool,
     from_: Path | None,
+    share: float | None,
 ) -> tuple[RunSpec, Dataset]:
     """The run that stands in the folder, unless another method, settings or data are asked for."""
     from edgewise.runs.run import load_run_data, read_info
@@ -279,9 +289,11 @@ def _started(
             f"'edgewise fit {spec.method_name} --out {out} --resume', or fit into another folder"
         )
     changed = spec.changes(resolve_spec(wanted, set_, file=config, base=spec))
-    begun = None if spec.started_from is None else spec.started_from.folder
-    if from_ is not None and str(from_) != begun:
-        changed.append(f"--from ({begun or 'none'}, now {from_})")
+    begun = spec.started_from
+    if from_ is not None and (begun is None or str(from_) != begun.folder):
+        changed.append(f"--from ({begun.folder if begun else 'none'}, now {from_})")
+    if share is not None and (begun is None or share != begun.share):
+        changed.append(f"--start-share ({begun.share if begun else 'none'}, now {share:g})")
     if changed:
         raise ConfigError(
             f"--resume goes on with the run's own settings, but these differ: "

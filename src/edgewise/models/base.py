@@ -29,7 +29,7 @@ from edgewise.data.sequences import batches_by_length
 from edgewise.data.splits import Split
 from edgewise.errors import DataError
 from edgewise.evaluation.metrics import parse_metric, ranking_metric
-from edgewise.models.warm_start import Growth, Layout, check_start, take_over
+from edgewise.models.warm_start import Layout, check_start, start_warm, told_start
 from edgewise.recommender import FitOptions, FitPlan, ItemFilter, Recommender, Task
 from edgewise.training.checkpoint import save_network
 from edgewise.training.config import TrainingConfig
@@ -98,6 +98,8 @@ class TorchRecommender(Recommender):
     network: nn.Module
     older: Any = None
     """While :meth:`fit` runs: the fitted model of this method that it starts from, or None."""
+    start_share: float = 1.0
+    """While :meth:`fit` runs: what the weights of that model count against a fresh start."""
 
     # What a method says
 
@@ -181,11 +183,11 @@ class TorchRecommender(Recommender):
     def _fit(self, split: Split, options: FitOptions) -> None:
         if options.start_from is not None:
             check_start(self, options.start_from)
-        self.older = options.start_from
+        self.older, self.start_share = options.start_from, options.start_share
         try:
             self._fit_network(split, options)
         finally:
-            self.older = None
+            self.older, self.start_share = None, 1.0
 
     def _fit_network(self, split: Split, options: FitOptions) -> None:
         with torch.random.fork_rng():
@@ -198,14 +200,10 @@ class TorchRecommender(Recommender):
         stages = [each for each in stages if each not in done]
         if options.on_plan is not None:
             learned = sum(p.numel() for p in self.network.parameters() if p.requires_grad)
-            options.on_plan(FitPlan((*self.plan(stages), *self._told_start()), learned))
+            options.on_plan(FitPlan((*self.plan(stages), *told_start(self)), learned))
         self.start(split)
         if self.older is not None:
-            growth = Growth.of(self.older.data, self.data, self.matrix(self.data.histories))
-            take_over(self.network, self.older.network, growth, self.LAYOUTS)
-            for stage in done:
-                if stage.on_end is not None:
-                    stage.on_end()
+            start_warm(self, [each.on_end for each in done if each.on_end is not None])
         self.stage_curves = train(
             self.network,
             stages,
@@ -217,16 +215,6 @@ class TorchRecommender(Recommender):
         self.network.eval()
         with torch.no_grad():
             self.trained(split)
-
-    def _told_start(self) -> tuple[tuple[str, str], ...]:
-        if self.older is None:
-            return ()
-        old, new = self.older.data, self.data
-        taken = sum(p.numel() for p in self.older.network.parameters())
-        words = f"{taken:,} parameters of the model of {old.name} ({old.checksum[:12]})"
-        more = len(new.users) - len(old.users), len(new.items) - len(old.items)
-        grown = "{:,} users and {:,} items, which start as the mean of their neighbours"
-        return (("starts from", words), ("new", grown.format(*more) if any(more) else "none"))
 
     @property
     def similarity_unit(self) -> str:

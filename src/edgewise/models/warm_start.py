@@ -16,7 +16,7 @@ Shapes: U users, I items.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -32,6 +32,7 @@ from edgewise.data.ragged import Ragged
 from edgewise.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
+    from edgewise.models.base import TorchRecommender
     from edgewise.recommender import FittedData, Recommender
 
 Layout = tuple[str, ...]
@@ -113,6 +114,20 @@ def _check_honest(now: FittedData, before: FittedData) -> None:
             "more rows of whoever has more. Wait for further rows, split both by leave-one-out or "
             f"by time, or {_ANEW}"
         )
+
+
+def told_start(model: TorchRecommender) -> tuple[tuple[str, str], ...]:
+    """Rows of the plan: what is taken over and what is new; none without a model to start from."""
+    if model.older is None:
+        return ()
+    old, new = model.older.data, model.data
+    taken = sum(each.numel() for each in model.older.network.parameters())
+    words = f"{taken:,} parameters of the model of {old.name} ({old.checksum[:12]})"
+    if model.start_share < 1:
+        words += f", which count {model.start_share:g}, a fresh start the rest"
+    users, items = len(new.users) - len(old.users), len(new.items) - len(old.items)
+    grown = f"{users:,} users and {items:,} items, which start as the mean of their neighbours"
+    return (("starts from", words), ("new", grown if users + items else "no users, no items"))
 
 
 def users_with_lost_rows(before: Ragged, now: Ragged, num_items: int) -> np.ndarray:
@@ -205,6 +220,22 @@ class Growth:
         return torch.cat(parts).movedim(0, dimension)
 
 
+def start_warm(model: TorchRecommender, then: Sequence[Callable[[], None]]) -> None:
+    """Let a network that was just built begin with the weights of the one it starts from.
+
+    Args:
+        model: whose network it is.
+        then: called once they are taken over; what earlier stages, which are not repeated, ended
+            with.
+    """
+    fresh = weights_of(model.network) if model.start_share < 1 else {}
+    growth = Growth.of(model.older.data, model.data, model.matrix(model.data.histories))
+    take_over(model.network, model.older.network, growth, model.LAYOUTS)
+    for call in then:
+        call()
+    blend(model.network, fresh, model.start_share)
+
+
 @torch.no_grad()
 def take_over(
     network: nn.Module, older: nn.Module, growth: Growth, layouts: Mapping[str, Layout]
@@ -236,6 +267,42 @@ def take_over(
                 f"started from, which new users and items do not explain; {_ANEW}"
             )
         weight.copy_(found)
+
+
+def weights_of(network: nn.Module) -> dict[str, torch.Tensor]:
+    """Copies of the weights that are learned."""
+    return {name: each.detach().clone() for name, each in network.named_parameters()}
+
+
+@torch.no_grad()
+def blend(network: nn.Module, fresh: Mapping[str, torch.Tensor], share: float) -> None:
+    """Move learned weights towards a fresh start (shrink and perturb).
+
+    A network that goes on from where it fitted the old rows closely generalises worse than one that
+    begins anew; part of a fresh start repairs much of that (Ash and Adams, "On Warm-Starting Neural
+    Network Training", NeurIPS 2020, arXiv 1910.08475).
+
+    Args:
+        network: with the old weights.
+        fresh: some of its weights before they were taken over; the others stay.
+        share: what the old ones count.
+    """
+    for name, weight in network.named_parameters():
+        if name in fresh and weight.requires_grad:
+            weight.mul_(share).add_(fresh[name].to(weight), alpha=1 - share)
+
+
+def check_share(share: float, from_scratch: bool, checkpoint: str) -> None:
+    """Refuse to mix a checkpoint's weights with random ones.
+
+    Raises:
+        ConfigError: that is asked for.
+    """
+    check(
+        share == 1 or from_scratch,
+        f"start_share = {share:g} would mix weights that began as the checkpoint {checkpoint!r} "
+        "with random ones: leave it (--start-share) at 1",
+    )
 
 
 def _taken(network: nn.Module, layouts: Mapping[str, Layout]) -> Iterator[tuple[str, torch.Tensor]]:

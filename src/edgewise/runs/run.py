@@ -58,6 +58,7 @@ class _DataPart(Shape):
 class _StartPart(Shape):
     folder: str
     checksum: str
+    share: float
 
 
 class _SplitPart(Shape):

@@ -68,10 +68,17 @@ class DataInfo:
 
 @dataclass(frozen=True)
 class StartInfo:
-    """The run whose model a training starts from: its folder, and the checksum of its model."""
+    """The run whose model a training starts from.
+
+    Attributes:
+        folder: of the run.
+        checksum: of its model.
+        share: what its weights count; the rest is a fresh start.
+    """
 
     folder: str
     checksum: str
+    share: float = 1.0
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from edgewise.config import check
 from edgewise.errors import ConfigError, ModelFolderError
 from edgewise.files import ABOUT, file_checksum
 from edgewise.runs.run import read_finished
@@ -14,24 +15,26 @@ if TYPE_CHECKING:
     from edgewise.recommender import Recommender
 
 
-def find_start(folder: Path, method: str) -> tuple[RunSpec, StartInfo]:
+def find_start(folder: Path, method: str, share: float = 1.0) -> tuple[RunSpec, StartInfo]:
     """What a run to start from was asked for, and what is recorded of it.
 
     Args:
         folder: of the run.
         method: that is about to be fitted.
+        share: what its weights will count.
 
     Raises:
         ModelFolderError: there is no finished run.
-        ConfigError: it is of another method.
+        ConfigError: it is of another method, or there is no such share.
     """
+    check(0 < share <= 1, f"--start-share {share:g}: above 0 and at most 1 is wanted")
     spec = read_finished(folder).spec
     if spec.method_name != method:
         raise ConfigError(
             f"--from {folder}: a run of {spec.method_name}, and {method} is to be fitted: "
             f"'edgewise fit {spec.method_name} --from {folder} ...', or name a run of {method}"
         )
-    return spec, StartInfo(str(folder), _checksum(folder))
+    return spec, StartInfo(str(folder), _checksum(folder), share)
 
 
 def check_protocol(spec: RunSpec, older: RunSpec) -> None:

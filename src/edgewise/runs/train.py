@@ -112,7 +112,8 @@ def train(
             if on_plan is not None:
                 on_plan(plan)
 
-        options = FitOptions(folder / "training", resume, show_progress, begin, older)
+        share = spec.started_from.share if spec.started_from else 1.0
+        options = FitOptions(folder / "training", resume, show_progress, begin, older, share)
         return _trained(folder, info, split, options, on_audit)
 
 
@@ -144,6 +145,7 @@ def _trained(
             show_progress=options.show_progress,
             on_plan=begin,
             start_from=options.start_from,
+            start_share=options.start_share,
         )
         if not begun:  # a method that tells no plan
             begin(FitPlan())

@@ -45,6 +45,7 @@ from edgewise.models.item_priors import unknown_priors
 from edgewise.models.list_mixing import mixed_lists
 from edgewise.models.mixing import told_before
 from edgewise.models.tokenizers import load_tokenizer
+from edgewise.models.warm_start import check_share
 from edgewise.recommender import TASKS, ItemFilter, ScoreShare, Task
 from edgewise.training.checkpoint import save_network
 from edgewise.training.trainer import Stage
@@ -129,6 +130,7 @@ class ELMRec(TorchRecommender):
         if older is None:
             t5 = build_t5(backbone, self.tokenizer, generator, rank)
         else:
+            check_share(self.start_share, is_from_scratch(backbone.name), backbone.name)
             t5 = build_t5_like(older.network.t5, backbone)
         width = t5.config.d_model
         check(

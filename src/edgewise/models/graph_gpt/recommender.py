@@ -30,6 +30,7 @@ from edgewise.models.base import (
 )
 from edgewise.models.graph_gpt.attention_bias import attention_mask, build_distances
 from edgewise.models.graph_gpt.backbone import (
+    FROM_SCRATCH,
     attention_implementation,
     build_gpt,
     build_gpt_like,
@@ -46,7 +47,7 @@ from edgewise.models.graph_gpt.tokens import TokenSpace
 from edgewise.models.item_priors import unknown_priors
 from edgewise.models.mixing import PriorMixture, told_before
 from edgewise.models.tokenizers import load_tokenizer
-from edgewise.models.warm_start import ITEMS, REST, USERS
+from edgewise.models.warm_start import ITEMS, REST, USERS, check_share
 from edgewise.recommender import ItemFilter, ScoreShare, Task
 from edgewise.training.trainer import Stage
 
@@ -111,6 +112,7 @@ class GraphGPT(TorchRecommender):
             self.tokens = build_tokens(backbone, split, TEMPLATES)
             gpt = build_gpt(backbone, self.tokens, torch.Generator().manual_seed(seed))
         else:  # words keep their numbers
+            check_share(self.start_share, backbone.name in FROM_SCRATCH, backbone.name)
             sizes = split.dataset.num_users, num_items
             self.tokens = TokenSpace(self.older.tokens.tokenizer, *sizes)
             gpt = build_gpt_like(self.older.network.gpt, backbone, self.tokens)
