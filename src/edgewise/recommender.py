@@ -285,8 +285,8 @@ class Recommender(ABC):
             on_plan: told what is about to be trained, before the first step.
             start_from: a model of this method that was fitted before these data grew; its weights
                 are the start. A method without gradients takes nothing over and counts anew.
-            start_share: what its weights count, above 0; the rest is a fresh start. Below 1 a warm
-                start often ends better (Ash and Adams, NeurIPS 2020).
+            start_share: what its weights count, above 0; the rest is a fresh start, which may
+                end better (Ash and Adams, NeurIPS 2020).
 
         Raises:
             ConfigError: the model to start from is of another method, or settings differ that must

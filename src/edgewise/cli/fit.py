@@ -128,7 +128,7 @@ def fit(
         float | None,
         typer.Option(
             help="What the weights of --from count, above 0; the rest is a fresh start. 1 if "
-            "absent; 0.5 often ends better."
+            "absent; 0.5 ended better where it was measured (docs/warm-start.md)."
         ),
     ] = None,
     resume: Annotated[
