@@ -184,7 +184,8 @@ def main() -> None:
     print(f"{result['data']}: before and grown {sizes}", flush=True)
     for each in given.methods:
         name, preset, *settings = each.split(":")
-        result[each] = measured(name, preset, settings, given)
+        found = measured(name, preset, settings, given)
+        result |= {f"{each} {way}".replace(" ", "_"): row for way, row in found.items()}
         if given.json:
             keep(given.json, result)
 
