@@ -510,6 +510,20 @@ class Recommender(ABC):
             One row an item; empty rows where a score has no parts, as with most methods, and where
             the user has no history.
         """
+        asked = np.array([user])
+        known = self._histories_of(asked, histories)
+        return self.shares(asked, known, items) if known.lengths[0] else [()] * len(items)
+
+    def shares(
+        self, users: np.ndarray, histories: Ragged, items: np.ndarray
+    ) -> list[tuple[ScoreShare, ...]]:
+        """What :meth:`score_shares` answers, of anybody by what they have.
+
+        Args:
+            users: one user's index, -1 for somebody who is not in the data, ``int64[1]``.
+            histories: this user's items, oldest first, not empty.
+            items: by index, ``int64[n]``.
+        """
         return [()] * len(items)
 
     def learned_rows(self) -> tuple[tuple[str, str], ...]:

@@ -10,12 +10,13 @@ from typing import Annotated, Any
 
 import typer
 
-from edgewise.cli import audit, demo, evaluate, experiments, fit, recommend
+from edgewise.cli import audit, demo, evaluate, experiments, fit, recommend, serve
 from edgewise.cli.errors import ClearErrors
 from edgewise.cli.output import command_of, examples
 
 _JOURNEY = ["demo", "data", "methods", "settings", "fit", "evaluate", "report", "audit"]
-_JOURNEY += ["recommend", "explain", "tune", "reproduce", "compare"]
+_JOURNEY += ["recommend", "explain", "serve", "serve-key"]
+_JOURNEY += ["tune", "reproduce", "compare"]
 
 
 class Edgewise(ClearErrors):
@@ -74,7 +75,7 @@ def _data() -> None:
     """Stands in the list of commands; see :class:`Edgewise`."""
 
 
-for _room in (demo, fit, evaluate, audit, recommend, experiments):
+for _room in (demo, fit, evaluate, audit, recommend, serve, experiments):
     for _function, _examples, _renamed in _room.COMMANDS:
         app.command(epilog=_examples, cls=command_of(_renamed))(_function)
 

@@ -314,19 +314,17 @@ class ELMRec(TorchRecommender):
             )
         return np.concatenate([*scores, np.empty(0)]).astype(np.float32)
 
-    def score_shares(
-        self, user: int, items: np.ndarray, histories: Ragged | None = None
+    def shares(
+        self, users: np.ndarray, histories: Ragged, items: np.ndarray
     ) -> list[tuple[ScoreShare, ...]]:
         """Of an item as the next one, before it is spelled: the item head and the priors.
 
         See :meth:`~edgewise.recommender.Recommender.score_shares`.
         """
-        asked = np.array([user])
-        known = self._histories_of(asked, histories)
         mixture = None if self.priors is None else self.priors.mixtures.get("sequential")
-        if mixture is None or not known.lengths[0]:
-            return super().score_shares(user, items)
-        return mixture.why(known[0], items, self.head_likelihoods(asked, known))
+        if mixture is None:
+            return super().shares(users, histories, items)
+        return mixture.why(histories[0], items, self.head_likelihoods(users, histories))
 
     def learned_rows(self) -> tuple[tuple[str, str], ...]:
         """The weights of priors."""

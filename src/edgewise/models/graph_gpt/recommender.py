@@ -246,16 +246,14 @@ class GraphGPT(TorchRecommender):
 
     # Explaining
 
-    def score_shares(
-        self, user: int, items: np.ndarray, histories: Ragged | None = None
+    def shares(
+        self, users: np.ndarray, histories: Ragged, items: np.ndarray
     ) -> list[tuple[ScoreShare, ...]]:
         """Those of the mixture; see :meth:`~edgewise.recommender.Recommender.score_shares`."""
-        asked = np.array([user])
-        known = self._histories_of(asked, histories)
-        if self.mixture is None or not known.lengths[0]:
-            return super().score_shares(user, items)
-        likelihood = self._all_language_likelihoods(asked, known)
-        return self.mixture.why(known[0], items, likelihood)
+        if self.mixture is None:
+            return super().shares(users, histories, items)
+        likelihood = self._all_language_likelihoods(users, histories)
+        return self.mixture.why(histories[0], items, likelihood)
 
     def learned_rows(self) -> tuple[tuple[str, str], ...]:
         """The weights of the mixture."""
