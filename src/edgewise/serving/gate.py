@@ -15,6 +15,7 @@ from itertools import count
 from typing import Any
 
 from edgewise.serving.keys import Key, Keys
+from edgewise.serving.logs import log_request
 from edgewise.serving.metrics import Metrics
 from edgewise.serving.problems import RefusalError, refusal_of
 
@@ -238,16 +239,15 @@ class _Request:
         seconds = time.perf_counter() - self.begun
         told = self.told
         self.gate.metrics.observe(route, told.get("source", ""), self.status, seconds)
-        if log.isEnabledFor(logging.INFO):
-            line = {
-                "request_id": self.request_id,
-                "method": self.scope["method"],
-                "route": route,
-                "status": self.status,
-                "ms": round(1000 * seconds, 2),
-                "key": self.key.name if self.key else None,
-            }
-            log.info("request", extra=line | {n: told[n] for n in _TOLD if n in told})
+        line = {
+            "request_id": self.request_id,
+            "method": self.scope["method"],
+            "route": route,
+            "status": self.status,
+            "ms": round(1000 * seconds, 2),
+            "key": self.key.name if self.key else None,
+        }
+        log_request(line | {name: told[name] for name in _TOLD if name in told})
 
 
 def _route(scope: Scope) -> str:

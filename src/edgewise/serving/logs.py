@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
+from collections.abc import Mapping
 from datetime import UTC, datetime
+from typing import Any
 
 import orjson
 
@@ -14,6 +17,8 @@ _OWN = frozenset(vars(logging.makeLogRecord({}))) | {
     "taskName",
     "color_message",
 }
+log = logging.getLogger("edgewise.serving")
+log.addHandler(logging.NullHandler())
 LEVELS = ("debug", "info", "warning", "error")
 
 
@@ -31,6 +36,15 @@ class JsonLines(logging.Formatter):
         if record.exc_info:
             line["traceback"] = self.formatException(record.exc_info)
         return orjson.dumps(line, default=str).decode()
+
+
+def log_request(line: Mapping[str, Any]) -> None:
+    """One line a request; with thousands a second, :mod:`logging` would take half their time."""
+    if log.isEnabledFor(logging.INFO):
+        time = datetime.now(UTC).isoformat(timespec="milliseconds")
+        told = {"time": time, "level": "info", "event": "request", "pid": os.getpid(), **line}
+        sys.stderr.buffer.write(orjson.dumps(told, option=orjson.OPT_APPEND_NEWLINE))
+        sys.stderr.buffer.flush()
 
 
 def log_as_json(level: str) -> None:
