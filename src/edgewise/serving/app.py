@@ -221,6 +221,10 @@ def _add_problems(app: FastAPI) -> None:
             raise error
         return refuse(request, refusal)
 
+    @app.exception_handler(Exception)
+    async def _(request: Request, error: Exception) -> Response:
+        return refuse(request, defect(request.scope["state"]["request_id"]))  # the gate logs it
+
     for kind in REFUSED:
         app.add_exception_handler(kind, known)
 

@@ -17,7 +17,7 @@ from typing import Any
 from edgewise.serving.keys import Key, Keys
 from edgewise.serving.logs import log_request
 from edgewise.serving.metrics import Metrics
-from edgewise.serving.problems import RefusalError, refusal_of
+from edgewise.serving.problems import RefusalError, defect, refusal_of
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -118,8 +118,7 @@ class _Request:
         refusal = refusal_of(error)
         if refusal is None:
             log.exception("a defect", extra={"request_id": self.request_id})
-            told = f"a defect of the service: its log has {self.request_id}"
-            refusal = RefusalError(500, told)
+            refusal = defect(self.request_id)
         if self.status:  # the answer has begun: nothing can be added
             return
         await self._send_json(refusal.status, refusal.body(self.request_id), refusal.headers)

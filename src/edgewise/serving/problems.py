@@ -74,6 +74,11 @@ REFUSED: tuple[type[Exception], ...] = (
 """Errors of which :func:`refusal_of` has something to say."""
 
 
+def defect(request_id: str) -> RefusalError:
+    """Of an error that must not happen; its log tells more."""
+    return RefusalError(500, f"a defect of the service: its log tells more of {request_id}")
+
+
 def later(error: str) -> RefusalError:
     """To be asked again."""
     return RefusalError(503, error, {"retry-after": "1"})

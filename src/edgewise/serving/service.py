@@ -20,7 +20,7 @@ from typing import Any, Literal, TypeVar
 
 import numpy as np
 
-from edgewise.errors import UnknownIdError
+from edgewise.errors import EdgewiseError, UnknownIdError
 from edgewise.serving import schemas
 from edgewise.serving.batching import Batcher, BatchLimits, FullError, LateError
 from edgewise.serving.catalogue import Wish, check_attributes, wish_of
@@ -298,6 +298,11 @@ class Service:
             return await self.batcher.run(call, self.limits.patience)
         except (LateError, FullError):
             raise BusyError("the model has more to do than it can: ask again in a moment") from None
+        except EdgewiseError:
+            raise
+        except Exception:
+            log.exception("the model failed")
+            raise BusyError("the model failed: the service's log tells why") from None
 
     def _numbers_of(self, served: Served, ids: Iterable[str]) -> list[int]:
         index, found = served.catalogue.index, []
