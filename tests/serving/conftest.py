@@ -98,6 +98,13 @@ class World:
         self.service._writer.submit(lambda: None).result()
 
 
+@pytest.fixture(autouse=True)
+def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Workers tell that they live every few milliseconds."""
+    monkeypatch.setattr("edgewise.serving.switch._BEAT_SECONDS", 0.02)
+    monkeypatch.setattr("edgewise.serving.switch._LOOK_SECONDS", 0.01)
+
+
 Make = Callable[..., World]
 
 

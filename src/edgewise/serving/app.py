@@ -6,6 +6,7 @@ import asyncio
 import json
 import logging
 import os
+import secrets
 import socket
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -28,7 +29,15 @@ from edgewise.serving.gate import Gate
 from edgewise.serving.keys import Keys
 from edgewise.serving.logs import log_as_json
 from edgewise.serving.metrics import Metrics
-from edgewise.serving.problems import REFUSED, RefusalError, invalid, later, not_found, refusal_of
+from edgewise.serving.problems import (
+    REFUSED,
+    RefusalError,
+    defect,
+    invalid,
+    later,
+    not_found,
+    refusal_of,
+)
 from edgewise.serving.service import Limits, Service
 from edgewise.serving.shop import RunFolders, Shop
 from edgewise.serving.store import open_store
@@ -123,7 +132,7 @@ def create_app(settings: ServeSettings) -> Gate:
     async def life(app: FastAPI) -> AsyncIterator[None]:
         try:
             service = app.state.service = await asyncio.to_thread(_open, settings, metrics)
-            switcher = Switcher(service.shop, f"{socket.gethostname()}-{os.getpid()}")
+            switcher = Switcher(service.shop, _worker_name())
         except Exception as error:
             log.exception("the worker cannot start", extra={"error": str(error)})
             raise
@@ -182,6 +191,11 @@ def service_of(app: FastAPI) -> Service:
     return service
 
 
+def _worker_name() -> str:
+    """Unlike that of any other worker, on whatever machine."""
+    return f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
+
+
 def _open(settings: ServeSettings, metrics: Metrics) -> Service:
     import torch
 
@@ -212,6 +226,8 @@ def _add_problems(app: FastAPI) -> None:
             404: "there is no such route: see /docs",
             405: "this route has other methods: see /docs",
         }
+        if error.status_code == 400:
+            return refuse(request, RefusalError(422, "the body cannot be read as JSON"))
         told = words.get(error.status_code, str(error.detail))
         return refuse(request, RefusalError(error.status_code, told, dict(error.headers or {})))
 
@@ -283,12 +299,12 @@ def _add_changes(app: FastAPI, metrics: Metrics) -> None:
         metrics.repeated.inc(answer.repeated)
         return answer
 
-    @app.delete("/v1/users/{user_id:path}", tags=["people"])
+    @app.delete("/v1/users/{user_id:path}", responses=_NOT_FOUND, tags=["people"])
     async def forget(user_id: UserId) -> schemas.Forgotten:
         """Forget a person: events and lists go, and their part of the data set is not used."""
         return await service_of(app).forget(user_id)
 
-    @app.put("/v1/items/{item_id:path}", tags=["items"])
+    @app.put("/v1/items/{item_id:path}", responses=_NOT_FOUND, tags=["items"])
     async def change_item(item_id: ItemId, change: schemas.ItemChange) -> schemas.Item:
         """Change an item, or add a new one."""
         return await service_of(app).change_item(item_id, change)

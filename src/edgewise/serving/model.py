@@ -193,7 +193,7 @@ class Served:
         best = history[order[counts[order] > 0]].tolist()
         if not best:
             told = f"taken by {_people(people.nnz)}, none of whom took anything they have"
-            return [Reason(name="graph", share=0.0, text=told)]
+            return [Reason(name="graph", share=0.0, text=told, items=[])]
         told = f"taken by {_people(int(counts.max()))} who also took"
         return [self._told("graph", 1.0, told, best[:1], best)]
 
@@ -203,7 +203,8 @@ class Served:
         return sp.csr_array(self.run.model.matrix(self.histories).T)
 
 
-_POPULAR = Reason(name="popularity", share=1.0, text="popular: nothing is known of this person")
+_UNKNOWN = "it is popular, and nothing is known of this person"
+_POPULAR = Reason(name="popularity", share=1.0, text=_UNKNOWN, items=[])
 
 
 def _asked(tastes: Sequence[Taste]) -> tuple[np.ndarray, Ragged]:
