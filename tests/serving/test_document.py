@@ -1,4 +1,4 @@
-"""Requests drawn from the OpenAPI document (schemathesis): no server error, and no other answers."""
+"""Requests drawn from the OpenAPI document (schemathesis): no server error, no other answers."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 pytest.importorskip("fastapi")
-schemathesis = pytest.importorskip("schemathesis")
+pytest.importorskip("schemathesis")
 
+import schemathesis
 from hypothesis import HealthCheck, given, settings
 from schemathesis.checks import not_a_server_error
 from schemathesis.generation import GenerationMode
@@ -35,9 +36,7 @@ CHECKS = [
 def client(ease_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestClient]:
     folder = tmp_path_factory.mktemp("document")
     key = new_key(folder / "keys.toml", "owner", ["admin"])
-    told = ServeSettings(
-        (str(ease_run),), str(folder / "store.db"), keys=str(folder / "keys.toml")
-    )
+    told = ServeSettings((str(ease_run),), str(folder / "store.db"), keys=str(folder / "keys.toml"))
     headers = {"Authorization": f"Bearer {key}"}
     app = create_app(told)
     with TestClient(app, base_url="http://127.0.0.1", headers=headers) as client:

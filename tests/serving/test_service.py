@@ -22,7 +22,9 @@ class TestLists:
         assert second["source"] == "cache" and second["items"] == first["items"]
         assert second["recommendation_id"] != first["recommendation_id"]
         assert [item["rank"] for item in first["items"]] == list(range(1, 11))
-        titles = dict(zip(world.run.dataset.items.ids, world.run.dataset.catalog.title, strict=True))
+        titles = dict(
+            zip(world.run.dataset.items.ids, world.run.dataset.catalog.title, strict=True)
+        )
         assert all(item["title"] == titles[item["item_id"]] for item in first["items"])
 
     def test_another_worker_answers_from_the_store(self, make_world: Make):

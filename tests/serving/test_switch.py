@@ -1,4 +1,4 @@
-"""Another model for all workers at one moment, or for none; and the document against its answers."""
+"""Another model for all workers at one moment, or for none; questions asked together."""
 
 from __future__ import annotations
 
@@ -151,7 +151,9 @@ def test_questions_are_asked_together(world: World):
     served = world.service.shop.active
     users = world.run.dataset.users.ids[:6]
     tastes = [world.service.shop.taste(served, user)[0] for user in users]
-    questions = [Question(t, t.history, k) for t, k in zip(tastes, (3, 60, 5, 1, 2, 4))]
+    questions = [
+        Question(t, t.history, k) for t, k in zip(tastes, (3, 60, 5, 1, 2, 4), strict=True)
+    ]
     sizes: list[int] = []
 
     async def ask() -> None:

@@ -17,8 +17,6 @@ from edgewise.errors import ConfigError
 if TYPE_CHECKING:
     from edgewise.serving.app import ServeSettings
 
-_DRAIN_SECONDS = 30
-_HEALTH_SECONDS = 60
 _BACKLOG = 2048
 
 
@@ -195,39 +193,19 @@ def _listening(host: str, port: int) -> socket.socket:
 
 
 def _run(settings: ServeSettings, listener: socket.socket) -> None:
-    import uvicorn
-    from uvicorn.supervisors import Multiprocess
-
-    from edgewise.serving.logs import log_as_json
     from edgewise.serving.metrics import use_folder
 
-    log_as_json(settings.log_level)
+    os.environ.setdefault("OMP_NUM_THREADS", str(settings.threads))
     host, port = listener.getsockname()[:2]
     shown = f"[{host}]" if ":" in host else host
     say(f"edgewise serves http://{shown}:{port} (routes: /docs), stops with Ctrl-C", stderr=True)
     with tempfile.TemporaryDirectory(prefix="edgewise-metrics-") as folder:
         if settings.workers > 1:
             use_folder(Path(folder))
-        settings.to_environment()
-        config = uvicorn.Config(
-            "edgewise.serving.app:from_environment",
-            factory=True,
-            workers=settings.workers,
-            log_config=None,
-            access_log=False,
-            server_header=False,
-            timeout_graceful_shutdown=_DRAIN_SECONDS,
-            timeout_worker_healthcheck=_HEALTH_SECONDS,
-            backlog=_BACKLOG,
-        )
-        if settings.workers == 1:
-            server = uvicorn.Server(config)
-            server.run([listener])
-            failed = not server.started
-        else:
-            supervisor = Multiprocess(config, [listener])
-            supervisor.run()
-            failed = any(process.exitcode == 3 for process in supervisor.processes)
-    if failed:
+        from edgewise.serving.supervisor import Supervisor, work
+
+        alone = settings.workers == 1
+        status = work(settings, listener) if alone else Supervisor(settings, listener).run()
+    if status:
         say("error: a worker could not start: see the log above", colour="red", stderr=True)
         raise typer.Exit(1)

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 import os
 import secrets
 import socket
+import sys
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any
@@ -27,7 +27,6 @@ from edgewise.serving import schemas
 from edgewise.serving.api_page import api_page
 from edgewise.serving.gate import Gate
 from edgewise.serving.keys import Keys
-from edgewise.serving.logs import log_as_json
 from edgewise.serving.metrics import Metrics
 from edgewise.serving.problems import (
     REFUSED,
@@ -43,7 +42,6 @@ from edgewise.serving.shop import RunFolders, Shop
 from edgewise.serving.store import open_store
 from edgewise.serving.switch import Switcher, activate
 
-_SETTINGS = "EDGEWISE_SERVE"
 ItemId = Annotated[str, InPath(min_length=1, max_length=200, description="Of an item.")]
 UserId = Annotated[str, InPath(min_length=1, max_length=200, description="Of a person.")]
 Version = Annotated[str, InPath(min_length=1, max_length=200, description="Of a model.")]
@@ -74,7 +72,7 @@ log = logging.getLogger("edgewise.serving")
 
 @dataclass(frozen=True)
 class ServeSettings:
-    """What a worker is started with; travels to it as JSON.
+    """What a worker is started with.
 
     Attributes:
         runs, models, data: as :class:`~edgewise.serving.shop.RunFolders` has them.
@@ -87,6 +85,7 @@ class ServeSettings:
         rate: requests a second of a key, over all workers; 0 has no limit.
         max_body: bytes of a request.
         log_level: of the log.
+        name: of the worker, unlike that of any other; made up if left out.
     """
 
     runs: tuple[str, ...]
@@ -101,24 +100,13 @@ class ServeSettings:
     rate: float = 0
     max_body: int = 1_000_000
     log_level: str = "info"
+    name: str = ""
 
     @property
     def folders(self) -> RunFolders:
         """Where versions are found."""
         models, data = (None if each is None else Path(each) for each in (self.models, self.data))
         return RunFolders([Path(run) for run in self.runs], models, data)
-
-    def to_environment(self) -> None:
-        """Leave the settings for processes that are started from here."""
-        os.environ[_SETTINGS] = json.dumps(asdict(self))
-
-
-def from_environment() -> Gate:
-    """The application of a worker that was started by ``edgewise serve``."""
-    values = json.loads(os.environ[_SETTINGS])
-    settings = ServeSettings(**{**values, "runs": tuple(values["runs"])})
-    log_as_json(settings.log_level)
-    return create_app(settings)
 
 
 def create_app(settings: ServeSettings) -> Gate:
@@ -132,7 +120,7 @@ def create_app(settings: ServeSettings) -> Gate:
     async def life(app: FastAPI) -> AsyncIterator[None]:
         try:
             service = app.state.service = await asyncio.to_thread(_open, settings, metrics)
-            switcher = Switcher(service.shop, _worker_name())
+            switcher = Switcher(service.shop, settings.name or worker_name())
         except Exception as error:
             log.exception("the worker cannot start", extra={"error": str(error)})
             raise
@@ -191,16 +179,15 @@ def service_of(app: FastAPI) -> Service:
     return service
 
 
-def _worker_name() -> str:
+def worker_name() -> str:
     """Unlike that of any other worker, on whatever machine."""
     return f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
 
 
 def _open(settings: ServeSettings, metrics: Metrics) -> Service:
-    import torch
-
-    torch.set_num_threads(settings.threads)
     shop = Shop(settings.folders, open_store(settings.store))
+    if "torch" in sys.modules:  # some methods know no torch, and start the faster for it
+        sys.modules["torch"].set_num_threads(settings.threads)
     service = Service(shop, Limits(deadline=settings.deadline_ms / 1000, stored=settings.stored))
 
     def on_batch(size: int, seconds: float) -> None:
