@@ -42,6 +42,7 @@ def test_what_is_refused(edgewise: Invoke, ease, tmp_path, monkeypatch):
     assert "cannot be used as a store" in refused(edgewise, ease, "--store", "bad.db")
     (tmp_path / "keys.toml").write_text("keys = []")
     assert "keys.toml" in refused(edgewise, ease, "--keys", "keys.toml")
+    assert "--data" in refused(edgewise, ease, "--data", "nowhere")
     damaged = tmp_path / "damaged"
     shutil.copytree(ease, damaged)
     (damaged / "run.json").write_text("{}")
@@ -65,7 +66,9 @@ def test_a_key_is_shown_once(edgewise: Invoke, tmp_path):
     key = result.output.strip().splitlines()[-1]
     found = Keys.read(file).find(key)
     assert found is not None and found.name == "shop" and found.scopes == {"read", "events"}
-    assert edgewise("serve-key", "o", "--scope", "admin", "--file", file, "--rate", 5).exit_code == 0
+    assert (
+        edgewise("serve-key", "o", "--scope", "admin", "--file", file, "--rate", 5).exit_code == 0
+    )
     parts = tomllib.loads(file.read_text())["keys"]
     assert [part["name"] for part in parts] == ["shop", "o"] and parts[1]["rate"] == 5
     assert edgewise(*asked).exit_code == 2  # the name is taken

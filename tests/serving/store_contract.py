@@ -224,6 +224,14 @@ class TestSwitch:
         store.give_up(attempt)  # of an older wish: nothing
         assert store.beat(Worker("one")).wanted == "v3"
 
+    def test_a_wish_lives_as_long_as_it_is_renewed(self, opened: Open):
+        store = opened()
+        attempt = store.want("v2", 60)
+        assert attempt is not None
+        assert opened().renew(attempt, 0) and store.beat(Worker("one")).wanted is None
+        assert not store.renew(attempt, 60)
+        assert store.want("v3", 60) is not None
+
 
 def test_the_salt_stays(opened: Open):
     assert len(opened().salt) == 16 and opened().salt == opened().salt

@@ -166,7 +166,7 @@ def _check_settings(settings: ServeSettings, host: str) -> None:
     )
     if settings.keys is not None:
         Keys.read(Path(settings.keys))
-    settings.folders.find()
+    settings.folders.check_data()
     open_store(settings.store).close()
 
 

@@ -23,6 +23,7 @@ from fastapi.responses import HTMLResponse, JSONResponse
 from starlette.exceptions import HTTPException
 
 import edgewise
+from edgewise.errors import EdgewiseError
 from edgewise.serving import schemas
 from edgewise.serving.api_page import api_page
 from edgewise.serving.gate import Gate
@@ -121,8 +122,8 @@ def create_app(settings: ServeSettings) -> Gate:
         try:
             service = app.state.service = await asyncio.to_thread(_open, settings, metrics)
             switcher = Switcher(service.shop, settings.name or worker_name())
-        except Exception as error:
-            log.exception("the worker cannot start", extra={"error": str(error)})
+        except EdgewiseError as error:
+            log.error("the worker cannot start", extra={"error": str(error)})
             raise
         switcher.start()
         app.state.switcher = switcher
@@ -147,6 +148,7 @@ def create_app(settings: ServeSettings) -> Gate:
         lifespan=life,
         docs_url=None,
         redoc_url=None,
+        redirect_slashes=False,
         responses=_PROBLEMS,
         default_response_class=JSONResponse,
     )
@@ -155,7 +157,7 @@ def create_app(settings: ServeSettings) -> Gate:
     _add_answers(app)
     _add_changes(app, metrics)
     _add_operations(app, metrics)
-    _add_page(app)
+    _add_page(app, metrics)
     _complete_document(app)
 
     async def recommend(body: bytes) -> tuple[bytes, Mapping[str, Any]]:
@@ -338,13 +340,13 @@ def _add_operations(app: FastAPI, metrics: Metrics) -> None:
         return HTMLResponse(api_page(app.openapi()))
 
 
-def _add_page(app: FastAPI) -> None:
+def _add_page(app: FastAPI, metrics: Metrics) -> None:
     """The page at ``/``, where it is part of this edgewise."""
     if find_spec("edgewise.serving.page") is None:
         return
     from edgewise.serving.page import page_routes  # type: ignore[import-not-found]
 
-    app.router.routes.extend(page_routes(lambda: service_of(app)))
+    app.router.routes.extend(page_routes(lambda: service_of(app), metrics.text))
 
 
 def _complete_document(app: FastAPI) -> None:

@@ -32,6 +32,7 @@ from edgewise.serving.store import StoredEvent, StoredList
 T = TypeVar("T")
 Source = Literal["cache", "model", "fallback"]
 _KEPT_HISTORIES = 2_000
+_BATCH_AT_ONCE = 8
 _NAMED_PARTS, _LEAST_SHARE = 3, 0.05
 
 log = logging.getLogger("edgewise.serving")
@@ -68,6 +69,7 @@ class _Asked:
     offset: int
     k: int
     exclude_seen: bool
+    deadline: float
 
     @property
     def had(self) -> np.ndarray:
@@ -103,8 +105,14 @@ class Service:
 
     # Recommending
 
-    async def recommend(self, asked: schemas.RecommendRequest) -> dict[str, Any]:
+    async def recommend(
+        self, asked: schemas.RecommendRequest, deadline: float | None = None
+    ) -> dict[str, Any]:
         """:class:`~edgewise.serving.schemas.RecommendAnswer`, as JSON values.
+
+        Args:
+            asked: whose list, and which.
+            deadline: seconds, in place of those of :attr:`limits`.
 
         Raises:
             UnknownIdError: the history has an item that nobody has heard of.
@@ -139,7 +147,9 @@ class Service:
             def keep(found: Ranking) -> None:
                 self._keep(served, user, person.seen, found)
 
-        question = _Asked(served, taste, wish, asked.offset, asked.k, asked.exclude_seen)
+        seconds = self.limits.deadline if deadline is None else deadline
+        parts = wish, asked.offset, asked.k, asked.exclude_seen, seconds
+        question = _Asked(served, taste, *parts)
         source, picked = await self._items(question, held, keep)
         reasons = await self._reasons(served, taste, picked[0]) if asked.explain else None
         return self._answer(served, source, taste.is_cold, picked, asked.offset, reasons)
@@ -152,8 +162,7 @@ class Service:
             return "model", _cut(served.popular_items(asked.banned(), end), asked.offset)
         if held is not None and asked.exclude_seen and (found := self._held(asked, held)):
             return "cache", found
-        deadline = self.limits.deadline
-        begun = time.monotonic()
+        deadline, begun = asked.deadline, time.monotonic()
         try:
             if asked.exclude_seen and asked.wish.is_open and held is None:
                 question = Question(asked.taste, asked.had, max(self.limits.stored, end))
@@ -182,7 +191,13 @@ class Service:
         ids = served.catalogue.ids
         items = [(ids[item], score) for item, score in zip(*found, strict=True)]
         row = user, StoredList(seen, items)
-        self._writer.submit(self.shop.store.put_lists, served.version, [row])
+        self._writer.submit(self._put, served.version, row)
+
+    def _put(self, version: str, row: tuple[str, StoredList]) -> None:
+        try:
+            self.shop.store.put_lists(version, [row])
+        except Exception:  # it is worked out again
+            log.exception("a list could not be stored")
 
     async def _reasons(
         self, served: Served, taste: Taste, items: Sequence[int]
@@ -226,8 +241,16 @@ class Service:
         }
 
     async def recommend_batch(self, asked: Sequence[schemas.RecommendRequest]) -> dict[str, Any]:
-        """:class:`~edgewise.serving.schemas.RecommendBatchAnswer`, as JSON values."""
-        return {"answers": list(await asyncio.gather(*map(self.recommend, asked)))}
+        """:class:`~edgewise.serving.schemas.RecommendBatchAnswer`, as JSON values.
+
+        A few at a time, so that single requests pass between, and with more patience than these.
+        """
+        answers: list[dict[str, Any]] = []
+        for start in range(0, len(asked), _BATCH_AT_ONCE):
+            part = asked[start : start + _BATCH_AT_ONCE]
+            found = (self.recommend(each, self.limits.patience) for each in part)
+            answers += await asyncio.gather(*found)
+        return {"answers": answers}
 
     async def rank(self, asked: schemas.RankRequest) -> dict[str, Any]:
         """:class:`~edgewise.serving.schemas.RankAnswer`, as JSON values.
@@ -258,7 +281,7 @@ class Service:
         (item,) = self._numbers_of(served, [asked.item_id])
         taken = np.flatnonzero(taste.history == item)[:1]
         before = replace(taste, history=taste.history[: taken[0]]) if len(taken) else taste
-        (reasons,) = await self._patiently(lambda: served.reasons(before, [item]))
+        (reasons,) = await self.patiently(lambda: served.reasons(before, [item]))
         title = served.catalogue.titles[item]
         return schemas.ExplainAnswer(
             item_id=asked.item_id,
@@ -278,7 +301,7 @@ class Service:
         served = self.shop.current()
         (item,) = self._numbers_of(served, [item_id])
         hidden = served.catalogue.hidden
-        found = await self._patiently(lambda: served.similar(item, hidden, k))
+        found = await self.patiently(lambda: served.similar(item, hidden, k))
         answer = self._answer(served, "model", False, found)
         return {
             "item": self.item(item_id).model_dump(),
@@ -293,7 +316,12 @@ class Service:
             return served, self.shop.taste_of(served, asked.history, asked.user_id)
         return served, self.shop.taste(served, asked.user_id or "")[0]
 
-    async def _patiently(self, call: Callable[[], T]) -> T:
+    async def patiently(self, call: Callable[[], T]) -> T:
+        """What the model answers, however many others wait.
+
+        Raises:
+            BusyError: it has no time.
+        """
         try:
             return await self.batcher.run(call, self.limits.patience)
         except (LateError, FullError):

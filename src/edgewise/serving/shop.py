@@ -23,7 +23,7 @@ from pathlib import Path
 import numpy as np
 
 from edgewise.config import check
-from edgewise.errors import EdgewiseError, UnknownIdError
+from edgewise.errors import DataError, EdgewiseError, UnknownIdError
 from edgewise.runs.run import FINISHED, is_run, read_info
 from edgewise.serving.catalogue import Catalogue
 from edgewise.serving.model import Ranking, Served, Taste
@@ -70,6 +70,20 @@ class RunFolders:
                         continue
         check(bool(found), f"{self.models}: no finished run is there; name one: edgewise serve RUN")
         return found
+
+    def check_data(self) -> None:
+        """Refuse a first run whose data set is not there, before anything is loaded.
+
+        Raises:
+            ModelFolderError, ConfigError: see :meth:`find`.
+            DataError: names the data set that is missing.
+        """
+        folder = next(iter(self.find().values()))
+        place = self.data or Path(read_info(folder).spec.data.folder)
+        if not place.exists():
+            raise DataError(
+                f"{place}: the data set of {folder} is not there; say where it is with --data"
+            )
 
 
 class Shop:
@@ -142,9 +156,13 @@ class Shop:
         """What is said of a version that there is not."""
         return UnknownIdError(f"unknown model version {version!r}: there are {', '.join(versions)}")
 
-    def unload(self) -> None:
-        """Let the oldest versions go that do not answer, so that two are left."""
-        spare = [version for version in self.loaded if version != self.active.version]
+    def unload(self, active: str | None) -> None:
+        """Let the oldest versions go that do not answer, so that two are left.
+
+        Args:
+            active: by the store; no request may have told this worker yet.
+        """
+        spare = [each for each in self.loaded if each not in (active, self.active.version)]
         gone = spare[: max(0, len(spare) - (_KEPT_MODELS - 1))]
         if gone:
             self.loaded = {v: served for v, served in self.loaded.items() if v not in gone}

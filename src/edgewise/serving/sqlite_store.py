@@ -192,9 +192,17 @@ class SQLiteStore:
 
     def delete_lists(self, keep: Sequence[str]) -> int:
         marks = ", ".join("?" * len(keep))
-        with self._writing(durable=False) as db:
-            asked = f"DELETE FROM lists WHERE version NOT IN ({marks})"
-            return db.execute(asked, tuple(keep)).rowcount
+        asked = (
+            f"DELETE FROM lists WHERE rowid IN (SELECT rowid FROM lists "
+            f"WHERE version NOT IN ({marks}) LIMIT {_ASKED_AT_ONCE})"
+        )
+        deleted = 0
+        while True:  # a few at a time: others want to write
+            with self._writing(durable=False) as db:
+                count = db.execute(asked, tuple(keep)).rowcount
+            deleted += count
+            if count < _ASKED_AT_ONCE:
+                return deleted
 
     # Items
 
@@ -250,6 +258,16 @@ class SQLiteStore:
             attempt = os.urandom(8).hex()
             db.execute(_SET, ("wanted", json.dumps([version, attempt, time.time() + seconds])))
             return attempt
+
+    def renew(self, attempt: str, seconds: float) -> bool:
+        with self._writing(durable=False) as db:
+            switch = self._switch()
+            if switch.wanted is None or switch.attempt != attempt:
+                return False
+            db.execute(
+                _SET, ("wanted", json.dumps([switch.wanted, attempt, time.time() + seconds]))
+            )
+            return True
 
     def activate(self, attempt: str, within: float) -> bool:
         with self._writing() as db:

@@ -194,8 +194,12 @@ class Store(Protocol):
     def want(self, version: str, seconds: float) -> str | None:
         """Ask all workers to load a version; returns the attempt, None if there is one already.
 
-        The wish ends by itself after so many seconds, whatever becomes of who had it.
+        The wish ends by itself after so many seconds, if whoever had it does not renew it.
         """
+        ...
+
+    def renew(self, attempt: str, seconds: float) -> bool:
+        """Let a wish live on for so many seconds; False if it has ended."""
         ...
 
     def activate(self, attempt: str, within: float) -> bool:

@@ -75,7 +75,7 @@ class Switcher(threading.Thread):
             self._load = self._loader.submit(self._try, switch)
         elif switch.wanted is None:
             self._failed.clear()
-            self.shop.unload()
+            self.shop.unload(switch.active)
 
     def _try(self, switch: Switch) -> None:
         assert switch.wanted is not None
@@ -110,18 +110,22 @@ async def activate(shop: Shop, version: str, seconds: float = LOAD_SECONDS) -> N
     versions = await asyncio.to_thread(shop.versions)
     if version not in versions:
         raise shop.unknown(version, versions)
-    attempt = await asyncio.to_thread(store.want, version, seconds)
+    attempt = await asyncio.to_thread(store.want, version, SILENT_SECONDS)
     if attempt is None:
         raise SwitchError("another switch is going on: try again when it has ended")
+    before = shop.active.version
     try:
         await _ready(shop, version, attempt, time.monotonic() + seconds)
     except BaseException:
         await asyncio.shield(asyncio.to_thread(store.give_up, attempt))
         raise
+    await asyncio.to_thread(store.delete_lists, [version, before])
 
 
 async def _ready(shop: Shop, version: str, attempt: str, until: float) -> None:
-    while time.monotonic() < until:
+    while time.monotonic() < until and await asyncio.to_thread(
+        shop.store.renew, attempt, SILENT_SECONDS
+    ):
         workers = await asyncio.to_thread(shop.store.workers, SILENT_SECONDS)
         for worker in workers:
             if attempt in worker.failed:
