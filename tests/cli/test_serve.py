@@ -66,9 +66,8 @@ def test_a_key_is_shown_once(edgewise: Invoke, tmp_path):
     key = result.output.strip().splitlines()[-1]
     found = Keys.read(file).find(key)
     assert found is not None and found.name == "shop" and found.scopes == {"read", "events"}
-    assert (
-        edgewise("serve-key", "o", "--scope", "admin", "--file", file, "--rate", 5).exit_code == 0
-    )
+    more = ("serve-key", "o", "--scope", "admin", "--file", file, "--rate", 5)
+    assert edgewise(*more).exit_code == 0
     parts = tomllib.loads(file.read_text())["keys"]
     assert [part["name"] for part in parts] == ["shop", "o"] and parts[1]["rate"] == 5
     assert edgewise(*asked).exit_code == 2  # the name is taken

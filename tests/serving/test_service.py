@@ -395,3 +395,18 @@ class TestLate:
         ]
         refused = world.client.post("/v1/explain", json={"user_id": user, "item_id": ids[0]})
         assert refused.status_code == 503
+
+
+def test_events_that_the_data_set_has_been_told_of_count_once(world: World, user: str):
+    """As on the day after the log was joined to the data set."""
+    dataset = world.run.dataset
+    rows = dataset.interactions
+    place = int(rows.by_user(dataset.num_users)[dataset.users.index_of(user)][-1])
+    item = dataset.items.ids[rows.item_index[place]]
+    assert rows.timestamp is not None
+    world.event(user, item, "a", timestamp=int(rows.timestamp[place]))
+    have = world.client.get(f"/v1/users/{user}/history").json()["items"]
+    assert [each["item_id"] for each in have] == world.history(user)
+    world.event(user, item, "b", timestamp=int(rows.timestamp[place]) + 5)
+    have = world.client.get(f"/v1/users/{user}/history").json()["items"]
+    assert [each["item_id"] for each in have] == [*world.history(user), item]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import shutil
 import threading
+import time
 
 import pytest
 from tests.serving.conftest import Make, World
@@ -179,3 +180,34 @@ def test_questions_are_asked_together(world: World):
 
     asyncio.run(ask())
     assert sizes == [4, 2]
+
+
+def test_new_items_are_listed_once_the_model_is_told_of_them(make_world: Make, monkeypatch):
+    pytest.importorskip("edgewise.models.grown")
+    one, two = make_world(), make_world()
+    user = one.run.dataset.users.ids[7]
+    before = one.items(user_id=user, k=60)
+    dataset = one.run.dataset
+    like = dataset.items.index_of(before[0])
+    catalog = dataset.catalog
+    told = {"title": catalog.title[like], "brand": catalog.brand[like]}
+    told["categories"] = list(catalog.categories[like])
+    one.client.put("/v1/items/fresh", json=told)
+    for world in (one, two):
+        for _ in range(500):
+            found = world.items(user_id=user, k=60)
+            if "fresh" in found:
+                break
+            time.sleep(0.01)
+        assert [item for item in found if item != "fresh"] == before
+        assert found.index("fresh") < 20  # it is the twin of what is liked best
+    one.settle()
+    again = two.post("/v1/recommend", user_id=user, k=60)
+    assert again["source"] == "cache" and [item["item_id"] for item in again["items"]] == found
+    one.client.put("/v1/items/fresh", json={"available": False})
+    assert two.items(user_id=user, k=60) == before
+    one.client.put("/v1/items/fresh", json={"available": True})
+    two.event(user, "fresh", "k")
+    assert "fresh" not in one.items(user_id=user, k=60)
+    one.post("/v1/rank", user_id=user, candidates=["fresh", before[3]])
+    one.post("/v1/explain", user_id=user, item_id="fresh")

@@ -6,11 +6,12 @@ Shapes: U users, I items.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
+import polars as pl
 import scipy.sparse as sp
 
 from edgewise.data.dataset import histories_of
@@ -18,7 +19,7 @@ from edgewise.data.ragged import Ragged
 from edgewise.recommender import ItemFilter, ScoreShare
 from edgewise.runs.run import Run, open_run
 from edgewise.serving.catalogue import Catalogue
-from edgewise.serving.schemas import Reason
+from edgewise.serving.schemas import Item, Reason
 from edgewise.serving.version import model_version
 
 _NAMED_ITEMS = 3
@@ -64,16 +65,18 @@ class Served:
     """A run that answers.
 
     Attributes:
-        version: by which its lists and answers are told apart.
-        run: opened.
+        version: by which answers are told apart.
+        run: opened; with the shop's new items, where :func:`with_new_items` made it.
         histories: of all users by everything that the data set tells, oldest first.
         catalogue: its items, with the shop's changes.
+        opened: the run as its folder has it.
     """
 
     version: str
     run: Run
     histories: Ragged
     catalogue: Catalogue
+    opened: Run
 
     @classmethod
     def load(cls, folder: Path, data: Path | None = None) -> Served:
@@ -84,9 +87,14 @@ class Served:
         """
         run = open_run(folder, data)
         run.model.require("sequential")
+        return cls.of(model_version(folder), run, run)
+
+    @classmethod
+    def of(cls, version: str, run: Run, opened: Run) -> Served:
+        """Of an opened run; arguments as the attributes."""
         histories = histories_of(run.dataset.num_users, run.dataset.interactions)
         run.model.prepare(histories)
-        served = cls(model_version(folder), run, histories, Catalogue(run.dataset))
+        served = cls(version, run, histories, Catalogue(run.dataset), opened)
         served.warm()
         return served
 
@@ -98,6 +106,29 @@ class Served:
             taste = Taste(user, self.histories[user], nothing, nothing)
             self.rank([Question(taste, self.histories[user], 1)])
         _ = self.popular
+
+    @cached_property
+    def key(self) -> str:
+        """By which its lists are stored: the version, and the data where they have grown since."""
+        fitted, now = self.run.spec.data.checksum, self.run.dataset.checksum
+        return self.version if now == fitted else f"{self.version}+{now[:12]}"
+
+    @cached_property
+    def _times(self) -> np.ndarray | None:
+        """When each item of :attr:`histories` was taken, ``int64[values]``."""
+        rows = self.run.dataset.interactions
+        if rows.timestamp is None:
+            return None
+        return Ragged.grouped(rows.user_index, rows.timestamp, len(self.histories)).values
+
+    def taken(self, user: int) -> set[tuple[str, int]]:
+        """What the data set says somebody took, and when; empty where it has no times."""
+        if user < 0 or self._times is None:
+            return set()
+        part = slice(self.histories.offsets[user], self.histories.offsets[user + 1])
+        ids = self.catalogue.ids
+        items = (ids[item] for item in self.histories[user])
+        return set(zip(items, self._times[part].tolist(), strict=True))
 
     @property
     def num_items(self) -> int:
@@ -201,6 +232,32 @@ class Served:
     def _takers(self) -> sp.csr_array:
         """Who took each item, ``float32[I, U]``."""
         return sp.csr_array(self.run.model.matrix(self.histories).T)
+
+
+def with_new_items(served: Served, items: Sequence[Item]) -> Served:
+    """The same model asked about more items, which it lists by what they are like.
+
+    See :class:`edgewise.models.grown.Grown`; the model itself does not change.
+
+    Args:
+        served: of the run as its folder has it.
+        items: that its data set lacks.
+    """
+    from edgewise.models.grown import Grown
+
+    opened = served.opened
+    table = pl.DataFrame(
+        {
+            "item_id": [item.item_id for item in items],
+            "title": [item.title for item in items],
+            "brand": [item.brand for item in items],
+            "categories": pl.Series([item.categories for item in items], dtype=pl.List(pl.String)),
+        }
+    )
+    dataset = opened.dataset.append(items=table)
+    fitted = opened.model.model if isinstance(opened.model, Grown) else opened.model
+    run = replace(opened, dataset=dataset, model=Grown.of(fitted, dataset))
+    return Served.of(served.version, run, opened)
 
 
 _UNKNOWN = "it is popular, and nothing is known of this person"

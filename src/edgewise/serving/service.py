@@ -26,7 +26,7 @@ from edgewise.serving.batching import Batcher, BatchLimits, FullError, LateError
 from edgewise.serving.catalogue import Wish, check_attributes, wish_of
 from edgewise.serving.event_log import EventLog
 from edgewise.serving.model import Question, Ranking, Served, Taste
-from edgewise.serving.shop import Shop
+from edgewise.serving.shop import Shop, new_events
 from edgewise.serving.store import StoredEvent, StoredList
 
 T = TypeVar("T")
@@ -123,7 +123,7 @@ class Service:
         if asked.history is not None:
             served = self.shop.current()
             taste = self.shop.taste_of(served, asked.history, asked.user_id)
-            key = (served.version, *(part.tobytes() for part in (taste.history, taste.events)))
+            key = (served.key, *(part.tobytes() for part in (taste.history, taste.events)))
             held = self._histories.get(key)
 
             def keep(found: Ranking) -> None:
@@ -191,11 +191,11 @@ class Service:
         ids = served.catalogue.ids
         items = [(ids[item], score) for item, score in zip(*found, strict=True)]
         row = user, StoredList(seen, items)
-        self._writer.submit(self._put, served.version, row)
+        self._writer.submit(self._put, served.key, row)
 
-    def _put(self, version: str, row: tuple[str, StoredList]) -> None:
+    def _put(self, key: str, row: tuple[str, StoredList]) -> None:
         try:
-            self.shop.store.put_lists(version, [row])
+            self.shop.store.put_lists(key, [row])
         except Exception:  # it is worked out again
             log.exception("a list could not be stored")
 
@@ -357,7 +357,7 @@ class Service:
             raise UnknownIdError(f"unknown user id {user_id!r}: nothing is known of this person")
         first = served.histories.lengths[taste.user] if taste.user >= 0 else 0
         ids = [served.catalogue.ids[item] for item in taste.history[:first].tolist()]
-        events = sorted(person.events, key=lambda event: event.timestamp)
+        events = new_events(served, taste.user, person)
         ids += [event.item_id for event in events if event.kind != "dismiss"]
         return schemas.HistoryAnswer(user_id=user_id, items=[self.item(item) for item in ids])
 

@@ -26,9 +26,9 @@ from edgewise.config import check
 from edgewise.errors import DataError, EdgewiseError, UnknownIdError
 from edgewise.runs.run import FINISHED, is_run, read_info
 from edgewise.serving.catalogue import Catalogue
-from edgewise.serving.model import Ranking, Served, Taste
+from edgewise.serving.model import Ranking, Served, Taste, with_new_items
 from edgewise.serving.schemas import ModelInfo
-from edgewise.serving.store import Lookup, Person, Store
+from edgewise.serving.store import Lookup, Person, Store, StoredEvent
 from edgewise.serving.version import model_version
 
 _KEPT_LISTS = 10_000
@@ -131,6 +131,26 @@ class Shop:
             self.loaded = {**self.loaded, version: served}
             return served
 
+    @property
+    def has_grown(self) -> bool:
+        """Whether there are new items that the active model has not been told of."""
+        return bool(self.active.catalogue.added)
+
+    def grow(self) -> None:
+        """Tell the active model of all new items, beside the one that answers; takes seconds."""
+        with self._loading:
+            served = self.active
+            told = Catalogue(served.opened.dataset)
+            self._renew(told)
+            grown = with_new_items(served, list(told.added.values()))
+            self._renew(grown.catalogue)
+            self.loaded = {**self.loaded, served.version: grown}
+        self.delete_old_lists([served.version])
+
+    def delete_old_lists(self, keep: Sequence[str]) -> None:
+        """Delete lists of versions that are neither loaded nor among some."""
+        self.store.delete_lists([*keep, *(served.key for served in self.loaded.values())])
+
     def describe(self, active: str, wanted: str | None) -> list[ModelInfo]:
         """Every version, by what ``run.json`` says of it."""
         found: list[ModelInfo] = []
@@ -181,7 +201,7 @@ class Shop:
         Raises:
             NotLoadedError: see :meth:`current`.
         """
-        served = self.active
+        served = self.active = self.loaded.get(self.active.version, self.active)
         found, ranking = self._look_up(served, user_id)
         if found.active != served.version:
             if found.active not in self.loaded:
@@ -195,9 +215,9 @@ class Shop:
         return served, found, ranking
 
     def _look_up(self, served: Served, user_id: str) -> tuple[Lookup, Ranking | None]:
-        key = served.version, user_id
+        key = served.key, user_id
         seen, ranking = self._lists.get(key, (None, None))
-        found = self.store.look_up(user_id, served.version, seen)
+        found = self.store.look_up(user_id, served.key, seen)
         if found.list is not None:
             ranking = _by_index(served.catalogue, found.list.items)
             self._keep(key, found.seen, ranking)
@@ -208,7 +228,7 @@ class Shop:
 
     def keep(self, served: Served, user_id: str, seen: int, ranking: Ranking) -> None:
         """Remember a list in this worker; the store is told by whoever worked it out."""
-        self._keep((served.version, user_id), seen, ranking)
+        self._keep((served.key, user_id), seen, ranking)
 
     def _keep(self, key: tuple[str, str], seen: int, ranking: Ranking) -> None:
         items, scores = ranking
@@ -220,8 +240,8 @@ class Shop:
     def forget(self, user_id: str) -> tuple[int, int]:
         """Delete a person; returns the numbers of events and lists that were in the store."""
         counts = self.store.forget(user_id)
-        for version in self.loaded:
-            self._lists.pop((version, user_id), None)
+        for served in self.loaded.values():
+            self._lists.pop((served.key, user_id), None)
         return counts
 
     def _renew(self, catalogue: Catalogue) -> None:
@@ -256,11 +276,18 @@ class Shop:
         return Taste(-1, known, named.hidden, named.events)
 
 
+def new_events(served: Served, user: int, person: Person) -> list[StoredEvent]:
+    """Their events by time, less those that the data set has been told of since."""
+    events = sorted(person.events, key=lambda event: event.timestamp)
+    told = served.taken(user) if events else ()
+    return [event for event in events if (event.item_id, event.timestamp) not in told]
+
+
 def _taste(served: Served, user: int, known: np.ndarray, person: Person) -> Taste:
     index = served.catalogue.index
     had: list[int] = []
     hidden: list[int] = []
-    for event in sorted(person.events, key=lambda event: event.timestamp):
+    for event in new_events(served, user, person):
         item = index.get(event.item_id)
         if item is not None:
             (hidden if event.kind == "dismiss" else had).append(item)

@@ -23,6 +23,7 @@ from edgewise.serving.store import Switch, Worker
 
 SILENT_SECONDS = 10.0
 LOAD_SECONDS = 300.0
+GROW_SECONDS = 60.0
 _BEAT_SECONDS, _LOOK_SECONDS = 0.5, 0.1
 
 log = logging.getLogger("edgewise.serving")
@@ -46,6 +47,7 @@ class Switcher(threading.Thread):
         self.worker = name
         self.wanted: str | None = None
         self._failed: dict[str, str] = {}
+        self._grow_next = 0.0
         self._stop_now = threading.Event()
         self._loader = ThreadPoolExecutor(1, thread_name_prefix="loader")
         self._load: Future[None] | None = None
@@ -76,6 +78,15 @@ class Switcher(threading.Thread):
         elif switch.wanted is None:
             self._failed.clear()
             self.shop.unload(switch.active)
+            if self.shop.has_grown and time.monotonic() >= self._grow_next:
+                self._grow_next = time.monotonic() + GROW_SECONDS
+                self._load = self._loader.submit(self._grow)
+
+    def _grow(self) -> None:
+        try:
+            self.shop.grow()
+        except Exception:  # the model goes on without them
+            log.exception("the model could not be told of new items")
 
     def _try(self, switch: Switch) -> None:
         assert switch.wanted is not None
@@ -119,7 +130,7 @@ async def activate(shop: Shop, version: str, seconds: float = LOAD_SECONDS) -> N
     except BaseException:
         await asyncio.shield(asyncio.to_thread(store.give_up, attempt))
         raise
-    await asyncio.to_thread(store.delete_lists, [version, before])
+    await asyncio.to_thread(shop.delete_old_lists, [version, before])
 
 
 async def _ready(shop: Shop, version: str, attempt: str, until: float) -> None:
