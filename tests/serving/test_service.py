@@ -8,6 +8,7 @@ import time
 import pytest
 from tests.serving.conftest import Make, World, popular
 
+from edgewise.serving.shop import Shop
 from edgewise.serving.store import StoredList
 
 
@@ -232,7 +233,8 @@ class TestItems:
         after = two.client.get(f"/v1/items/{item}/similar").json()["item"]
         assert after == {**before, "title": "New", "brand": "Own"}
 
-    def test_a_new_item_may_be_had(self, make_world: Make):
+    def test_a_new_item_may_be_had(self, make_world: Make, monkeypatch):
+        monkeypatch.setattr(Shop, "has_grown", False)  # as before the model is told of it
         one, two = make_world(), make_world()
         told = {"title": "Fresh", "brand": "b", "categories": ["c"]}
         answer = one.client.put("/v1/items/fresh/1", json=told)

@@ -122,6 +122,7 @@ def create_app(settings: ServeSettings) -> Gate:
         try:
             service = app.state.service = await asyncio.to_thread(_open, settings, metrics)
             switcher = Switcher(service.shop, settings.name or worker_name())
+            await asyncio.to_thread(switcher.catch_up)
         except EdgewiseError as error:
             log.error("the worker cannot start", extra={"error": str(error)})
             raise

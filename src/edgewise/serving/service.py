@@ -406,7 +406,8 @@ class Service:
 
     async def forget(self, user_id: str) -> schemas.Forgotten:
         """Delete somebody's events and lists, and never use again what a data set says of them."""
-        events, lists = await asyncio.to_thread(self.shop.forget, user_id)
+        events, lists = await asyncio.to_thread(self.shop.store.forget, user_id)
+        self.shop.drop_lists(user_id)
         return schemas.Forgotten(user_id=user_id, events=events, lists=lists)
 
     async def models(self, wanted: str | None) -> schemas.ModelsAnswer:

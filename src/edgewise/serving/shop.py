@@ -237,12 +237,10 @@ class Shop:
         if len(self._lists) > _KEPT_LISTS:
             self._lists.popitem(last=False)
 
-    def forget(self, user_id: str) -> tuple[int, int]:
-        """Delete a person; returns the numbers of events and lists that were in the store."""
-        counts = self.store.forget(user_id)
+    def drop_lists(self, user_id: str) -> None:
+        """Keep none of a person's lists in this worker's memory."""
         for served in self.loaded.values():
             self._lists.pop((served.key, user_id), None)
-        return counts
 
     def _renew(self, catalogue: Catalogue) -> None:
         catalogue.apply(self.store.items_after(catalogue.place))

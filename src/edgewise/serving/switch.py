@@ -53,6 +53,12 @@ class Switcher(threading.Thread):
         self._load: Future[None] | None = None
         self.beat()  # from now on no switch happens without this worker
 
+    def catch_up(self) -> None:
+        """Load what became active while this worker was starting, before it answers."""
+        active = self.shop.store.look_up("", "").active
+        if active is not None:
+            self.shop.load(active)
+
     def run(self) -> None:
         while not self._stop_now.wait(_BEAT_SECONDS):
             try:
