@@ -6,10 +6,12 @@ import shutil
 import socket
 import tomllib
 
+import polars as pl
 import pytest
 from tests.cli.conftest import Invoke
 
 from edgewise.serving.keys import Keys
+from edgewise.serving.store import StoredEvent, open_store
 
 
 @pytest.fixture(scope="module")
@@ -56,6 +58,26 @@ def test_a_port_that_is_taken(edgewise: Invoke, ease, tmp_path):
         port = other.getsockname()[1]
         told = refused(edgewise, ease, "--port", port, "--store", tmp_path / "s.db")
     assert f"--port {port}" in told and "choose another" in told
+
+
+def test_events_as_a_table(edgewise: Invoke, tmp_path):
+    store = open_store(tmp_path / "s.db")
+    kinds = ["click", "dismiss", "purchase"]
+    events = [StoredEvent(f"k{n}", f"u{n}", "i1", kind, 1000 + n) for n, kind in enumerate(kinds)]
+    store.add_events(events)
+    store.close()
+    for form in ("csv", "parquet"):
+        out = tmp_path / f"events.{form}"
+        result = edgewise("serve-events", tmp_path / "s.db", "--out", out)
+        assert result.exit_code == 0 and "--after 3" in result.output
+        frame = pl.read_csv(out) if form == "csv" else pl.read_parquet(out)
+        rows = [("u0", "i1", 1000, "click"), ("u2", "i1", 1002, "purchase")]
+        assert frame.columns == ["user_id", "item_id", "timestamp", "kind"] and frame.rows() == rows
+    out = tmp_path / "none.csv"
+    assert edgewise("serve-events", tmp_path / "s.db", "--out", out, "--after", 3).exit_code == 0
+    assert pl.read_csv(out).is_empty()
+    for wrong in (("none.db", "--out", out), (tmp_path / "s.db", "--out", "x.txt")):
+        assert edgewise("serve-events", *wrong).exit_code == 2
 
 
 def test_a_key_is_shown_once(edgewise: Invoke, tmp_path):

@@ -15,7 +15,7 @@ from edgewise.cli.errors import ClearErrors
 from edgewise.cli.output import command_of, examples
 
 _JOURNEY = ["demo", "data", "methods", "settings", "fit", "evaluate", "report", "audit"]
-_JOURNEY += ["recommend", "explain", "serve", "serve-key"]
+_JOURNEY += ["recommend", "explain", "serve", "serve-key", "serve-events"]
 _JOURNEY += ["tune", "reproduce", "compare"]
 
 

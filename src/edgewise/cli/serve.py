@@ -13,11 +13,16 @@ import typer
 from edgewise.cli.output import examples, say
 from edgewise.config import check, nearest
 from edgewise.errors import ConfigError
+from edgewise.files import replacing
 
 if TYPE_CHECKING:
+    import polars as pl
+
     from edgewise.serving.app import ServeSettings
+    from edgewise.serving.store import Store
 
 _BACKLOG = 2048
+_ROWS_AT_ONCE = 10_000
 
 
 def serve(
@@ -118,6 +123,27 @@ def serve_key(
     say(key)
 
 
+def serve_events(
+    store: Annotated[str, typer.Argument(help="The store of a service: a path or an address.")],
+    out: Annotated[Path, typer.Option(help="Write this .csv or .parquet file.")],
+    after: Annotated[int, typer.Option(help="Go on behind this place of the log.")] = 0,
+) -> None:
+    """Write the events of a service as a table that a data set takes, without dismissals."""
+    _check_packages()
+    from edgewise.serving.store import open_store
+
+    check(out.suffix in (".csv", ".parquet"), f"--out {out}: name a .csv or .parquet file")
+    check(
+        "://" in store or Path(store).is_file(), f"{store}: no store is there; see 'serve --store'"
+    )
+    opened = open_store(store)
+    last, frame = _events_frame(opened, after)
+    opened.close()
+    with replacing(out) as partial:
+        frame.write_parquet(partial) if out.suffix == ".parquet" else frame.write_csv(partial)
+    say(f"wrote {len(frame):,} events to {out}; go on next time with --after {last}")
+
+
 COMMANDS = (
     (
         serve,
@@ -139,7 +165,30 @@ COMMANDS = (
         ),
         {},
     ),
+    (
+        serve_events,
+        examples(
+            "edgewise serve-events edgewise-store.db --out today.csv",
+            "edgewise serve-events edgewise-store.db --out next.csv --after 1200",
+        ),
+        {},
+    ),
 )
+
+
+def _events_frame(store: Store, after: int) -> tuple[int, pl.DataFrame]:
+    """The place of the last event, and all that say something of a taste."""
+    import polars as pl
+
+    names = ("user_id", "item_id", "timestamp", "kind")
+    rows: list[tuple] = []
+    last = after
+    while part := store.events_after(last, _ROWS_AT_ONCE):
+        last = part[-1].place
+        kept = (event for event in part if event.kind != "dismiss")
+        rows += [tuple(getattr(event, name) for name in names) for event in kept]
+    kinds = dict.fromkeys(names, pl.String) | {"timestamp": pl.Int64}
+    return last, pl.DataFrame(rows, kinds, orient="row")
 
 
 def _check_packages() -> None:
