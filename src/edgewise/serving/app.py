@@ -125,6 +125,7 @@ def create_app(settings: ServeSettings) -> Gate:
             await asyncio.to_thread(switcher.catch_up)
         except EdgewiseError as error:
             log.error("the worker cannot start", extra={"error": str(error)})
+            logging.getLogger("uvicorn.error").setLevel("CRITICAL")  # it would print the traceback
             raise
         switcher.start()
         app.state.switcher = switcher

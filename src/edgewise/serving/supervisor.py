@@ -10,10 +10,12 @@ import socket
 import sys
 import threading
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from multiprocessing.connection import wait
 from multiprocessing.process import BaseProcess
+from multiprocessing.synchronize import Event
 from typing import Any
 
 import uvicorn
@@ -25,14 +27,33 @@ from edgewise.serving.store import open_store
 DRAIN_SECONDS = 30
 _CANNOT_START = 3
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.2, 30.0
-_FIRST_SECONDS = 60
 _BACKLOG = 2048
 
 log = logging.getLogger("edgewise.serving")
 
 
-def work(settings: ServeSettings, listener: socket.socket) -> int:
+class _Server(uvicorn.Server):
+    """Says when it answers."""
+
+    on_ready: Callable[[], None] = staticmethod(lambda: None)
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if self.started:
+            self.on_ready()
+
+
+def work(
+    settings: ServeSettings,
+    listener: socket.socket,
+    on_ready: Callable[[], None] = lambda: None,
+) -> int:
     """Answer until told to end (SIGTERM, SIGINT); requests that were begun are finished.
+
+    Args:
+        settings: of the worker.
+        listener: a socket that listens.
+        on_ready: told when it answers.
 
     Returns:
         The exit status: 3 where the application could not start.
@@ -46,15 +67,16 @@ def work(settings: ServeSettings, listener: socket.socket) -> int:
         timeout_graceful_shutdown=DRAIN_SECONDS,
         backlog=_BACKLOG,
     )
-    server = uvicorn.Server(config)
+    server = _Server(config)
+    server.on_ready = on_ready
     with suppress(SystemExit, KeyboardInterrupt):
         server.run([listener])
     return 0 if server.started else _CANNOT_START
 
 
-def _process(settings: ServeSettings, listener: socket.socket) -> None:
+def _process(settings: ServeSettings, listener: socket.socket, ready: Event) -> None:
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    sys.exit(work(settings, listener))
+    sys.exit(work(settings, listener, ready.set))
 
 
 def _end_with_parent() -> None:
@@ -78,6 +100,7 @@ class Supervisor:
         self.listener = listener
         self._spawn = multiprocessing.get_context("spawn")
         self._workers: list[tuple[BaseProcess, str]] = []
+        self._ready = self._spawn.Event()
         self._ending = False
         self._wake, self._waker = os.pipe()
 
@@ -91,7 +114,6 @@ class Supervisor:
             signal.signal(number, self._end)
         self._workers = [self._start() for _ in range(self.settings.workers)]
         status, pause = 0, _FIRST_PAUSE
-        begun = time.monotonic()
         while not self._ending:
             wait([self._wake, *(worker.sentinel for worker, _ in self._workers)])
             for place, (worker, name) in enumerate(self._workers):
@@ -99,7 +121,7 @@ class Supervisor:
                     continue
                 worker.join()
                 status = worker.exitcode or 0
-                if status == _CANNOT_START and not self._stood(begun):
+                if status == _CANNOT_START and not self._ready.is_set():
                     self._ending = True
                     break
                 log.warning("a worker died", extra={"worker": worker.pid, "status": status})
@@ -114,7 +136,7 @@ class Supervisor:
 
     def _start(self) -> tuple[BaseProcess, str]:
         settings = replace(self.settings, name=worker_name())
-        process = self._spawn.Process(target=_process, args=(settings, self.listener))
+        process = self._spawn.Process(target=_process, args=(settings, self.listener, self._ready))
         process.start()
         return process, settings.name
 
@@ -126,12 +148,6 @@ class Supervisor:
             store.close()
         except Exception:  # it is known to be dead after some seconds of silence
             log.exception("the store could not be told that a worker died")
-
-    def _stood(self, begun: float) -> bool:
-        """Whether workers have answered before: others of them live for some time."""
-        return (
-            any(worker.is_alive() for worker, _ in self._workers) and time.monotonic() - begun > 60
-        )
 
     def _end(self, number: int, frame: Any) -> None:
         self._ending = True
