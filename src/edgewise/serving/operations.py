@@ -14,11 +14,12 @@ Buckets = dict[float, float]
 """Requests that took at most so many seconds, by these seconds; the last is infinity."""
 
 
-def operations(text: bytes) -> dict[str, Any]:
+def operations(text: bytes, queue: int) -> dict[str, Any]:
     """Figures of the service since its start.
 
     Args:
         text: as :meth:`edgewise.serving.metrics.Metrics.text` gives it.
+        queue: questions that wait for the model.
 
     Returns:
         ``seconds`` (of a clock that never goes back), ``requests``, ``latency`` (p50 and p99 in
@@ -41,7 +42,7 @@ def operations(text: bytes) -> dict[str, Any]:
         "seconds": time.monotonic(),
         **_together(routes),
         "events": _total(samples, "edgewise_events_total"),
-        "queue": _total(samples, "edgewise_queue"),
+        "queue": queue,
         "batch": _mean(samples, "edgewise_batch_size"),
     }
 

@@ -23,6 +23,7 @@ import numpy as np
 from fastapi import APIRouter, HTTPException, Query, Request
 from fastapi.responses import HTMLResponse, Response
 from pydantic import Field
+from starlette.routing import BaseRoute
 
 from edgewise.serving import schemas
 from edgewise.serving.catalogue import Catalogue
@@ -55,20 +56,20 @@ class OneModelRequest(schemas.Person):
     k: int = Field(10, ge=1, le=50)
 
 
-def page_routes(service: Service, metrics: Callable[[], bytes]) -> APIRouter:
+def page_routes(service: Callable[[], Service], metrics: Callable[[], bytes]) -> list[BaseRoute]:
     """All routes of the page.
 
     ``/`` and its files under ``/page/`` hold nothing of the shop and are open; what is under
     ``/page-data/`` is for whoever may read.
 
     Args:
-        service: whose shop it shows.
+        service: whose shop it shows; asked with each request.
         metrics: everything that is counted, as Prometheus reads it.
     """
     router = APIRouter(include_in_schema=False)
     _add_files(router)
-    router.include_router(_questions(service, metrics), prefix="/page-data")
-    return router
+    _add_questions(router, service, metrics)
+    return router.routes
 
 
 # Files
@@ -99,14 +100,15 @@ def _add_files(router: APIRouter) -> None:
 # Questions
 
 
-def _questions(service: Service, metrics: Callable[[], bytes]) -> APIRouter:
-    router, shop = APIRouter(), service.shop
+def _add_questions(
+    router: APIRouter, service: Callable[[], Service], metrics: Callable[[], bytes]
+) -> None:
     maps, looked_up = MapMaker(), _Latest()
 
-    @router.get("/shop")
+    @router.get("/page-data/shop")
     def about() -> dict[str, Any]:
         """What the page has to know before anything else."""
-        served = shop.current()
+        served = service().shop.current()
         found = looked_up.of(served)
         return {
             "name": served.run.dataset.name,
@@ -117,38 +119,37 @@ def _questions(service: Service, metrics: Callable[[], bytes]) -> APIRouter:
             "categories": found.categories,
         }
 
-    @router.get("/users")
+    @router.get("/page-data/users")
     def users(q: Searched = "", any: bool = False) -> dict[str, Any]:
         """Users whose id holds some letters, or anybody with a history."""
+        shop = service().shop
         served = shop.current()
         ids = _anybody(served) if any or not q else _holding(served.run.dataset.users.ids, q)
         return {"users": _known_people(shop, served, ids)}
 
-    @router.get("/items")
+    @router.get("/page-data/items")
     def items(q: Searched = "", id: Asked = []) -> dict[str, Any]:  # noqa: B006
         """Items whose title, brand or id holds all words, or those with given ids."""
-        served = shop.current()
+        served = service().shop.current()
         ids = id or looked_up.of(served).search(q)
         told = (served.catalogue.item(each) for each in ids)
         return {"items": [item.model_dump() for item in told if item is not None]}
 
-    @router.get("/map")
+    @router.get("/page-data/map")
     def item_map(request: Request) -> Response:
         """Where items lie, once that is worked out."""
         packed = "gzip" in request.headers.get("accept-encoding", "")
-        return maps.answer(shop.current(), packed)
+        return maps.answer(service().shop.current(), packed)
 
-    @router.get("/operations")
+    @router.get("/page-data/operations")
     def counted() -> dict[str, Any]:
-        """Requests, latency, cache and queue, over all workers."""
-        return operations(metrics())
+        """Requests, latency and cache over all workers, and this one's queue."""
+        return operations(metrics(), service().batcher.waiting)
 
-    @router.post("/recommend")
+    @router.post("/page-data/recommend")
     async def by_one_model(asked: OneModelRequest) -> dict[str, Any]:
         """A list as a model would give it, active or not; read into memory where it must be."""
-        return await list_of(service, asked)
-
-    return router
+        return await list_of(service(), asked)
 
 
 async def list_of(service: Service, asked: OneModelRequest) -> dict[str, Any]:

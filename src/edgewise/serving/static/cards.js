@@ -35,7 +35,8 @@ export function historyCard(id, extra = null) {
  */
 export function listCard(row, { marks = {}, actions = [], also = null } = {}) {
   const found = item(row.item_id);
-  return h("li.card", { "data-item": row.item_id },
+  const speaking = new Set((row.reasons ?? []).flatMap((reason) => reason.items));
+  return h("li.card", { "data-item": row.item_id, "data-speaking": JSON.stringify([...speaking]) },
     h("span.rank", {}, h("span.hidden", {}, "Rank "), String(row.rank)), tile(found),
     h("div.words", {},
       h("h3", {}, h("a.title", { href: `#/similar?item=${encodeURIComponent(row.item_id)}`,
@@ -54,10 +55,14 @@ function mark({ moved = 0, fresh = false }) {
     h("span.hidden", {}, words));
 }
 
-const HUES = new Map();
-const hueOfPart = (name) => {
-  if (!HUES.has(name)) HUES.set(name, HUES.size % 8);
-  return HUES.get(name);
+/** Parts of scores in a shop's words, in the order of their colours. */
+const PARTS = new Map([["language model", "Language model"], ["transitions", "Taken afterwards"],
+  ["markov", "Taken right after"], ["spectral", "Shared taste"], ["texts", "Similar titles"],
+  ["topics", "Similar subjects"], ["popularity", "Popular"], ["trend", "Popular lately"],
+  ["graph", "Taken together"]]);
+const colourOf = (name) => {
+  if (!PARTS.has(name)) PARTS.set(name, name);
+  return [...PARTS.keys()].indexOf(name) % 8;
 };
 
 /** The shares of a score as one bar, the strongest in words, and all of them on demand. */
@@ -68,7 +73,7 @@ function why(reasons) {
   return h("details.why", {},
     h("summary", {},
       h("span.mix", { "aria-hidden": "true" }, shown.map((reason) => h(
-        `span.part.p${hueOfPart(reason.name)}${reason.share < 0 ? ".against" : ""}`,
+        `span.part.p${colourOf(reason.name)}${reason.share < 0 ? ".against" : ""}`,
         { "--share": Math.abs(reason.share) }))),
       h("span.reason", {}, sentence)),
     h("ul.parts", {}, shown.map(part)));
@@ -76,17 +81,14 @@ function why(reasons) {
 
 function part(reason) {
   return h("li", {},
-    h("span.name", {}, reason.name, reason.share < 0 ? " (against)" : ""),
+    h("span.name", {}, PARTS.get(reason.name) ?? reason.name,
+      reason.share < 0 ? h("span.bad", {}, "speaks against") : null,
+      PARTS.has(reason.name) && h("span.faint", {}, reason.name)),
     h("span.meter", { "aria-hidden": "true" }, h(
-      `span.part.p${hueOfPart(reason.name)}${reason.share < 0 ? ".against" : ""}`,
+      `span.part.p${colourOf(reason.name)}${reason.share < 0 ? ".against" : ""}`,
       { "--share": Math.abs(reason.share) })),
     h("span.share", {}, percent(reason.share)),
-    h("span.text", {}, reason.text),
-    reason.items.length
-      ? h("span.speaking", {}, reason.items.map((id) => h("a.chip", {
-        href: `#/similar?item=${encodeURIComponent(id)}`, "data-speaks": id,
-        title: item(id).title }, item(id).title)))
-      : null);
+    h("span.text", {}, reason.text));
 }
 
 /** Which items are new, gone or moved between two lists of ids (best first). */
@@ -125,10 +127,7 @@ export function fillMoving(list, cards) {
 /** Let the items of a history stand out that speak for the card under the pointer or the focus. */
 export function linkSpeakers(listing, history) {
   const light = (event) => {
-    const chip = event.target.closest?.("[data-speaks]");
-    const card = event.target.closest?.(".card");
-    const ids = new Set(chip ? [chip.dataset.speaks]
-      : [...card?.querySelectorAll("[data-speaks]") ?? []].map((each) => each.dataset.speaks));
+    const ids = new Set(JSON.parse(event.target.closest?.(".card")?.dataset.speaking ?? "[]"));
     for (const each of history.querySelectorAll("[data-item]")) {
       each.classList.toggle("speaks", ids.has(each.dataset.item));
     }

@@ -23,8 +23,7 @@ export async function show(root, { person, shop, go }) {
   for (const list of lists) fill(list, waiting(6));
 
   fill(root,
-    h("h1", { tabindex: "-1" }, `Compare for ${nameOf(person)}`),
-    personBar(person, go),
+    h("div.masthead", {}, h("h1", { tabindex: "-1" }, nameOf(person)), personBar(person, go)),
     ready.length < 2 ? notice("There is only one model, so both sides are the same. Start the "
       + "service with several runs to compare them.") : null,
     verdict,

@@ -48,13 +48,13 @@ export async function show(root, { person, parameters, shop, go }) {
     pick: (item) => pick(item.item_id, true),
     show: (item) => [h("span", {}, item.title || item.item_id),
       h("span.faint", {}, map.place.has(item.item_id) ? small(item) : "not on the map")] });
-  fill(root, h("h1", { tabindex: "-1" }, "Map"),
-    h("div.bars", {}, h("form.bar", { onsubmit: (event) => event.preventDefault() }, search),
-      personBar(person, go)),
+  fill(root, h("div.masthead", {}, h("h1", { tabindex: "-1" }, "Map"), personBar(person, go)),
+    legend,
     h("div.atlas", {}, h("div.plane", {}, canvas, h("div.tools", {}, tools), tip),
-      h("aside", { "aria-label": "Items of the map" }, chosen,
+      h("aside", { "aria-label": "Items of the map" },
+        h("form", { onsubmit: (event) => event.preventDefault() }, search), chosen,
         h("h2", {}, "In the middle of the view"), near)),
-    legend, whose);
+    whose);
 
   fill(legend, map.groups.map((name, group) => h("button.chip.group", { type: "button",
     "aria-pressed": "false", "--dot": `var(--g${group})`, onclick: () => {
@@ -64,6 +64,7 @@ export async function show(root, { person, parameters, shop, go }) {
       draw();
     } }, name)));
 
+  const labels = namedPlaces(map);
   const unit = () => Math.min(size.width, size.height) * view.zoom;
   const toScreen = (row) => [size.width / 2 + (map.x[row] - view.x) * unit(),
     size.height / 2 + (map.y[row] - view.y) * unit()];
@@ -147,9 +148,20 @@ export async function show(root, { person, parameters, shop, go }) {
       for (const row of rows(alike)) ring(pen, ...toScreen(row), radius + 2, accent, 2);
     }
     for (const row of rows(history)) ring(pen, ...toScreen(row), radius + 3, ink, 2.5);
-    pen.font = "bold 11px system-ui, sans-serif";
     pen.textAlign = "center";
     pen.textBaseline = "middle";
+    pen.lineJoin = "round";
+    pen.font = "600 15px Charter, Georgia, serif";
+    for (const { name, x, y, group } of labels) {
+      if (only !== null && only !== group) continue;
+      const where = [size.width / 2 + (x - view.x) * unit(), size.height / 2 + (y - view.y) * unit()];
+      pen.lineWidth = 4;
+      pen.strokeStyle = colour("--sheet");
+      pen.strokeText(name, ...where);
+      pen.fillStyle = ink;
+      pen.fillText(name, ...where);
+    }
+    pen.font = "bold 11px system-ui, sans-serif";
     listed.forEach((id, place) => {
       const row = map.place.get(id);
       if (row === undefined) return;
@@ -324,4 +336,18 @@ export async function show(root, { person, parameters, shop, go }) {
   else fill(chosen, h("p.faint", {}, `${plural(map.ids.length, "item")} of ${
     shop.items.toLocaleString("en")}. Choose one to see what is like it.`));
   return () => { watch.disconnect(); dark.removeEventListener("change", draw); clearTimeout(timer); };
+}
+
+/** Where a category's name may stand: in the middle of its items, if they keep together there. */
+function namedPlaces(map) {
+  const middle = (values) => values.sort((one, other) => one - other)[values.length >> 1];
+  return map.groups.flatMap((name, group) => {
+    const rows = [...map.ids.keys()].filter((row) => map.group[row] === group);
+    if (!rows.length || name === "others") return [];
+    const x = middle(rows.map((row) => map.x[row])), y = middle(rows.map((row) => map.y[row]));
+    const near = [...map.ids.keys()].sort((one, other) => Math.hypot(map.x[one] - x, map.y[one] - y)
+      - Math.hypot(map.x[other] - x, map.y[other] - y)).slice(0, 20);
+    const own = near.filter((row) => map.group[row] === group).length;
+    return own > near.length / 2 ? [{ name, x, y, group }] : [];
+  });
 }

@@ -13,7 +13,7 @@ export async function show(root, { refresh }) {
   const chart = h("canvas.spark", { role: "img", "aria-label": "Requests per second" });
   const message = h("div");
   const rates = [];
-  let before = null, timer = 0, gone = false, told = "";
+  let before = null, timer = 0, gone = false, told = "", turn = 0, known = [];
   fill(tiles, figures(null));
   fill(root, h("h1", { tabindex: "-1" }, "Operations"), message,
     tiles,
@@ -28,7 +28,9 @@ export async function show(root, { refresh }) {
 
   async function tick() {
     try {
-      const [now, { models: known }] = await Promise.all([service.operations(), service.models()]);
+      const now = await service.operations();
+      if (turn % 5 === 0) known = (await service.models()).models;
+      turn += 1;
       now.models = known;
       if (gone) return;
       fill(message);
@@ -100,6 +102,7 @@ export async function show(root, { refresh }) {
       announce(`${each.version} answers now.`);
       await refresh();
       clearTimeout(timer);
+      turn = 0;
       await tick();
       models.querySelector(".active")?.setAttribute("tabindex", "-1");
       models.querySelector(".active")?.focus();
@@ -127,9 +130,9 @@ function spark(canvas, values) {
     height - 4 - (height - 22) * value / most];
   pen.font = "12px system-ui, sans-serif";
   pen.fillStyle = style.color;
-  pen.fillText(values.length ? `up to ${most.toFixed(most < 10 ? 1 : 0)}` : "waiting for figures",
-    0, 11);
-  if (!values.length) return;
+  pen.fillText(values.length > 1 ? `up to ${most.toFixed(most < 10 ? 1 : 0)}`
+    : "counting since now", 0, 11);
+  if (values.length < 2) return;
   pen.beginPath();
   values.forEach((value, place) => pen.lineTo(...at(value, place)));
   pen.strokeStyle = style.getPropertyValue("--accent");

@@ -25,8 +25,7 @@ export async function show(root, { person, shop, go }) {
     [["", all], ...shop[name].map(({ value, count }) => [value, `${value} (${count})`])], "",
     (value) => { chosen[name] = value; forget(); load(); });
   fill(root,
-    h("h1", { tabindex: "-1" }, nameOf(person)),
-    personBar(person, go),
+    h("div.masthead", {}, h("h1", { tabindex: "-1" }, nameOf(person)), personBar(person, go)),
     h("div.beside", {},
       h("section", { "aria-labelledby": "has" },
         h("h2", { id: "has" }, person.user !== undefined ? "What they have " : "The history ",

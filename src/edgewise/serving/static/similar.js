@@ -18,8 +18,9 @@ export async function show(root, { parameters, go, open }) {
     pick: (item) => open("similar", { item: item.item_id }),
     show: (item) => [h("span", {}, item.title || item.item_id),
       h("span.faint", {}, item.brand || item.categories.at(-1) || "")] });
-  fill(root, heading, h("form.bar", { onsubmit: (event) => event.preventDefault() }, search,
-    h("button", { type: "button", onclick: random }, "A random item")), about, unit, grid);
+  fill(root, h("div.masthead", {}, heading, h("form.bar", {
+    onsubmit: (event) => event.preventDefault() }, search,
+  h("button", { type: "button", onclick: random }, "A random item"))), about, unit, grid);
 
   async function random() {
     const [found] = await service.findItems("");
@@ -46,7 +47,6 @@ export async function show(root, { parameters, go, open }) {
     if (path.at(-1) !== id) path.push(id);
     if (path.length > 8) path.shift();
     const subject = service.item(id);
-    fill(heading, "Similar to ", h("em", {}, subject.title));
     fill(about, h("div.card.subject-card", {}, tile(subject), h("div.words", {},
       h("p.title", {}, subject.title),
       h("p.faint", {}, [subject.brand, subject.categories.join(" › ")].filter(Boolean).join(" · "))),
