@@ -33,9 +33,9 @@ class MapMaker:
         self._lock = threading.Lock()
 
     def answer(self, served: Served, packed: bool):
-        """``{state: ready, version, ids, titles, x, y, group, groups}``, or what hinders it.
+        """``{state: ready, version, unit, ids, titles, x, y, groups, group}``, or what hinders it.
 
-        ``x`` and ``y`` run from 0 to 1; ``group`` is a number of ``groups``, the names of
+        ``unit`` says by what items are similar; ``x`` and ``y`` run from 0 to 1; ``group`` is a number of ``groups``, the names of
         categories. ``state`` is ``working`` before that, and ``failed`` with an ``error``.
 
         Args:
@@ -114,6 +114,7 @@ def _as_json(served: Served, found: ItemMap) -> bytes:
         {
             "state": "ready",
             "version": served.version,
+            "unit": served.run.model.similarity_unit,
             "ids": [catalogue.ids[number] for number in found.item_index.tolist()],
             "titles": ["" if item is None else item.title for item in items],
             "x": places[:, 0].tolist(),

@@ -68,7 +68,9 @@ const colourOf = (name) => {
 /** The shares of a score as one bar, the strongest in words, and all of them on demand. */
 function why(reasons) {
   const shown = reasons.filter((reason) => Math.abs(reason.share) >= 0.005);
-  const sentence = shown[0]?.text ?? reasons[0].text;
+  // What names items of the history tells a reader more than a stronger part without any.
+  const telling = shown.find((reason) => reason.items.length && reason.share >= 0.1);
+  const sentence = (telling ?? shown[0] ?? reasons[0]).text;
   if (!shown.length) return h("p.reason", {}, sentence);
   return h("details.why", {},
     h("summary", {},
@@ -82,8 +84,8 @@ function why(reasons) {
 function part(reason) {
   return h("li", {},
     h("span.name", {}, PARTS.get(reason.name) ?? reason.name,
-      reason.share < 0 ? h("span.bad", {}, "speaks against") : null,
-      PARTS.has(reason.name) && h("span.faint", {}, reason.name)),
+      h("span.faint", {}, reason.name,
+        reason.share < 0 ? h("span.bad", {}, ", speaks against") : null)),
     h("span.meter", { "aria-hidden": "true" }, h(
       `span.part.p${colourOf(reason.name)}${reason.share < 0 ? ".against" : ""}`,
       { "--share": Math.abs(reason.share) })),

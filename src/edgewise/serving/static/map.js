@@ -65,6 +65,7 @@ export async function show(root, { person, parameters, shop, go }) {
     } }, name)));
 
   const labels = namedPlaces(map);
+  const close = `Items lie close together that are similar by ${map.unit}.`;
   const unit = () => Math.min(size.width, size.height) * view.zoom;
   const toScreen = (row) => [size.width / 2 + (map.x[row] - view.x) * unit(),
     size.height / 2 + (map.y[row] - view.y) * unit()];
@@ -152,9 +153,15 @@ export async function show(root, { person, parameters, shop, go }) {
     pen.textBaseline = "middle";
     pen.lineJoin = "round";
     pen.font = "600 15px Charter, Georgia, serif";
+    const written = [];
     for (const { name, x, y, group } of labels) {
       if (only !== null && only !== group) continue;
-      const where = [size.width / 2 + (x - view.x) * unit(), size.height / 2 + (y - view.y) * unit()];
+      const where = [size.width / 2 + (x - view.x) * unit(),
+        Math.max(size.height / 2 + (y - view.y) * unit() - 14, 14)];
+      const width = pen.measureText(name).width;
+      if (written.some((each) => Math.abs(each[1] - where[1]) < 20
+        && Math.abs(each[0] - where[0]) < (each[2] + width) / 2 + 8)) continue;
+      written.push([...where, width]);
       pen.lineWidth = 4;
       pen.strokeStyle = colour("--sheet");
       pen.strokeText(name, ...where);
@@ -232,7 +239,7 @@ export async function show(root, { person, parameters, shop, go }) {
 
   async function showPerson() {
     if (!person) {
-      fill(whose, "Choose a user to see what they have and what is recommended to them.");
+      fill(whose, close, " Choose a user to see what they have and what is recommended to them.");
       return;
     }
     try {
@@ -245,7 +252,7 @@ export async function show(root, { person, parameters, shop, go }) {
       fill(whose, h("span.key.ring", { "aria-hidden": "true" }), ` ${nameOf(person)} has `,
         plural(history.length, "item"), "; ", h("span.key.dot", { "aria-hidden": "true" }, "1"),
         ` ${plural(listed.length, "recommendation")}, by rank.`,
-        off ? ` ${off} of them are not on the map.` : "");
+        off ? ` ${off} of them are not on the map.` : "", h("br"), close);
       draw();
     } catch (error) {
       fill(whose, error.message);
@@ -338,16 +345,18 @@ export async function show(root, { person, parameters, shop, go }) {
   return () => { watch.disconnect(); dark.removeEventListener("change", draw); clearTimeout(timer); };
 }
 
-/** Where a category's name may stand: in the middle of its items, if they keep together there. */
+/** Where a category's name may stand: above its items, if they keep together. */
 function namedPlaces(map) {
-  const middle = (values) => values.sort((one, other) => one - other)[values.length >> 1];
+  const at = (values, share) => values.sort((one, other) => one - other)[
+    Math.floor(values.length * share)];
   return map.groups.flatMap((name, group) => {
     const rows = [...map.ids.keys()].filter((row) => map.group[row] === group);
     if (!rows.length || name === "others") return [];
-    const x = middle(rows.map((row) => map.x[row])), y = middle(rows.map((row) => map.y[row]));
+    const x = at(rows.map((row) => map.x[row]), 0.5), y = at(rows.map((row) => map.y[row]), 0.5);
     const near = [...map.ids.keys()].sort((one, other) => Math.hypot(map.x[one] - x, map.y[one] - y)
       - Math.hypot(map.x[other] - x, map.y[other] - y)).slice(0, 20);
     const own = near.filter((row) => map.group[row] === group).length;
-    return own > near.length / 2 ? [{ name, x, y, group }] : [];
+    const top = at(rows.map((row) => map.y[row]), 0.04);
+    return own >= 0.75 * near.length ? [{ name, x, y: top, group }] : [];
   });
 }

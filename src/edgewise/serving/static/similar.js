@@ -52,7 +52,7 @@ export async function show(root, { parameters, go, open }) {
       h("p.faint", {}, [subject.brand, subject.categories.join(" › ")].filter(Boolean).join(" · "))),
     h("p.links", {}, h("a", { href: `#/map?item=${encodeURIComponent(id)}` }, "On the map"),
       h("a", { href: `#/recommend?items=${encodeURIComponent(id)}` },
-        "Recommend to who has only this"))),
+        "Recommend to somebody who has it"))),
     path.length > 1 ? h("nav.trail", { "aria-label": "Items you came by" }, h("span.faint", {},
       "You came by "), path.slice(0, -1).reverse().slice(0, 4).map((each) => h("a.chip", {
       href: `#/similar?item=${encodeURIComponent(each)}` }, service.item(each).title))) : null);
