@@ -56,9 +56,7 @@ def test_items_without_similar_ones_are_not_on_the_map() -> None:
     model = ItemKNN().fit(leave_one_out(dataset))
     found = item_map(model)
     known = {int(item) for item in found.item_index}
-    expected = {
-        item for item in range(dataset.num_items) if len(model.similar_items([item], 1))
-    }
+    expected = {item for item in range(dataset.num_items) if len(model.similar_items([item], 1))}
     assert known == expected
     assert found.fits(dataset.num_items)
     assert ((found.places >= 0) & (found.places <= 1)).all()

@@ -215,7 +215,9 @@ class _Lookup:
         wanted = words.lower().split()
         if not wanted:
             some = np.flatnonzero(self.counts > 0)
-            return [self.catalogue.ids[n] for n in random.sample(some.tolist(), min(_FOUND, len(some)))]
+            return [
+                self.catalogue.ids[n] for n in random.sample(some.tolist(), min(_FOUND, len(some)))
+            ]
         texts = self._texts
         found = [n for n, text in enumerate(texts) if all(word in text for word in wanted)]
         start = " ".join(wanted)

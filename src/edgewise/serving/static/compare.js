@@ -28,6 +28,7 @@ export async function show(root, { person, shop, go }) {
       + "service with several runs to compare them.") : null,
     verdict,
     h("div.beside.even", {}, lists.map((list, place) => h("section", {},
+      h("h2.hidden", {}, place ? "Second model" : "First model"),
       select(place ? "Second model" : "First model", names, place ? chosen.right : chosen.left,
         (value) => { chosen[place ? "right" : "left"] = value; load(); }), list))));
 

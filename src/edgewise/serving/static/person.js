@@ -9,9 +9,8 @@ let current = null;
 export function personOf(parameters) {
   if (parameters.has("user")) current = { user: parameters.get("user") };
   else if (parameters.has("items")) {
-    const history = parameters.getAll("items");
-    const denied = parameters.getAll("not");
-    current = { history, denied };
+    const ids = (name) => parameters.getAll(name).filter(Boolean);
+    current = { history: ids("items"), denied: ids("not") };
   }
   return current;
 }

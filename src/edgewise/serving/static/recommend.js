@@ -16,7 +16,7 @@ export async function show(root, { person, shop, go }) {
   const hasCount = h("span.faint"), from = h("p.faint.from", {}, "\u00a0");
   const changed = h("div.changed", { hidden: true });
   const more = h("button", { type: "button", hidden: true }, "Show more");
-  const chosen = { brand: "", categories: "" };
+  const chosen = { brands: "", categories: "" };
   let shown = [], k = FIRST, answer = null;
   fill(has, waiting(5, "little"));
   fill(list, waiting(8));
@@ -41,7 +41,7 @@ export async function show(root, { person, shop, go }) {
   const forget = () => { shown = []; changed.hidden = true; };
   const filters = () => {
     const found = {};
-    if (chosen.brand) found.brand = [chosen.brand];
+    if (chosen.brands) found.brand = [chosen.brands];
     if (chosen.categories) found.categories = [chosen.categories];
     return Object.keys(found).length ? found : undefined;
   };
