@@ -10,8 +10,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-pytest.importorskip("fastapi")
-
 from edgewise.serving import map_maker
 from edgewise.serving.keys import new_key
 from edgewise.serving.operations import operations, quantile

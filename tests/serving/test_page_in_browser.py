@@ -14,9 +14,6 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import pytest
 
-pytest.importorskip("fastapi")
-playwright = pytest.importorskip("playwright.sync_api")
-
 from edgewise.serving.app import ServeSettings, create_app
 from edgewise.serving.keys import new_key
 
@@ -94,6 +91,7 @@ class Server:
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
+    playwright = pytest.importorskip("playwright.sync_api")
     with playwright.sync_playwright() as tool:
         found = tool.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         yield found

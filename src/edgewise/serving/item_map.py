@@ -68,7 +68,7 @@ def layout(edges: sp.csr_array, seed: int = 0) -> np.ndarray:
         ``float64[n, 2]``, around the middle.
     """
     rng = np.random.default_rng(seed)
-    size = edges.shape[0]
+    size = len(edges.indptr) - 1
     if size < 3:  # no plane to speak of
         return np.arange(size)[:, None] * np.ones(2)
     start, end = edges.nonzero()
@@ -104,7 +104,7 @@ def _neighbours(model: Recommender) -> sp.csr_array:
 
 def _start(edges: sp.csr_array, rng: np.random.Generator) -> np.ndarray:
     """The two slowest waves on the graph, by power iteration; rough shape, no detail."""
-    size = edges.shape[0]
+    size = len(edges.indptr) - 1
     root = np.sqrt(edges.sum(axis=1))
     step = sp.diags_array(1 / root) @ edges @ sp.diags_array(1 / root)
     waves = np.column_stack([root, rng.normal(size=(size, 2))])

@@ -35,8 +35,9 @@ class MapMaker:
     def answer(self, served: Served, packed: bool):
         """``{state: ready, version, unit, ids, titles, x, y, groups, group}``, or what hinders it.
 
-        ``unit`` says by what items are similar; ``x`` and ``y`` run from 0 to 1; ``group`` is a number of ``groups``, the names of
-        categories. ``state`` is ``working`` before that, and ``failed`` with an ``error``.
+        ``unit`` says by what items are similar; ``x`` and ``y`` run from 0 to 1; ``group`` is a
+        number of ``groups``, the names of categories. ``state`` is ``working`` before that, and
+        ``failed`` with an ``error``.
 
         Args:
             served: the active model; the first question starts the work.
@@ -83,10 +84,9 @@ def kept_map(served: Served) -> ItemMap:
         return found or item_map(served.run.model)
     with locked(path):
         found = _read(path, served) or item_map(served.run.model)
-        with suppress(OSError), replacing(path) as partial:
-            with partial.open("wb") as file:
-                about = np.array([served.version, str(_LAYOUT)])
-                np.savez(file, about=about, item_index=found.item_index, places=found.places)
+        with suppress(OSError), replacing(path) as partial, partial.open("wb") as file:
+            about = np.array([served.version, str(_LAYOUT)])
+            np.savez(file, about=about, item_index=found.item_index, places=found.places)
     return found
 
 

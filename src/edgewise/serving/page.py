@@ -187,7 +187,7 @@ async def list_of(service: Service, asked: OneModelRequest) -> dict[str, Any]:
     }
 
 
-def _list(served: Served, taste: Taste, k: int) -> tuple[list[int], list[float], list[list]]:
+def _list(served: Served, taste: Taste, k: int) -> tuple[Sequence[int], Sequence[float], list]:
     """Items, scores and reasons: what they have and what is not available is left out."""
     banned = served.catalogue.hidden.copy()
     banned[np.concatenate([taste.history, taste.events, taste.hidden])] = True
