@@ -219,6 +219,14 @@ def test_a_list_of_a_history_and_of_nobody(world: World) -> None:
     assert "no-such" in strange.json()["error"]
 
 
+def test_reasons_asked_apart_are_those_of_the_list(world: World, user: str) -> None:
+    told = world.post("/v1/recommend", user_id=user, k=5, explain=True)["items"]
+    asked = [*ids(told), "strange"]
+    found = world.post("/page-data/reasons", user_id=user, items=asked)["reasons"]
+    assert found == {each["item_id"]: each["reasons"] for each in told}
+    assert world.post("/page-data/reasons", history=[], items=[])["reasons"] == {}
+
+
 # The map
 
 

@@ -57,7 +57,9 @@ class Visit:
 
     def settle(self) -> None:
         self.page.wait_for_selector("main:not([aria-busy]) .view")
-        self.page.wait_for_function("() => !document.querySelector('.waiting, [aria-busy]')")
+        self.page.wait_for_function(
+            "() => !document.querySelector('.waiting, .coming, [aria-busy]')"
+        )
         self.page.evaluate("Promise.all(document.getAnimations().map(each => each.finished))")
 
     def titles(self, place: str = ".listing") -> list[str]:

@@ -56,6 +56,12 @@ class OneModelRequest(schemas.Person):
     k: int = Field(10, ge=1, le=50)
 
 
+class ReasonsRequest(schemas.Person):
+    """Why items go with somebody, asked apart from their list: reasons may take longer."""
+
+    items: Annotated[list[schemas.Id], Field(max_length=schemas.MOST_ITEMS)]
+
+
 def page_routes(service: Callable[[], Service], metrics: Callable[[], bytes]) -> list[BaseRoute]:
     """All routes of the page.
 
@@ -151,6 +157,22 @@ def _add_questions(
         """A list as a model would give it, active or not; read into memory where it must be."""
         return await list_of(service(), asked)
 
+    @router.post("/page-data/reasons")
+    async def reasons(asked: ReasonsRequest) -> dict[str, Any]:
+        """What speaks for each item, by the active model."""
+        served = service().shop.current()
+        taste = _taste(service().shop, served, asked)
+        index = served.catalogue.index
+        numbers = [index[item] for item in asked.items if item in index]
+        found = await service().patiently(lambda: served.reasons(taste, numbers))
+        ids = served.catalogue.ids
+        return {
+            "reasons": {
+                ids[number]: [part.model_dump() for part in parts]
+                for number, parts in zip(numbers, found, strict=True)
+            }
+        }
+
 
 async def list_of(service: Service, asked: OneModelRequest) -> dict[str, Any]:
     """A list with its reasons by a model of any version, without looking at stored ones.
@@ -164,10 +186,7 @@ async def list_of(service: Service, asked: OneModelRequest) -> dict[str, Any]:
     if served is None:
         served = await asyncio.to_thread(shop.load, asked.model_version)
         shop.unload()
-    if asked.history is not None:
-        taste = shop.taste_of(served, asked.history, asked.user_id)
-    else:
-        taste, _ = shop.taste(served, asked.user_id or "")
+    taste = _taste(shop, served, asked)
     items, scores, reasons = await service.patiently(lambda: _list(served, taste, asked.k))
     return {
         "model_version": served.version,
@@ -185,6 +204,12 @@ async def list_of(service: Service, asked: OneModelRequest) -> dict[str, Any]:
             )
         ],
     }
+
+
+def _taste(shop: Shop, served: Served, asked: schemas.Person) -> Taste:
+    if asked.history is not None:
+        return shop.taste_of(served, asked.history, asked.user_id)
+    return shop.taste(served, asked.user_id or "")[0]
 
 
 def _list(served: Served, taste: Taste, k: int) -> tuple[Sequence[int], Sequence[float], list]:

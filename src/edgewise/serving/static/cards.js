@@ -35,15 +35,24 @@ export function historyCard(id, extra = null) {
  */
 export function listCard(row, { marks = {}, actions = [], also = null } = {}) {
   const found = item(row.item_id);
-  const speaking = new Set((row.reasons ?? []).flatMap((reason) => reason.items));
-  return h("li.card", { "data-item": row.item_id, "data-speaking": JSON.stringify([...speaking]) },
+  return h("li.card", { "data-item": row.item_id, "data-speaking": speaking(row.reasons ?? []) },
     h("span.rank", {}, h("span.hidden", {}, "Rank "), String(row.rank)), tile(found),
     h("div.words", {},
       h("h3", {}, h("a.title", { href: `#/similar?item=${encodeURIComponent(row.item_id)}`,
         title: found.title }, found.title), mark(marks)),
       h("p.faint", {}, small(found), also)),
-    row.reasons?.length ? why(row.reasons) : null,
+    row.reasons ? why(row.reasons) : h("p.why.coming", { "aria-hidden": "true" }),
     actions.length ? h("div.actions", {}, actions) : null);
+}
+
+const speaking = (reasons) => JSON.stringify([...new Set(reasons.flatMap((each) => each.items))]);
+
+/** Put the reasons that came later into a card. */
+export function giveReasons(card, reasons, open) {
+  const told = why(reasons);
+  if (open) told.setAttribute("open", "");
+  card.dataset.speaking = speaking(reasons);
+  card.querySelector(".coming")?.replaceWith(told);
 }
 
 function mark({ moved = 0, fresh = false }) {
@@ -67,11 +76,12 @@ const colourOf = (name) => {
 
 /** The shares of a score as one bar, the strongest in words, and all of them on demand. */
 function why(reasons) {
+  if (!reasons.length) return h("p.why.reason", {}, "The model tells no reasons.");
   const shown = reasons.filter((reason) => Math.abs(reason.share) >= 0.005);
   // What names items of the history tells a reader more than a stronger part without any.
   const telling = shown.find((reason) => reason.items.length && reason.share >= 0.1);
   const sentence = (telling ?? shown[0] ?? reasons[0]).text;
-  if (!shown.length) return h("p.reason", {}, sentence);
+  if (!shown.length) return h("p.why.reason", {}, sentence);
   return h("details.why", {},
     h("summary", {},
       h("span.mix", { "aria-hidden": "true" }, shown.map((reason) => h(
@@ -112,11 +122,8 @@ export function fillMoving(list, cards) {
   const still = matchMedia("(prefers-reduced-motion: reduce)").matches;
   const before = new Map([...list.children].map((card) =>
     [card.dataset.item, card.getBoundingClientRect().top]));
-  const opened = new Set([...list.querySelectorAll("details[open]")].map((each) =>
-    each.closest("[data-item]").dataset.item));
   list.replaceChildren(...cards);
   for (const card of cards) {
-    if (opened.has(card.dataset.item)) card.querySelector("details")?.setAttribute("open", "");
     const top = before.get(card.dataset.item);
     const now = card.getBoundingClientRect().top;
     if (still || !before.size || top === now) continue;

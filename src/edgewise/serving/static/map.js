@@ -6,6 +6,7 @@ import { nameOf, personBar } from "./person.js";
 import * as service from "./service.js";
 
 const NEAR = 8, SIMILAR = 8, REACH = 14, FARTHEST = 40;
+const WHOLE = { zoom: 0.94, x: 0.5, y: 0.49 };
 let known = null;  // the map of one model version, kept between visits
 
 async function points(version, root, isGone) {
@@ -35,12 +36,12 @@ export async function show(root, { person, parameters, shop, go }) {
   const legend = h("div.legend", { role: "group", "aria-label": "Categories" });
   const near = h("ol.plain"), chosen = h("div.chosen", { "aria-live": "polite" });
   const whose = h("p.faint.whose", {}, "\u00a0");
-  const view = { zoom: 1, x: 0.5, y: 0.5 };  // the point of the map in the middle of the canvas
+  const view = { ...WHOLE };  // the point of the map in the middle of the canvas
   let size = { width: 0, height: 0 }, picked = null, alike = [], history = [], listed = [];
   let only = null, hovered = -1, frame = 0, timer = 0;
 
   const tools = [["+", "Zoom in", () => zoomBy(1.6)], ["−", "Zoom out", () => zoomBy(1 / 1.6)],
-    ["⤢", "Show everything", () => { Object.assign(view, { zoom: 1, x: 0.5, y: 0.5 }); draw(); }]]
+    ["⤢", "Show everything", () => { Object.assign(view, WHOLE); draw(); }]]
     .map(([sign, words, act]) => h("button", { type: "button", "aria-label": words, title: words,
       onclick: act }, sign));
   const search = combobox({ label: "Find an item on the map", hint: "Words of its title",

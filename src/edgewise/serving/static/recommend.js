@@ -1,6 +1,6 @@
 // The list of a person beside what they have, with feedback that changes the next list.
 
-import { changes, fillMoving, historyCard, linkSpeakers, listCard } from "./cards.js";
+import { changes, fillMoving, giveReasons, historyCard, linkSpeakers, listCard } from "./cards.js";
 import { announce, failed, fill, h, newest, notice, select, waiting } from "./dom.js";
 import { nameOf, personBar, somebody, withItem } from "./person.js";
 import * as service from "./service.js";
@@ -46,10 +46,24 @@ export async function show(root, { person, shop, go }) {
     return Object.keys(found).length ? found : undefined;
   };
   const ask = newest(() => Promise.all([
-    service.recommend(person, { k, filters: filters(), explain: true, scenario: "page" }),
+    service.recommend(person, { k, filters: filters(), scenario: "page" }),
     person.user !== undefined ? service.history(person.user)
       : service.known(person.history).then(() => person.history.map(service.item)),
   ]));
+
+  const askReasons = newest(service.reasonsFor);
+  const opened = () => new Set([...list.querySelectorAll("details[open]")].map((each) =>
+    each.closest(".card").dataset.item));
+
+  /** Reasons take the model longer than lists: they come into the cards when they are known. */
+  async function loadReasons(unfolded) {
+    const ids = answer.items.map((row) => row.item_id);
+    const found = ids.length ? await askReasons(person, ids).catch(() => ({})) : undefined;
+    if (!found) return;
+    for (const card of list.querySelectorAll(".card")) {
+      giveReasons(card, found[card.dataset.item] ?? [], unfolded.has(card.dataset.item));
+    }
+  }
 
   async function load(told = "") {
     list.setAttribute("aria-busy", "true");
@@ -64,9 +78,11 @@ export async function show(root, { person, shop, go }) {
     }
     if (!found || !root.contains(list)) return;
     list.removeAttribute("aria-busy");
+    const unfolded = opened();
     answer = found[0];
     showHistory(found[1]);
     showList(told);
+    loadReasons(unfolded);
   }
 
   function showHistory(owned) {
@@ -94,7 +110,7 @@ export async function show(root, { person, shop, go }) {
     if (!ids.length) {
       fill(list, h("li", {}, notice("No item is left to list: choose fewer filters.")));
     } else {
-      fillMoving(list, answer.items.map((row) => listCard(row, {
+      fillMoving(list, answer.items.map((row) => listCard({ ...row, reasons: null }, {
         marks: told ? known.marks.get(row.item_id) : {}, actions: buttons(row) })));
     }
     more.hidden = ids.length < k || k >= MOST;

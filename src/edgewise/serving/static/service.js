@@ -89,8 +89,17 @@ export const models = () => asked("GET", "/v1/models");
 export async function recommend(person, settings) {
   const body = { ...about(person), ...settings };
   if (person.denied?.length) body.deny = person.denied;
-  return withItems(await asked("POST", "/v1/recommend", body));
+  for (let tries = 0; ; tries += 1) {
+    const answer = await asked("POST", "/v1/recommend", body);
+    // A list that came too late is stored all the same: a moment later it is there.
+    if (answer.source !== "fallback" || tries === 3) return withItems(answer);
+    await new Promise((resolve) => { setTimeout(resolve, 400); });
+  }
 }
+
+/** Why items are listed, by id; the model may take longer for it than for the list. */
+export const reasonsFor = async (person, items) =>
+  (await asked("POST", "/page-data/reasons", { ...about(person), items })).reasons;
 
 /** The list of any model. */
 export const recommendBy = async (version, person, k) => withItems(
