@@ -92,10 +92,13 @@ function why(reasons) {
 }
 
 function part(reason) {
+  const words = PARTS.get(reason.name) ?? reason.name;
+  const against = reason.share < 0;
+  const known = words.toLowerCase() === reason.name;  // its name says nothing new
   return h("li", {},
-    h("span.name", {}, PARTS.get(reason.name) ?? reason.name,
-      h("span.faint", {}, reason.name,
-        reason.share < 0 ? h("span.bad", {}, ", speaks against") : null)),
+    h("span.name", {}, words, known && !against ? null : h("span.faint", {},
+      known ? null : reason.name, known || !against ? null : ", ",
+      against ? h("span.bad", {}, "speaks against") : null)),
     h("span.meter", { "aria-hidden": "true" }, h(
       `span.part.p${colourOf(reason.name)}${reason.share < 0 ? ".against" : ""}`,
       { "--share": Math.abs(reason.share) })),

@@ -137,19 +137,6 @@ export async function show(root, { person, parameters, shop, go }) {
     pen.globalAlpha = 1;
     const ink = colour("--ink"), accent = colour("--accent"), ground = colour("--ground");
     const rows = (ids) => ids.map((id) => map.place.get(id)).filter((row) => row !== undefined);
-    if (picked !== null && map.place.has(picked)) {
-      const [left, top] = toScreen(map.place.get(picked));
-      pen.strokeStyle = accent;
-      pen.lineWidth = 1.5;
-      pen.globalAlpha = 0.6;
-      pen.beginPath();
-      for (const row of rows(alike)) { pen.moveTo(left, top); pen.lineTo(...toScreen(row)); }
-      pen.stroke();
-      pen.globalAlpha = 1;
-      ring(pen, left, top, radius + 5, accent, 3);
-      for (const row of rows(alike)) ring(pen, ...toScreen(row), radius + 2, accent, 2);
-    }
-    for (const row of rows(history)) ring(pen, ...toScreen(row), radius + 3, ink, 2.5);
     pen.textAlign = "center";
     pen.textBaseline = "middle";
     pen.lineJoin = "round";
@@ -169,6 +156,19 @@ export async function show(root, { person, parameters, shop, go }) {
       pen.fillStyle = ink;
       pen.fillText(name, ...where);
     }
+    if (picked !== null && map.place.has(picked)) {
+      const [left, top] = toScreen(map.place.get(picked));
+      pen.strokeStyle = accent;
+      pen.lineWidth = 1.5;
+      pen.globalAlpha = 0.6;
+      pen.beginPath();
+      for (const row of rows(alike)) { pen.moveTo(left, top); pen.lineTo(...toScreen(row)); }
+      pen.stroke();
+      pen.globalAlpha = 1;
+      ring(pen, left, top, radius + 5, accent, 3);
+      for (const row of rows(alike)) ring(pen, ...toScreen(row), radius + 2, accent, 2);
+    }
+    for (const row of rows(history)) ring(pen, ...toScreen(row), radius + 3, ink, 2.5);
     pen.font = "bold 11px system-ui, sans-serif";
     listed.forEach((id, place) => {
       const row = map.place.get(id);
