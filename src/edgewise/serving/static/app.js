@@ -13,7 +13,8 @@ const VIEWS = { recommend, compare, similar, map, operations };
 const TITLES = { recommend: "Recommend", compare: "Compare", similar: "Similar items",
   map: "Map", operations: "Operations" };
 const main = document.getElementById("main");
-let leave = () => {}, first = true, shop = null, quiet = false;
+let leave = () => {}, first = true, shop = null, kept = -1;
+const controls = () => [...main.querySelectorAll(".bar input, .bar button")];
 
 const addressOf = (view, parameters) => {
   const told = new URLSearchParams(parameters).toString();
@@ -55,11 +56,12 @@ const display = newest(async () => {
   const root = h(`div.view.${view}`);
   fill(main, root);
   const go = async (next, silent = false) => {
+    const used = controls().indexOf(document.activeElement);
     person = await chosen(next);
     const address = addressOf(view, parametersOf(person));
     if (silent) history.replaceState(null, "", address);
     else if (address === location.hash) display();
-    else { quiet = true; location.hash = address; }
+    else { kept = used; location.hash = address; }
   };
   try {
     if (!shop) await refresh();
@@ -73,11 +75,12 @@ const display = newest(async () => {
   if (!first) {
     // Whoever chose a person goes on in the same field; a new view begins at its heading.
     const now = document.activeElement;
-    const target = quiet ? root.querySelector(".bar input") : root.querySelector("h1");
-    if (now === document.body || now?.closest("nav")) target?.focus({ preventScroll: quiet });
-    if (!quiet) announce(document.title);
+    const target = controls()[kept] ?? root.querySelector("h1");
+    if (now === document.body || now?.closest("nav")) target?.focus({ preventScroll: kept >= 0 });
+    if (kept < 0) announce(document.title);
   }
-  first = quiet = false;
+  first = false;
+  kept = -1;
 });
 
 addEventListener("hashchange", display);

@@ -81,7 +81,7 @@ function why(reasons) {
   // What names items of the history tells a reader more than a stronger part without any.
   const telling = shown.find((reason) => reason.items.length && reason.share >= 0.1);
   const sentence = (telling ?? shown[0] ?? reasons[0]).text;
-  if (!shown.length) return h("p.why.reason", {}, sentence);
+  if (shown.length < 2) return h("p.why.reason", {}, sentence);
   return h("details.why", {},
     h("summary", {},
       h("span.mix", { "aria-hidden": "true" }, shown.map((reason) => h(

@@ -27,6 +27,10 @@ export async function show(root, { refresh }) {
           class: place > 1 ? "number" : null }, name)))), table))));
 
   async function tick() {
+    if (document.hidden) {  // nobody looks
+      timer = setTimeout(tick, EVERY);
+      return;
+    }
     try {
       const now = await service.operations();
       if (turn % 5 === 0) known = (await service.models()).models;

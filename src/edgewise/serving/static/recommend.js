@@ -1,7 +1,7 @@
 // The list of a person beside what they have, with feedback that changes the next list.
 
 import { changes, fillMoving, giveReasons, historyCard, linkSpeakers, listCard } from "./cards.js";
-import { announce, failed, fill, h, newest, notice, select, waiting } from "./dom.js";
+import { announce, failed, fill, h, newest, notice, plural, select, waiting } from "./dom.js";
 import { nameOf, personBar, somebody, withItem } from "./person.js";
 import * as service from "./service.js";
 
@@ -115,6 +115,7 @@ export async function show(root, { person, shop, go }) {
     }
     more.hidden = ids.length < k || k >= MOST;
     if (told) tell(told, known);
+    else announce(`${plural(ids.length, "item")} recommended to ${nameOf(person)}.`);
     shown = ids;
   }
 

@@ -53,10 +53,14 @@ const WHY = {
   admin: "Changing the active model wants a key of the shop's administration.",
 };
 
-async function asked(method, path, body, scope = "read") {
+async function asked(method, path, body, scope = "read", patience = 3) {
   try {
     return await ask(method, path, body, scope);
   } catch (error) {
+    if (error.status === 503 && patience) {  // such as a worker that is loading a model
+      await new Promise((resolve) => { setTimeout(resolve, 1000); });
+      return asked(method, path, body, scope, patience - 1);
+    }
     if (error.status !== 401 && error.status !== 403) throw error;
     if (!await askForKey(scope, WHY[scope])) throw error;
     return await ask(method, path, body, scope);
