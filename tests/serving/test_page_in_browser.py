@@ -16,6 +16,8 @@ import pytest
 
 from edgewise.serving.app import ServeSettings, create_app
 from edgewise.serving.keys import new_key
+from edgewise.serving.model import Served, Taste
+from edgewise.serving.schemas import Reason
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -101,7 +103,24 @@ def browser() -> Iterator[Browser]:
 
 
 @pytest.fixture(scope="module")
-def base(ease_run: Path, knn_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def parts() -> Iterator[None]:
+    """Scores have two parts, as those of methods that take a minute to fit; one speaks against."""
+    told = Served.reasons
+    more = Reason(name="trend", share=-0.2, text="it is taken less these days")
+
+    def reasons(served: Served, taste: Taste, items: Any) -> list[list[Reason]]:
+        found = told(served, taste, items)
+        return [[row[0].model_copy(update={"share": 0.8}), more] for row in found]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Served, "reasons", reasons)
+        yield
+
+
+@pytest.fixture(scope="module")
+def base(
+    parts: None, ease_run: Path, knn_run: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[str]:
     store = tmp_path_factory.mktemp("page") / "store.db"
     runs = (str(ease_run), str(knn_run))
     with Server(runs=runs, store=str(store), deadline_ms=5000) as address:
@@ -177,7 +196,9 @@ def test_reasons_unfold_and_point_at_the_history(visit: Visit) -> None:
     page = visit.open("recommend?user=u0011")
     card = page.locator(".listing .card").first
     card.locator("summary").click()
-    assert "%" in card.locator(".parts").inner_text()
+    told = card.locator(".parts li").all_inner_texts()
+    assert "80 %" in told[0] and "graph" in told[0]
+    assert "20 %" in told[1] and "speaks against" in told[1]
     card.hover()
     assert page.locator(".having .card.speaks").count() >= 1
 

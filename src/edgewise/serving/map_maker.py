@@ -81,9 +81,9 @@ def kept_map(served: Served) -> ItemMap:
     path = served.run.folder / FILE
     found = _read(path, served)
     if found is not None or not os.access(path.parent, os.W_OK):
-        return found or item_map(served.run.model)
+        return found or item_map(served.opened.model)
     with locked(path):
-        found = _read(path, served) or item_map(served.run.model)
+        found = _read(path, served) or item_map(served.opened.model)
         with suppress(OSError), replacing(path) as partial, partial.open("wb") as file:
             about = np.array([served.version, str(_LAYOUT)])
             np.savez(file, about=about, item_index=found.item_index, places=found.places)

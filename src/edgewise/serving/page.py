@@ -185,7 +185,7 @@ async def list_of(service: Service, asked: OneModelRequest) -> dict[str, Any]:
     served = shop.loaded.get(asked.model_version)
     if served is None:
         served = await asyncio.to_thread(shop.load, asked.model_version)
-        shop.unload()
+    shop.renew(served.catalogue)
     taste = _taste(shop, served, asked)
     items, scores, reasons = await service.patiently(lambda: _list(served, taste, asked.k))
     return {
@@ -266,11 +266,11 @@ class _Latest:
     """The look-up of the newest state of the active catalogue."""
 
     def __init__(self) -> None:
-        self._state: tuple[str, int] | None = None
+        self._state: tuple[Served, int] | None = None
         self._found: _Lookup | None = None
 
     def of(self, served: Served) -> _Lookup:
-        state = served.version, served.catalogue.place
+        state = served, served.catalogue.place
         if self._found is None or self._state != state:
             counts = served.run.model.data.item_counts
             self._state, self._found = state, _Lookup(served.catalogue, counts)

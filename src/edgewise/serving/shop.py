@@ -127,7 +127,7 @@ class Shop:
             if version not in versions:
                 raise self.unknown(version, versions)
             served = Served.load(versions[version], self.folders.data)
-            self._renew(served.catalogue)
+            self.renew(served.catalogue)
             self.loaded = {**self.loaded, version: served}
             return served
 
@@ -141,9 +141,9 @@ class Shop:
         with self._loading:
             served = self.active
             told = Catalogue(served.opened.dataset)
-            self._renew(told)
+            self.renew(told)
             grown = with_new_items(served, list(told.added.values()))
-            self._renew(grown.catalogue)
+            self.renew(grown.catalogue)
             self.loaded = {**self.loaded, served.version: grown}
         self.delete_old_lists([served.version])
 
@@ -211,7 +211,7 @@ class Shop:
             if found.active != served.version:
                 raise NotLoadedError(found.active)
         if found.items != served.catalogue.place:
-            self._renew(served.catalogue)
+            self.renew(served.catalogue)
         return served, found, ranking
 
     def _look_up(self, served: Served, user_id: str) -> tuple[Lookup, Ranking | None]:
@@ -242,7 +242,8 @@ class Shop:
         for served in self.loaded.values():
             self._lists.pop((served.key, user_id), None)
 
-    def _renew(self, catalogue: Catalogue) -> None:
+    def renew(self, catalogue: Catalogue) -> None:
+        """Join in what the store knows of items by now."""
         catalogue.apply(self.store.items_after(catalogue.place))
 
     # People
