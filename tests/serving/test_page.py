@@ -164,6 +164,9 @@ def test_items_by_their_ids_and_as_they_are_now(world: World) -> None:
     assert found[1]["title"] == "A new name"
     by_name = world.client.get("/page-data/items", params={"q": "a new name"}).json()["items"]
     assert ids(by_name) == [some[1]]
+    world.client.put("/v1/items/new", json={"title": "Quite another name"})
+    newer = world.client.get("/page-data/items", params={"q": "another name"}).json()["items"]
+    assert ids(newer) == ["new"]  # no model knows it yet
 
 
 # A list of any model

@@ -13,7 +13,7 @@ import hashlib
 import mimetypes
 import random
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -26,7 +26,6 @@ from pydantic import Field
 from starlette.routing import BaseRoute
 
 from edgewise.serving import schemas
-from edgewise.serving.catalogue import Catalogue
 from edgewise.serving.map_maker import MapMaker
 from edgewise.serving.model import Question, Served, Taste
 from edgewise.serving.operations import operations
@@ -109,48 +108,52 @@ def _add_files(router: APIRouter) -> None:
 def _add_questions(
     router: APIRouter, service: Callable[[], Service], metrics: Callable[[], bytes]
 ) -> None:
+    # The shop changes in the thread of these functions alone; what takes long is left to others.
     maps, looked_up = MapMaker(), _Latest()
 
     @router.get("/page-data/shop")
-    def about() -> dict[str, Any]:
+    async def about() -> dict[str, Any]:
         """What the page has to know before anything else."""
         served = service().shop.current()
-        found = looked_up.of(served)
+        values = await asyncio.to_thread(lambda: looked_up.of(served).values)
         return {
             "name": served.run.dataset.name,
             "users": len(served.run.dataset.users),
             "items": served.num_items,
             "active": served.version,
-            "brands": found.brands,
-            "categories": found.categories,
+            **values,
         }
 
     @router.get("/page-data/users")
-    def users(q: Searched = "", any: bool = False) -> dict[str, Any]:
+    async def users(q: Searched = "", any: bool = False) -> dict[str, Any]:
         """Users whose id holds some letters, or anybody with a history."""
         shop = service().shop
         served = shop.current()
-        ids = _anybody(served) if any or not q else _holding(served.run.dataset.users.ids, q)
+        if any or not q:
+            ids = _anybody(served)
+        else:
+            ids = await asyncio.to_thread(_holding, served.run.dataset.users.ids, q)
         return {"users": _known_people(shop, served, ids)}
 
     @router.get("/page-data/items")
-    def items(q: Searched = "", id: Asked = []) -> dict[str, Any]:  # noqa: B006
+    async def items(q: Searched = "", id: Asked = []) -> dict[str, Any]:  # noqa: B006
         """Items whose title, brand or id holds all words, or those with given ids."""
         served = service().shop.current()
-        ids = id or looked_up.of(served).search(q)
+        ids = id or await asyncio.to_thread(lambda: looked_up.of(served).search(q))
         told = (served.catalogue.item(each) for each in ids)
         return {"items": [item.model_dump() for item in told if item is not None]}
 
     @router.get("/page-data/map")
-    def item_map(request: Request) -> Response:
+    async def item_map(request: Request) -> Response:
         """Where items lie, once that is worked out."""
         packed = "gzip" in request.headers.get("accept-encoding", "")
         return maps.answer(service().shop.current(), packed)
 
     @router.get("/page-data/operations")
-    def counted() -> dict[str, Any]:
+    async def counted() -> dict[str, Any]:
         """Requests, latency and cache over all workers, and this one's queue."""
-        return operations(metrics(), service().batcher.waiting)
+        waiting = service().batcher.waiting
+        return await asyncio.to_thread(lambda: operations(metrics(), waiting))
 
     @router.post("/page-data/recommend")
     async def by_one_model(asked: OneModelRequest) -> dict[str, Any]:
@@ -225,41 +228,49 @@ def _list(served: Served, taste: Taste, k: int) -> tuple[Sequence[int], Sequence
 
 @dataclass(frozen=True, eq=False)
 class _Lookup:
-    """A catalogue as it is searched."""
+    """A catalogue as it is searched, items that no model knows yet included.
 
-    catalogue: Catalogue
+    Attributes:
+        items: all of them.
+        counts: train rows of the first of them; others have none.
+    """
+
+    items: Sequence[schemas.Item]
     counts: np.ndarray
+
+    @classmethod
+    def of(cls, served: Served) -> _Lookup:
+        catalogue = served.catalogue
+        known = map(catalogue.item, [*catalogue.ids, *catalogue.added])
+        return cls([item for item in known if item], served.run.model.data.item_counts)
 
     @cached_property
     def _texts(self) -> list[str]:
-        told = map(self.catalogue.item, self.catalogue.ids)
-        return [f"{i.title} {i.brand} {i.item_id}".lower() if i else "" for i in told]
+        return [f"{item.title} {item.brand} {item.item_id}".lower() for item in self.items]
 
     def search(self, words: str) -> list[str]:
         """Ids of items that hold all words: those that begin so first, then by popularity."""
         wanted = words.lower().split()
         if not wanted:
-            some = np.flatnonzero(self.counts > 0)
-            return [
-                self.catalogue.ids[n] for n in random.sample(some.tolist(), min(_FOUND, len(some)))
-            ]
-        texts = self._texts
+            some = np.flatnonzero(self.counts > 0).tolist()
+            return [self.items[n].item_id for n in random.sample(some, min(_FOUND, len(some)))]
+        texts, start = self._texts, " ".join(wanted)
         found = [n for n, text in enumerate(texts) if all(word in text for word in wanted)]
-        start = " ".join(wanted)
-        found.sort(key=lambda n: (not texts[n].startswith(start), -self.counts[n], n))
-        return [self.catalogue.ids[n] for n in found[:_FOUND]]
+        found.sort(key=lambda n: (not texts[n].startswith(start), -self._taken(n), n))
+        return [self.items[n].item_id for n in found[:_FOUND]]
+
+    def _taken(self, number: int) -> int:
+        return int(self.counts[number]) if number < len(self.counts) else 0
 
     @cached_property
-    def brands(self) -> list[dict[str, Any]]:
-        told = map(self.catalogue.item, self.catalogue.ids)
-        return _counted(item.brand for item in told if item and item.brand)
-
-    @cached_property
-    def categories(self) -> list[dict[str, Any]]:
-        told = map(self.catalogue.item, self.catalogue.ids)
-        names = [name for item in told if item for name in dict.fromkeys(item.categories)]
-        everything = len(self.catalogue.ids)
-        return [each for each in _counted(names) if each["count"] < everything]
+    def values(self) -> dict[str, list[dict[str, Any]]]:
+        """Brands and categories with how many items each has, less those that all items have."""
+        brands = (item.brand for item in self.items if item.brand)
+        names = (name for item in self.items for name in dict.fromkeys(item.categories))
+        return {
+            kind: [each for each in _counted(found) if each["count"] < len(self.items)]
+            for kind, found in (("brands", brands), ("categories", names))
+        }
 
 
 class _Latest:
@@ -272,12 +283,11 @@ class _Latest:
     def of(self, served: Served) -> _Lookup:
         state = served, served.catalogue.place
         if self._found is None or self._state != state:
-            counts = served.run.model.data.item_counts
-            self._state, self._found = state, _Lookup(served.catalogue, counts)
+            self._state, self._found = state, _Lookup.of(served)
         return self._found
 
 
-def _counted(values) -> list[dict[str, Any]]:
+def _counted(values: Iterable[str]) -> list[dict[str, Any]]:
     most = Counter(values).most_common(_MOST_VALUES)
     return [{"value": value, "count": count} for value, count in most]
 
