@@ -15,6 +15,7 @@ from edgewise.display import printable
 from edgewise.errors import EdgewiseError, UnknownIdError
 from edgewise.serving.service import BusyError
 from edgewise.serving.shop import NotLoadedError
+from edgewise.serving.store import StoreError
 from edgewise.serving.switch import SwitchError
 
 _LONGEST = 500
@@ -56,7 +57,7 @@ def refusal_of(error: Exception) -> RefusalError | None:
         return RefusalError(409, str(error))
     if isinstance(error, EdgewiseError):
         return RefusalError(422, str(error))
-    if isinstance(error, sqlite3.OperationalError):
+    if isinstance(error, sqlite3.OperationalError | StoreError):
         return later(f"the store cannot be used now ({error})")
     return None
 
@@ -69,6 +70,7 @@ REFUSED: tuple[type[Exception], ...] = (
         BusyError,
         EdgewiseError,
         sqlite3.OperationalError,
+        StoreError,
     ),
 )
 """Errors of which :func:`refusal_of` has something to say."""

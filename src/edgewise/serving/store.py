@@ -14,6 +14,10 @@ from typing import Any, Protocol
 from edgewise.errors import ConfigError
 
 
+class StoreError(Exception):
+    """The store cannot be used now, though it may be in a moment."""
+
+
 @dataclass(frozen=True)
 class StoredEvent:
     """An event of the log; ``place`` counts all events of a store from 1."""
@@ -235,10 +239,15 @@ def open_store(url: str | Path) -> Store:
     from edgewise.serving.sqlite_store import SQLiteStore
 
     kind, mark, rest = str(url).partition("://")
+    if kind in ("redis", "rediss") and mark:
+        from edgewise.serving.redis_store import RedisStore
+
+        return RedisStore(str(url))
     if not mark:
         return SQLiteStore(Path(url))
     if kind == "sqlite" and rest.startswith("/") and len(rest) > 1:
         return SQLiteStore(Path(rest[1:]))
     raise ConfigError(
-        f"--store {url}: give a path, or sqlite:///PATH (sqlite:////PATH for an absolute one)"
+        f"--store {url}: give a path, sqlite:///PATH (sqlite:////PATH for an absolute one) or "
+        "redis://HOST:PORT/N"
     )
