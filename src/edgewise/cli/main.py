@@ -15,18 +15,22 @@ from edgewise.cli.errors import ClearErrors
 from edgewise.cli.output import command_of, examples
 
 _JOURNEY = ["demo", "data", "methods", "settings", "fit", "evaluate", "report", "audit"]
-_JOURNEY += ["recommend", "explain", "serve", "serve-key", "serve-events"]
+_JOURNEY += ["recommend", "explain", "serve", "serve-key", "serve-events", "client"]
 _JOURNEY += ["tune", "reproduce", "compare"]
 
 
 class Edgewise(ClearErrors):
-    """Reads ``edgewise data`` with all that it imports only when it is called."""
+    """Reads groups of commands, with all that they import, only when they are called."""
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         if args and args[0] == "data":
             from edgewise.cli.data import app as data_app
 
             return "data", typer.main.get_group(data_app), args[1:]
+        if args and args[0] == "client":
+            from edgewise.cli.client import app as client_app
+
+            return "client", typer.main.get_group(client_app), args[1:]
         return super().resolve_command(ctx, args)
 
     def list_commands(self, ctx: Any) -> list[str]:
@@ -73,6 +77,11 @@ def root(
 @app.command("data", help="Import, describe and make data sets.")
 def _data() -> None:
     """Stands in the list of commands; see :class:`Edgewise`."""
+
+
+@app.command("client", help="Ask a service that runs: recommend, explain, events, models.")
+def _client() -> None:
+    """As above."""
 
 
 for _room in (demo, fit, evaluate, audit, recommend, serve, experiments):

@@ -52,6 +52,7 @@ _PREFIX = "edgewise:"
 _LIST_SECONDS = 30 * 86_400
 _CONNECT_SECONDS, _ANSWER_SECONDS = 2.0, 5.0
 _LISTS_AT_ONCE, _PEOPLE_AT_ONCE, _ITEMS_AT_ONCE, _EVENTS_AT_ONCE = 200, 500, 1_000, 1_000
+_LISTS_SCANNED = 1_000
 _STAMP = 20
 
 # Keys, all of them after the prefix:
@@ -334,22 +335,17 @@ class RedisStore:
 
     def delete_lists(self, keep: Sequence[str]) -> int:
         """See the contract; a thousand lists at a time, beside which others go on."""
-
-        def delete() -> int:
-            deleted = 0
-            names: Any = self._redis.smembers(f"{_PREFIX}versions")
-            for name in names:
-                version = name.decode()
-                if version in keep:
-                    continue
-                pattern = f"{_PREFIX}list:{_escaped(version)}:*"
-                for part in _parts(self._redis.scan_iter(pattern, _ITEMS_AT_ONCE), _ITEMS_AT_ONCE):
-                    deleted += int(self._redis.unlink(*part))  # type: ignore[arg-type]
-                self._redis.srem(f"{_PREFIX}versions", name)
-            return deleted
-
+        deleted = 0
         with _clear(self.name):
-            return delete()
+            names: Any = self._redis.smembers(f"{_PREFIX}versions")
+            for version in {name.decode() for name in names}.difference(keep):
+                self._redis.srem(f"{_PREFIX}versions", version)
+                found = self._redis.scan_iter(
+                    f"{_PREFIX}list:{_escaped(version)}:*", _LISTS_SCANNED
+                )
+                for part in _parts(found, _LISTS_SCANNED):
+                    deleted += int(self._redis.unlink(*part))  # type: ignore[arg-type]
+        return deleted
 
     # Items
 
