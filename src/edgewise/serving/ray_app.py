@@ -11,10 +11,11 @@ them under the same path.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from edgewise.errors import ConfigError
 
@@ -74,19 +75,28 @@ class RaySettings(BaseModel):
         )
 
 
-def app(args: RaySettings) -> Application:
+def app(args: Mapping[str, Any]) -> Application:
     """What ``serve run edgewise.serving.ray_app:app`` starts.
 
+    Args:
+        args: fields of :class:`RaySettings`, as texts.
+
     Raises:
-        ConfigError: Ray is not installed, or no run is named.
+        ConfigError: Ray is not installed, a setting is unknown or impossible, or no run is named.
     """
     try:
         from ray import serve
     except ModuleNotFoundError:
         raise ConfigError("Ray Serve is not installed: pip install 'edgewise[ray,serve]'") from None
-    if not args.runs and args.models is None:
+    try:
+        asked = RaySettings.model_validate(args)
+    except ValidationError as error:
+        told = (f"{each['loc'][0]}: {each['msg']}" for each in error.errors())
+        names = ", ".join(RaySettings.model_fields)
+        raise ConfigError(f"{'; '.join(told)}; settings are {names}") from None
+    if not asked.runs and asked.models is None:
         raise ConfigError("name a run folder with runs=FOLDER, or a folder of them with models=")
-    settings = args.to_serve()
+    settings = asked.to_serve()
 
     def build() -> Any:
         """In a replica, where models are loaded as the application starts."""
@@ -98,10 +108,10 @@ def app(args: RaySettings) -> Application:
 
     deployment = serve.deployment(
         name="edgewise",
-        num_replicas=args.replicas,
+        num_replicas=asked.replicas,
         max_ongoing_requests=_QUESTIONS_AT_ONCE,
         graceful_shutdown_timeout_s=_DRAIN_SECONDS,
-        ray_actor_options={"num_cpus": args.threads},
+        ray_actor_options={"num_cpus": asked.threads},
     )
     return deployment(serve.ingress(build)()).bind()
 

@@ -213,6 +213,12 @@ redis.call('HSET', P .. 'state', 'wanted', ARGV[1], 'attempt', ARGV[2],
     'until', digits(now() + tonumber(ARGV[3])))
 return true
 """,
+    "renew": """
+local s = switch()
+if not s[2] or s[3] ~= ARGV[1] then return false end
+redis.call('HSET', P .. 'state', 'until', digits(now() + tonumber(ARGV[2])))
+return true
+""",
     "activate": """
 local s = switch()
 if not s[2] or s[3] ~= ARGV[1] then return false end
@@ -384,6 +390,9 @@ class RedisStore:
         attempt = os.urandom(8).hex()
         done = self._ask("want", version, attempt, _microseconds(seconds))
         return attempt if done else None
+
+    def renew(self, attempt: str, seconds: float) -> bool:
+        return bool(self._ask("renew", attempt, _microseconds(seconds)))
 
     def activate(self, attempt: str, within: float) -> bool:
         # Asked once more after it was done, it would say that it was not.
