@@ -2,11 +2,13 @@
 
 Ray's own command starts it; what follows the name is the settings, as ``NAME=VALUE``:
 
-    serve run edgewise.serving.ray_app:app runs=runs/mine store=redis://HOST:6379/0 replicas=4
+    serve run edgewise.serving.ray_app:app runs=runs/mine data=data/mine \\
+        store=redis://HOST:6379/0 replicas=4
 
 Replicas are the workers of the service: they share the store, answer by the same version and switch
-together. On several machines the store must be Redis, and the run folders must stand on all of
-them under the same path.
+together. On several machines the store must be Redis, and run and data set must stand on all of
+them under the same path. Replicas run in a folder of their own, so that a run which was fitted on
+a data set named by a relative path needs ``data``.
 """
 
 from __future__ import annotations
