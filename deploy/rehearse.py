@@ -206,7 +206,7 @@ def serve(stage: Stage, run: Path, data: Path, keys: Path, key: str) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description="Run the Containerfile as it stands.")
     parser.add_argument("run", type=Path)
     parser.add_argument("data", type=Path)
     parser.add_argument("keys", type=Path)

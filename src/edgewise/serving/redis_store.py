@@ -27,6 +27,7 @@ from itertools import islice
 from typing import Any, TypeVar
 
 from edgewise.errors import ConfigError, DataError
+from edgewise.serving.redis_scripts import PREFIX, SCRIPTS
 from edgewise.serving.store import (
     Lookup,
     Person,
@@ -48,193 +49,11 @@ except ModuleNotFoundError:
 
 T = TypeVar("T")
 _VERSION = 1
-_PREFIX = "edgewise:"
 _LIST_SECONDS = 30 * 86_400
-_CONNECT_SECONDS, _ANSWER_SECONDS = 2.0, 5.0
+_CONNECT_SECONDS, _ANSWER_SECONDS = 2.0, 2.0
 _LISTS_AT_ONCE, _PEOPLE_AT_ONCE, _ITEMS_AT_ONCE, _EVENTS_AT_ONCE = 200, 500, 1_000, 1_000
 _LISTS_SCANNED = 1_000
 _STAMP = 20
-
-# Keys, all of them after the prefix:
-#   store, salt        this format, and the secret of the store
-#   state              hash: active, wanted, attempt, until (microseconds), items, places
-#   keys, events       set of the keys of events; hash: place -> event as JSON
-#   of:WHO             list of the places of a person's events
-#   seen, forgotten    hash WHO -> number; set of WHO
-#   list:VERSION:WHO   20 digits of `seen`, then the items as JSON
-#   versions           set of versions that have lists
-#   item:ID            hash: field -> value as JSON
-#   item_places        sorted set of item ids by place
-#   workers            hash: name -> microseconds and JSON
-_COMMON = """
-local P = KEYS[1]
-local function now()
-    local t = redis.call('TIME')
-    return t[1] * 1000000 + t[2]
-end
-local function digits(n) return string.format('%.0f', n) end
-local function switch()
-    local s = redis.call('HMGET', P .. 'state', 'active', 'wanted', 'attempt', 'until')
-    if not s[2] or now() >= tonumber(s[4]) then return {s[1], false, ''} end
-    return {s[1], s[2], s[3]}
-end
-local function unwish() redis.call('HDEL', P .. 'state', 'wanted', 'attempt', 'until') end
-local function events_of(who)
-    local places, found = redis.call('LRANGE', P .. 'of:' .. who, 0, -1), {}
-    for i = 1, #places do
-        found[i] = {places[i], redis.call('HGET', P .. 'events', places[i])}
-    end
-    return found
-end
-local function workers(since)
-    local all, found = redis.call('HGETALL', P .. 'workers'), {}
-    for i = 1, #all, 2 do
-        local told, rest = string.match(all[i + 1], '^(%d+) (.*)$')
-        if tonumber(told) >= since then found[#found + 1] = {all[i], rest} end
-    end
-    return found
-end
-"""
-_SCRIPTS = {
-    "open": """
-redis.call('SETNX', P .. 'store', ARGV[1])
-redis.call('SETNX', P .. 'salt', ARGV[2])
-return {redis.call('GET', P .. 'store'), redis.call('GET', P .. 'salt')}
-""",
-    "add_events": """
-local new = {}
-for i = 1, #ARGV, 3 do
-    local who = ARGV[i + 1]
-    local at = (i + 2) / 3
-    new[at] = redis.call('SADD', P .. 'keys', ARGV[i])
-    if new[at] == 1 then
-        local place = redis.call('HINCRBY', P .. 'state', 'places', 1)
-        redis.call('HSET', P .. 'events', place, ARGV[i + 2])
-        redis.call('RPUSH', P .. 'of:' .. who, place)
-        redis.call('HINCRBY', P .. 'seen', who, 1)
-    end
-end
-return new
-""",
-    "events_of": """
-local found = {}
-for i = 1, #ARGV do found[i] = events_of(ARGV[i]) end
-return found
-""",
-    "events_after": """
-local last = tonumber(redis.call('HGET', P .. 'state', 'places') or 0)
-local place, most = tonumber(ARGV[1]), math.min(tonumber(ARGV[2]), last)
-local found = {}
-while place < most do
-    place = place + 1
-    local event = redis.call('HGET', P .. 'events', digits(place))
-    if event then found[#found + 1] = {digits(place), event} end
-end
-return {last, found}
-""",
-    "person": """
-return {redis.call('HGET', P .. 'seen', ARGV[1]) or 0,
-        redis.call('SISMEMBER', P .. 'forgotten', ARGV[1]), events_of(ARGV[1])}
-""",
-    "forget": """
-local who, lists = ARGV[1], 0
-local events = events_of(who)
-for i = 1, #events do
-    redis.call('SREM', P .. 'keys', cjson.decode(events[i][2])[1])
-    redis.call('HDEL', P .. 'events', events[i][1])
-end
-redis.call('DEL', P .. 'of:' .. who)
-for _, version in ipairs(redis.call('SMEMBERS', P .. 'versions')) do
-    lists = lists + redis.call('DEL', P .. 'list:' .. version .. ':' .. who)
-end
-redis.call('HINCRBY', P .. 'seen', who, 1)
-redis.call('SADD', P .. 'forgotten', who)
-return {#events, lists}
-""",
-    "put_lists": """
-local version, seconds = ARGV[1], ARGV[2]
-redis.call('SADD', P .. 'versions', version)
-for i = 3, #ARGV, 3 do
-    local who, seen = ARGV[i], tonumber(ARGV[i + 1])
-    if tonumber(redis.call('HGET', P .. 'seen', who) or 0) == seen then
-        redis.call('SET', P .. 'list:' .. version .. ':' .. who, ARGV[i + 2], 'EX', seconds)
-    end
-end
-""",
-    "look_up": """
-local who, version, held = ARGV[1], ARGV[2], tonumber(ARGV[3])
-local state = redis.call('HMGET', P .. 'state', 'active', 'items')
-local seen = tonumber(redis.call('HGET', P .. 'seen', who) or 0)
-local key, list = P .. 'list:' .. version .. ':' .. who, false
-if held ~= seen and tonumber(redis.call('GETRANGE', key, 0, 19)) == seen then
-    list = redis.call('GET', key)
-end
-return {state[1], state[2] or 0, seen, redis.call('SISMEMBER', P .. 'forgotten', who), list}
-""",
-    "put_item": """
-local key = P .. 'item:' .. ARGV[1]
-local place = redis.call('HINCRBY', P .. 'state', 'items', 1)
-for i = 2, #ARGV, 2 do redis.call('HSET', key, ARGV[i], ARGV[i + 1]) end
-redis.call('ZADD', P .. 'item_places', place, ARGV[1])
-return {place, redis.call('HGETALL', key)}
-""",
-    "items_after": """
-local rows, found = redis.call('ZRANGEBYSCORE', P .. 'item_places', '(' .. ARGV[1], '+inf',
-    'WITHSCORES', 'LIMIT', 0, ARGV[2]), {}
-for i = 1, #rows, 2 do
-    found[#found + 1] = {rows[i], rows[i + 1], redis.call('HGETALL', P .. 'item:' .. rows[i])}
-end
-return found
-""",
-    "beat": """
-local all, old = redis.call('HGETALL', P .. 'workers'), now() - 86400000000
-for i = 1, #all, 2 do
-    if tonumber(string.match(all[i + 1], '^%d+')) < old then
-        redis.call('HDEL', P .. 'workers', all[i])
-    end
-end
-redis.call('HSET', P .. 'workers', ARGV[1], digits(now()) .. ' ' .. ARGV[2])
-return switch()
-""",
-    "leave": "redis.call('HDEL', P .. 'workers', ARGV[1])",
-    "workers": "return workers(now() - tonumber(ARGV[1]))",
-    "begin": """
-local active = redis.call('HGET', P .. 'state', 'active')
-for i = 2, #ARGV do
-    if ARGV[i] == active then return active end
-end
-redis.call('HSET', P .. 'state', 'active', ARGV[1])
-return ARGV[1]
-""",
-    "want": """
-local s = switch()
-if s[2] then return s[3] == ARGV[2] end
-redis.call('HSET', P .. 'state', 'wanted', ARGV[1], 'attempt', ARGV[2],
-    'until', digits(now() + tonumber(ARGV[3])))
-return true
-""",
-    "renew": """
-local s = switch()
-if not s[2] or s[3] ~= ARGV[1] then return false end
-redis.call('HSET', P .. 'state', 'until', digits(now() + tonumber(ARGV[2])))
-return true
-""",
-    "activate": """
-local s = switch()
-if not s[2] or s[3] ~= ARGV[1] then return false end
-for _, worker in ipairs(workers(now() - tonumber(ARGV[2]))) do
-    local ready = false
-    for _, version in ipairs(cjson.decode(worker[2]).ready) do
-        ready = ready or version == s[2]
-    end
-    if not ready then return false end
-end
-redis.call('HSET', P .. 'state', 'active', s[2])
-unwish()
-return true
-""",
-    "give_up": "if switch()[3] == ARGV[1] then unwish() end",
-}
 
 log = logging.getLogger("edgewise.serving")
 
@@ -263,9 +82,7 @@ class RedisStore:
             )
         except ValueError as error:
             raise ConfigError(f"--store {self.name}: {error}; give redis://HOST:PORT/N") from None
-        self._scripts = {
-            name: self._redis.register_script(_COMMON + text) for name, text in _SCRIPTS.items()
-        }
+        self._scripts = {name: self._redis.register_script(text) for name, text in SCRIPTS.items()}
         try:
             version, self.salt = self._ask("open", _VERSION, os.urandom(16))
         except StoreError as error:
@@ -343,12 +160,10 @@ class RedisStore:
         """See the contract; a thousand lists at a time, beside which others go on."""
         deleted = 0
         with _clear(self.name):
-            names: Any = self._redis.smembers(f"{_PREFIX}versions")
+            names: Any = self._redis.smembers(f"{PREFIX}versions")
             for version in {name.decode() for name in names}.difference(keep):
-                self._redis.srem(f"{_PREFIX}versions", version)
-                found = self._redis.scan_iter(
-                    f"{_PREFIX}list:{_escaped(version)}:*", _LISTS_SCANNED
-                )
+                self._redis.srem(f"{PREFIX}versions", version)
+                found = self._redis.scan_iter(f"{PREFIX}list:{_escaped(version)}:*", _LISTS_SCANNED)
                 for part in _parts(found, _LISTS_SCANNED):
                     deleted += int(self._redis.unlink(*part))  # type: ignore[arg-type]
         return deleted
@@ -414,11 +229,11 @@ class RedisStore:
         run = self._scripts[script]
         with _clear(self.name):
             try:
-                return run(keys=[_PREFIX], args=told)
+                return run(keys=[PREFIX], args=told)
             except redis.ConnectionError:
                 if not again:
                     raise
-                return run(keys=[_PREFIX], args=told)
+                return run(keys=[PREFIX], args=told)
 
     def _who(self, user_id: str) -> str:
         return hashlib.blake2b(user_id.encode(), key=self.salt, digest_size=16).hexdigest()
