@@ -78,7 +78,7 @@ def test_ease_says_it_by_its_weights_and_embeddings_by_their_cosine(pairs):
     assert (found.score > 0).all()
     graph = LightGCN.from_preset("tiny", ["training.epochs=1"]).fit(pairs)
     found = graph.similar_items(["B", "F"], 9)
-    vectors = graph.item_embeddings().numpy()
+    vectors = graph.item_vectors().numpy()
     cosines = vectors[1] @ vectors.T / np.linalg.norm(vectors[1]) / np.linalg.norm(vectors, axis=1)
     warm = [0, 2, 3]  # without itself and the items without train rows
     order = sorted(warm, key=lambda item: -cosines[item])

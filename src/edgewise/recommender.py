@@ -21,6 +21,7 @@ import scipy.sparse as sp
 
 from edgewise.config import MethodConfig, check, preset_config, to_dict, updated, with_overrides
 from edgewise.data.dataset import Vocabulary, read_parquet
+from edgewise.data.item_facets import Filters, ItemFacets
 from edgewise.data.item_lists import CandidateLists, Recommendations, SimilarItems
 from edgewise.data.ragged import Ragged
 from edgewise.data.ranking import Ranked, best_of_rows
@@ -73,6 +74,7 @@ class FittedData:
         histories: each user's train items, oldest first, ``int32``.
         item_counts: train rows of every item, ``int64[I]``.
         name, checksum: of the data set.
+        facets: brands and categories of the items; None where a folder was saved without them.
     """
 
     users: Vocabulary
@@ -82,6 +84,7 @@ class FittedData:
     item_counts: np.ndarray
     name: str
     checksum: str
+    facets: ItemFacets | None = None
 
     @classmethod
     def of(cls, split: Split) -> FittedData:
@@ -96,6 +99,7 @@ class FittedData:
             counts,
             dataset.name,
             dataset.checksum,
+            ItemFacets.of(dataset.catalog),
         )
 
 
@@ -344,6 +348,7 @@ class Recommender(ABC):
         exclude_seen: bool = True,
         allow: Items | None = None,
         deny: Items | None = None,
+        filters: Filters | None = None,
     ) -> Recommendations:
         """The k best items of each user out of the whole catalogue.
 
@@ -357,13 +362,16 @@ class Recommender(ABC):
             exclude_seen: leave out what is in the history.
             allow: list these items only.
             deny: never list these items.
+            filters: list only items that have one of the values of every attribute, such as
+                ``{"brand": "Dove", "categories": ["Hair Care", "Skin Care"]}``.
 
         Raises:
             UnknownIdError: a user or an item is not in the data set.
+            ConfigError: no item has such an attribute or value.
         """
         asked = self.user_index(users)
         rows = self._histories_of(asked, histories)
-        banned = ItemFilter(rows if exclude_seen else None, self._hidden(allow, deny))
+        banned = ItemFilter(rows if exclude_seen else None, self.hidden(allow, deny, filters))
         found = Recommendations.of(asked, *self.rank(asked, rows, k, banned))
         return self._with_ids(found, self.data.users, asked, rows)
 
@@ -375,6 +383,7 @@ class Recommender(ABC):
         exclude_seen: bool = True,
         allow: Items | None = None,
         deny: Items | None = None,
+        filters: Filters | None = None,
     ) -> Recommendations:
         """The k best items of people who are not in the data, from the items they have.
 
@@ -383,7 +392,7 @@ class Recommender(ABC):
         rows = Ragged.of_rows([self.item_index(row) for row in histories])
         self._check_ready(None)
         nobody = np.full(len(rows), -1, dtype=np.int64)
-        banned = ItemFilter(rows if exclude_seen else None, self._hidden(allow, deny))
+        banned = ItemFilter(rows if exclude_seen else None, self.hidden(allow, deny, filters))
         numbers = np.arange(len(rows))
         names = tuple(f"new user {n + 1}" for n in numbers) if len(rows) > 1 else ("new user",)
         found = Recommendations.of(numbers, *self.rank(nobody, rows, k, banned))
@@ -423,7 +432,13 @@ class Recommender(ABC):
         return self._scored(users, rows, candidates.lists, task)
 
     def similar_items(
-        self, items: Items, k: int = 10, *, allow: Items | None = None, deny: Items | None = None
+        self,
+        items: Items,
+        k: int = 10,
+        *,
+        allow: Items | None = None,
+        deny: Items | None = None,
+        filters: Filters | None = None,
     ) -> SimilarItems:
         """The k items most like each item, best first, by what :attr:`similarity_unit` says.
 
@@ -433,14 +448,14 @@ class Recommender(ABC):
         Args:
             items: raw ids or index numbers.
             k: items each; fewer where fewer are like it at all.
-            allow, deny: as for :meth:`recommend`.
+            allow, deny, filters: as for :meth:`recommend`.
 
         Raises:
             UnknownIdError: an item is not in the data set.
         """
         check(k >= 1, f"k = {k}: must be 1 or more")
         asked = self.item_index(items)
-        hidden = self._hidden(allow, deny)
+        hidden = self.hidden(allow, deny, filters)
         parts: list[Ranked] = []
         for rows in self._parts(len(asked)):
             found = np.array(self.item_similarities(asked[rows]), dtype=np.float64)
@@ -480,6 +495,44 @@ class Recommender(ABC):
         """Similarities ``[n, I]`` to some items, minus infinity for items without train rows."""
         cold = self.data.item_counts == 0
         return np.where(cold[items, None] | cold, -np.inf, similarities)
+
+    @property
+    def ranks_by_embeddings(self) -> bool:
+        """Whether an item's score for a user is the dot product of their embeddings."""
+        return False
+
+    def user_embeddings(
+        self, users: Users | None = None, *, histories: Ragged | None = None
+    ) -> np.ndarray:
+        """Vectors of users, ``float32[B, D]``; zeros for users without a history.
+
+        Where :attr:`ranks_by_embeddings`, their dot product with those of items is the score.
+
+        Args:
+            users: raw ids or index numbers; all by index if left out.
+            histories: of all users by index; those known at fit time if left out.
+
+        Raises:
+            ConfigError: the method has no such vectors.
+            UnknownIdError: a user is not in the data set.
+        """
+        raise self._no_embeddings()
+
+    def item_embeddings(self) -> np.ndarray:
+        """Vectors of all items by index, ``float32[I, D]``; see :meth:`user_embeddings`.
+
+        Raises:
+            ConfigError: the method has no such vectors.
+        """
+        raise self._no_embeddings()
+
+    def _no_embeddings(self) -> ConfigError:
+        _ = self.data
+        return ConfigError(
+            f"{type(self).__name__} has no vectors of users and items: it scores by "
+            f"{self.SCORE_UNIT}; ask it for recommend or similar_items, or fit a method that has "
+            "some, such as lightgcn or sasrec"
+        )
 
     def explain(self, pairs: Sequence[tuple[Any, Any]]) -> list[str]:
         """Why each user may like each item, one text for each (user, item).
@@ -661,14 +714,27 @@ class Recommender(ABC):
             _check_known("item", known.values, len(self.data.items))
         self.prepare(self.data.histories if known is None else known)
 
-    def _hidden(self, allow: Items | None, deny: Items | None) -> np.ndarray | None:
-        if allow is None and deny is None:
+    def hidden(
+        self, allow: Items | None = None, deny: Items | None = None, filters: Filters | None = None
+    ) -> np.ndarray | None:
+        """The items that nobody is shown, ``bool[I]``; None where all may be listed.
+
+        Arguments and errors as for :meth:`recommend`.
+        """
+        if allow is None and deny is None and not filters:
             return None
         hidden = np.full(len(self.data.items), allow is not None)
         if allow is not None:
             hidden[self.item_index(allow)] = False
         if deny is not None:
             hidden[self.item_index(deny)] = True
+        if filters:
+            if self.data.facets is None:
+                raise ConfigError(
+                    "filters: this model was saved without brands and categories; fit it again, "
+                    "or name the items with allow"
+                )
+            hidden |= ~self.data.facets.fits(filters)
         return hidden
 
     def _with_ids(
@@ -895,7 +961,8 @@ def _save_data(folder: Path, data: FittedData) -> None:
     from safetensors.numpy import save_file
 
     pl.DataFrame({"user_id": data.users.ids}).write_parquet(folder / "users.parquet")
-    items = pl.DataFrame({"item_id": data.items.ids, "title": data.titles})
+    facets = {} if data.facets is None else data.facets.columns()
+    items = pl.DataFrame({"item_id": data.items.ids, "title": data.titles, **facets})
     items.write_parquet(folder / "items.parquet")
     arrays = {
         "history_offsets": data.histories.offsets,
@@ -914,7 +981,8 @@ def _load_data(folder: Path, about: Mapping[str, str]) -> FittedData:
 
     tables = [folder / "users.parquet", folder / "items.parquet"]
     users, items = (read_parquet(path, ModelFolderError, _AGAIN) for path in tables)
-    users, items = users["user_id"].cast(pl.String), items.cast(pl.String)
+    users, facets = users["user_id"].cast(pl.String), ItemFacets.from_frame(items)
+    items = items.select("item_id", "title").cast(pl.String)
     arrays = load_file(folder / "histories.safetensors")
     vocabularies = Vocabulary(tuple(users), "user"), Vocabulary(tuple(items["item_id"]), "item")
     for each in vocabularies:
@@ -945,4 +1013,5 @@ def _load_data(folder: Path, about: Mapping[str, str]) -> FittedData:
         counts,
         about["name"],
         about["checksum"],
+        facets,
     )

@@ -41,7 +41,7 @@ def test_users_and_items_are_the_mean_of_layers(model, final, split):
     everyone = np.arange(split.dataset.num_users)
     users = model.encode(everyone, model.data.histories).detach().numpy()
     assert users == pytest.approx(final[: len(everyone)], abs=1e-5)
-    assert model.item_embeddings().numpy() == pytest.approx(final[len(everyone) :], abs=1e-5)
+    assert model.item_vectors().numpy() == pytest.approx(final[len(everyone) :], abs=1e-5)
 
 
 def test_a_newer_item_moves_a_user_and_a_person_outside_has_no_layer_0(model, split):
@@ -65,15 +65,15 @@ def test_all_nodes_are_propagated_over_what_users_have_by_now(split):
     final = mean_of_powers(dense_adjacency(edges, *sizes), layer_0, range(4))
     users = model.encode(np.arange(sizes[0]), told).detach().numpy()
     assert users == pytest.approx(final[: sizes[0]], abs=1e-5)
-    assert model.item_embeddings().numpy() == pytest.approx(final[sizes[0] :], abs=1e-5)
+    assert model.item_vectors().numpy() == pytest.approx(final[sizes[0] :], abs=1e-5)
 
 
 def test_a_graph_that_a_protocol_has_filled_stays(split):
     filled = replace(split, edges=split.graph_edges())
     model = LightGCN.from_preset("tiny", SETTINGS).fit(filled)
-    before = model.item_embeddings().clone()
+    before = model.item_vectors().clone()
     model.prepare(split.known_before("test"))
-    assert torch.equal(model.item_embeddings(), before)
+    assert torch.equal(model.item_vectors(), before)
 
 
 def test_the_bpr_loss(model, final, split):

@@ -137,7 +137,7 @@ def test_items_may_start_from_transitions(split):
     """Items of one path start close to each other, and one epoch is enough to see it."""
     start = SASRec.from_preset("tiny", ["item_init=transitions", "training.epochs=1"])
     start.fit(split)
-    table = F.normalize(start.item_embeddings().detach(), dim=1)
+    table = F.normalize(start.item_vectors().detach(), dim=1)
     group = torch.from_numpy(checkerboard().item_group)
     alike = (table @ table.T)[group[:, None] == group].mean()
     other = (table @ table.T)[group[:, None] != group].mean()

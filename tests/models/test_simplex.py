@@ -49,7 +49,7 @@ def test_users_are_their_newest_items_and_an_embedding_of_their_own(model, weigh
     ]
     found = model.encode(np.array([3, 5, -1]), histories).detach().numpy()
     assert found == pytest.approx(np.array(expected), abs=1e-5)
-    items = model.item_embeddings().detach().numpy()
+    items = model.item_vectors().detach().numpy()
     assert items[7] == pytest.approx(unit(weights["items"][7]), abs=1e-6)
 
 

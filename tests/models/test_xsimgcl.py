@@ -41,7 +41,7 @@ def test_users_and_items_are_the_mean_of_layers_but_their_own(model, layers, spl
     final, everyone = (layers[1] + layers[2]) / 2, np.arange(48)
     users = model.encode(everyone, model.data.histories).detach().numpy()
     assert users == pytest.approx(final[:48], abs=1e-5)
-    assert model.item_embeddings().numpy() == pytest.approx(final[48:], abs=1e-5)
+    assert model.item_vectors().numpy() == pytest.approx(final[48:], abs=1e-5)
     outside = model.encode(everyone - 48, model.data.histories).detach().numpy()
     assert outside == pytest.approx(users, abs=1e-6), "no layer 0 of their own is in it"
 

@@ -4,13 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import KW_ONLY, dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 import polars as pl
 
 from edgewise.data.dataset import Dataset, Vocabulary
 from edgewise.data.ragged import Ragged
-from edgewise.errors import DataError
+from edgewise.display import one_line
+from edgewise.errors import ConfigError, DataError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_ROWS_SHOWN, _WIDTH_SHOWN, _LETTERS_SHOWN = 5, 98, 28
 
 
 @dataclass(frozen=True, eq=False)
@@ -115,7 +122,12 @@ class Recommendations:
         return len(self.user_index)
 
     def __repr__(self) -> str:
-        return f"Recommendations(users={len(np.unique(self.user_index))}, rows={len(self)})"
+        told = f"Recommendations(users={len(np.unique(self.user_index))}, rows={len(self)})"
+        first = self.take(np.arange(min(len(self), _ROWS_SHOWN)))
+        if self.users is not None:
+            return _shown(told, first.to_frame(), len(self))
+        names = ("user_index", "item_index", "score", "rank")
+        return _shown(told, pl.DataFrame({n: getattr(first, n) for n in names}), len(self))
 
     def take(self, rows: np.ndarray) -> Recommendations:
         """The rows at the given positions, in the given order."""
@@ -129,7 +141,7 @@ class Recommendations:
         )
 
     def to_frame(self, dataset: Dataset | None = None) -> pl.DataFrame:
-        """Columns ``user_id, item_id, rank, score, title`` in the user's own ids.
+        """Columns ``user_id, item_id, score, rank, title`` in the user's own ids.
 
         A column ``cold`` is added where there are users without a history.
 
@@ -143,13 +155,21 @@ class Recommendations:
         columns = {
             "user_id": pl.Series([users.ids[u] for u in self.user_index], dtype=pl.String),
             "item_id": pl.Series([items.ids[i] for i in self.item_index], dtype=pl.String),
-            "rank": self.rank,
             "score": self.score,
+            "rank": self.rank,
             "title": pl.Series([titles[i] for i in self.item_index], dtype=pl.String),
         }
         if self.cold is not None and self.cold.any():
             columns["cold"] = self.cold
         return pl.DataFrame(columns)
+
+    def to_pandas(self, dataset: Dataset | None = None) -> pd.DataFrame:
+        """:meth:`to_frame` for those who work with pandas.
+
+        Raises:
+            ConfigError: pandas is not installed.
+        """
+        return _to_pandas(self.to_frame(dataset))
 
     def _names(self, dataset: Dataset | None) -> tuple[Vocabulary, Vocabulary, Sequence[str]]:
         if dataset is not None:
@@ -188,17 +208,60 @@ class SimilarItems:
         return len(self.item_index)
 
     def __repr__(self) -> str:
-        return f"SimilarItems(items={len(np.unique(self.similar_to))}, rows={len(self)})"
+        told = f"SimilarItems(items={len(np.unique(self.similar_to))}, rows={len(self)})"
+        rows = slice(_ROWS_SHOWN)
+        names = ("similar_to", "item_index", "rank", "score")
+        first = replace(self, **{name: getattr(self, name)[rows] for name in names})
+        return _shown(told, first.to_frame(), len(self))
+
+    def to_pandas(self) -> pd.DataFrame:
+        """:meth:`to_frame` for those who work with pandas.
+
+        Raises:
+            ConfigError: pandas is not installed.
+        """
+        return _to_pandas(self.to_frame())
 
     def to_frame(self) -> pl.DataFrame:
-        """Columns ``similar_to, item_id, rank, score, title`` in the user's own ids."""
+        """Columns ``similar_to, item_id, score, rank, title`` in the user's own ids."""
         ids, titles = self.items.ids, self.titles
         return pl.DataFrame(
             {
                 "similar_to": pl.Series([ids[i] for i in self.similar_to], dtype=pl.String),
                 "item_id": pl.Series([ids[i] for i in self.item_index], dtype=pl.String),
-                "rank": self.rank,
                 "score": self.score,
+                "rank": self.rank,
                 "title": pl.Series([titles[i] for i in self.item_index], dtype=pl.String),
             }
         )
+
+
+def _to_pandas(frame: pl.DataFrame) -> pd.DataFrame:
+    try:
+        return frame.to_pandas()
+    except ModuleNotFoundError as error:
+        raise ConfigError(
+            f"to_pandas needs {error.name}, which is not installed: pip install pandas, or go on "
+            "with to_frame(), a polars table"
+        ) from None
+
+
+def _shown(told: str, first: pl.DataFrame, num_rows: int) -> str:
+    """A line, and the first rows as a table that fits on a screen."""
+    if not num_rows:
+        return told
+    texts = [name for name, kind in first.schema.items() if kind == pl.String]
+    safe = [pl.Series(name, [one_line(text) for text in first[name]], pl.String) for name in texts]
+    with pl.Config(
+        tbl_formatting="UTF8_HORIZONTAL_ONLY",
+        tbl_hide_dataframe_shape=True,
+        tbl_hide_column_data_types=True,
+        tbl_width_chars=_WIDTH_SHOWN,
+        fmt_str_lengths=_LETTERS_SHOWN,
+        tbl_rows=_ROWS_SHOWN,
+        tbl_cols=len(first.columns),
+        set_fmt_float="mixed",
+    ):
+        table = str(first.with_columns(*safe))
+    more = f", first {len(first)} of {num_rows:,} rows" if num_rows > len(first) else ""
+    return f"{told}{more}\n{table}"

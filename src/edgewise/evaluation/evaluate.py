@@ -31,9 +31,11 @@ from edgewise.evaluation.list_metrics import ShownLists, measure_lists
 from edgewise.evaluation.metrics import (
     METRICS,
     Hits,
+    OwnMetric,
     check_cutoffs,
     check_metrics,
     hits_from_recommendations,
+    named_metrics,
     only_of_lists,
     padded_at_random,
     per_user_metrics,
@@ -58,7 +60,7 @@ def evaluate(
     tasks: Collection[str] | None = None,
     part: str = "test",
     ks: Sequence[int] | None = None,
-    metrics: Sequence[str] | None = None,
+    metrics: Sequence[str | OwnMetric] | None = None,
     max_users: int | None = None,
     protocol: Protocol = HONEST,
 ) -> dict[str, RankingReport]:
@@ -73,7 +75,8 @@ def evaluate(
             ``direct`` where no metric of accuracy is named.
         part: ``valid`` or ``test``.
         ks: list lengths; the protocol's where it is None.
-        metrics: see :func:`usual_metrics` for what is measured where it is None.
+        metrics: names, and functions of your own (``docs/metrics.md``); see :func:`usual_metrics`
+            for what is measured where it is None.
         max_users: measure a seeded sample of the users, for a quick look.
         protocol: that the split was made under.
 
@@ -82,6 +85,7 @@ def evaluate(
         EdgewiseError: the model returned lists that break its contract.
     """
     chosen = [t for t in RANKING_TASKS if t in model.tasks] if tasks is None else [*tasks]
+    metrics = None if metrics is None else named_metrics(metrics)
     if tasks is None and only_of_lists(metrics):
         chosen = [task for task in chosen if task != "direct"]
     check(
@@ -100,7 +104,7 @@ def evaluate_direct(
     part: str = "test",
     *,
     ks: Sequence[int] | None = None,
-    metrics: Sequence[str] | None = None,
+    metrics: Sequence[str | OwnMetric] | None = None,
     num_negatives: int | None = None,
     seed: int = 0,
     users: np.ndarray | None = None,
@@ -166,7 +170,7 @@ def evaluate_sequential(
     part: str = "test",
     *,
     ks: Sequence[int] | None = None,
-    metrics: Sequence[str] | None = None,
+    metrics: Sequence[str | OwnMetric] | None = None,
     seed: int = 0,
     users: np.ndarray | None = None,
     leave_out: np.ndarray | None = None,
@@ -373,7 +377,7 @@ def _asked(
     split: Split,
     part: str,
     ks: Sequence[int] | None,
-    metrics: Sequence[str] | None,
+    metrics: Sequence[str | OwnMetric] | None,
     who: tuple[np.ndarray | None, np.ndarray],
     max_users: int | None,
     seed: int,
@@ -383,7 +387,7 @@ def _asked(
     held_out = held_out_rows(split, part)
     check_split(protocol, split)
     ks = protocol.ks if ks is None else ks
-    metrics = usual_metrics(split, protocol) if metrics is None else metrics
+    metrics = usual_metrics(split, protocol) if metrics is None else named_metrics(metrics)
     check_cutoffs(ks)
     metrics = check_metrics(metrics)
     users, left_out = who

@@ -15,6 +15,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from inspect import signature
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -25,7 +27,7 @@ from edgewise.data.hashing import id_keys, keyed_uniform
 from edgewise.data.item_lists import CandidateLists, Recommendations
 from edgewise.data.pairs import among, distinct, first_places, pair_keys
 from edgewise.errors import ConfigError, EdgewiseError
-from edgewise.evaluation.list_metrics import LIST_METRICS
+from edgewise.evaluation.list_metrics import LIST_METRICS, ListMetric
 from edgewise.evaluation.statistics import Bootstrap, Estimate, bootstrap_means
 from edgewise.parsing import shortened
 
@@ -210,6 +212,8 @@ METRICS: dict[str, Metric] = {
 }
 """Accuracy by name; add a function of your own to have it measured."""
 
+_OURS = frozenset([*METRICS, *LIST_METRICS])
+
 
 def entry_rate(hits: Hits, k: int) -> np.ndarray:
     """List entries that hold a held-out item over held-out items, ``float64[Q]``; may exceed 1."""
@@ -279,6 +283,39 @@ def parse_metric(name: str) -> tuple[str, int]:
     valid = k.isascii() and k.isdecimal() and len(k) <= _MOST_DIGITS and int(k) > 0
     check(valid, f"metric {shortened(name)}: give a list length of 1 or more, as in '{metric}@10'")
     return metric, int(k)
+
+
+OwnMetric = Metric | ListMetric
+
+
+def named_metrics(metrics: Sequence[str | OwnMetric]) -> list[str]:
+    """Names of metrics; a function is put under its own name first, to be measured like the rest.
+
+    Args:
+        metrics: names, functions ``(hits, k)`` of accuracy, and functions ``(lists)`` of lists.
+
+    Raises:
+        ConfigError: a function has the name of a metric that is there, no name, or other arguments.
+    """
+    return [metric if isinstance(metric, str) else _put(metric) for metric in metrics]
+
+
+def _put(metric: OwnMetric) -> str:
+    name = getattr(metric, "__name__", "<lambda>")
+    check(name.isidentifier(), "a metric of your own needs a name: define it with 'def NAME'")
+    check(
+        name not in _OURS,
+        f"metric {name}: a metric of this name is there; give yours another name",
+    )
+    count = len(signature(metric).parameters)
+    check(
+        count in (1, 2),
+        f"metric {name}: {count} arguments; write it of (hits, k) for accuracy, or of (lists)",
+    )
+    tables: tuple[dict[str, Any], ...] = (LIST_METRICS, METRICS)
+    tables[count - 1][name] = metric
+    tables[2 - count].pop(name, None)
+    return name
 
 
 _SHORT_NAMES = {"hit": "HitRate", "hits": "HitRate", "hr": "HitRate", "hitratio": "HitRate"}

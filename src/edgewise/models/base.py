@@ -3,7 +3,7 @@
 A method in one file is a subclass of :class:`TorchRecommender` that says what its network is
 (:meth:`~TorchRecommender.build`), what it reads in training (:meth:`~TorchRecommender.examples` and
 :meth:`~TorchRecommender.training_batch`) and how it represents users and items
-(:meth:`~TorchRecommender.encode`, :meth:`~TorchRecommender.item_embeddings`).
+(:meth:`~TorchRecommender.encode`, :meth:`~TorchRecommender.item_vectors`).
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from edgewise.data.splits import Split
 from edgewise.errors import DataError
 from edgewise.evaluation.metrics import parse_metric, ranking_metric
 from edgewise.models.warm_start import Layout, check_start, start_warm, told_start
-from edgewise.recommender import FitOptions, FitPlan, ItemFilter, Recommender, Task
+from edgewise.recommender import FitOptions, FitPlan, ItemFilter, Recommender, Task, Users
 from edgewise.training.checkpoint import save_network
 from edgewise.training.config import TrainingConfig
 from edgewise.training.trainer import Average, Stage, check_trackers, train
@@ -125,13 +125,13 @@ class TorchRecommender(Recommender):
         raise NotImplementedError
 
     def encode(self, users: np.ndarray, histories: Ragged) -> torch.Tensor:
-        """Vectors whose dot product with :meth:`item_embeddings` is the score, ``float[B, D]``.
+        """Vectors whose dot product with :meth:`item_vectors` is the score, ``float[B, D]``.
 
         Arguments as for :meth:`~edgewise.recommender.Recommender.score_items`.
         """
         raise NotImplementedError
 
-    def item_embeddings(self) -> torch.Tensor:
+    def item_vectors(self) -> torch.Tensor:
         """Of all items, ``float[I, D]``."""
         raise NotImplementedError
 
@@ -218,8 +218,8 @@ class TorchRecommender(Recommender):
 
     @property
     def similarity_unit(self) -> str:
-        """Of the method's own embeddings where it has :meth:`item_embeddings`."""
-        if type(self).item_embeddings is TorchRecommender.item_embeddings:
+        """Of the method's own embeddings where it has :meth:`item_vectors`."""
+        if not self.ranks_by_embeddings:
             return super().similarity_unit
         return "cosine of item embeddings"
 
@@ -227,17 +227,56 @@ class TorchRecommender(Recommender):
     def item_similarities(self, items: np.ndarray) -> np.ndarray:
         """Cosines of embeddings; see :meth:`~edgewise.recommender.Recommender.item_similarities`.
 
-        A method without :meth:`item_embeddings` answers by train co-occurrence.
+        A method without :meth:`item_vectors` answers by train co-occurrence.
         """
-        if type(self).item_embeddings is TorchRecommender.item_embeddings:
+        if not self.ranks_by_embeddings:
             return super().item_similarities(items)
-        vectors = F.normalize(self.item_embeddings().float(), dim=1)
+        vectors = F.normalize(self.item_vectors().float(), dim=1)
         return self.without_cold(items, (vectors[items] @ vectors.T).cpu().numpy())
+
+    @property
+    def ranks_by_embeddings(self) -> bool:
+        """Where the method has :meth:`item_vectors`."""
+        return type(self).item_vectors is not TorchRecommender.item_vectors
+
+    @torch.no_grad()
+    def user_embeddings(
+        self, users: Users | None = None, *, histories: Ragged | None = None
+    ) -> np.ndarray:
+        """See :meth:`~edgewise.recommender.Recommender.user_embeddings`.
+
+        Those of a language model are vectors of the users' tokens or of the graph, whatever the
+        histories.
+        """
+        asked = np.arange(len(self.data.users)) if users is None else self.user_index(users)
+        if not self.ranks_by_embeddings:
+            return self._node_vectors()[asked]
+        rows = self._histories_of(asked, histories)
+        warm = np.flatnonzero(rows.lengths > 0)
+        warm = warm[_by_length(rows.take(warm))]
+        found = np.zeros((len(asked), self.item_vectors().shape[1]), np.float32)
+        for start in range(0, len(warm), _ENCODED_AT_ONCE):
+            part = warm[start : start + _ENCODED_AT_ONCE]
+            found[part] = self.encode(asked[part], rows.take(part)).detach().float().cpu().numpy()
+        return found
+
+    @torch.no_grad()
+    def item_embeddings(self) -> np.ndarray:
+        """See :meth:`~edgewise.recommender.Recommender.item_embeddings`."""
+        if not self.ranks_by_embeddings:
+            return self._node_vectors()[len(self.data.users) :]
+        return self.item_vectors().detach().float().cpu().numpy()
+
+    def _node_vectors(self) -> np.ndarray:
+        if not hasattr(self, "node_vectors"):
+            raise self._no_embeddings()
+        vectors: np.ndarray = self.node_vectors()  # type: ignore[attr-defined]
+        return np.asarray(vectors, dtype=np.float32)
 
     @torch.no_grad()
     def scores(self, users: np.ndarray, histories: Ragged) -> torch.Tensor:
         """Scores of all items, ``float32[B, I]``, where the network is."""
-        return _products(self.encode(users, histories), self.item_embeddings())
+        return _products(self.encode(users, histories), self.item_vectors())
 
     def score_items(self, users: np.ndarray, histories: Ragged) -> np.ndarray:
         """See :meth:`scores`."""
@@ -267,7 +306,7 @@ class TorchRecommender(Recommender):
         self, order: np.ndarray, users: np.ndarray, histories: Ragged
     ) -> Iterator[tuple[np.ndarray, torch.Tensor]]:
         """Some rows ``int64[b]`` at a time, in an order, and their scores ``float32[b, I]``."""
-        table = self.item_embeddings()
+        table = self.item_vectors()
         for start in range(0, len(users), _ENCODED_AT_ONCE):
             asked = order[start : start + _ENCODED_AT_ONCE]
             states = self.encode(users[asked], histories.take(asked))

@@ -249,7 +249,7 @@ class GraphRecommender(TorchRecommender):
             found[known] += own * network.own_share
         return found
 
-    def item_embeddings(self) -> torch.Tensor:
+    def item_vectors(self) -> torch.Tensor:
         return self.network.final_items
 
 

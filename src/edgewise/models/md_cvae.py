@@ -242,7 +242,7 @@ class MDCVAE(DescribedRecommender):
         items = torch.from_numpy(self._distinct(histories)).to(self.device)
         return with_ones(self.network.decode(self.network.encode(items)[0]))
 
-    def item_embeddings(self) -> torch.Tensor:
+    def item_vectors(self) -> torch.Tensor:
         return with_bias(self.network.items, self.network.items_bias)
 
     def _distinct(self, histories: Ragged) -> np.ndarray:

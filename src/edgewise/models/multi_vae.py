@@ -154,5 +154,5 @@ class MultiVAE(TorchRecommender):
         decoded = self.network.decode(self.network.encode(items)[0])
         return F.pad(decoded, (0, 1), value=1.0)
 
-    def item_embeddings(self) -> torch.Tensor:
+    def item_vectors(self) -> torch.Tensor:
         return torch.cat([self.network.items, self.network.items_bias[:, None]], dim=1)

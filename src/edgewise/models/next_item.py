@@ -317,7 +317,7 @@ class NextItemRecommender(TorchRecommender):
             *(torch.from_numpy(part.astype(np.int64)).to(self.device) for part in parts)
         )
 
-    def item_embeddings(self) -> torch.Tensor:
+    def item_vectors(self) -> torch.Tensor:
         return self.network.item_table()
 
 

@@ -202,5 +202,5 @@ class SimpleX(TorchRecommender):
         own = network.users[torch.from_numpy(users.clip(min=0)).to(self.device)]
         return network.represent(own * known[:, None], network.pool(len(users), items, row))
 
-    def item_embeddings(self) -> torch.Tensor:
+    def item_vectors(self) -> torch.Tensor:
         return F.normalize(self.network.items, dim=-1)
