@@ -61,7 +61,7 @@ def test_items_are_similar_by_who_took_both_in_training(pairs):
     found = Popularity().fit(pairs).similar_items(["A", "C", "E"], 9)
     assert found.unit == "cosine of train co-occurrence"
     frame = found.to_frame()
-    assert frame.columns == ["similar_to", "item_id", "rank", "score", "title"]
+    assert frame.columns == ["similar_to", "item_id", "score", "rank", "title"]
     # A: 3 users, B: 2 with A, C and D: 1 with A; C: 1 user, who has A and B.
     assert frame["similar_to"].to_list() == ["A", "A", "A", "C", "C"]
     assert frame["item_id"].to_list() == ["B", "C", "D", "B", "A"]

@@ -57,7 +57,7 @@ def test_nothing_the_user_has_is_recommended(edgewise, run, opened, tmp_path):
     result = edgewise("recommend", run, "--all", "-k", 4, "--out", out)
     assert result.exit_code == 0, result.output
     frame = pl.read_parquet(out)
-    assert frame.columns == ["user_id", "item_id", "rank", "score", "title"]
+    assert frame.columns == ["user_id", "item_id", "score", "rank", "title"]
     assert len(frame) == 60 * 4 and frame["user_id"].n_unique() == 60
     rows = opened.dataset.interactions
     taken = set(zip(rows.user_index.tolist(), rows.item_index.tolist(), strict=True))

@@ -12,7 +12,7 @@ from edgewise.data.item_lists import CandidateLists, Recommendations
 from edgewise.errors import DataError
 
 USERS, ITEMS = Vocabulary(("ann", "bob"), "user"), Vocabulary(("x", "y", "z"))
-COLUMNS = ["user_id", "item_id", "rank", "score", "title"]
+COLUMNS = ["user_id", "item_id", "score", "rank", "title"]
 
 
 def lists() -> Recommendations:
@@ -45,9 +45,9 @@ def test_a_frame_in_the_ids_of_a_data_set():
     frame = lists().to_frame(dataset())
     assert frame.columns == COLUMNS
     assert frame.rows() == [
-        ("bob", "z", 1, 0.5, "Zed"),
-        ("bob", "x", 2, 0.25, "Ex"),
-        ("ann", "y", 1, 3.0, "Why"),
+        ("bob", "z", 0.5, 1, "Zed"),
+        ("bob", "x", 0.25, 2, "Ex"),
+        ("ann", "y", 3.0, 1, "Why"),
     ]
 
 
@@ -92,7 +92,14 @@ def test_taking_rows():
 
 
 def test_repr_is_short():
-    assert repr(named()) == "Recommendations(users=2, rows=3)"
+    lines = repr(named()).splitlines()
+    assert lines[0] == "Recommendations(users=2, rows=3)" and len(lines) < 10
+    assert "user_id" in lines[2] and "bob" in lines[4] and "0.5" in lines[4]
+    many = Recommendations.from_lists(np.arange(9), [np.array([0])] * 9, [np.array([1.0])] * 9)
+    assert repr(many).splitlines()[0] == "Recommendations(users=9, rows=9), first 5 of 9 rows"
+    assert len(repr(many).splitlines()) <= 10
+    ugly = repr(replace(named(), titles=("a\nb\x1b[31m", "x" * 500, "")))
+    assert "\x1b" not in ugly and max(map(len, ugly.splitlines())) <= 100
     candidates = CandidateLists.from_lists(np.array([0, 1]), [np.array([1, 2]), np.array([0])])
     assert repr(candidates) == "CandidateLists(lists=2, items=3)"
 

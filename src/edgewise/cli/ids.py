@@ -151,6 +151,21 @@ def given_ids(option: str, values: Sequence[str], finder: IdFinder) -> list[Type
     return found
 
 
+def given_filters(values: Sequence[str] | None) -> dict[str, list[str]] | None:
+    """Values by attribute of ``--filter NAME=VALUE`` options; None where there are none.
+
+    Raises:
+        ConfigError: an option is written otherwise.
+    """
+    found: dict[str, list[str]] = {}
+    for text in values or ():
+        name, equals, value = text.partition("=")
+        told = f"--filter {text}: write it as NAME=VALUE, such as --filter 'brand=Dove'"
+        check(bool(equals and name.strip() and value.strip()), told)
+        found.setdefault(name.strip(), []).append(value.strip())
+    return found or None
+
+
 def _is_file(value: str) -> bool:
     try:
         return Path(value).is_file()

@@ -120,7 +120,7 @@ def warn(message: str) -> None:
 
 FORMATS = ("table", "json", "csv", "parquet")
 Add = Callable[[Sequence[str], "pl.DataFrame"], None]
-"""Takes some users and their rows ``user_id, item_id, rank, score, title``."""
+"""Takes some users and their rows ``user_id, item_id, score, rank, title``."""
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from edgewise.cli.ids import IdFinder, Typed, for_everybody, given_ids, read_ids
+from edgewise.cli.ids import IdFinder, Typed, for_everybody, given_filters, given_ids, read_ids
 from edgewise.cli.output import (
     ListsAbout,
     choose_format,
@@ -81,6 +81,15 @@ def recommend(
         list[str] | None,
         typer.Option(metavar="ITEMS|FILE", help="List these items only: I,I,... or a file."),
     ] = None,
+    filter_: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--filter",
+            metavar="NAME=VALUE",
+            help="List only items of this brand, or in this category (categories=...); repeatable: "
+            "values of one name are alternatives.",
+        ),
+    ] = None,
     include_seen: Annotated[
         bool, typer.Option("--include-seen", help="Lists may hold what the users have.")
     ] = False,
@@ -140,6 +149,7 @@ def recommend(
         exclude_seen=not include_seen,
         allow=ids.some_items("--allow", allow) if allow else None,
         deny=ids.items("--exclude", exclude),
+        filters=given_filters(filter_),
         why=why and _has_reasons(opened),
     )
     if similar_to:
@@ -231,6 +241,7 @@ COMMANDS = (
             "edgewise recommend runs/mine --all --out lists.parquet",
             "edgewise recommend runs/mine --users u1 --task direct --candidates on-sale.txt",
             "edgewise recommend runs/mine --users u1,u2 --exclude sold-out.csv --include-seen",
+            "edgewise recommend runs/mine --users u1 --filter brand=Dove",
             "edgewise recommend runs/mine --similar-to i14",
         ),
         {"--allow-seen": "--include-seen", "--item": "--similar-to", "--deny": "--exclude"},
@@ -410,7 +421,13 @@ def _shortness(short: list[tuple[str, int]], about: ListsAbout, predictor: Predi
     names = ", ".join(f"{user} ({count})" for user, count in short[:_NAMED])
     more = f" and {len(short) - _NAMED:,} more" if len(short) > _NAMED else ""
     limits = [
-        name for name, ids in (("--allow", predictor.allow), ("--exclude", predictor.deny)) if ids
+        name
+        for name, given in (
+            ("--allow", predictor.allow),
+            ("--exclude", predictor.deny),
+            ("--filter", predictor.filters),
+        )
+        if given
     ]
     limited = f"; {' and '.join(limits)} shortened them, too" if limits else ""
     if about.key == "similar_to":

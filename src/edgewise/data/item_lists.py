@@ -253,7 +253,7 @@ def _shown(told: str, first: pl.DataFrame, num_rows: int) -> str:
     texts = [name for name, kind in first.schema.items() if kind == pl.String]
     safe = [pl.Series(name, [one_line(text) for text in first[name]], pl.String) for name in texts]
     with pl.Config(
-        tbl_formatting="UTF8_HORIZONTAL_ONLY",
+        tbl_formatting="UTF8_FULL_CONDENSED",
         tbl_hide_dataframe_shape=True,
         tbl_hide_column_data_types=True,
         tbl_width_chars=_WIDTH_SHOWN,

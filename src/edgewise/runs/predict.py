@@ -14,6 +14,7 @@ import polars as pl
 from edgewise.config import check
 from edgewise.data.dataset import Vocabulary, histories_of
 from edgewise.data.hashing import id_keys, keyed_bits
+from edgewise.data.item_facets import Filters
 from edgewise.data.item_lists import CandidateLists, Recommendations
 from edgewise.data.ragged import Ragged
 from edgewise.data.ranking import top_k
@@ -97,7 +98,7 @@ class BatchedRecommender:
 
 @dataclass(frozen=True, eq=False)
 class Answer:
-    """Some users' lists (``user_id, item_id, rank, score, title``) and how far this brings us.
+    """Some users' lists (``user_id, item_id, score, rank, title``) and how far this brings us.
 
     A column ``cold`` is added where any of all asked users has no history.
     """
@@ -118,8 +119,8 @@ class Predictor:
         task: how candidates are ranked.
         candidates: the items to rank; None for the whole catalogue. A prompt holds them in an order
             by a hash of the run's seed and their ids, so that scores do not depend on who wrote
-            the list; less what ``allow`` and ``deny`` leave out.
-        exclude_seen, allow, deny: of :meth:`edgewise.recommender.Recommender.recommend`.
+            the list; less what ``allow``, ``deny`` and ``filters`` leave out.
+        exclude_seen, allow, deny, filters: of :meth:`edgewise.recommender.Recommender.recommend`.
         why: add a column ``why``, the strongest part of each item's score in words.
     """
 
@@ -130,6 +131,7 @@ class Predictor:
     exclude_seen: bool = True
     allow: Items | None = None
     deny: Items | None = None
+    filters: Filters | None = None
     why: bool = False
 
     def users(self, ids: Sequence[str]) -> Iterator[Answer]:
@@ -174,7 +176,7 @@ class Predictor:
         """Items that are like others; ``users`` of the answer are those others' ids."""
         for start in range(0, len(ids), USERS_AT_ONCE):
             part = list(ids[start : start + USERS_AT_ONCE])
-            found = self.run.model.similar_items(part, self.k, allow=self.allow, deny=self.deny)
+            found = self.run.model.similar_items(part, self.k, **self._limits)
             yield Answer(part, found.to_frame(), start + len(part), len(ids))
 
     def newcomer(self, history: Items) -> Iterator[Answer]:
@@ -204,19 +206,18 @@ class Predictor:
         return pl.Series(found, dtype=pl.String)
 
     @property
-    def _filters(self) -> dict:
-        return {"exclude_seen": self.exclude_seen, "allow": self.allow, "deny": self.deny}
+    def _filters(self) -> dict[str, Any]:
+        return {"exclude_seen": self.exclude_seen, **self._limits}
+
+    @property
+    def _limits(self) -> dict[str, Any]:
+        return {"allow": self.allow, "deny": self.deny, "filters": self.filters}
 
     @cached_property
     def _listable(self) -> np.ndarray:
-        """Which items ``allow`` and ``deny`` leave, ``bool[I]``."""
-        model = self.run.model
-        found = np.full(self.run.dataset.num_items, self.allow is None)
-        if self.allow is not None:
-            found[model.item_index(self.allow)] = True
-        if self.deny is not None:
-            found[model.item_index(self.deny)] = False
-        return found
+        """Which items ``allow``, ``deny`` and ``filters`` leave, ``bool[I]``."""
+        hidden = self.run.model.hidden(**self._limits)
+        return np.ones(self.run.dataset.num_items, bool) if hidden is None else ~hidden
 
     @cached_property
     def _shared(self) -> np.ndarray:
