@@ -7,14 +7,13 @@ meant: spaces and quotes around an id, and ``1.0`` or ``1e+05`` for whole number
 from __future__ import annotations
 
 import csv
-import io
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal, InvalidOperation
-from itertools import islice
+from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 from edgewise.cli.output import warn
 from edgewise.config import check
@@ -224,12 +223,23 @@ def read_ids(path: Path, kind: str) -> list[Typed]:
     Raises:
         ConfigError: there is none, or the file cannot be read.
     """
-    try:
-        rows = [row for row in _rows(path, kind) if row.id.strip()]
-    except csv.Error as error:
-        raise ConfigError(f"{path}: {error}") from None
+    rows = list(each_id(path, kind))
     check(bool(rows), f"{path}: no {kind} ids in this file")
     return rows
+
+
+def each_id(path: Path, kind: str) -> Iterator[Typed]:
+    """:func:`read_ids` one by one; of a text, a table or Parquet, in little memory.
+
+    Raises:
+        ConfigError: the file cannot be read.
+    """
+    try:
+        yield from (row for row in _rows(path, kind) if row.id.strip())
+    except csv.Error as error:
+        raise ConfigError(f"{path}: {error}") from None
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path}: not UTF-8 text ({error.reason}); save it as UTF-8") from None
 
 
 def for_everybody(option: str, given: Sequence[Typed]) -> Sequence[Typed]:
@@ -252,56 +262,62 @@ def _rows(path: Path, kind: str) -> Iterator[Typed]:
         from edgewise.data.dataset import read_parquet
 
         table = read_parquet(path, ConfigError, "give a Parquet file with a column of ids")
-        yield from _from_json(path, table.to_dicts(), kind)
-        return
-    text = _text(path)
-    if path.suffix == ".json":
-        yield from _from_json(path, _parsed(text, str(path)), kind)
+        yield from _from_records(path, table.iter_rows(named=True), kind)
+    elif path.suffix == ".json":
+        yield from _from_json(path, _parsed(path.read_text(encoding="utf-8-sig"), str(path)), kind)
     elif path.suffix == ".jsonl":
-        lines = [(f"{path}:{n}", line) for n, line in enumerate(text.splitlines(), start=1)]
-        values = [_parsed(line, place) for place, line in lines if line.strip()]
-        yield from _from_json(path, values, kind)
+        yield from _from_records(path, _json_lines(path), kind)
     else:
-        yield from _from_text(path, text, kind)
+        yield from _from_text(path, kind)
 
 
-def _text(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise ConfigError(f"{path}: not UTF-8 text ({error.reason}); save it as UTF-8") from None
+def _lines(path: Path) -> Iterator[tuple[int, str]]:
+    """Lines that are not empty, with their numbers from 1 on."""
+    with path.open(encoding="utf-8-sig") as file:
+        for number, line in enumerate(file, start=1):
+            if line.strip():
+                yield number, line.rstrip("\n")
 
 
-def _from_text(path: Path, text: str, kind: str) -> Iterator[Typed]:
-    lines = text.splitlines()
-    first = next((n for n, line in enumerate(lines) if line.strip()), 0)
-    header = lines[first] if lines else ""
+def _json_lines(path: Path) -> Iterator[Any]:
+    for number, line in _lines(path):
+        yield _parsed(line, f"{path}:{number}")
+
+
+def _from_text(path: Path, kind: str) -> Iterator[Typed]:
+    lines = _lines(path)
+    first, header = next(lines, (1, ""))
+    second = next(lines, None)
     for separator in _SEPARATORS:
         names = next(csv.reader([header], delimiter=separator), [])
         if len(names) > 1 and any(_column(each, names) for each in ("user_id", "item_id")):
-            yield from _from_table(path, text, separator, kind)
+            yield from _from_table(path, separator, kind)
             return
         check(
             len(names) <= 1 or path.suffix not in (".csv", ".tsv"),
-            f"{path}:{first + 1}: the first line, {header!r}, names no column of {kind}s. A table "
+            f"{path}:{first}: the first line, {header!r}, names no column of {kind}s. A table "
             "starts with the names of its columns, such as user_id,item_id; an id that has commas "
             "stands in double quotes",
         )
     bare = header.strip().strip('"')
     other = "user_id" if kind == "item" else "item_id"
     check(
-        not _column(other, [bare]) or len(lines) == first + 1,
-        f"{path}:{first + 1}: {bare!r} names a column of other ids; {kind} ids are wanted",
+        not _column(other, [bare]) or second is None,
+        f"{path}:{first}: {bare!r} names a column of other ids; {kind} ids are wanted",
     )
-    start = first + 1 if _column(f"{kind}_id", [bare]) else first
-    for number, line in islice(enumerate(lines, start=1), start, None):
-        if line.strip():
-            yield Typed(line, f"{path}:{number}")
+    if header and not _column(f"{kind}_id", [bare]):
+        yield Typed(header, f"{path}:{first}")
+    for number, line in chain([second] if second else (), lines):
+        yield Typed(line, f"{path}:{number}")
 
 
-def _from_table(path: Path, text: str, separator: str, kind: str) -> Iterator[Typed]:
+def _from_table(path: Path, separator: str, kind: str) -> Iterator[Typed]:
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        yield from _table_rows(path, file, separator, kind)
+
+
+def _table_rows(path: Path, file: TextIO, separator: str, kind: str) -> Iterator[Typed]:
     quoting = csv.QUOTE_NONE if separator == "\t" else csv.QUOTE_MINIMAL
-    file = io.StringIO(text, newline="")
     reader = csv.reader(file, delimiter=separator, quoting=quoting, strict=True)
     header: list[str] | None = None
     try:
@@ -359,6 +375,11 @@ def _from_json(path: Path, values: Any, kind: str, user: str = "") -> Iterator[T
         wanted = f"a list of {kind} ids is wanted"
         check(kind == "user", f"{path}: {wanted}, or an object from user ids to such lists")
         raise ConfigError(f"{path}: {wanted}")
+    yield from _from_records(path, values, kind, user)
+
+
+def _from_records(path: Path, values: Iterable[Any], kind: str, user: str = "") -> Iterator[Typed]:
+    """Ids one by one; what is a record has one in a column."""
     for number, value in enumerate(values, start=1):
         place = f"{path}, entry {number}" + (f" of {user!r}" if user else "")
         if not isinstance(value, dict):

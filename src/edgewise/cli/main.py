@@ -10,12 +10,12 @@ from typing import Annotated, Any
 
 import typer
 
-from edgewise.cli import audit, demo, evaluate, experiments, fit, recommend, serve
+from edgewise.cli import audit, batch, demo, evaluate, experiments, fit, recommend, serve
 from edgewise.cli.errors import ClearErrors
 from edgewise.cli.output import command_of, examples
 
 _JOURNEY = ["demo", "data", "methods", "settings", "fit", "evaluate", "report", "audit"]
-_JOURNEY += ["recommend", "explain", "serve", "serve-key", "serve-events", "client"]
+_JOURNEY += ["recommend", "explain", "batch", "serve", "serve-key", "serve-events", "client"]
 _JOURNEY += ["tune", "reproduce", "compare"]
 
 
@@ -84,7 +84,7 @@ def _client() -> None:
     """As above."""
 
 
-for _room in (demo, fit, evaluate, audit, recommend, serve, experiments):
+for _room in (demo, fit, evaluate, audit, recommend, batch, serve, experiments):
     for _function, _examples, _renamed in _room.COMMANDS:
         app.command(epilog=_examples, cls=command_of(_renamed))(_function)
 

@@ -312,9 +312,9 @@ def _put(metric: OwnMetric) -> str:
         count in (1, 2),
         f"metric {name}: {count} arguments; write it of (hits, k) for accuracy, or of (lists)",
     )
-    tables: tuple[dict[str, Any], ...] = (LIST_METRICS, METRICS)
-    tables[count - 1][name] = metric
-    tables[2 - count].pop(name, None)
+    ours: Any = METRICS if count == 2 else LIST_METRICS
+    (LIST_METRICS if count == 2 else METRICS).pop(name, None)
+    ours[name] = metric
     return name
 
 

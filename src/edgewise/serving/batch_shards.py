@@ -1,0 +1,220 @@
+"""One shard of a batch: the lists of some users, ranked and written as a Parquet file.
+
+The same function on every engine: a :class:`ShardWriter` opens the run once in its process and then
+writes shard after shard, each a few users at a time. A shard depends on the run, the options and
+its users alone, so whoever writes it again writes the same bytes, unless events came meanwhile.
+
+Shapes: B users at a time, I items, K items of a list.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import polars as pl
+
+from edgewise.data.dataset import histories_of
+from edgewise.data.ragged import Ragged
+from edgewise.data.ranking import Ranked
+from edgewise.files import file_checksum, replacing
+from edgewise.recommender import ItemFilter
+from edgewise.runs.run import Run, open_run
+from edgewise.serving.version import model_version
+
+COLUMNS = {"user_id": pl.String, "item_id": pl.String, "score": pl.Float32, "rank": pl.Int32}
+DISMISSED = "dismiss"
+OnUsers = Callable[[int], None]
+
+
+class ListStore(Protocol):
+    """What a batch needs of the service's store; see :class:`edgewise.serving.store.Store`."""
+
+    def person(self, user_id: str) -> Any:
+        """``seen``, ``forgotten`` and ``events`` of somebody, as of one moment."""
+        ...
+
+    def put_lists(self, version: str, lists: Iterable[tuple[str, Any]]) -> None:
+        """Keep lists for a model version."""
+        ...
+
+
+@dataclass(frozen=True)
+class ShardOptions:
+    """What is asked for every user alike, as it travels to the processes that write shards.
+
+    Attributes:
+        run: the run folder.
+        data: where its data set stands, if it has moved.
+        k: items a user.
+        exclude_seen, allow, deny, filters: of :meth:`edgewise.recommender.Recommender.recommend`;
+            raw ids.
+        cache: address of a service's store, whose events count and which gets the lists.
+    """
+
+    run: str
+    data: str | None = None
+    k: int = 100
+    exclude_seen: bool = True
+    allow: tuple[str, ...] | None = None
+    deny: tuple[str, ...] | None = None
+    filters: Mapping[str, Sequence[str]] | None = None
+    cache: str | None = None
+
+
+@dataclass(frozen=True)
+class Shard:
+    """A finished shard, as the manifest tells of it.
+
+    Attributes:
+        file: its name.
+        users: who were asked about.
+        rows: of all their lists.
+        cold_users: without a history; they got what is popular.
+        short_lists: with fewer than k items.
+        sha256: of the file.
+    """
+
+    file: str
+    users: int
+    rows: int
+    cold_users: int
+    short_lists: int
+    sha256: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON values."""
+        return asdict(self)
+
+
+class ShardWriter:
+    """Writes shards of one batch in one process.
+
+    Args:
+        options: what is asked.
+        folder: where shards are written.
+        run: opened; it is opened here where it is None.
+    """
+
+    def __init__(self, options: ShardOptions, folder: Path, run: Run | None = None) -> None:
+        self.options, self.folder = options, folder
+        run = run or open_run(options.run, options.data)
+        self.model, dataset = run.model, run.dataset
+        self._users, self._items = dataset.users, dataset.items
+        self._item_ids = pl.Series(dataset.items.ids, dtype=pl.String)
+        self._histories = histories_of(dataset.num_users, dataset.interactions)
+        self._hidden = self.model.hidden(options.allow, options.deny, options.filters)
+        self.model.prepare(self._histories)
+        self._store = None if options.cache is None else open_list_store(options.cache)
+        self._version = "" if options.cache is None else model_version(run.folder)
+
+    def write(self, number: int, users: np.ndarray, told: OnUsers = lambda done: None) -> Shard:
+        """Rank some users, write their lists and hand them to the store.
+
+        Args:
+            number: of the shard, from 0 on.
+            users: by index, ``int[n]``.
+            told: told how many users are done, after each part.
+        """
+        path = self.folder / shard_name(number)
+        rows = cold = short = 0
+        with replacing(path) as partial, _parquet(partial) as add:
+            for part in np.split(users, np.arange(self._at_once, len(users), self._at_once)):
+                histories, banned, seen = self._known_of(part)
+                ranked = self.model.rank(part, histories, self.options.k, banned)
+                ids = self._ids_of(part)
+                add(self._frame(ids, ranked))
+                if self._store is not None:
+                    self._store.put_lists(self._version, self._stored(ids, seen, ranked))
+                rows += len(ranked.items.values)
+                cold += int((histories.lengths == 0).sum())
+                short += int((ranked.items.lengths < self.options.k).sum())
+                told(len(part))
+        return Shard(path.name, len(users), rows, cold, short, file_checksum(path))
+
+    @property
+    def _at_once(self) -> int:
+        return self.model.ASKED_AT_ONCE
+
+    def _ids_of(self, users: np.ndarray) -> list[str]:
+        ids = self._users.ids
+        return [ids[user] for user in users.tolist()]
+
+    def _frame(self, ids: Sequence[str], ranked: Ranked) -> pl.DataFrame:
+        lists, scores = ranked
+        names = pl.Series(ids, dtype=pl.String)
+        columns = {
+            "user_id": names.gather(lists.row_of_value),
+            "item_id": self._item_ids.gather(lists.values.astype(np.int64)),
+            "score": scores.values,
+            "rank": lists.place_of_value + 1,
+        }
+        return pl.DataFrame(columns, schema_overrides=COLUMNS).cast(COLUMNS)  # type: ignore[arg-type]
+
+    def _known_of(self, users: np.ndarray) -> tuple[Ragged, ItemFilter, list[int]]:
+        """Histories, items that may not be listed, and what the store had seen of each."""
+        histories = self._histories.take(users)
+        everyone = ItemFilter(None, self._hidden)
+        if self._store is None:
+            shown = replace(everyone, seen=histories if self.options.exclude_seen else None)
+            return histories, shown, [0] * len(users)
+        people = [self._store.person(user_id) for user_id in self._ids_of(users)]
+        liked, dismissed = (
+            [self._events_of(person, wanted) for person in people] for wanted in (False, True)
+        )
+        rows = [
+            np.concatenate([row[:0] if person.forgotten else row, events]).astype(np.int32)
+            for row, person, events in zip(histories.rows(), people, liked, strict=True)
+        ]
+        shown = [
+            np.concatenate([row if self.options.exclude_seen else row[:0], events])
+            for row, events in zip(rows, dismissed, strict=True)
+        ]
+        banned = replace(everyone, seen=Ragged.of_rows(shown))
+        return Ragged.of_rows(rows), banned, [person.seen for person in people]
+
+    def _events_of(self, person: Any, dismissed: bool) -> np.ndarray:
+        """Items of events that the model knows, oldest first; those that were dismissed, or not."""
+        items = [
+            self._items.index_of(event.item_id)
+            for event in person.events
+            if (event.kind == DISMISSED) == dismissed and event.item_id in self._items
+        ]
+        return np.array(items, dtype=np.int32)
+
+    def _stored(
+        self, ids: Sequence[str], seen: Sequence[int], ranked: Ranked
+    ) -> Iterator[tuple[str, Any]]:
+        from edgewise.serving.store import StoredList
+
+        names = self._items.ids
+        parts = zip(ids, seen, ranked.items.rows(), ranked.scores.rows(), strict=True)
+        for user_id, count, items, scores in parts:
+            pairs = zip(items.tolist(), scores.astype(np.float32).tolist(), strict=True)
+            yield user_id, StoredList(count, tuple((names[i], score) for i, score in pairs))
+
+
+def open_list_store(url: str) -> ListStore:
+    """The service's store at an address."""
+    from edgewise.serving import store
+
+    return store.open_store(url)  # type: ignore[return-value]
+
+
+def shard_name(number: int) -> str:
+    """``part-00000.parquet``."""
+    return f"part-{number:05}.parquet"
+
+
+@contextmanager
+def _parquet(path: Path) -> Iterator[Callable[[pl.DataFrame], None]]:
+    """A Parquet file to add tables to, a row group each; without any it has its columns alone."""
+    from pyarrow.parquet import ParquetWriter
+
+    schema = pl.DataFrame(schema=COLUMNS).to_arrow().schema
+    with ParquetWriter(path, schema, compression="zstd") as writer:
+        yield lambda frame: writer.write_table(frame.to_arrow().cast(schema))
