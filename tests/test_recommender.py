@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from copy import copy
 from dataclasses import replace
 from pathlib import Path
 
@@ -198,6 +199,46 @@ def test_a_loaded_model_scores_for_a_newcomer_first(model, tmp_path):
     asked = CandidateLists.from_lists(np.array([0]), [np.array([1, 2, 3])])
     scores = loaded.score_candidates(asked, new_users=[[5]])
     assert np.array_equal(scores, model.score_candidates(asked, new_users=[[5]]))
+
+
+# Filters on attributes, and what folders keep of them.
+
+
+def test_filters_keep_items_of_a_brand_in_every_question(split, model, tmp_path):
+    catalog = split.dataset.catalog
+    brand, shelf = catalog.brand[3], catalog.categories[3][0]
+    model.save_pretrained(tmp_path / "model")
+    for each in (model, Popularity.from_pretrained(tmp_path / "model")):
+        lists = (
+            each.recommend([0, 1], 48, filters={"brand": brand}, exclude_seen=False),
+            each.recommend_new([[3]], 48, filters={"brand": [brand], "categories": shelf}),
+            each.similar_items([3], 48, filters={"brand": brand}),
+        )
+        for found in lists:
+            assert len(found) and {catalog.brand[i] for i in found.item_index} == {brand}
+        assert len(lists[0]) == 2 * catalog.brand.count(brand), "all of the brand"
+        denied = each.recommend([0], 48, filters={"brand": brand}, deny=[3], exclude_seen=False)
+        assert len(denied) == catalog.brand.count(brand) - 1
+    with pytest.raises(ConfigError, match="no item has 'Nobody'"):
+        model.recommend([0], filters={"brand": "Nobody"})
+
+
+def test_a_folder_without_attributes_is_read_and_says_so_when_it_is_filtered(model, tmp_path):
+    old = copy(model)
+    old._data = replace(model.data, facets=None)
+    old.save_pretrained(tmp_path / "old")
+    loaded = Popularity.from_pretrained(tmp_path / "old")
+    assert np.array_equal(loaded.recommend([0]).item_index, model.recommend([0]).item_index)
+    with pytest.raises(ConfigError, match="saved without brands and categories; fit it again"):
+        loaded.recommend([0], filters={"brand": "x"})
+
+
+def test_tables_for_pandas(model):
+    pytest.importorskip("pandas")
+    frame = model.recommend([0], 3).to_pandas()
+    assert list(frame.columns)[:4] == ["user_id", "item_id", "score", "rank"]
+    assert frame["rank"].tolist() == [1, 2, 3]
+    assert list(model.similar_items([0], 3).to_pandas().columns)[1] == "item_id"
 
 
 class Hub:

@@ -113,6 +113,9 @@ class ItemTexts:
             vectors = sentence_vectors(texts, folder, config.max_tokens)
         return cls(vectors, config.encoder, version)
 
+    def __repr__(self) -> str:
+        return f"ItemTexts({len(self.vectors):,} items, {self.encoder})"
+
     @cached_property
     def known(self) -> np.ndarray:
         """Which items have a text that says something, ``bool[I]``."""
@@ -147,6 +150,9 @@ class ItemAttributes:
             kind = f"attribute shared by at least {min_items} items, but not by all,"
             raise _nothing(dataset, reader, kind, ATTRIBUTE_FIELDS)
         return found
+
+    def __repr__(self) -> str:
+        return f"ItemAttributes({self.matrix.shape[0]:,} items, {len(self.names):,} attributes)"
 
     def padded(self) -> np.ndarray:
         """Attributes of each item, filled up with A, ``int64[I, most]`` with at least 1 column."""

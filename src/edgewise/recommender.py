@@ -86,6 +86,10 @@ class FittedData:
     checksum: str
     facets: ItemFacets | None = None
 
+    def __repr__(self) -> str:
+        users, items, rows = len(self.users), len(self.items), len(self.histories.values)
+        return f"FittedData({self.name}: {users:,} users, {items:,} items, {rows:,} train rows)"
+
     @classmethod
     def of(cls, split: Split) -> FittedData:
         """Of the train rows; validation and test rows are not kept."""
@@ -148,6 +152,10 @@ class ItemFilter:
 
     seen: Ragged | None = None
     hidden: np.ndarray | None = None
+
+    def __repr__(self) -> str:
+        hidden = 0 if self.hidden is None else int(self.hidden.sum())
+        return f"ItemFilter(seen={self.seen}, {hidden:,} items hidden)"
 
     def take(self, rows: np.ndarray) -> ItemFilter:
         """For some of the users."""

@@ -277,6 +277,28 @@ class RecommenderContract:
         with pytest.raises(UnknownIdError, match="nothing"):
             model.similar_items(["nothing"])
 
+    def test_vectors_of_users_and_items_rank_as_it_does_or_there_are_none(
+        self, model, world, everyone
+    ):
+        """Where it says so, scores are dot products; a language model's vectors are told apart."""
+        try:
+            items, users = model.item_embeddings(), model.user_embeddings(["u5", "u2"])
+        except ConfigError as error:
+            assert "has no vectors" in str(error) and not model.ranks_by_embeddings
+            return
+        assert items.dtype == users.dtype == np.float32
+        assert items.shape[0] == 24 and users.shape == (2, items.shape[1])
+        assert np.isfinite(items).all() and np.isfinite(users).all()
+        assert model.user_embeddings().shape == (len(everyone), items.shape[1])
+        assert model.user_embeddings()[[5, 2]] == pytest.approx(users, abs=TOLERANCE)
+        if model.ranks_by_embeddings:
+            found = model.recommend(["u5"], 24)
+            assert users[0] @ items[found.item_index].T == pytest.approx(found.score, abs=1e-3)
+            rows = world.split.known_before("valid").rows()
+            rows[5] = rows[5][:0]
+            nothing = model.user_embeddings([5], histories=Ragged.of_rows(rows))
+            assert not nothing.any()
+
     def test_unknown_items_are_refused(self, model):
         with pytest.raises(UnknownIdError, match="item_index 24"):
             model.recommend_new([[24]], 3)

@@ -421,3 +421,37 @@ def test_a_metric_of_ones_own(small_split, scripted, monkeypatch):
     for report in reports.values():
         assert report.metrics["Misses@4"].mean == 3
     assert reports["sequential"].metrics["Rows@4"].mean == 160
+
+
+def test_functions_of_ones_own_are_metrics(small_split):
+    def found_first(hits, k):
+        return np.bincount(hits.query[hits.rank == 1], minlength=len(hits.user_index))
+
+    def length(lists):
+        return np.bincount(lists.user, minlength=lists.num_users)
+
+    model = Popularity().fit(small_split)
+    try:
+        reports = evaluate(model, small_split, metrics=["HitRate", found_first, length], ks=[1, 5])
+        for report in reports.values():
+            assert report.metrics["found_first@5"].mean == report.metrics["HitRate@1"].mean
+        assert reports["sequential"].metrics["length@5"].mean == 5
+        assert list(evaluate(model, small_split, metrics=[length])) == ["sequential"]
+    finally:
+        METRICS.pop("found_first", None)
+        LIST_METRICS.pop("length", None)
+
+
+def test_a_function_of_other_arguments_or_a_taken_name_is_refused(small_split):
+    def three(a, b, c):
+        return a
+
+    three_more = lambda hits, k: 0  # noqa: E731
+    three_more.__name__ = "NDCG"
+    model = Popularity().fit(small_split)
+    with pytest.raises(ConfigError, match=r"metric three: 3 arguments; write it of \(hits, k\)"):
+        evaluate(model, small_split, metrics=[three])
+    with pytest.raises(ConfigError, match="metric NDCG: a metric of this name is there"):
+        evaluate(model, small_split, metrics=[three_more])
+    with pytest.raises(ConfigError, match="a metric of your own needs a name"):
+        evaluate(model, small_split, metrics=[lambda hits, k: 0])

@@ -69,6 +69,14 @@ class Split:
     cold_share: float = 0.0
     first_events: Interactions | None = None
 
+    def __repr__(self) -> str:
+        data, parts = self.dataset, (self.train, self.valid, self.test)
+        rows = " + ".join(f"{len(part):,}" for part in parts)
+        return (
+            f"Split({data.name}: {data.num_users:,} users, {data.num_items:,} items, {self.kind}, "
+            f"{rows} train, validation and test rows)"
+        )
+
     def cold_items(self) -> np.ndarray:
         """The items that are kept out of training, ``bool[I]``."""
         return cold_items(self.dataset, self.cold_share, self.seed)

@@ -76,6 +76,9 @@ class Protocol:
     min_rating: float | None = None
     k_core: int | None = None
 
+    def __repr__(self) -> str:
+        return f"Protocol({self.title}: {self.summary})"
+
     @property
     def is_honest(self) -> bool:
         """Nothing that is measured tells of the rows to be found."""

@@ -15,6 +15,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from textwrap import wrap
 from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
@@ -164,6 +165,9 @@ def _save(report: Report, json_path: str | Path, rows_path: str | Path | None) -
     write_text(Path(json_path), text)
 
 
+_WIDTH = 99
+
+
 def _in_lines(report: Report) -> str:
     """The conditions in one line, and each metric with its interval in another."""
     width = max(map(len, report.metrics), default=0)
@@ -171,7 +175,8 @@ def _in_lines(report: Report) -> str:
         f"  {name:{width}}  {_cell(estimate, _digits(report))}"
         for name, estimate in report.metrics.items()
     ]
-    return "\n".join([f"{type(report).__name__}({_conditions(report)})", *means])
+    told = f"{type(report).__name__}({_conditions(report)})"
+    return "\n".join([*wrap(told, _WIDTH, subsequent_indent="  "), *means])
 
 
 def _conditions(report: Report) -> str:

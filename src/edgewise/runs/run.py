@@ -100,6 +100,9 @@ class RunInfo:
     versions: Mapping[str, str] = field(default_factory=code_versions)
     machine: Mapping[str, object] = field(default_factory=describe_machine)
 
+    def __repr__(self) -> str:
+        return f"RunInfo({self.spec!r}, {self.status})"
+
     def to_dict(self) -> dict[str, Any]:
         """As JSON values; the seed stands beside the configuration for quick reading."""
         spec, start = self.spec, self.spec.started_from
@@ -142,6 +145,9 @@ class Run:
     model: Recommender
     dataset: Dataset
     split: Split
+
+    def __repr__(self) -> str:
+        return f"Run({self.folder}: {self.model!r}, tasks {', '.join(self.tasks)})"
 
     @property
     def spec(self) -> RunSpec:

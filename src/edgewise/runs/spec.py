@@ -106,6 +106,12 @@ class RunSpec:
     cold_share: float = 0.0
     started_from: StartInfo | None = None
 
+    def __repr__(self) -> str:
+        return (
+            f"RunSpec({self.method_name} on {self.data.name}, {self.split_kind}, "
+            f"{self.protocol.title}, {self.config!r})"
+        )
+
     @property
     def method(self) -> Method:
         """The method that is fitted."""

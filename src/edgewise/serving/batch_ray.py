@@ -78,7 +78,7 @@ def shards_by_ray(
             fn_constructor_args=(options, folder.resolve()),
             batch_size=1,
             batch_format="pyarrow",
-            concurrency=min(workers, len(rows)),
+            compute=ray_data.ActorPoolStrategy(size=min(workers, len(rows))),
             num_cpus=1,
         )
         for row in told.iter_rows():
