@@ -42,6 +42,8 @@ if TYPE_CHECKING:
     from edgewise.models.xsimgcl import XSimGCL
     from edgewise.recommender import Recommender
     from edgewise.runs.run import open_run
+    from edgewise.serving.batch import read_batch, write_batch
+    from edgewise.serving.embeddings import export_embeddings, read_index
 
 _PUBLIC = {
     "Dataset": "edgewise.data.dataset",
@@ -74,8 +76,12 @@ _PUBLIC = {
     "Transitions": "edgewise.models.transitions",
     "TIGER": "edgewise.models.tiger",
     "evaluate": "edgewise.evaluation.evaluate",
+    "export_embeddings": "edgewise.serving.embeddings",
     "load_model": "edgewise.models.registry",
     "open_run": "edgewise.runs.run",
+    "read_batch": "edgewise.serving.batch",
+    "read_index": "edgewise.serving.embeddings",
+    "write_batch": "edgewise.serving.batch",
 }
 
 __all__ = [
@@ -109,9 +115,13 @@ __all__ = [
     "XSimGCL",
     "__version__",
     "evaluate",
+    "export_embeddings",
     "leave_one_out",
     "load_model",
     "open_run",
+    "read_batch",
+    "read_index",
+    "write_batch",
 ]
 
 

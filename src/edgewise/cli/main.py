@@ -10,13 +10,13 @@ from typing import Annotated, Any
 
 import typer
 
-from edgewise.cli import audit, batch, demo, evaluate, experiments, fit, recommend, serve
+from edgewise.cli import audit, batch, demo, evaluate, experiments, export, fit, recommend, serve
 from edgewise.cli.errors import ClearErrors
 from edgewise.cli.output import command_of, examples
 
 _JOURNEY = ["demo", "data", "methods", "settings", "fit", "evaluate", "report", "audit"]
 _JOURNEY += ["recommend", "explain", "batch", "serve", "serve-key", "serve-events", "client"]
-_JOURNEY += ["tune", "reproduce", "compare"]
+_JOURNEY += ["export", "tune", "reproduce", "compare"]
 
 
 class Edgewise(ClearErrors):
@@ -87,6 +87,9 @@ def _client() -> None:
 for _room in (demo, fit, evaluate, audit, recommend, batch, serve, experiments):
     for _function, _examples, _renamed in _room.COMMANDS:
         app.command(epilog=_examples, cls=command_of(_renamed))(_function)
+
+
+app.add_typer(export.app, name="export")
 
 
 def main() -> None:
