@@ -59,6 +59,7 @@ def shards_by_ray(
         raise ConfigError(
             "--engine ray needs Ray Data, which is not installed: pip install 'edgewise[ray]'"
         ) from None
+    logging.getLogger("ray").setLevel(logging.ERROR)
     started = not ray.is_initialized()
     if started:
         _start(ray, workers)
@@ -72,7 +73,7 @@ def shards_by_ray(
         rows = [{"number": number, "users": users.tolist()} for number, users in jobs]
         context = ray_data.DataContext.get_current()
         context.enable_progress_bars = False
-        logging.getLogger("ray.data").setLevel(logging.WARNING)
+        logging.getLogger("ray.data").setLevel(logging.ERROR)
         told: Any = ray_data.from_items(rows, override_num_blocks=len(rows)).map_batches(
             _Actor,
             fn_constructor_args=(options, folder.resolve()),
@@ -92,13 +93,13 @@ def shards_by_ray(
 def _start(ray: Any, workers: int) -> None:
     address = os.environ.get("RAY_ADDRESS")
     if address:
-        ray.init(address=address, log_to_driver=False, logging_level=logging.WARNING)
+        ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
         return
     ray.init(
         num_cpus=workers + 1,
         object_store_memory=_STORE_BYTES,
         include_dashboard=False,
         log_to_driver=False,
-        logging_level=logging.WARNING,
+        logging_level=logging.ERROR,
         runtime_env={"env_vars": {"OMP_NUM_THREADS": "1"}},
     )
