@@ -195,6 +195,24 @@ def ask(edgewise, popular_run):
     return asked
 
 
+def test_items_are_filtered_by_attributes(ask, opened):
+    catalog, user = opened.dataset.catalog, opened.dataset.users.ids[0]
+    brand = dict(zip(opened.dataset.items.ids, catalog.brand, strict=True))
+    two = sorted(set(catalog.brand))[:2]
+    asked = [word for name in two for word in ("--filter", f"brand={name}")]
+    ((found,), told) = ask("--users", user, "-k", 96, *asked)
+    assert {brand[item] for item in found["ids"]} == set(two)
+    assert "--filter shortened them, too" in told
+    others = [item for item, name in brand.items() if name not in two]
+    own = [item for item, name in brand.items() if name in two]
+    ((ranked,), _) = ask(
+        *("--users", user, "--candidates", ",".join([*own[:2], *others[:2]]), *asked)
+    )
+    assert sorted(ranked["ids"]) == sorted(own[:2])
+    ((alike,), _) = ask("--similar-to", own[0], "--filter", f"brand={two[0]}")
+    assert {brand[item] for item in alike["ids"]} <= {two[0]}
+
+
 def test_items_are_excluded_and_allowed(ask, opened, tmp_path):
     user = opened.dataset.users.ids[0]
     ((plain,), told) = ask("--users", user, "-k", 4)

@@ -20,6 +20,7 @@ from tests.contracts.checkerboard import Checkerboard, checkerboard
 from edgewise.data.item_lists import CandidateLists
 from edgewise.data.ragged import Ragged
 from edgewise.errors import ConfigError, EdgewiseError, ModelFolderError, UnknownIdError
+from edgewise.evaluation.evaluate import evaluate
 from edgewise.recommender import ItemFilter, Recommender
 
 TOLERANCE = 1e-4
@@ -276,6 +277,11 @@ class RecommenderContract:
         assert set(frame["item_id"]) <= {"i3"} and set(frame["similar_to"]) <= {"i5"}
         with pytest.raises(UnknownIdError, match="nothing"):
             model.similar_items(["nothing"])
+
+    def test_it_is_measured_in_one_call(self, model, world):
+        reports = evaluate(model, world.split, ks=[4], max_users=4)
+        assert set(reports) == {"direct", "sequential"} & set(model.tasks)
+        assert all(0 <= each.metrics["HitRate@4"].mean <= 1 for each in reports.values())
 
     def test_vectors_of_users_and_items_rank_as_it_does_or_there_are_none(
         self, model, world, everyone

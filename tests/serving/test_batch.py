@@ -27,6 +27,7 @@ from edgewise.errors import ConfigError, DataError, UnknownIdError
 from edgewise.runs.run import Run, open_run
 from edgewise.serving import batch_shards
 from edgewise.serving.batch import Batch, read_batch, write_batch
+from edgewise.serving.batch_shards import ShardOptions, ShardWriter
 from edgewise.serving.version import model_version
 
 COLUMNS = ["user_id", "item_id", "score", "rank"]
@@ -250,8 +251,18 @@ class Store:
 def test_events_of_a_service_count_and_its_store_gets_the_lists(run, tmp_path, monkeypatch):
     ids = run.dataset.users.ids
     best = expected(run, [ids[0]], 3)["item_id"].to_list()
-    bought = [SimpleNamespace(item_id=item, kind="purchase") for item in (best[0], "unknown")]
-    bought += [SimpleNamespace(item_id=best[1], kind="dismiss")]
+    rows = run.dataset.interactions
+    last = np.flatnonzero(rows.user_index == 0)[-1]
+    told = run.dataset.items.ids[rows.item_index[last]], int(rows.timestamp[last])
+    bought = [
+        SimpleNamespace(item_id=item, kind=kind, timestamp=time)
+        for item, kind, time in (
+            (best[0], "purchase", 2_000_000_000),
+            ("unknown", "purchase", 2_000_000_001),
+            (best[1], "dismiss", 2_000_000_002),
+            (told[0], "purchase", told[1]),  # which the data set has as well
+        )
+    ]
     people = {
         ids[0]: SimpleNamespace(seen=3, forgotten=False, events=bought),
         ids[1]: SimpleNamespace(seen=7, forgotten=True, events=bought[:1]),
@@ -276,6 +287,19 @@ def test_events_of_a_service_count_and_its_store_gets_the_lists(run, tmp_path, m
     forgotten = run.model.recommend_new(newer[1:], 4).to_frame()
     assert [item for item, _ in kept[ids[1]].items] == forgotten["item_id"].to_list()
     assert lists(found).filter(pl.col("user_id") == ids[2]).equals(expected(run, [ids[2]], 4))
+
+
+def test_an_event_that_the_data_set_has_been_told_of_counts_once(run, tmp_path):
+    rows, ids = run.dataset.interactions, run.dataset.items.ids
+    writer = ShardWriter(ShardOptions(str(run.folder)), tmp_path, run)
+    (own,) = np.nonzero(rows.user_index == 4)
+    events = [
+        SimpleNamespace(item_id=ids[rows.item_index[n]], kind="purchase", timestamp=time)
+        for n, time in ((own[0], int(rows.timestamp[own[0]])), (own[1], 2_000_000_000))
+    ]
+    had, dismissed = writer._events_of(4, events)
+    assert had.tolist() == [rows.item_index[own[1]]] and not len(dismissed)
+    assert len(writer._events_of(-1, events)[0]) == 2, "nothing is known of somebody else"
 
 
 # The command

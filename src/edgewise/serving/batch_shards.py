@@ -91,6 +91,23 @@ class Shard:
         return asdict(self)
 
 
+@dataclass(frozen=True, eq=False)
+class _Known:
+    """What is known of some users before they are ranked for.
+
+    Attributes:
+        users: by index, -1 for who asked to be forgotten.
+        histories: rows of the data set, and events since.
+        banned: what their lists may not hold.
+        seen: by the store, of each.
+    """
+
+    users: np.ndarray
+    histories: Ragged
+    banned: ItemFilter
+    seen: Sequence[int]
+
+
 class ShardWriter:
     """Writes shards of one batch in one process.
 
@@ -106,6 +123,7 @@ class ShardWriter:
         self.model, dataset = run.model, run.dataset
         self._users, self._items = dataset.users, dataset.items
         self._item_ids = pl.Series(dataset.items.ids, dtype=pl.String)
+        self._interactions = dataset.interactions
         self._histories = histories_of(dataset.num_users, dataset.interactions)
         self._hidden = self.model.hidden(options.allow, options.deny, options.filters)
         self.model.prepare(self._histories)
@@ -124,14 +142,14 @@ class ShardWriter:
         rows = cold = short = 0
         with replacing(path) as partial, _parquet(partial) as add:
             for part in np.split(users, np.arange(self._at_once, len(users), self._at_once)):
-                histories, banned, seen = self._known_of(part)
-                ranked = self.model.rank(part, histories, self.options.k, banned)
+                known = self._known_of(part)
+                ranked = self.model.rank(known.users, known.histories, self.options.k, known.banned)
                 ids = self._ids_of(part)
                 add(self._frame(ids, ranked))
                 if self._store is not None:
-                    self._store.put_lists(self._version, self._stored(ids, seen, ranked))
+                    self._store.put_lists(self._version, self._stored(ids, known.seen, ranked))
                 rows += len(ranked.items.values)
-                cold += int((histories.lengths == 0).sum())
+                cold += int((known.histories.lengths == 0).sum())
                 short += int((ranked.items.lengths < self.options.k).sum())
                 told(len(part))
         return Shard(path.name, len(users), rows, cold, short, file_checksum(path))
@@ -155,36 +173,43 @@ class ShardWriter:
         }
         return pl.DataFrame(columns, schema_overrides=COLUMNS).cast(COLUMNS)  # type: ignore[arg-type]
 
-    def _known_of(self, users: np.ndarray) -> tuple[Ragged, ItemFilter, list[int]]:
-        """Histories, items that may not be listed, and what the store had seen of each."""
-        histories = self._histories.take(users)
-        everyone = ItemFilter(None, self._hidden)
+    def _known_of(self, users: np.ndarray) -> _Known:
+        histories, everyone = self._histories.take(users), ItemFilter(None, self._hidden)
         if self._store is None:
             shown = replace(everyone, seen=histories if self.options.exclude_seen else None)
-            return histories, shown, [0] * len(users)
-        people = [self._store.person(user_id) for user_id in self._ids_of(users)]
-        liked, dismissed = (
-            [self._events_of(person, wanted) for person in people] for wanted in (False, True)
-        )
-        rows = [
-            np.concatenate([row[:0] if person.forgotten else row, events]).astype(np.int32)
-            for row, person, events in zip(histories.rows(), people, liked, strict=True)
-        ]
-        shown = [
-            np.concatenate([row if self.options.exclude_seen else row[:0], events])
-            for row, events in zip(rows, dismissed, strict=True)
-        ]
-        banned = replace(everyone, seen=Ragged.of_rows(shown))
-        return Ragged.of_rows(rows), banned, [person.seen for person in people]
+            return _Known(users, histories, shown, [0] * len(users))
+        asked, rows, banned, seen = users.copy(), histories.rows(), list[np.ndarray](), list[int]()
+        for place, user_id in enumerate(self._ids_of(users)):
+            person = self._store.person(user_id)
+            seen.append(person.seen)
+            if person.forgotten:
+                asked[place], rows[place] = -1, rows[place][:0]
+            had, dismissed = self._events_of(int(asked[place]), person.events)
+            rows[place] = np.concatenate([rows[place], had])
+            kept = rows[place] if self.options.exclude_seen else had[:0]
+            banned.append(np.concatenate([kept, dismissed]))
+        shown = replace(everyone, seen=Ragged.of_rows(banned))
+        return _Known(asked, Ragged.of_rows(rows), shown, seen)
 
-    def _events_of(self, person: Any, dismissed: bool) -> np.ndarray:
-        """Items of events that the model knows, oldest first; those that were dismissed, or not."""
-        items = [
-            self._items.index_of(event.item_id)
-            for event in person.events
-            if (event.kind == DISMISSED) == dismissed and event.item_id in self._items
-        ]
-        return np.array(items, dtype=np.int32)
+    def _events_of(self, user: int, events: Sequence[Any]) -> tuple[np.ndarray, np.ndarray]:
+        """Items that somebody had and dismissed since the data set was made, oldest first."""
+        had: list[int] = []
+        dismissed: list[int] = []
+        told = self._told(user) if events and user >= 0 else ()
+        for event in sorted(events, key=lambda each: each.timestamp):
+            if event.item_id in self._items:
+                item = self._items.index_of(event.item_id)
+                if (item, event.timestamp) not in told:
+                    (dismissed if event.kind == DISMISSED else had).append(item)
+        return np.array(had, dtype=np.int32), np.array(dismissed, dtype=np.int32)
+
+    def _told(self, user: int) -> set[tuple[int, int]]:
+        """Items and times of the user's rows: events that the data set has been told of since."""
+        if self._interactions.timestamp is None:
+            return set()
+        part = slice(*self._histories.offsets[[user, user + 1]])
+        items, times = self._interactions.item_index[part], self._interactions.timestamp[part]
+        return {*zip(items.tolist(), times.tolist(), strict=True)}
 
     def _stored(
         self, ids: Sequence[str], seen: Sequence[int], ranked: Ranked
