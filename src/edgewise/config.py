@@ -14,7 +14,6 @@ import types
 from collections.abc import Iterable, Iterator, Mapping
 from difflib import get_close_matches
 from pathlib import Path
-from textwrap import shorten
 from typing import Any, ClassVar, Literal, NamedTuple, TypeVar, Union, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
@@ -26,7 +25,7 @@ from edgewise.errors import ConfigError
 
 S = TypeVar("S", bound="Settings")
 _ABSENT = "absent"
-_LONGEST_NAME, _LONGEST_REPR = 100, 400
+_LONGEST_NAME = 100
 _MILLION = 1_000_000
 
 
@@ -75,7 +74,7 @@ class Settings(BaseModel):
         """What differs from the defaults; :func:`to_toml` tells all."""
         values, usual = (flat_settings(to_dict(each)) for each in (self, type(self)()))
         told = [f"{key}={value!r}" for key, value in values.items() if value != usual.get(key)]
-        return shorten(f"{type(self).__name__}({', '.join(told)})", _LONGEST_REPR)
+        return f"{type(self).__name__}({', '.join(told)})"
 
     __str__ = __repr__
 

@@ -152,7 +152,7 @@ class ItemAttributes:
         return found
 
     def __repr__(self) -> str:
-        return f"ItemAttributes({self.matrix.shape[0]:,} items, {len(self.names):,} attributes)"
+        return f"ItemAttributes({len(self.names):,} attributes)"
 
     def padded(self) -> np.ndarray:
         """Attributes of each item, filled up with A, ``int64[I, most]`` with at least 1 column."""

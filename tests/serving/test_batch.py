@@ -369,14 +369,14 @@ def test_a_killed_ray_worker_loses_and_doubles_nothing(whole, run, tmp_path):
         run.folder,
         tmp_path / "b",
         k=5,
-        users_per_shard=1,
+        users_per_shard=2,
         engine="ray",
         workers=2,
         on_progress=told,
     )
     assert killed and killed[0] < USERS - 12, "work was left when the worker died"
     assert lists(written).equals(lists(whole))
-    assert written.counts == {**whole.counts, "shards": 20}
+    assert written.counts == {**whole.counts, "shards": 30}
     assert not os.environ.get("RAY_ADDRESS")
 
 
