@@ -1,6 +1,6 @@
 """What the ``edgewise data`` commands print.
 
-``edgewise data``: import a source, look at a data set, make the demo shop.
+``edgewise data``: import a source, append to a data set, look at a data set, make the demo shop.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from edgewise.cli.output import command_of, console, examples, say, warn
 from edgewise.data.dataset import Dataset, check_target
 from edgewise.data.describe import DatasetInfo, describe, plot
 from edgewise.data.filters import Filters
+from edgewise.data.growing import append_file
 from edgewise.data.importing import ImportOptions, import_dataset, read_dataset
 from edgewise.data.readers.raw import Form
 from edgewise.display import json_text
@@ -35,15 +36,7 @@ def import_tables(name: str, source: Mapping[str, Any]) -> Iterator[Table]:
         source: as ``dataset.json`` keeps it; data sets of older versions say less.
     """
     if source.get("fields"):
-        table = Table("field", "read from", "as", title=f"{name}: how it was read")
-        for field in source["fields"]:
-            ours = field["field"] if field["table"] == "interactions" else f"item {field['field']}"
-            table.add_row(*(ours, field["column"], field["form"]))
-        for file, columns in source.get("unused_columns", {}).items():
-            table.add_row("not used", ", ".join(columns), f"in {file}")
-        for file, layout in source.get("layouts", {}).items():
-            table.add_row("layout", file, layout)
-        yield table
+        yield reading_table(name, source)
     table = Table(
         "step", "rows", "users", "items", title=f"{name} ({source.get('format', 'a table')})"
     )
@@ -63,6 +56,19 @@ def import_tables(name: str, source: Mapping[str, Any]) -> Iterator[Table]:
             table.add_row(f"metadata left out: {kind}", f"{count:,}", "", "")
         table.add_row("items kept without rows", "", "", f"{metadata.get('cold_items', 0):,}")
     yield table
+
+
+def reading_table(name: str, source: Mapping[str, Any]) -> Table:
+    """What each field was read from."""
+    table = Table("field", "read from", "as", title=f"{name}: how it was read")
+    for field in source["fields"]:
+        ours = field["field"] if field["table"] == "interactions" else f"item {field['field']}"
+        table.add_row(*(ours, field["column"], field["form"]))
+    for file, columns in source.get("unused_columns", {}).items():
+        table.add_row("not used", ", ".join(columns), f"in {file}")
+    for file, layout in source.get("layouts", {}).items():
+        table.add_row("layout", file, layout)
+    return table
 
 
 def print_import(name: str, source: Mapping[str, Any], counts: Mapping[str, int]) -> None:
@@ -109,9 +115,10 @@ def _columns(found: DatasetInfo) -> list[str]:
 
 app = typer.Typer(
     no_args_is_help=True,
-    help="Import, describe and make data sets.",
+    help="Import, append to, describe and make data sets.",
     epilog=examples(
         "edgewise data import ratings.csv --out data/mine",
+        "edgewise data append data/mine new-orders.csv",
         "edgewise data info data/mine",
         "edgewise data items data/mine --search lipstick",
         "edgewise data demo --out data/shop",
@@ -125,6 +132,56 @@ Force = Annotated[bool, typer.Option("--force", help="Replace a data set that is
 Seed = Annotated[
     int, typer.Option("--seed", min=0, max=2**63 - 1, help="Seed of every random choice.")
 ]
+
+
+# How a source is written, for whatever reads one.
+_Format = Annotated[
+    str | None,
+    typer.Option(
+        help="csv, tsv, parquet, jsonl, amazon, p5, sequences, movielens, mind or recbole; "
+        "detected if absent."
+    ),
+]
+_Column = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="FIELD=COLUMN, for example user_id=reviewer. 'timestamp=' leaves times out; "
+        "a place such as user_id=1 reads a file without a header line."
+    ),
+]
+_ItemColumn = Annotated[
+    list[str] | None,
+    typer.Option(help="FIELD=COLUMN of the file about the items, for example item_id=sku."),
+]
+_Where = Annotated[
+    list[str] | None,
+    typer.Option(help="COLUMN=VALUE[,VALUE]: keep rows of some kind, such as event=purchase."),
+]
+_OnBadRows = Annotated[
+    str, typer.Option(help="error: stop at the first; skip: leave out and count.")
+]
+_Encoding = Annotated[
+    str | None, typer.Option(help="Of the text, such as cp1252; UTF-8 if absent.")
+]
+_Separator = Annotated[
+    str | None, typer.Option(help="Between fields, such as ';', tab or space; looked at.")
+]
+_Header = Annotated[
+    bool | None,
+    typer.Option("--header/--no-header", help="Whether the first line holds names."),
+]
+_Quote = Annotated[str | None, typer.Option(help="The character around texts, or none; looked at.")]
+_Escape = Annotated[
+    str | None, typer.Option("--escape", help="Before a quote in a text, such as '\\'.")
+]
+_TimeFormat = Annotated[
+    str | None,
+    typer.Option(help="s, ms, us, ns, or codes such as %d/%m/%Y; looked at if absent."),
+]
+_KeepNA = Annotated[
+    bool, typer.Option("--keep-na", help="Take nan, NULL, None and NA for ids, not for none.")
+]
+_ColdItems = Annotated[str, typer.Option(help="keep or drop items that have metadata and no row.")]
 
 
 @app.command(
@@ -145,62 +202,24 @@ def import_(
         str, typer.Argument(help="A file or folder to read, or an address such as s3://...")
     ],
     out: Annotated[Path | None, typer.Option("--out", help="The data set folder to write.")] = None,
-    format: Annotated[
-        str | None,
-        typer.Option(
-            help="csv, tsv, parquet, jsonl, amazon, p5, sequences, movielens, mind or recbole; "
-            "detected if absent."
-        ),
-    ] = None,
-    column: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="FIELD=COLUMN, for example user_id=reviewer. 'timestamp=' leaves times out; "
-            "a place such as user_id=1 reads a file without a header line."
-        ),
-    ] = None,
+    format: _Format = None,
+    column: _Column = None,
     metadata: Annotated[str | None, typer.Option(help="A file about the items.")] = None,
-    item_column: Annotated[
-        list[str] | None,
-        typer.Option(help="FIELD=COLUMN of the file about the items, for example item_id=sku."),
-    ] = None,
-    where: Annotated[
-        list[str] | None,
-        typer.Option(help="COLUMN=VALUE[,VALUE]: keep rows of some kind, such as event=purchase."),
-    ] = None,
+    item_column: _ItemColumn = None,
+    where: _Where = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Show how the first rows are read; write nothing.")
     ] = False,
     name: Annotated[str | None, typer.Option(help="A short name for tables.")] = None,
-    on_bad_rows: Annotated[
-        str, typer.Option(help="error: stop at the first; skip: leave out and count.")
-    ] = "error",
-    encoding: Annotated[
-        str | None, typer.Option(help="Of the text, such as cp1252; UTF-8 if absent.")
-    ] = None,
-    separator: Annotated[
-        str | None, typer.Option(help="Between fields, such as ';', tab or space; looked at.")
-    ] = None,
-    header: Annotated[
-        bool | None,
-        typer.Option("--header/--no-header", help="Whether the first line holds names."),
-    ] = None,
-    quote: Annotated[
-        str | None, typer.Option(help="The character around texts, or none; looked at.")
-    ] = None,
-    escape_: Annotated[
-        str | None, typer.Option("--escape", help="Before a quote in a text, such as '\\'.")
-    ] = None,
-    time_format: Annotated[
-        str | None,
-        typer.Option(help="s, ms, us, ns, or codes such as %d/%m/%Y; looked at if absent."),
-    ] = None,
-    keep_na: Annotated[
-        bool, typer.Option("--keep-na", help="Take nan, NULL, None and NA for ids, not for none.")
-    ] = False,
-    cold_items: Annotated[
-        str, typer.Option(help="keep or drop items that have metadata and no row.")
-    ] = "keep",
+    on_bad_rows: _OnBadRows = "error",
+    encoding: _Encoding = None,
+    separator: _Separator = None,
+    header: _Header = None,
+    quote: _Quote = None,
+    escape_: _Escape = None,
+    time_format: _TimeFormat = None,
+    keep_na: _KeepNA = False,
+    cold_items: _ColdItems = "keep",
     min_rating: Annotated[
         float | None,
         typer.Option(help="Keep rows rated so or better; 'above 3' of whole stars is 4."),
@@ -239,10 +258,7 @@ def import_(
         metadata=metadata,
         item_columns=parse_columns(item_column or (), "--item-column"),
         form=Form(encoding, separator, header, quote, escape_, time_format, keep_na),
-        where={
-            column: tuple(value.strip() for value in values.split(","))
-            for column, values in parse_columns(where or (), "--where").items()
-        },
+        where=_kept_values(where),
         cold_items=cold_items,  # pyright: ignore[reportArgumentType]  # checked there
         limit=DRY_ROWS if dry_run else None,
         on_bad_rows=on_bad_rows,  # pyright: ignore[reportArgumentType]  # checked there
@@ -260,6 +276,103 @@ def import_(
     dataset = import_dataset(source, out, options, force=force)
     print_import(dataset.name, dataset.source, _counts(dataset))
     say(f"wrote {out!s}")
+
+
+@app.command(
+    cls=command_of({"--metadata": "--items"}),
+    epilog=examples(
+        "edgewise data append data/mine new-orders.csv",
+        "edgewise data append data/mine new-orders.csv --items new-items.csv",
+        "edgewise data append data/mine --items new-items.csv",
+        "edgewise data append data/log log.tsv --column user_id=who --column item_id=what",
+    ),
+)
+def append(
+    folder: Annotated[Path, typer.Argument(help="A data set folder.")],
+    source: Annotated[
+        str | None,
+        typer.Argument(help="A file or folder of new rows, read as 'data import' reads it."),
+    ] = None,
+    items_file: Annotated[
+        str | None, typer.Option("--items", help="A file about the new items.")
+    ] = None,
+    format: _Format = None,
+    column: _Column = None,
+    item_column: _ItemColumn = None,
+    where: _Where = None,
+    on_bad_rows: _OnBadRows = "error",
+    encoding: _Encoding = None,
+    separator: _Separator = None,
+    header: _Header = None,
+    quote: _Quote = None,
+    escape_: _Escape = None,
+    time_format: _TimeFormat = None,
+    keep_na: _KeepNA = False,
+    cold_items: _ColdItems = "keep",
+    seed: Seed = 0,
+) -> None:
+    """Append the rows of SOURCE to the data set in FOLDER, with their new users and items.
+
+    Ids keep their numbers, so that runs fitted before can be asked at once. Rows that stand there
+    already (same user, item and time) are left out, and what is known of an item stays. None of the
+    filters of 'data import' (ratings, repeated items, k-core) is applied. The folder is replaced as
+    a whole.
+    """
+    options = ImportOptions(
+        format=format,
+        columns=parse_columns(column or ()),
+        metadata=items_file,
+        item_columns=parse_columns(item_column or (), "--item-column"),
+        form=Form(encoding, separator, header, quote, escape_, time_format, keep_na),
+        where=_kept_values(where),
+        cold_items=cold_items,  # pyright: ignore[reportArgumentType]  # checked there
+        on_bad_rows=on_bad_rows,  # pyright: ignore[reportArgumentType]  # checked there
+        seed=seed,
+    )
+    grown = append_file(folder, source, options)
+    console().print(reading_table(grown.name, grown.grown_from[-1].reading))
+    console().print(growth_table(grown))
+    for warning in grown.grown_from[-1].warnings:
+        warn(warning)
+    say(f"wrote {folder}, checksum {grown.checksum[:12]}")
+
+
+def growth_table(dataset: Dataset) -> Table:
+    """What the last append read, left out and added."""
+    state, name = dataset.grown_from[-1], dataset.name
+    table = Table("step", "rows", "users", "items", title=f"{name}: what was appended")
+    before = (f"{each:,}" for each in (state.interactions, state.users, state.items))
+    table.add_row("before", *before)
+    read_items = f"{state.items_read:,}" if state.items_read else ""
+    table.add_row("read", f"{state.rows_read:,}", "", read_items)
+    for kind, count in state.bad_rows.items():
+        table.add_row(f"left out: {kind}", f"{count:,}", "", "")
+    for kind, count in state.bad_item_rows.items():
+        table.add_row(f"about items, left out: {kind}", "", "", f"{count:,}")
+    table.add_row("left out: there already", f"{state.rows_there:,}", "", "")
+    if state.items_different:
+        table.add_row("known, told of otherwise: stay", "", "", f"{state.items_different:,}")
+    users, items = dataset.num_users - state.users, dataset.num_items - state.items
+    table.add_row("new", f"{state.rows_appended:,}", f"{users:,}", f"{items:,}")
+    table.add_row("now", *(f"{count:,}" for count in _counts(dataset).values()))
+    return table
+
+
+def states_table(dataset: Dataset) -> Table:
+    """The states that a data set has grown from."""
+    table = Table("checksum", "rows", "users", "items", "then came", "on", title="earlier states")
+    for state in dataset.grown_from:
+        sizes = (f"{each:,}" for each in (state.interactions, state.users, state.items))
+        came = " and ".join(filter(None, (state.source, state.items_source))) or "a table"
+        table.add_row(state.checksum[:12], *sizes, came, state.when)
+    return table
+
+
+def _kept_values(where: Sequence[str] | None) -> dict[str, tuple[str, ...]]:
+    return {
+        column: tuple(value.strip() for value in values.split(","))
+        for column, values in parse_columns(where or (), "--where").items()
+    }
 
 
 def _counts(dataset: Dataset) -> dict[str, int]:
@@ -304,6 +417,8 @@ def info(
         if dataset.source.get("rows_read"):
             print_import(dataset.name, dataset.source, _counts(dataset))
         console().print(info_table(found))
+        if dataset.grown_from:
+            console().print(states_table(dataset))
 
 
 _Count = Annotated[int, typer.Option("-n", "--count", min=1, help="Print so many.")]

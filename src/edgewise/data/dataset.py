@@ -4,7 +4,8 @@ Everything starts from two tables, :class:`Interactions` and :class:`Catalog`, n
 vocabularies. On disk a data set is a folder of three Parquet tables and ``dataset.json``, written
 whole or not at all: ``interactions.parquet`` holds index numbers, ``users.parquet`` and
 ``items.parquet`` the raw ids by index and what is known of the items, ``dataset.json`` the schema
-version, where the rows came from, counts, and checksums of the content and of each table.
+version, where the rows came from, counts, and checksums of the content and of each table. A data
+set may grow (:mod:`edgewise.data.growing`): ``dataset.json`` then tells of its earlier states.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from pydantic import Field
 
 import edgewise
 from edgewise.data.ragged import Ragged
+from edgewise.data.states import EarlierState, StateShape, states_of
 from edgewise.data.table_checks import AGAIN, check_tables
 from edgewise.errors import DataError, EdgewiseError, UnknownIdError
 from edgewise.files import file_checksum, is_taken, recover, whole_folder
@@ -41,7 +43,7 @@ _SCHEMA_VERSION = 1
 _AGAIN = "import the data set again"
 _TABLES = ("interactions", "users", "items")
 _WORDS = ("review", "summary")
-_COLUMNS = ("user_index", "item_index", "timestamp", "rating", *_WORDS)
+_COLUMNS = ("user_index", "item_index", "timestamp", "rating", *_WORDS, "appended")
 _TEXTS = ("title", "brand", "description")
 # Values hashed together: bounds the memory that a checksum takes.
 _SLICE = 100_000
@@ -94,6 +96,7 @@ class _Manifest(Shape):
     source: _Source
     checksum: str
     sha256: dict[str, str]
+    grown_from: list[StateShape] = Field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -179,6 +182,8 @@ class Interactions:
         rating: ``float32[rows]`` (NaN where a row has none), or None.
         review: the full review text (empty string where a row has none), or None.
         summary: the review's headline (empty string where a row has none), or None.
+        appended: how many times rows had been appended when each came, 0 for the first ones,
+            ``int32[rows]``; None where that never happened.
     """
 
     user_index: np.ndarray
@@ -187,6 +192,7 @@ class Interactions:
     rating: np.ndarray | None = None
     review: pl.Series | None = None
     summary: pl.Series | None = None
+    appended: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.user_index)
@@ -255,6 +261,7 @@ class Dataset:
         interactions: every row, in each user's order of time.
         catalog: item texts, all empty where the source has none.
         source: where the rows came from and how they were filtered (written to ``dataset.json``).
+        grown_from: the states it had before rows were appended, oldest first.
     """
 
     name: str
@@ -263,6 +270,7 @@ class Dataset:
     interactions: Interactions
     catalog: Catalog
     source: dict[str, object] = field(default_factory=dict)
+    grown_from: tuple[EarlierState, ...] = ()
 
     @classmethod
     def load(cls, folder: str | Path) -> Dataset:
@@ -276,7 +284,7 @@ class Dataset:
         manifest = read_manifest(folder)
         tables = {name: _read_table(folder, name, manifest) for name in _TABLES}
         check_tables(tables, folder, manifest["counts"])
-        dataset = _from_tables(tables, manifest["name"], manifest["source"])
+        dataset = _from_tables(tables, manifest)
         if SEAL in manifest:
             # The tables are those that were written with it: nothing needs to be hashed again.
             vars(dataset)["checksum"] = manifest["checksum"]
@@ -320,6 +328,50 @@ class Dataset:
             interactions, items, columns=columns or {}, name=name, filters=filters, seed=seed
         )
 
+    def append(
+        self,
+        interactions: Any = None,
+        items: Any = None,
+        *,
+        columns: Mapping[str, str] | None = None,
+        cold_items: Literal["keep", "drop"] = "keep",
+        seed: int = 0,
+    ) -> Dataset:
+        """The data set with new rows, and the users and items that come with them.
+
+        Ids keep their numbers; new ones come after them, in a seeded shuffle of their own. Rows
+        that stand there already (the same user, item and time) are left out, what is known of an
+        item stays, and no filter is applied. The last of :attr:`grown_from` counts all that, and
+        :meth:`earlier` gives back the data set as it was.
+
+        Args:
+            interactions: a table as for :meth:`from_frame`; times are a must where the data set has
+                them. None where there are new items alone.
+            items: a table as for :meth:`from_frame`.
+            columns: our names to those of the tables, where they differ.
+            cold_items: keep or drop new items that have no row.
+            seed: of the shuffle by which new users and items are numbered.
+
+        Raises:
+            ConfigError: ``columns`` names a field that there is not.
+            DataError: a column is missing, a row cannot be used, or nothing in it is new.
+        """
+        from edgewise.data.growing import append_frames
+
+        return append_frames(
+            self, interactions, items, columns=columns or {}, cold_items=cold_items, seed=seed
+        )
+
+    def earlier(self, checksum: str) -> Dataset:
+        """The data set as it was when its checksum was this, or began like this.
+
+        Raises:
+            DataError: it never was, or its rows were altered since.
+        """
+        from edgewise.data.growing import earlier_state
+
+        return earlier_state(self, checksum)
+
     def save(self, folder: str | Path, *, force: bool = False) -> None:
         """Write the data set folder under a temporary name beside it, then rename it.
 
@@ -336,9 +388,10 @@ class Dataset:
             (partial / MANIFEST).write_text(text + "\n", encoding="utf-8")
 
     def __repr__(self) -> str:
+        grown = f", grown={len(self.grown_from)} times" if self.grown_from else ""
         return (
             f"Dataset(name={self.name!r}, users={self.num_users}, items={self.num_items}, "
-            f"rows={len(self.interactions)})"
+            f"rows={len(self.interactions)}{grown})"
         )
 
     @property
@@ -417,9 +470,7 @@ def _to_tables(dataset: Dataset) -> dict[str, pl.DataFrame]:
     }
 
 
-def _from_tables(
-    tables: Mapping[str, pl.DataFrame], name: str, source: dict[str, object]
-) -> Dataset:
+def _from_tables(tables: Mapping[str, pl.DataFrame], manifest: Mapping[str, Any]) -> Dataset:
     """The data set that :func:`_to_tables` was given."""
     rows, items = tables["interactions"], tables["items"]
     found = [rows[name] for name in _COLUMNS if name in rows.columns]
@@ -427,12 +478,13 @@ def _from_tables(
     title, brand, description = (tuple(items[name]) for name in _TEXTS)
     paths = tuple(map(tuple, items["categories"].to_list()))
     return Dataset(
-        name,
+        manifest["name"],
         Vocabulary(tuple(tables["users"]["user_id"]), "user"),
         Vocabulary(tuple(items["item_id"]), "item"),
         Interactions(**columns),
         Catalog(title, brand, paths, description),
-        source,
+        manifest["source"],
+        states_of(manifest),
     )
 
 
@@ -499,6 +551,8 @@ def _manifest(dataset: Dataset, folder: Path) -> dict[str, object]:
             f"{name}.parquet": file_checksum(folder / f"{name}.parquet") for name in _TABLES
         },
     }
+    if dataset.grown_from:
+        about["grown_from"] = [state.to_dict() for state in dataset.grown_from]
     return seal_fields(about)
 
 

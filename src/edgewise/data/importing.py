@@ -115,25 +115,38 @@ def read_dataset(source: str | Path, options: ImportOptions | None = None) -> Da
     """Read a source into a data set in memory; see :func:`import_dataset` for what it raises."""
     options = options or ImportOptions()
     log = ReadLog(skip=options.on_bad_rows == "skip")
-    with local_file(source) as path, _local_metadata(options.metadata) as metadata:
-        request = ReadRequest(
-            path,
-            log,
-            options.columns,
-            metadata,
-            options.item_columns,
-            options.form,
-            options.where,
-            options.limit,
-        )
-        raw = readers.read(request, options.format)
-    if raw.rows.is_empty():
-        left = ", ".join(f"{count:,} {kind}" for kind, count in log.counts.items())
-        raise DataError(f"{source}: no usable rows{f' (left out: {left})' if left else ''}")
+    with local_file(source) as path, local_metadata(options.metadata) as metadata:
+        raw = read_source(path, metadata, options, log)
     return build_dataset(raw, options, name=options.name or _short_name(path), log=log)
 
 
-def _local_metadata(metadata: str | Path | None) -> AbstractContextManager[Path | None]:
+def read_source(
+    path: Path, metadata: Path | None, options: ImportOptions, log: ReadLog
+) -> RawTable:
+    """The rows of a local source, and what is known of its items.
+
+    Raises:
+        DataError: it cannot be read, or has no usable row.
+    """
+    request = ReadRequest(
+        path,
+        log,
+        options.columns,
+        metadata,
+        options.item_columns,
+        options.form,
+        options.where,
+        options.limit,
+    )
+    raw = readers.read(request, options.format)
+    if raw.rows.is_empty():
+        left = ", ".join(f"{count:,} {kind}" for kind, count in log.counts.items())
+        raise DataError(f"{path}: no usable rows{f' (left out: {left})' if left else ''}")
+    return raw
+
+
+def local_metadata(metadata: str | Path | None) -> AbstractContextManager[Path | None]:
+    """A file about the items as a local path; None where there is none."""
     return nullcontext() if metadata is None else local_file(metadata)
 
 
@@ -147,23 +160,36 @@ def dataset_from_frames(
     seed: int,
 ) -> Dataset:
     """A data set from tables in memory, see :meth:`edgewise.data.dataset.Dataset.from_frame`."""
+    raw, log = read_frames(interactions, items, columns)
+    options = ImportOptions(filters=filters or Filters(), seed=seed)
+    return build_dataset(raw, options, name=name, log=log)
+
+
+def read_frames(
+    interactions: Any, items: Any, columns: Mapping[str, str]
+) -> tuple[RawTable, ReadLog]:
+    """Tables in memory, either of which may be None, and what reading them has to tell.
+
+    Raises:
+        ConfigError: ``columns`` names a field that there is not.
+        DataError: a column is missing, a row cannot be used, or there is none.
+    """
     if unknown := [ours for ours in columns if ours not in {**ROW_SCHEMA, **ITEM_SCHEMA}]:
         fields = {**ROW_SCHEMA, **ITEM_SCHEMA}
         raise ConfigError(f"columns: unknown field {unknown[0]!r}.{nearest(unknown[0], fields)}")
-    log = _FrameLog()
-    table, sources = _fields(interactions, "interactions", columns)
-    if table.is_empty():
-        raise DataError("interactions: the table has no rows")
-    lines, series = np.arange(len(table)), {column.name: column for column in table}
-    rows = clean(series, lines, Path("interactions"), log, sources=sources)
-    known = no_items()
+    log, rows, known = _FrameLog(), pl.DataFrame(schema=ROW_SCHEMA), no_items()
+    if interactions is not None:
+        table, sources = _fields(interactions, "interactions", columns)
+        if table.is_empty():
+            raise DataError("interactions: the table has no rows")
+        lines, series = np.arange(len(table)), {column.name: column for column in table}
+        rows = clean(series, lines, Path("interactions"), log, sources=sources)
     if items is not None:
         table, sources = _fields(items, "items", columns)
         values, lines = {column.name: column for column in table}, np.arange(len(table))
         request = ReadRequest(Path("items"), log)
         known = item_rows(values, lines, Path("items"), request, sources)
-    options = ImportOptions(filters=filters or Filters(), seed=seed)
-    return build_dataset(RawTable(rows, known, "frame", ()), options, name=name, log=log)
+    return RawTable(rows, known, "frame", ()), log
 
 
 def build_dataset(
@@ -189,7 +215,7 @@ def build_dataset(
         users,
         items,
         _interactions_by_index(rows, *numbers),
-        _catalog_of(raw.items, items),
+        catalog_of(raw.items, items),
         _source_description(raw, options, steps, log, {**metadata, "cold_items": len(cold)}),
     )
 
@@ -312,7 +338,7 @@ def _interactions_by_index(
     return Interactions(user_index, item_index, **columns).take(by_user)
 
 
-def _catalog_of(known: pl.DataFrame, items: Vocabulary) -> Catalog:
+def catalog_of(known: pl.DataFrame, items: Vocabulary) -> Catalog:
     """What is known of each item in the vocabulary's order; empty texts where nothing is."""
     ids = pl.DataFrame({"item_id": items.ids}, schema={"item_id": pl.String})
     table = ids.join(known, on="item_id", how="left", maintain_order="left")

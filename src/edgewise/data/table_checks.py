@@ -20,6 +20,7 @@ _TYPES = {
     "item_index": pl.Int32,
     "timestamp": pl.Int64,
     "rating": pl.Float32,
+    "appended": pl.Int32,
     "categories": pl.List(pl.String),
 }
 
