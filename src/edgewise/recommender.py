@@ -232,6 +232,8 @@ class Recommender(ABC):
     """Users whose lists take about a second, after which a long question tells its progress."""
     SCORE_UNIT: ClassVar[str] = "score"
     """What its scores are, in a few words, as tables and JSON say it: log-probability, ..."""
+    SEARCHES: ClassVar[bool] = False
+    """Whether lists come from a search, since scores of all items would take long."""
 
     def __init__(self, config: MethodConfig | None = None, **settings: Any) -> None:
         """Not fitted yet; ``settings`` are changed in the configuration, by name."""

@@ -72,9 +72,9 @@ class Ragged:
         return np.split(self.values, self.offsets[1:-1]) if len(self) else []
 
     def take(self, rows: np.ndarray) -> Ragged:
-        """Some rows, in the order given."""
+        """Some rows, in the order given; -1 is the last one."""
         chosen = Ragged.of_lengths(self.lengths[rows])
-        starts = np.repeat(self.offsets[rows] - chosen.offsets[:-1], chosen.lengths)
+        starts = np.repeat(self.offsets[:-1][rows] - chosen.offsets[:-1], chosen.lengths)
         return Ragged(chosen.offsets, self.values[chosen.values + starts])
 
     def part(self, start: int, stop: int) -> Ragged:

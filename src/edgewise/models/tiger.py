@@ -171,6 +171,7 @@ class TIGER(TorchRecommender):
 
     name, label = "tiger", "TIGER"
     SCORE_UNIT: ClassVar[str] = "log-probability"
+    SEARCHES: ClassVar[bool] = True
     ASKED_AT_ONCE: ClassVar[int] = 128
     paper = "Rajput et al., NeurIPS 2023, arXiv 2305.05065"
     Config = TIGERConfig

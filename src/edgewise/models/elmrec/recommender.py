@@ -91,6 +91,7 @@ class ELMRec(TorchRecommender):
 
     name, label = "elmrec", "ELMRec"
     SCORE_UNIT = "log-probability"
+    SEARCHES = True
     ASKED_AT_ONCE = 128
     summary = (
         "A small T5 language model reads users and items as text. Each name it reads also carries "
