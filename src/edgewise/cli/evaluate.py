@@ -15,6 +15,7 @@ from edgewise.cli.output import (
     progress_bar,
     say,
     warn,
+    warn_of,
 )
 from edgewise.config import check, nearest
 from edgewise.files import check_target
@@ -124,6 +125,7 @@ def evaluate(
     )
     audited = saved_headline(run)
     opened = open_run(run, data).decoding_as(set_ or [])
+    warn_of(opened.notes)
     if warning := warning_on(spec.protocol, opened.dataset):
         say(warning, colour="red")
     from edgewise.runs.evaluate import Conditions, write_document
@@ -171,8 +173,10 @@ def report(
     from edgewise.runs.run import open_run
 
     opened = open_run(run, data)
+    warn_of(opened.notes)
+    checksum = opened.dataset.checksum
     results = [
-        saved_result(run, opened.label, task) or measure(opened, task, Conditions())
+        saved_result(run, opened.label, task, data=checksum) or measure(opened, task, Conditions())
         for task in _tasks(opened, None, "test")
     ]
     page = run_page(opened, results, user_examples(opened), explanation_examples(opened))

@@ -113,6 +113,12 @@ def at_most(option: str, asked: int, most: int) -> int:
     return most
 
 
+def warn_of(notes: Sequence[str]) -> None:
+    """What a run cannot do for what has come since it was fitted."""
+    for note in notes:
+        warn(note)
+
+
 def warn(message: str) -> None:
     """A line that does not stop the command."""
     say(f"warning: {message}", colour="yellow", stderr=True)

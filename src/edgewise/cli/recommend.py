@@ -20,6 +20,7 @@ from edgewise.cli.output import (
     progress_bar,
     say,
     warn,
+    warn_of,
 )
 from edgewise.config import check, nearest
 from edgewise.display import json_text
@@ -141,6 +142,7 @@ def recommend(
     from edgewise.runs.run import open_run
 
     opened = open_run(run, data)
+    warn_of(opened.notes)
     ids = _Ids.of(opened, skip_unknown, data)
     predictor = Predictor(
         opened,
@@ -196,6 +198,7 @@ def explain(
     from edgewise.runs.run import open_run
 
     opened = open_run(run, data)
+    warn_of(opened.notes)
     ids = _Ids.of(opened, data=data, newcomers=False)
     user, item = ids.user_finder.one("--user", user), ids.item_finder.one("--item", item)
     if why:

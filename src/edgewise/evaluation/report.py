@@ -187,6 +187,9 @@ def _conditions(report: Report) -> str:
         asked = " asked" if report.settings["users_short"] else ""
         told["num_negatives"] = f"{told['num_negatives']}{asked}"
         told["candidates"] = spelled_sizes(report.settings)
+    grown: Any = report.settings.get("growth")
+    if grown and grown["days"] is not None:
+        told["model"] = f"{grown['days']:,.1f} days old"
     return ", ".join([*(f"{k}: {v}" for k, v in told.items()), counted, f"protocol: {protocol}"])
 
 
@@ -347,9 +350,10 @@ class StoredReport:
 
     @property
     def data_checksum(self) -> str | None:
-        """Of the data set's content; None where the file does not tell."""
+        """Of the content of the data set measured on; None where the file does not tell."""
         run, settings = self.values.get("run", {}), self.values.get("settings", {})
-        return run.get("data", {}).get("checksum") or settings.get("data_checksum")
+        grown = self.values.get("growth", {}).get("data_checksum")
+        return grown or run.get("data", {}).get("checksum") or settings.get("data_checksum")
 
     @property
     def results(self) -> dict[str, dict[str, ReportValues]]:

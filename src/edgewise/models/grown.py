@@ -140,7 +140,7 @@ class Grown(Recommender):
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What the method cannot do for what is new; empty where it can do all."""
+        """Why new items are missing from lists, in sentences; empty where they are not."""
         found = []
         if alone := int((np.diff(self.neighbours.indptr) == 0).sum()):
             found.append(
@@ -153,10 +153,6 @@ class Grown(Recommender):
                 "ones are too many to be scored beside: its lists hold none of them, and it can "
                 "rank them as candidates; fit it again to list them"
             )
-        if "explanation" in self.tasks and (
-            self.num_new or len(self.data.users) > len(self.model.data.users)
-        ):
-            found.append("texts that explain are written for known users and items alone")
         return tuple(found)
 
     # What new items are like

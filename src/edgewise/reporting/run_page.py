@@ -25,8 +25,9 @@ from edgewise.graph.influence import speaking_items
 from edgewise.graph.plots import map_2d
 from edgewise.graph.propagation import initial_features
 from edgewise.reporting.render import data_address, render
-from edgewise.runs.evaluate import TaskResult, cautions, texts_of
+from edgewise.runs.evaluate import TaskResult, cautions, measured_texts
 from edgewise.runs.explain import score_reasons, strongest
+from edgewise.runs.growth import age_note
 from edgewise.runs.run import Run
 from edgewise.training.curves import curves_png, read_curves
 
@@ -112,7 +113,15 @@ def _facts(run: Run) -> str:
         f"{spec.protocol.title}, seed {spec.config.seed}; trained for "
         f"{info.training_seconds / 60:.1f} minutes on "
         f"{info.machine.get('gpu', info.machine['processor'])} ({info.machine['cores']} cores)."
+        + "".join(f" {words[0].upper()}{words[1:]}." for words in _since(run))
     )
+
+
+def _since(run: Run) -> list[str]:
+    """What has come since the model was fitted, and what it cannot do for that."""
+    if run.growth is None:
+        return []
+    return [age_note(run.growth.settings("test")), *run.notes]
 
 
 # A few users in words.
@@ -150,7 +159,7 @@ def user_examples(run: Run, count: int = 3, k: int = 5, seed: int = 0) -> list[U
 
 def explanation_examples(run: Run, count: int = 2, seed: int = 0) -> list[ExplanationExample]:
     """Test pairs drawn at random; none where nothing explains, or there is nothing to explain."""
-    texts = texts_of(run).test
+    texts = measured_texts(run, "test")
     if "explanation" not in run.model.tasks or not len(texts):
         return []
     pairs = texts.take(_draw(np.arange(len(texts)), count, seed))

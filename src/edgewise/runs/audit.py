@@ -96,7 +96,7 @@ def audit_run(
     if depth.fast:
         split, lists, fitted_on = spec.split(load_run_data(spec.data, data)), None, None
     else:
-        opened = open_run(folder, data)
+        opened = open_run(folder, data).as_fitted()
         split, lists, fitted_on = opened.split, _lists(opened), opened.model.fitted_on_valid()
     measured = tuple(saved_figures(folder / "evaluation"))
     run = FittedRun(read_log(folder), lists, measured, fitted_on)

@@ -9,8 +9,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from edgewise.data.splits import with_first_events
-from edgewise.data.texts import ExplanationSplit, explanation_split
+from edgewise.data.texts import ExplanationPairs, ExplanationSplit, explanation_split
 from edgewise.evaluation.chance import list_notes
 from edgewise.evaluation.evaluate import (
     evaluate_direct,
@@ -25,6 +27,7 @@ from edgewise.files import add_to_card, write_text
 from edgewise.models.frequent_text import FrequentText
 from edgewise.models.popularity import Popularity
 from edgewise.recommender import Task
+from edgewise.runs.growth import age_note, honest_texts
 from edgewise.runs.predict import BatchedRecommender, OnProgress
 from edgewise.runs.provenance import code_versions, describe_machine
 from edgewise.runs.run import Run
@@ -91,12 +94,14 @@ class TaskResult:
 
 
 def cautions(result: TaskResult) -> list[str]:
-    """What has to be said aloud beside a result: users left out, short lists, poor texts."""
+    """What has to be said aloud beside a result: an old model, users left out, poor texts."""
     first = next(iter(result.reports.values()))
+    grown: Any = first.settings.get("growth")
+    age = [] if grown is None else [age_note(grown)]
     if isinstance(first, RankingReport):
-        return list_notes(first.settings, first.num_users)
+        return age + list_notes(first.settings, first.num_users)
     worse = worse_texts(result)
-    return [] if worse is None else [worse]
+    return age if worse is None else [*age, worse]
 
 
 def worse_texts(result: TaskResult) -> str | None:
@@ -120,8 +125,23 @@ def worse_texts(result: TaskResult) -> str | None:
 
 def texts_of(run: Run) -> ExplanationSplit:
     """The explained pairs as the run parted them; most methods keep a text with its row."""
-    mode = setting_of(run.config, "prompts.explanations", "interaction")
-    return explanation_split(run.split, mode=mode, seed=run.config.seed)
+    options: dict[str, Any] = {
+        "mode": setting_of(run.config, "prompts.explanations", "interaction"),
+        "seed": run.config.seed,
+    }
+    found = explanation_split(run.split, **options)
+    if run.growth is None:
+        return found
+    fitted = explanation_split(run.growth.fitted, **options)
+    return honest_texts(found, fitted, run.dataset.num_items)
+
+
+def measured_texts(run: Run, part: str) -> ExplanationPairs:
+    """The explained pairs of a part whose user and item the model knows."""
+    pairs: ExplanationPairs = getattr(texts_of(run), part)
+    if run.growth is None:
+        return pairs
+    return pairs.take(np.flatnonzero(run.growth.knows(pairs.user_index, pairs.item_index)))
 
 
 def evaluate_task(
@@ -150,7 +170,7 @@ def evaluate_task(
     answering: dict[str, float] = {}
     for label, system in systems.items():
         start = time.perf_counter()
-        report = _measure(system, run, task, conditions)
+        report = _with_age(_measure(system, run, task, conditions), run, conditions.part)
         answering[label] = system.seconds
         reports[label] = _grouped(system, run, report, conditions)
         seconds[label] = time.perf_counter() - start
@@ -186,7 +206,7 @@ def evaluate_run(
 
 def measurable_tasks(run: Run, part: str) -> list[Task]:
     """The tasks that were trained, without explanations where no review is held out."""
-    without_texts = "explanation" in run.tasks and not len(getattr(texts_of(run), part))
+    without_texts = "explanation" in run.tasks and not len(measured_texts(run, part))
     return [task for task in run.tasks if not (without_texts and task == "explanation")]
 
 
@@ -212,13 +232,16 @@ def save_result(
     return written
 
 
-def saved_result(folder: Path, label: str, task: Task, part: str = "test") -> TaskResult | None:
+def saved_result(
+    folder: Path, label: str, task: Task, part: str = "test", *, data: str | None = None
+) -> TaskResult | None:
     """What :func:`save_result` kept of a run's task in its folder; None where there is nothing.
 
     Args:
         folder: of the run.
         label: how the run's own system is called.
         task, part: that were measured.
+        data: checksum of the data set that must have been measured on; None takes any.
 
     Raises:
         EdgewiseError: a file was changed, or its users' rows are missing.
@@ -227,6 +250,8 @@ def saved_result(folder: Path, label: str, task: Task, part: str = "test") -> Ta
     if not own.is_file():
         return None
     reports = {label: read_report(own)}
+    if data not in (None, reports[label].settings.get("data_checksum", data)):
+        return None
     beside = baseline_label(task)
     file = own.with_name(f"{own.stem}-{_as_file(beside)}.json")
     if file.is_file():
@@ -287,6 +312,8 @@ def result_document(
         "audit": audited,
         "results": {result.task: result.to_dict() for result in results},
     }
+    if run.growth is not None:
+        values["growth"] = run.growth.to_dict()
     if users_sha256 is not None:
         values["users_sha256"] = users_sha256
     return sealed(values)
@@ -309,6 +336,16 @@ def _card_lines(result: TaskResult, run: Run) -> list[str]:
         cells = ["-" if value is None else format(value.mean, form) for value in values]
         lines.append(f"| {metric} | " + " | ".join(cells) + " |")
     return lines
+
+
+def _with_age(report: Report, run: Run, part: str) -> Report:
+    """The report with how far the data have grown since the model was fitted."""
+    if run.growth is None:
+        return report
+    told = run.growth.settings(part)
+    if report.settings["task"] == "explanation":
+        told["texts_left_out"] = len(getattr(texts_of(run), part)) - len(measured_texts(run, part))
+    return replace(report, settings={**report.settings, "growth": told})
 
 
 def baseline_label(task: Task) -> str:
@@ -361,8 +398,8 @@ def _measure(
     if task == "sequential":
         lists |= {"allow_seen": conditions.allow_seen, "items": items}
         return evaluate_sequential(system, run.split, part, **lists)
-    texts, data = texts_of(run), run.spec.data
+    texts, data = texts_of(run), run.dataset
     about = {"data": data.name, "data_checksum": data.checksum, "split": run.split.kind}
     about |= {"part": part, "explanations": texts.mode}
-    pairs = getattr(texts, part)
+    pairs = measured_texts(run, part)
     return evaluate_explanations(system, pairs, conditions=about, max_pairs=most, protocol=protocol)

@@ -24,9 +24,9 @@ from edgewise.runs.evaluate import (
     Conditions,
     TaskResult,
     evaluate_task,
+    measured_texts,
     save_result,
     saved_result,
-    texts_of,
     worse_texts,
 )
 from edgewise.runs.predict import OnProgress
@@ -64,6 +64,7 @@ class Explanation:
             frequent text, and where there is none.
         reason: the graph's, in words.
         items: of the history that speak for it, strongest first.
+        no_text: why there is no text, where there is none.
     """
 
     user_id: str
@@ -73,6 +74,7 @@ class Explanation:
     warning: str | None
     reason: str
     items: list[SpeakingItem]
+    no_text: str = ""
 
     @property
     def is_trusted(self) -> bool:
@@ -87,7 +89,7 @@ class Explanation:
         """The text, or the graph's reason with the text after it."""
         if self.is_trusted:
             return [f"{self.title}: {self.text}"]
-        wrote = "this run was not trained to explain" if self.text is None else self.text
+        wrote = self.no_text if self.text is None else self.text
         label = "" if self.text is None else "the run writes: "
         return [f"{self.title}: {self.reason}", f"({label}{wrote})"]
 
@@ -107,12 +109,14 @@ def explain_pair(
     """
     dataset = run.dataset
     user_index, item_index = dataset.users.index_of(user), dataset.items.index_of(item)
-    trained = "explanation" in run.model.tasks
-    text = run.model.explain([(user_index, item_index)])[0] if trained else None
-    warning = text_warning(run, on_progress) if trained else None
+    no_text = "" if "explanation" in run.model.tasks else "this run was not trained to explain"
+    if not no_text and run.growth is not None and not run.growth.knows(user_index, item_index):
+        no_text = "the run writes of users and items that it was fitted on alone"
+    text = None if no_text else run.model.explain([(user_index, item_index)])[0]
+    warning = None if no_text else text_warning(run, on_progress)
     items, reason = graph_reason(run, user_index, item_index)
     title = dataset.item_label(item_index)
-    return Explanation(user, item, title, text, warning, reason, items)
+    return Explanation(user, item, title, text, warning, reason, items, no_text)
 
 
 @dataclass(frozen=True)
@@ -268,7 +272,7 @@ def _measured(run: Run, on_progress: OnProgress | None) -> TaskResult | None:
     for part in ("test", "valid"):
         if found := saved_result(run.folder, run.label, "explanation", part):
             return found
-    if not len(texts_of(run).valid):
+    if not len(measured_texts(run, "valid")):
         return None
     conditions = Conditions(part="valid", max_users=_MEASURED_PAIRS)
     found = evaluate_task(run, "explanation", conditions, on_progress)

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from edgewise.data.dataset import Dataset
     from edgewise.data.splits import Split
     from edgewise.recommender import FittedData, Recommender
+    from edgewise.runs.growth import Growth
 
 FILE = "run.json"
 CONFIG = "config.toml"
@@ -135,9 +136,11 @@ class Run:
     Attributes:
         folder: the run folder.
         info: settings, versions, machine.
-        model: fitted.
-        dataset: the data set it was fitted on.
-        split: the very split it was fitted on, graph edges and texts included.
+        model: fitted; a :class:`~edgewise.models.grown.Grown` where the data have grown since.
+        dataset: the data set it was fitted on, or what has grown from it.
+        split: the very split it was fitted on, graph edges and texts included; the same kind of
+            split of grown data, without held-out rows that the model knows.
+        growth: how far the data have grown since; None where they have not.
     """
 
     folder: Path
@@ -145,6 +148,19 @@ class Run:
     model: Recommender
     dataset: Dataset
     split: Split
+    growth: Growth | None = None
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What the model cannot do for what has come since it was fitted, in sentences."""
+        return getattr(self.model, "notes", ())
+
+    def as_fitted(self) -> Run:
+        """The run with the model and the data as they were when it was fitted."""
+        if self.growth is None:
+            return self
+        fitted, model = self.growth.fitted, getattr(self.model, "model", self.model)
+        return replace(self, model=model, dataset=fitted.dataset, split=fitted, growth=None)
 
     def __repr__(self) -> str:
         return f"Run({self.folder}: {self.model!r}, tasks {', '.join(self.tasks)})"
@@ -299,11 +315,16 @@ def write_config(folder: Path, info: RunInfo) -> None:
 
 
 def load_run_data(info: DataInfo, data: str | Path | None = None) -> Dataset:
-    """The data set of a run, checked to be the same.
+    """The data set of a run, checked to be the same; where it has grown since, as it was.
 
     Raises:
         DataError: it is missing or another one.
     """
+    return info.state_of(*_load_grown(info, data))
+
+
+def _load_grown(info: DataInfo, data: str | Path | None) -> tuple[Dataset, Path]:
+    """The data set that stands where a run's should, whichever it is, and where that is."""
     from edgewise.data.dataset import Dataset
 
     place = Path(data or info.folder)
@@ -312,9 +333,7 @@ def load_run_data(info: DataInfo, data: str | Path | None = None) -> Dataset:
         raise DataError(
             f"{place}: the data set of the run is not there; say where it is with --data"
         )
-    dataset = Dataset.load(place)
-    info.check(dataset, place)
-    return dataset
+    return Dataset.load(place), place
 
 
 def read_finished(folder: str | Path) -> RunInfo:
@@ -335,6 +354,9 @@ def read_finished(folder: str | Path) -> RunInfo:
 def open_run(folder: str | Path, data: str | Path | None = None) -> Run:
     """Open a finished run.
 
+    Where its data set has grown since it was fitted (``edgewise data append``), the model is asked
+    about all of it: newest histories, new users and new items.
+
     Example:
         >>> run = open_run("runs/mine")                                    # doctest: +SKIP
         >>> run.model.recommend(["u1"], k=5).to_frame()                      # doctest: +SKIP
@@ -349,11 +371,17 @@ def open_run(folder: str | Path, data: str | Path | None = None) -> Run:
     """
     folder = Path(folder)
     info = read_finished(folder)
-    dataset = load_run_data(info.spec.data, data)
-    split = info.spec.split(dataset)
+    dataset, place = _load_grown(info.spec.data, data)
+    fitted = info.spec.split(info.spec.data.state_of(dataset, place))
     model = info.spec.method.recommender.from_pretrained(folder / "model")
-    _check_fitted_on(model.data, info, split, folder / "model")
-    return Run(folder, info, model, dataset, split)
+    _check_fitted_on(model.data, info, fitted, folder / "model")
+    if fitted.dataset is dataset:
+        return Run(folder, info, model, dataset, fitted)
+    from edgewise.models.grown import Grown
+    from edgewise.runs.growth import grown_split
+
+    split, growth = grown_split(info.spec.split(dataset), fitted)
+    return Run(folder, info, Grown.of(model, dataset), dataset, split, growth)
 
 
 def _check_fitted_on(fitted: FittedData, info: RunInfo, split: Split, place: Path) -> None:

@@ -52,18 +52,22 @@ class DataInfo:
     def of(cls, dataset: Dataset, folder: str | Path) -> DataInfo:
         return cls(str(folder), dataset.name, dataset.checksum)
 
-    def check(self, dataset: Dataset, folder: str | Path) -> None:
-        """Refuse a data set whose content is not this one's.
+    def state_of(self, dataset: Dataset, folder: str | Path) -> Dataset:
+        """The data set as it was when it had this checksum; itself where it has not grown since.
 
         Raises:
-            DataError: it differs.
+            DataError: it never was, or was altered.
         """
-        if dataset.checksum != self.checksum:
-            raise DataError(
-                f"{folder}: not the data the run was fitted on ({self.name!r}, checksum "
-                f"{self.checksum[:12]}): it was altered or is another data set. Give the original "
-                "with --data, or fit again"
-            )
+        if dataset.checksum == self.checksum:
+            return dataset
+        if self.checksum in (state.checksum for state in dataset.grown_from):
+            return dataset.earlier(self.checksum)
+        raise DataError(
+            f"{folder}: not the data the run was fitted on ({self.name!r}, checksum "
+            f"{self.checksum[:12]}): it was altered or is another data set. Give the original "
+            "with --data, or fit again; new rows keep a run usable where they are added to its "
+            "data with 'edgewise data append'"
+        )
 
 
 @dataclass(frozen=True)
