@@ -367,9 +367,9 @@ def _num_different(dataset: Dataset, told: pl.DataFrame) -> int:
 def _warn(dataset: Dataset, raw: RawTable, items: Vocabulary, different: int, log: ReadLog) -> None:
     if different:
         log.warn(
-            f"{different:,} items are known already and are told of otherwise: they stay as they "
-            "are, since earlier states of the data set must stay the same; import anew to change "
-            "them"
+            f"{different:,} of {len(raw.items):,} items told of are known, and told of otherwise: "
+            "they stay as they are, since earlier states of the data set must stay the same; import "
+            "anew to change them"
         )
     new = pl.Series(items.ids[dataset.num_items :], dtype=pl.String)
     unknown = new.filter(~new.is_in(raw.items["item_id"].implode()))
