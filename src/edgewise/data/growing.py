@@ -368,7 +368,7 @@ def _warn(dataset: Dataset, raw: RawTable, items: Vocabulary, different: int, lo
     if different:
         log.warn(
             f"{different:,} of {len(raw.items):,} items told of are known, and told of otherwise: "
-            "they stay as they are, since earlier states of the data set must stay the same; import "
+            "they stay as they are, since earlier states of the data must stay the same; import "
             "anew to change them"
         )
     new = pl.Series(items.ids[dataset.num_items :], dtype=pl.String)

@@ -69,7 +69,7 @@ class Grown(Recommender):
 
     Attributes:
         model: as it was fitted.
-        notes: what the method cannot do for what is new, in sentences.
+        told: the histories of all users that were told last; those of all rows at first.
     """
 
     name, label = "grown", "Grown"
@@ -84,8 +84,8 @@ class Grown(Recommender):
         self.stage_curves = model.stage_curves
         self._data = data
         self._catalog = catalog
-        self._told: Ragged | None = None
-        self._told_model = model.data.histories
+        self.told = data.histories
+        self._told_model = self._known_rows(data.histories)
         self._neighbours: sp.csr_array | None = None
         self._scale: tuple[np.ndarray, np.ndarray] | None = None
         for name in ("label", "SCORE_UNIT", "ASKED_AT_ONCE", "summary"):
@@ -156,11 +156,6 @@ class Grown(Recommender):
         return tuple(found)
 
     # What new items are like
-
-    @property
-    def told(self) -> Ragged:
-        """The histories of all users that were told last; those of all rows at first."""
-        return self.data.histories if self._told is None else self._told
 
     @property
     def neighbours(self) -> sp.csr_array:
@@ -258,11 +253,15 @@ class Grown(Recommender):
 
     def prepare(self, histories: Ragged) -> None:
         """Count anew what new items are like; the model is told what known users have by now."""
-        if histories is not self._told:
-            self._told, self._neighbours, self._scale = histories, None, None
-            known = histories.part(0, min(len(histories), len(self.model.data.users)))
-            self._told_model = known.keep(known.values < self.num_known)
+        if histories is not self.told:
+            self.told, self._neighbours, self._scale = histories, None, None
+            self._told_model = self._known_rows(histories)
         self.model.prepare(self._told_model)
+
+    def _known_rows(self, histories: Ragged) -> Ragged:
+        """Of known users and known items alone."""
+        known = histories.part(0, min(len(histories), len(self.model.data.users)))
+        return known.keep(known.values < self.num_known)
 
     # Answering
 
