@@ -9,7 +9,7 @@ model, and count as known.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -37,7 +37,7 @@ class Growth:
         left_out: held-out rows of each part that it was fitted or tuned on.
     """
 
-    fitted: Split
+    fitted: Split = field(repr=False)
     dataset: Dataset
     days: float | None
     left_out: Mapping[str, int]
