@@ -259,6 +259,18 @@ def test_metrics_of_ones_own_are_measured(tmp_path: Path) -> None:
     assert sorted(named) == sorted([*METRICS, *LIST_METRICS])
 
 
+def test_data_grow_as_their_page_says(tmp_path: Path) -> None:
+    """Its commands and its script run, on the reader's rows and some that come later."""
+    write_ratings(tmp_path / "ratings.csv", num_users=20, num_items=40)
+    rows = ["user_id,item_id,timestamp", "fresh-customer,i3,1800000000", "u1,shiny,1800000001"]
+    (tmp_path / "new-orders.csv").write_text("\n".join([*rows, "fresh-customer,i5,1800000002"]))
+    (tmp_path / "new-items.csv").write_text("item_id,title\nshiny,A shiny thing\n")
+    for block in blocks_of(ROOT / "docs" / "growing.md"):
+        done = run_block(block, tmp_path)
+        assert done.returncode == 0, f"{block.code}\n{done.stdout}\n{done.stderr}"
+    assert "grown=2 times" in done.stdout and "Grown(ItemKNN(" in done.stdout
+
+
 ADD_A_METHOD = ROOT / "docs" / "contributing" / "add-a-method.md"
 
 

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from edgewise.models.fdsa import FDSA
     from edgewise.models.graph_filter import GraphFilter
     from edgewise.models.graph_gpt.recommender import GraphGPT
+    from edgewise.models.grown import Grown
     from edgewise.models.gru4rec import GRU4Rec
     from edgewise.models.hgn import HGN
     from edgewise.models.item_knn import ItemKNN
@@ -63,6 +64,7 @@ _PUBLIC = {
     "ELMRec": "edgewise.models.elmrec.recommender",
     "GraphFilter": "edgewise.models.graph_filter",
     "GraphGPT": "edgewise.models.graph_gpt.recommender",
+    "Grown": "edgewise.models.grown",
     "ItemKNN": "edgewise.models.item_knn",
     "LightGCN": "edgewise.models.lightgcn",
     "Popularity": "edgewise.models.popularity",
@@ -100,6 +102,7 @@ __all__ = [
     "GRU4Rec",
     "GraphFilter",
     "GraphGPT",
+    "Grown",
     "ItemKNN",
     "LightGCN",
     "MultiVAE",
