@@ -42,8 +42,15 @@ from edgewise.data.ragged import Ragged
 from edgewise.data.ranking import Ranked, best_of_rows
 from edgewise.data.splits import Split
 from edgewise.errors import ConfigError, DataError
-from edgewise.item_texts import item_sentences, tfidf_matrix
-from edgewise.models.counting import nearest_of_rows
+from edgewise.models.new_items import (
+    extended,
+    is_empty,
+    joined,
+    mean_of_finite,
+    mean_shares,
+    nearest_by_events,
+    nearest_by_texts,
+)
 from edgewise.recommender import (
     FittedData,
     ItemFilter,
@@ -53,9 +60,6 @@ from edgewise.recommender import (
     popularity_scores,
 )
 
-NEIGHBOURS = 3
-# Users who have a new item, from which on these say more of it than its texts.
-EVENTS = 5.0
 # Of how much scores vary over users, a few hundred tell; more than so much is noise.
 _SAMPLED_USERS, _MOST_STRETCH = 500, 10.0
 # Known items that a method which searches lists is asked to score besides, for every list.
@@ -164,7 +168,8 @@ class Grown(Recommender):
         Rows sum to 1, or are empty where nothing is known.
         """
         if self._neighbours is None:
-            self._neighbours = self._weigh()
+            by_events, users = nearest_by_events(self.matrix(self.told), self._taught)
+            self._neighbours = joined(self._by_texts, by_events, users)
         return self._neighbours
 
     def scale(self, task: Task) -> tuple[np.ndarray, np.ndarray]:
@@ -204,49 +209,20 @@ class Grown(Recommender):
         found = self.model.score_lists(users, histories, lists, task)
         return np.asarray(found, np.float64).reshape(len(users), len(columns))
 
-    def _weigh(self) -> sp.csr_array:
-        texts, (taken, events) = self._alike_by_texts, self._alike_by_events()
-        share = events / (events + EVENTS)
-        share = np.where(_is_empty(texts), 1.0, np.where(_is_empty(taken), 0.0, share))
-        both = sp.diags_array(1 - share) @ texts + sp.diags_array(share) @ taken
-        return sp.csr_array(both, dtype=np.float32)
-
     @cached_property
-    def _alike_by_texts(self) -> sp.csr_array:
-        if not self.num_new:
-            return sp.csr_array((0, self.num_known))
-        words = replace(self._catalog, description=("",) * len(self._catalog))
-        matrix = tfidf_matrix(item_sentences(words))
-        return self._nearest(matrix[self.num_known :] @ matrix[: self.num_known].T)
+    def _by_texts(self) -> sp.csr_array:
+        return nearest_by_texts(self._catalog, self._taught)
 
-    def _alike_by_events(self) -> tuple[sp.csr_array, np.ndarray]:
-        """The same by who took both, and how many users have each new item."""
-        taken = self.matrix(self.told)
-        counts = np.asarray(taken.sum(axis=0), dtype=np.float64)
-        known, new = (
-            sp.csc_array(taken)[:, : self.num_known],
-            sp.csc_array(taken)[:, self.num_known :],
-        )
-        inverse = np.divide(1.0, np.sqrt(counts), out=np.zeros(len(counts)), where=counts > 0)
-        shared = sp.csr_array(new.T @ known) @ sp.diags_array(inverse[: self.num_known])
-        return self._nearest(shared), counts[self.num_known :]
-
-    def _nearest(self, similarities: Any) -> sp.csr_array:
-        """Those of items that were taught, the largest of each row, which sum to 1."""
-        taught = (self.model.data.item_counts > 0).astype(np.float64)
-        found = sp.csr_array(sp.csr_array(similarities) @ sp.diags_array(taught))
-        found.eliminate_zeros()
-        found = nearest_of_rows(found, NEIGHBOURS)
-        total = np.asarray(found.sum(axis=1)).ravel()
-        scale = np.divide(1.0, total, out=np.zeros(len(total)), where=total > 0)
-        return sp.csr_array(sp.diags_array(scale) @ found)
+    @property
+    def _taught(self) -> np.ndarray:
+        return self.model.data.item_counts > 0
 
     @property
     def stand_ins(self) -> np.ndarray:
         """The known item that each item is read as where it must be, -1 for none, ``int64[I]``."""
         found, matrix = np.full(len(self.data.items), -1), self.neighbours
         found[: self.num_known] = np.arange(self.num_known)
-        for new in np.flatnonzero(~_is_empty(matrix)):
+        for new in np.flatnonzero(~is_empty(matrix)):
             row = slice(matrix.indptr[new], matrix.indptr[new + 1])
             found[self.num_known + new] = matrix.indices[row][matrix.data[row].argmax()]
         return found
@@ -318,7 +294,7 @@ class Grown(Recommender):
         scores = np.tile(self.cold_scores(), (len(users), 1))
         if len(warm := np.flatnonzero(read.lengths > 0)):
             known = np.asarray(self.model.score_items(asked[warm], read.take(warm)))
-            new = _extended(known, self.neighbours, known.min(axis=1), self.scale("sequential"))
+            new = extended(known, self.neighbours, known.min(axis=1), self.scale("sequential"))
             scores[warm] = np.concatenate([known, new], axis=1)
         return scores
 
@@ -368,7 +344,7 @@ class Grown(Recommender):
         level, stretch = self.scale(task)
         scale = level[new], stretch[new]
         lowest = np.array([answer.min()])
-        found[is_new] = _extended(place[None], self.neighbours[new], lowest, scale)[0]
+        found[is_new] = extended(place[None], self.neighbours[new], lowest, scale)[0]
         return found
 
     def _new_scores(self, users: np.ndarray, histories: Ragged) -> np.ndarray:
@@ -381,7 +357,7 @@ class Grown(Recommender):
             return np.tile(nowhere[:, None], self.num_new)
         scores = self._column_scores(users, histories, "sequential")
         own = sp.csr_array(self.neighbours[:, self._columns])
-        return _extended(scores, own, nowhere, self.scale("sequential"))
+        return extended(scores, own, nowhere, self.scale("sequential"))
 
     @property
     def _lists_new(self) -> bool:
@@ -420,8 +396,8 @@ class Grown(Recommender):
             rows[np.arange(len(asked)), asked] = rows.max(axis=1)
         known = np.empty((len(items), self.num_known))
         known[~is_new] = rows[np.searchsorted(asked, items[~is_new])]
-        known[is_new] = _mean_of_finite(rows.T, sp.csr_array(own[:, asked])).T
-        return np.concatenate([known, _mean_of_finite(known, self.neighbours)], axis=1)
+        known[is_new] = mean_of_finite(rows.T, sp.csr_array(own[:, asked])).T
+        return np.concatenate([known, mean_of_finite(known, self.neighbours)], axis=1)
 
     # Telling
 
@@ -475,7 +451,7 @@ class Grown(Recommender):
             if shares is None:
                 row = weights[[item - self.num_known]]
                 pairs = zip(row.indices.tolist(), row.data.tolist(), strict=True)
-                shares = _mean_shares([(by_item[near], weight) for near, weight in pairs])
+                shares = mean_shares([(by_item[near], weight) for near, weight in pairs])
             found.append(tuple(self._in_own_items(share, own[0]) for share in shares))
         return found
 
@@ -500,40 +476,6 @@ class Grown(Recommender):
         )
 
 
-def _is_empty(matrix: sp.csr_array) -> np.ndarray:
-    """Which rows hold nothing, ``bool[rows]``."""
-    return np.diff(matrix.indptr) == 0
-
-
-def _extended(
-    scores: np.ndarray,
-    weights: sp.csr_array,
-    lowest: np.ndarray,
-    scale: tuple[np.ndarray, np.ndarray],
-) -> np.ndarray:
-    """Scores of new items from those of known ones ``[B, n]``, ``float64[B, N]``.
-
-    Args:
-        scores: of known items.
-        weights: ``[N, n]``, rows that sum to 1, or are empty.
-        lowest: of each user, what items of empty rows get, ``[B]``.
-        scale: l and c of the new items, ``[N]`` each.
-    """
-    level, stretch = scale
-    found = level + stretch * (np.asarray((weights @ scores.T).T, dtype=np.float64) - level)
-    return np.where(_is_empty(weights), lowest[:, None], found)
-
-
-def _mean_of_finite(values: np.ndarray, weights: sp.csr_array) -> np.ndarray:
-    """Weighted means of the finite ones among values ``[B, n]``; minus infinity without any.
-
-    What is minus infinity is no likeness at all: it counts as 0 where others speak.
-    """
-    finite = np.isfinite(values)
-    total = (weights @ np.where(finite, values, 0.0).T).T
-    return np.where((weights @ finite.T.astype(np.float32)).T > 0, total, -np.inf)
-
-
 def _hide_new(scores: np.ndarray, hidden: ItemFilter, num_known: int) -> None:
     """Set the scores ``[B, N]`` of new items that must not be listed to minus infinity."""
     if hidden.seen is not None:
@@ -541,21 +483,3 @@ def _hide_new(scores: np.ndarray, hidden: ItemFilter, num_known: int) -> None:
         scores[hidden.seen.row_of_value[new], hidden.seen.values[new] - num_known] = -np.inf
     if hidden.hidden is not None:
         scores[:, hidden.hidden[num_known:]] = -np.inf
-
-
-def _mean_shares(
-    parts: list[tuple[tuple[ScoreShare, ...], float]],
-) -> tuple[ScoreShare, ...]:
-    """Weighted means of the evidence of equal parts, in the words of what says most."""
-    said: dict[str, list[tuple[float, ScoreShare]]] = {}
-    for shares, weight in parts:
-        for share in shares:
-            said.setdefault(share.name, []).append((weight * share.evidence, share))
-    evidence = {name: sum(value for value, _ in each) for name, each in said.items()}
-    total = sum(map(abs, evidence.values())) or 1.0
-    found = []
-    for name, each in said.items():
-        toward = max(each, key=lambda pair, name=name: pair[0] * np.sign(evidence[name]))[1]
-        value = float(evidence[name])
-        found.append(replace(toward, evidence=value, share=value / total))
-    return tuple(sorted(found, key=lambda share: -abs(share.share)))
