@@ -60,22 +60,24 @@ def both(data, tmp_path_factory) -> tuple[Dataset, Dataset, Path]:
     return data[0], after, folder
 
 
-@pytest.fixture
-def fit(both, tmp_path):
-    """Fits a run of a method on the data before, whose folder then holds those after."""
+@pytest.fixture(scope="module")
+def fit(both, tmp_path_factory):
+    """Fits a run on the data before, once for each method and split; its data have grown since."""
+    runs: dict[tuple[str, str], Path] = {}
 
-    def make(method: str = FAKE.name, split: str = "leave-one-out", seed: int = 0) -> Path:
-        before, _, grown = both
-        place = tmp_path / "data"
-        before.save(place)
-        config = FakeConfig() if method == FAKE.name else _config(method)
-        spec = RunSpec(
-            method, config, DataInfo.of(before, place), split_kind=split, split_seed=seed
-        )
-        train(spec, tmp_path / "run", dataset=before)
-        shutil.rmtree(place)
-        shutil.copytree(grown, place)
-        return tmp_path / "run"
+    def make(method: str = FAKE.name, split: str = "leave-one-out") -> Path:
+        if (method, split) not in runs:
+            before, _, grown = both
+            place = tmp_path_factory.mktemp("fitted")
+            before.save(place / "data")
+            config = FakeConfig() if method == FAKE.name else _config(method)
+            about = DataInfo.of(before, place / "data")
+            spec = RunSpec(method, config, about, split_kind=split, split_seed=3)
+            train(spec, place / "run", dataset=before)
+            shutil.rmtree(place / "data")
+            shutil.copytree(grown, place / "data")
+            runs[method, split] = place / "run"
+        return runs[method, split]
 
     return make
 
@@ -136,7 +138,7 @@ def test_an_altered_earlier_state_is_refused(run, both, tmp_path):
 @pytest.mark.parametrize("split", ["leave-one-out", "ratio", "time"])
 def test_held_out_rows_that_the_model_knows_count_as_known(both, fit, split):
     after = both[1]
-    opened = open_run(fit(split=split, seed=3))
+    opened = open_run(fit(split=split))
     known = {*told(opened.growth.fitted.train), *told(opened.growth.fitted.valid)}
     plain = opened.spec.split(after)
     for part in ("valid", "test"):

@@ -93,9 +93,11 @@ def run_page(
         facts=_facts(run),
         results=[_result(each) for each in results],
         curves=learning_curves(run),
-        maps=vector_maps(run),
+        maps=vector_maps(run.as_fitted()),
         vectors=getattr(
-            method, "node_vectors_summary", "they are what the model learned of users and items"
+            run.as_fitted().model,
+            "node_vectors_summary",
+            "they are what the model learned of users and items",
         ),
         learned=method.learned_rows(),
         users=users,
