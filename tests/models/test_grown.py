@@ -181,7 +181,7 @@ def test_a_new_item_is_the_mean_of_its_neighbours_stretched(fit, shop):
     states = model.encode(users, histories).detach().numpy()
     table = model.item_embeddings().detach().numpy()
     new = [grown.data.items.index_of(raw) for raw in ("apples", "pears", "stones", "rocks")]
-    weights = grown.neighbours.toarray()[np.array(new) - KNOWN]
+    weights = grown.new_items.weights.toarray()[np.array(new) - KNOWN]
     assert weights.sum(1) == pytest.approx(1, abs=1e-5)
     assert set((weights > 0).sum(1)) <= {3, 4, 5, 6}, "three by texts, three by rows"
     scores = grown.score_candidates(CandidateLists.from_lists(users, [np.array(new)] * 6))
@@ -196,7 +196,7 @@ def test_scores_of_new_items_vary_as_those_of_their_neighbours_do(fit, shop):
     everyone = np.arange(shop[0].num_users)
     scores = grown.score_items(everyone, grown.data.histories.take(everyone))
     told = scores[:, :KNOWN].std(0)
-    for new, row in enumerate(grown.neighbours.toarray()):
+    for new, row in enumerate(grown.new_items.weights.toarray()):
         if row.any():
             assert scores[:, KNOWN + new].std() == pytest.approx(row @ told, rel=1e-3)
             assert scores[:, KNOWN + new].mean() == pytest.approx(row @ scores[:, :KNOWN].mean(0))
@@ -221,7 +221,7 @@ def test_rows_that_connect_speak_of_new_items_without_texts(fit, world):
     users = [before.users.ids[user] for user in np.flatnonzero(world.user_group == 1)[:12]]
     after = before.append({"user_id": users, "item_id": ["thing"] * 12})
     grown = Grown.of(fit("item-knn"), after)
-    row = grown.neighbours.toarray()[0]
+    row = grown.new_items.weights.toarray()[0]
     assert set(world.item_group[np.flatnonzero(row)]) == {1} and row.sum() == pytest.approx(1)
     assert not grown.notes
     grown.recommend([0], 1, histories=histories_of(before.num_users, before.interactions))
@@ -279,3 +279,14 @@ def test_other_ids_are_refused(fit, shop):
     fewer = checkerboard(num_users=40).split.dataset
     with pytest.raises(DataError, match="do not begin with those of the model"):
         Grown.of(fit("ease"), fewer)
+
+
+def test_a_search_that_would_take_long_lists_what_it_knows_and_says_so(fit, shop, monkeypatch):
+    monkeypatch.setattr("edgewise.models.grown._MOST_SCORED", 2)
+    grown = Grown.of(fit("elmrec"), shop[1])
+    found = grown.recommend(np.arange(4), 5)
+    assert len(found) == 20 and (found.item_index < KNOWN).all()
+    assert "ELMRec searches the items it was fitted on, and 5 new ones" in grown.notes[-1]
+    candidates = CandidateLists.from_lists(np.array([0]), [np.arange(KNOWN + 5)])
+    assert np.isfinite(grown.score_candidates(candidates, task="sequential")).all()
+    assert not any("searches" in note for note in Grown.of(fit("ease"), shop[1]).notes)

@@ -19,7 +19,14 @@ from typing import Any, Literal
 import numpy as np
 import polars as pl
 
-from edgewise.data.dataset import Catalog, Dataset, Interactions, Vocabulary, check_target
+from edgewise.data.dataset import (
+    Catalog,
+    Dataset,
+    Interactions,
+    Vocabulary,
+    check_target,
+    read_manifest,
+)
 from edgewise.data.importing import (
     ImportOptions,
     catalog_of,
@@ -87,6 +94,7 @@ def append_file(
         LockedError: another process writes the folder.
     """
     folder, options = Path(folder), options or ImportOptions()
+    read_manifest(folder)  # what is no data set is not locked
     with locked(folder):
         dataset = Dataset.load(folder)
         check_target(folder, force=True)

@@ -43,6 +43,7 @@ from edgewise.data.ranking import Ranked, best_of_rows
 from edgewise.data.splits import Split
 from edgewise.errors import ConfigError, DataError
 from edgewise.models.new_items import (
+    NewItems,
     extended,
     is_empty,
     joined,
@@ -63,7 +64,7 @@ from edgewise.recommender import (
 # Of how much scores vary over users, a few hundred tell; more than so much is noise.
 _SAMPLED_USERS, _MOST_STRETCH = 500, 10.0
 # Known items that a method which searches lists is asked to score besides, for every list.
-_MOST_SCORED = 500
+_MOST_SCORED = 300
 
 
 class Grown(Recommender):
@@ -90,7 +91,7 @@ class Grown(Recommender):
         self._catalog = catalog
         self.told = data.histories
         self._told_model = self._known_rows(data.histories)
-        self._neighbours: sp.csr_array | None = None
+        self._new_items: NewItems | None = None
         self._scale: tuple[np.ndarray, np.ndarray] | None = None
         for name in ("label", "SCORE_UNIT", "ASKED_AT_ONCE", "summary"):
             if hasattr(model, name):
@@ -146,7 +147,7 @@ class Grown(Recommender):
     def notes(self) -> tuple[str, ...]:
         """Why new items are missing from lists, in sentences; empty where they are not."""
         found = []
-        if alone := int((np.diff(self.neighbours.indptr) == 0).sum()):
+        if alone := int(is_empty(self.new_items.weights).sum()):
             found.append(
                 f"{alone:,} of {self.num_new:,} new items have neither texts nor rows that connect "
                 "them with known ones: they are in no list"
@@ -162,15 +163,12 @@ class Grown(Recommender):
     # What new items are like
 
     @property
-    def neighbours(self) -> sp.csr_array:
-        """W, what each new item is like among the known ones, ``float32[N, K]``.
-
-        Rows sum to 1, or are empty where nothing is known.
-        """
-        if self._neighbours is None:
+    def new_items(self) -> NewItems:
+        """What each new item is like among the known ones."""
+        if self._new_items is None:
             by_events, users = nearest_by_events(self.matrix(self.told), self._taught)
-            self._neighbours = joined(self._by_texts, by_events, users)
-        return self._neighbours
+            self._new_items = joined(self._by_texts, by_events, users)
+        return self._new_items
 
     def scale(self, task: Task) -> tuple[np.ndarray, np.ndarray]:
         """l and c of the new items for the scores of a task, ``float64[N]`` each."""
@@ -185,26 +183,19 @@ class Grown(Recommender):
         return task == "sequential" or not self.model.SEARCHES
 
     def _measured_scale(self, task: Task) -> tuple[np.ndarray, np.ndarray]:
-        weights, columns = self.neighbours, self._columns
-        known = np.flatnonzero(self._told_model.lengths)
-        rng = np.random.default_rng(self.config.seed)
-        users = np.sort(rng.permutation(known)[:_SAMPLED_USERS])
-        if not len(users) or not len(columns):
+        own, known = self.new_items.of_columns, np.flatnonzero(self._told_model.lengths)
+        most = _SAMPLED_USERS // (5 if self.model.SEARCHES else 1)
+        users = np.sort(np.random.default_rng(self.config.seed).permutation(known)[:most])
+        if not len(users) or not own.shape[1]:  # type: ignore[misc]
             return np.zeros(self.num_new), np.ones(self.num_new)
         scores = self._column_scores(users, self._told_model.take(users), task)
-        own = sp.csr_array(weights[:, columns])
         wanted, found = own @ scores.std(axis=0), (own @ scores.T).std(axis=1)
         stretch = np.divide(wanted, found, out=np.ones(self.num_new), where=found > 1e-6 * wanted)
         return own @ scores.mean(axis=0), stretch.clip(1.0, _MOST_STRETCH)
 
-    @property
-    def _columns(self) -> np.ndarray:
-        """The known items that new ones are like, rising, ``int64[n]``."""
-        return np.unique(self.neighbours.indices).astype(np.int64)
-
     def _column_scores(self, users: np.ndarray, histories: Ragged, task: Task) -> np.ndarray:
         """The model's scores of these, ``float64[B, n]``."""
-        columns = self._columns
+        columns = self.new_items.columns
         lists = Ragged.of_lengths(np.full(len(users), len(columns)), np.tile(columns, len(users)))
         found = self.model.score_lists(users, histories, lists, task)
         return np.asarray(found, np.float64).reshape(len(users), len(columns))
@@ -217,20 +208,10 @@ class Grown(Recommender):
     def _taught(self) -> np.ndarray:
         return self.model.data.item_counts > 0
 
-    @property
-    def stand_ins(self) -> np.ndarray:
-        """The known item that each item is read as where it must be, -1 for none, ``int64[I]``."""
-        found, matrix = np.full(len(self.data.items), -1), self.neighbours
-        found[: self.num_known] = np.arange(self.num_known)
-        for new in np.flatnonzero(~is_empty(matrix)):
-            row = slice(matrix.indptr[new], matrix.indptr[new + 1])
-            found[self.num_known + new] = matrix.indices[row][matrix.data[row].argmax()]
-        return found
-
     def prepare(self, histories: Ragged) -> None:
         """Count anew what new items are like; the model is told what known users have by now."""
         if histories is not self.told:
-            self.told, self._neighbours, self._scale = histories, None, None
+            self.told, self._new_items, self._scale = histories, None, None
             self._told_model = self._known_rows(histories)
         self.model.prepare(self._told_model)
 
@@ -294,7 +275,9 @@ class Grown(Recommender):
         scores = np.tile(self.cold_scores(), (len(users), 1))
         if len(warm := np.flatnonzero(read.lengths > 0)):
             known = np.asarray(self.model.score_items(asked[warm], read.take(warm)))
-            new = extended(known, self.neighbours, known.min(axis=1), self.scale("sequential"))
+            new = extended(
+                known, self.new_items.weights, known.min(axis=1), self.scale("sequential")
+            )
             scores[warm] = np.concatenate([known, new], axis=1)
         return scores
 
@@ -307,7 +290,7 @@ class Grown(Recommender):
         warm = np.flatnonzero(read.lengths > 0)
         if not len(warm):
             return scores.astype(np.float32)
-        chosen, weights = lists.take(warm), self.neighbours
+        chosen, weights = lists.take(warm), self.new_items.weights
         longer = [self._with_neighbours(row, weights) for row in chosen.rows()]
         given = Ragged.of_rows(longer)
         found = self.model.score_lists(asked[warm], read.take(warm), given, task)
@@ -344,7 +327,7 @@ class Grown(Recommender):
         level, stretch = self.scale(task)
         scale = level[new], stretch[new]
         lowest = np.array([answer.min()])
-        found[is_new] = extended(place[None], self.neighbours[new], lowest, scale)[0]
+        found[is_new] = extended(place[None], self.new_items.weights[new], lowest, scale)[0]
         return found
 
     def _new_scores(self, users: np.ndarray, histories: Ragged) -> np.ndarray:
@@ -353,23 +336,22 @@ class Grown(Recommender):
         Histories are as the model reads them, none empty.
         """
         nowhere = np.full(len(users), -np.inf)
-        if not len(self._columns):
+        if not len(self.new_items.columns):
             return np.tile(nowhere[:, None], self.num_new)
         scores = self._column_scores(users, histories, "sequential")
-        own = sp.csr_array(self.neighbours[:, self._columns])
-        return extended(scores, own, nowhere, self.scale("sequential"))
+        return extended(scores, self.new_items.of_columns, nowhere, self.scale("sequential"))
 
     @property
     def _lists_new(self) -> bool:
         """Whether the scores of new items can be had for every list."""
-        return not self.model.SEARCHES or len(self._columns) <= _MOST_SCORED
+        return not self.model.SEARCHES or len(self.new_items.columns) <= _MOST_SCORED
 
     def _asked(self, users: np.ndarray, histories: Ragged) -> tuple[np.ndarray, Ragged]:
         """Users and histories as the model knows them; histories may become empty."""
         asked = np.where(users < len(self.model.data.users), users, -1)
         if not self.num_new or not (histories.values >= self.num_known).any():
             return asked, histories
-        values = self.stand_ins[histories.values].astype(histories.values.dtype)
+        values = self.new_items.stand_ins[histories.values].astype(histories.values.dtype)
         is_known = histories.values < self.num_known
         only_new = histories.keep(is_known).lengths[histories.row_of_value] == 0
         return asked, Ragged(histories.offsets, values).keep(is_known | (only_new & (values >= 0)))
@@ -387,7 +369,7 @@ class Grown(Recommender):
     def item_similarities(self, items: np.ndarray) -> np.ndarray:
         """The model's; those of new items are the means of those of the items they are like."""
         is_new = items >= self.num_known
-        own = self.neighbours[items[is_new] - self.num_known]
+        own = self.new_items.weights[items[is_new] - self.num_known]
         asked = np.unique(np.concatenate([items[~is_new], own.indices])).astype(np.int64)
         rows = np.full((len(asked), self.num_known), -np.inf)
         if len(asked):
@@ -397,7 +379,7 @@ class Grown(Recommender):
         known = np.empty((len(items), self.num_known))
         known[~is_new] = rows[np.searchsorted(asked, items[~is_new])]
         known[is_new] = mean_of_finite(rows.T, sp.csr_array(own[:, asked])).T
-        return np.concatenate([known, mean_of_finite(known, self.neighbours)], axis=1)
+        return np.concatenate([known, mean_of_finite(known, self.new_items.weights)], axis=1)
 
     # Telling
 
@@ -434,7 +416,7 @@ class Grown(Recommender):
         (number,), read = self._asked(asked, own)
         if not read.lengths[0]:
             return [()] * len(items)
-        weights, is_new = self.neighbours, items >= self.num_known
+        weights, is_new = self.new_items.weights, items >= self.num_known
         known = np.union1d(items[~is_new], weights[items[is_new] - self.num_known].indices)
         told_model = self._told_model
         if number < 0 or not np.array_equal(told_model[number], read[0]):
@@ -457,7 +439,7 @@ class Grown(Recommender):
 
     def _in_own_items(self, share: ScoreShare, history: np.ndarray) -> ScoreShare:
         """With the user's new items in place of those that they were read as."""
-        stand_ins, taken = self.stand_ins, set(history.tolist())
+        stand_ins, taken = self.new_items.stand_ins, set(history.tolist())
         back = {int(stand_ins[item]): int(item) for item in history if item >= self.num_known}
         named = (
             (item if item in taken else back.get(item, item), part) for item, part in share.items

@@ -5,7 +5,8 @@ Shapes: B users asked about, I items, K known and N new ones, I = K + N.
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,38 @@ NEIGHBOURS = 3
 # Users who have a new item, from which on these say more of it than its texts.
 EVENTS = 5.0
 _PRODUCTS_AT_ONCE = 20_000_000
+
+
+@dataclass(frozen=True, eq=False)
+class NewItems:
+    """Which known items new ones are like.
+
+    Attributes:
+        weights: W, ``float32[N, K]``; rows sum to 1, or are empty where nothing is known.
+    """
+
+    weights: sp.csr_array
+
+    @cached_property
+    def columns(self) -> np.ndarray:
+        """The known items that any new one is like, rising, ``int64[n]``."""
+        return np.unique(self.weights.indices).astype(np.int64)
+
+    @cached_property
+    def of_columns(self) -> sp.csr_array:
+        """The weights of these, ``float32[N, n]``."""
+        return sp.csr_array(self.weights[:, self.columns])
+
+    @cached_property
+    def stand_ins(self) -> np.ndarray:
+        """The known item that each of all items is most like, -1 for none, ``int64[I]``."""
+        num_new, num_known = self.weights.shape  # type: ignore[misc]
+        found = np.append(np.arange(num_known), np.full(num_new, -1))
+        for new in np.flatnonzero(~is_empty(self.weights)):
+            row = slice(self.weights.indptr[new], self.weights.indptr[new + 1])
+            place = self.weights.data[row].argmax()
+            found[num_known + new] = self.weights.indices[row][place]
+        return found
 
 
 def nearest_by_texts(catalog: Catalog, taught: np.ndarray) -> sp.csr_array:
@@ -54,12 +87,12 @@ def nearest_by_events(taken: sp.csr_array, taught: np.ndarray) -> tuple[sp.csr_a
     return _nearest(new, known, taught), counts[num_known:]
 
 
-def joined(texts: sp.csr_array, events: sp.csr_array, users: np.ndarray) -> sp.csr_array:
-    """W of :mod:`edgewise.models.grown`: both, by how many users speak, ``float32[N, K]``."""
+def joined(texts: sp.csr_array, events: sp.csr_array, users: np.ndarray) -> NewItems:
+    """Both, the second as far as its users speak."""
     share = users / (users + EVENTS)
     share = np.where(is_empty(texts), 1.0, np.where(is_empty(events), 0.0, share))
     both = sp.diags_array(1 - share) @ texts + sp.diags_array(share) @ events
-    return sp.csr_array(both, dtype=np.float32)
+    return NewItems(sp.csr_array(both, dtype=np.float32))
 
 
 def _nearest(new: Any, known: Any, taught: np.ndarray) -> sp.csr_array:
