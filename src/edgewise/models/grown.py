@@ -8,15 +8,16 @@
 - **New items** are scored by a linear extension of the model, from the three known items j that
   each is most like:
 
-      ``s(u, n) = l_n + c_n (sum over j of W_nj s(u, j) - l_n)``, rows of W sum to 1.
+      ``s(u, n) = l_n + c (sum over j of W_nj s(u, j) - l_n)``, rows of W sum to 1.
 
   l_n is the mean of that sum over users. A mean of scores varies less over users than each of them,
-  so that it would hardly ever be among a user's highest: c_n makes it vary as its neighbours do.
-  Where a score is a dot product of embeddings, this is the score of an item whose embedding is c_n
-  times the mean of its neighbours' embeddings, and a constant. Nearest are by texts (TF-IDF of
-  title, brand and categories, cosine) and, with e users who have it, by who took both (cosine of
-  columns), which weighs ``e / (e + 5)``. Of a new item without either nothing is known: it is in
-  no list, and the last of given candidates.
+  so that it would seldom be among a user's highest: c, at least 1, is the largest number by which
+  new items are among the ten best of no more users than their neighbours are. Where a score is a
+  dot product of embeddings, this is the score of an item whose embedding is c times the mean of its
+  neighbours' embeddings, and a constant. Nearest are by texts (TF-IDF of title, brand and
+  categories, cosine) and, with e users who have it, by who took both (cosine of columns), which
+  weighs ``e / (e + 5)``. Of a new item without either nothing is known: it is in no list, and the
+  last of given candidates.
 
 What a method cannot do that way, :attr:`Grown.notes` says.
 
@@ -61,8 +62,9 @@ from edgewise.recommender import (
     popularity_scores,
 )
 
-# Of how much scores vary over users, a few hundred tell; more than so much is noise.
-_SAMPLED_USERS, _MOST_STRETCH = 500, 10.0
+# Of how often items are among the best, a few hundred users tell.
+_SAMPLED_USERS, _PLACES = 500, 10
+_MOST_STRETCH, _HALVINGS = 10.0, 12
 # Known items that a method which searches lists is asked to score besides, for every list.
 _MOST_SCORED = 300
 
@@ -186,12 +188,20 @@ class Grown(Recommender):
         own, known = self.new_items.of_columns, np.flatnonzero(self._told_model.lengths)
         most = _SAMPLED_USERS // (5 if self.model.SEARCHES else 1)
         users = np.sort(np.random.default_rng(self.config.seed).permutation(known)[:most])
-        if not len(users) or not own.shape[1]:  # type: ignore[misc]
+        if not len(users) or not len(self.new_items.columns):
             return np.zeros(self.num_new), np.ones(self.num_new)
-        scores = self._column_scores(users, self._told_model.take(users), task)
-        wanted, found = own @ scores.std(axis=0), (own @ scores.T).std(axis=1)
-        stretch = np.divide(wanted, found, out=np.ones(self.num_new), where=found > 1e-6 * wanted)
-        return own @ scores.mean(axis=0), stretch.clip(1.0, _MOST_STRETCH)
+        histories = self._told_model.take(users)
+        scores = self._column_scores(users, histories, task)
+        means = np.asarray((own @ scores.T).T)
+        level = means.mean(axis=0)
+        stretch = 1.0
+        if "sequential" in self.tasks:
+            best = self.model.rank_items(users, histories, ItemFilter(histories), _PLACES).scores
+            bars = np.array([row[-1] if len(row) == _PLACES else np.inf for row in best.rows()])
+            seen = self.matrix(histories)[:, self.new_items.columns].toarray() > 0
+            fair = float(((scores >= bars[:, None]) & ~seen).dot(own.T.toarray()).sum())
+            stretch = _fair_stretch(means, level, bars[:, None], fair)
+        return level, np.full(self.num_new, stretch)
 
     def _column_scores(self, users: np.ndarray, histories: Ragged, task: Task) -> np.ndarray:
         """The model's scores of these, ``float64[B, n]``."""
@@ -456,6 +466,23 @@ class Grown(Recommender):
             f"{folder}: what has grown is the data set; save the model itself (.model), and make "
             "this again with Grown.of(model, dataset)"
         )
+
+
+def _fair_stretch(means: np.ndarray, level: np.ndarray, bars: np.ndarray, fair: float) -> float:
+    """c, up to :data:`_MOST_STRETCH`, by which at most ``fair`` of the scores lie above bars.
+
+    Args:
+        means: of the neighbours' scores, ``float64[B, N]``.
+        level: l of the new items, ``[N]``.
+        bars: what the best scores of each user begin at, ``[B, 1]``.
+        fair: how many scores of new items may lie above.
+    """
+    low, high = 1.0, _MOST_STRETCH
+    for _ in range(_HALVINGS):
+        middle = (low + high) / 2
+        above = (level + middle * (means - level) > bars).sum()
+        low, high = (middle, high) if above <= fair else (low, middle)
+    return low
 
 
 def _hide_new(scores: np.ndarray, hidden: ItemFilter, num_known: int) -> None:
