@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -108,19 +108,33 @@ def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
 Make = Callable[..., World]
 
 
-@pytest.fixture
-def make_world(ease_run: Path, tmp_path: Path) -> Iterator[Make]:
-    """``make_world(*runs, **settings)``; the run of EASE if none is named."""
+@contextmanager
+def worlds(ease_run: Path, folder: Path) -> Iterator[Make]:
+    """Makes services of one store, which end together."""
     with ExitStack() as stack:
 
         def make(*runs: Path, **more: Any) -> World:
             folders = runs or (ease_run,)
-            told = {"store": str(tmp_path / "store.db"), "deadline_ms": 5000, **more}
+            told = {"store": str(folder / "store.db"), "deadline_ms": 5000, **more}
             gate = create_app(ServeSettings(tuple(map(str, folders)), **told))
             client = stack.enter_context(TestClient(gate, base_url=LOCAL))
             return World(client, open_run(folders[0]), service_of(gate.app))  # type: ignore[arg-type]
 
         yield make
+
+
+@pytest.fixture
+def make_world(ease_run: Path, tmp_path: Path) -> Iterator[Make]:
+    """``make_world(*runs, **settings)``; the run of EASE if none is named."""
+    with worlds(ease_run, tmp_path) as make:
+        yield make
+
+
+@pytest.fixture(scope="module")
+def lasting_world(ease_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    """One service for all tests of a module, which leave it as it is."""
+    with worlds(ease_run, tmp_path_factory.mktemp("lasting")) as make:
+        yield make()
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import json
 import logging
 
 import pytest
-from tests.serving.conftest import Make, World
+from tests.serving.conftest import Make, World, worlds
 
 from edgewise.errors import ConfigError
 from edgewise.serving.gate import scope_of
@@ -14,12 +14,19 @@ from edgewise.serving.keys import Bucket, Keys, new_key
 from edgewise.serving.schemas import Problem
 
 
-@pytest.fixture
-def keys(tmp_path):
+@pytest.fixture(scope="module")
+def keys(tmp_path_factory):
     """A file of keys, and the keys by name."""
-    path = tmp_path / "keys.toml"
+    path = tmp_path_factory.mktemp("keys") / "keys.toml"
     wanted = {"shop": ["read"], "log": ["events"], "owner": ["admin"]}
     return path, {name: new_key(path, name, scopes) for name, scopes in wanted.items()}
+
+
+@pytest.fixture(scope="module")
+def guarded(keys, ease_run, tmp_path_factory):
+    """Asks a service with these keys."""
+    with worlds(ease_run, tmp_path_factory.mktemp("guarded")) as make:
+        yield make(keys=str(keys[0])).client
 
 
 def bearer(key: str) -> dict[str, str]:
@@ -45,9 +52,8 @@ class TestKeys:
             ("GET", "/openapi.json", {"shop", "log", "owner", "nobody"}),
         ],
     )
-    def test_scopes(self, make_world: Make, keys, method, path, allowed):
-        file, known = keys
-        client = make_world(keys=str(file)).client
+    def test_scopes(self, guarded, keys, method, path, allowed):
+        client, (_, known) = guarded, keys
         body = {"json": {}} if method in ("POST", "PUT") else {}
         for name, key in {**known, "nobody": "wrong"}.items():
             for headers in (bearer(key), {"x-api-key": key}):
@@ -73,8 +79,9 @@ class TestKeys:
         }
         assert found.find(None) is None and found.find("") is None
 
-    def test_names_and_scopes_are_checked(self, keys):
-        path, _ = keys
+    def test_names_and_scopes_are_checked(self, tmp_path):
+        path = tmp_path / "keys.toml"
+        new_key(path, "shop", ["read"])
         with pytest.raises(ConfigError, match="has a key of the name 'shop'"):
             new_key(path, "shop", ["read"])
         with pytest.raises(ConfigError, match="--scope write"):
@@ -106,12 +113,12 @@ class TestKeys:
 
 class TestWithoutKeys:
     @pytest.mark.parametrize("host", ["127.0.0.1:8000", "localhost", "[::1]:8000"])
-    def test_this_machine_may_ask(self, world: World, host):
-        assert world.client.get("/v1/models", headers={"host": host}).status_code == 200
+    def test_this_machine_may_ask(self, lasting_world: World, host):
+        assert lasting_world.client.get("/v1/models", headers={"host": host}).status_code == 200
 
     @pytest.mark.parametrize("host", ["evil.example", "127.0.0.1.evil.example:80", ""])
-    def test_others_may_not(self, world: World, host):
-        assert world.client.get("/v1/models", headers={"host": host}).status_code == 403
+    def test_others_may_not(self, lasting_world: World, host):
+        assert lasting_world.client.get("/v1/models", headers={"host": host}).status_code == 403
 
     def test_pages_of_others_may_not(self, world: World):
         version = world.service.shop.active.version
@@ -150,8 +157,8 @@ class TestRefusals:
             ("PUT", "/v1/items/" + "x" * 201, {"json": {}}, 422, "item_id"),
         ],
     )
-    def test_all_are_problems(self, world: World, method, path, more, status, words):
-        answer = world.client.request(method, path, **more)
+    def test_all_are_problems(self, lasting_world: World, method, path, more, status, words):
+        answer = lasting_world.client.request(method, path, **more)
         assert answer.status_code == status, answer.text
         problem = Problem.model_validate_json(answer.content)
         assert words in problem.error
@@ -159,9 +166,9 @@ class TestRefusals:
 
     @pytest.mark.parametrize("path", ["/v1/recommend", "/v1/rank"])
     @pytest.mark.parametrize("body", [b"{", b"[]", b"\xff", b'{"user_id": "\\ud800"}', b"1" * 99])
-    def test_bodies_that_are_none(self, world: World, path, body):
+    def test_bodies_that_are_none(self, lasting_world: World, path, body):
         headers = {"content-type": "application/json"}
-        answer = world.client.post(path, content=body, headers=headers)
+        answer = lasting_world.client.post(path, content=body, headers=headers)
         assert answer.status_code == 422
         Problem.model_validate_json(answer.content)
 
@@ -221,8 +228,8 @@ class TestLog:
         assert user.encode() not in text and key.encode() not in text
 
     @pytest.mark.parametrize("given", ["", "a b", "x" * 101, "a\tb"])
-    def test_request_ids_that_are_none(self, world: World, given):
-        found = world.client.get("/health/live", headers={"x-request-id": given})
+    def test_request_ids_that_are_none(self, lasting_world: World, given):
+        found = lasting_world.client.get("/health/live", headers={"x-request-id": given})
         assert found.headers["x-request-id"] not in ("", given)
 
 

@@ -237,13 +237,13 @@ class Served:
 def with_new_items(served: Served, items: Sequence[Item]) -> Served:
     """The same model asked about more items, which it lists by what they are like.
 
-    See :class:`edgewise.models.grown.Grown`; the model itself does not change.
+    The model itself does not change; see ``models/grown.py``.
 
     Args:
         served: of the run as its folder has it.
         items: that its data set lacks.
     """
-    from edgewise.models.grown import Grown
+    from edgewise.models.grown import Grown  # type: ignore[import-not-found]
 
     opened = served.opened
     table = pl.DataFrame(
@@ -254,8 +254,8 @@ def with_new_items(served: Served, items: Sequence[Item]) -> Served:
             "categories": pl.Series([item.categories for item in items], dtype=pl.List(pl.String)),
         }
     )
-    dataset = opened.dataset.append(items=table)
-    fitted = opened.model.model if isinstance(opened.model, Grown) else opened.model
+    dataset = opened.dataset.append(items=table)  # type: ignore[attr-defined]
+    fitted = getattr(opened.model, "model", opened.model)  # itself, where its data have grown
     run = replace(opened, dataset=dataset, model=Grown.of(fitted, dataset))
     return Served.of(served.version, run, opened)
 
