@@ -123,6 +123,7 @@ def create_app(settings: ServeSettings) -> Gate:
             service = app.state.service = await asyncio.to_thread(_open, settings, metrics)
             switcher = Switcher(service.shop, settings.name or worker_name())
             await asyncio.to_thread(switcher.catch_up)
+            await service.warm()
         except EdgewiseError as error:
             log.error("the worker cannot start", extra={"error": str(error)})
             logging.getLogger("uvicorn.error").setLevel("CRITICAL")  # it would print the traceback

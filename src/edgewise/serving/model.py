@@ -23,6 +23,7 @@ from edgewise.serving.schemas import Item, Reason
 from edgewise.serving.version import model_version
 
 _NAMED_ITEMS = 3
+_WARMED = 16
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,12 +100,14 @@ class Served:
         return served
 
     def warm(self) -> None:
-        """Answer somebody with a history, and nobody."""
-        first = np.flatnonzero(self.histories.lengths)[:1]
+        """Answer somebody with a history, several, and nobody."""
+        some = np.flatnonzero(self.histories.lengths)[:_WARMED].tolist()
         nothing = np.empty(0, np.int32)
-        for user in first.tolist():
-            taste = Taste(user, self.histories[user], nothing, nothing)
-            self.rank([Question(taste, self.histories[user], 1)])
+        tastes = [Taste(user, self.histories[user], nothing, nothing) for user in some]
+        questions = [Question(taste, taste.history, _WARMED) for taste in tastes]
+        for part in (questions[:1], questions):
+            if part:
+                self.rank(part)
         _ = self.popular
 
     @cached_property

@@ -103,6 +103,10 @@ class Service:
         self._name = secrets.token_hex(6)
         self._numbers = count(1)
 
+    async def warm(self) -> None:
+        """Answer a few people by the thread that will answer all, before anybody asks."""
+        await self.batcher.run(self.shop.active.warm, None)
+
     # Recommending
 
     async def recommend(
