@@ -9,7 +9,7 @@
 #                       index of CPU wheels saves several gigabytes of download
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format bench peers report docs clean
+.PHONY: help setup demo serve-demo test check format bench peers report docs clean
 
 VENV ?= .venv
 PEERS ?= .peers
@@ -21,7 +21,7 @@ STAMP := $(VENV)/.installed
 DOCS_STAMP := $(VENV)/.installed-docs
 NEW_ENOUGH := import sys; sys.exit(sys.version_info < (3, 11))
 CANDIDATES := python3.11 python3.12 python3.13 python3
-BENCHMARKS := importing large propagation distances attention decoding prompts
+BENCHMARKS := importing large propagation distances attention decoding prompts batch
 
 ifndef PYTHON
 PYTHON := $(shell for python in $(CANDIDATES); do \
@@ -30,12 +30,21 @@ endif
 
 help: ## list the targets
 	@echo "edgewise: every target installs what it needs into $(VENV) first"
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
 
 setup: $(STAMP) ## make the environment and install edgewise with its development tools
 
 demo: $(STAMP) ## train on the built-in shop, evaluate, recommend, explain; report in runs/demo
 	OMP_NUM_THREADS=$${OMP_NUM_THREADS:-1} $(BIN)/edgewise demo --out runs/demo
+
+serve-demo: $(STAMP) runs/shop-ease/run.json ## the built-in shop with its page at http://127.0.0.1:8000; trains first if need be
+	OMP_NUM_THREADS=$${OMP_NUM_THREADS:-1} $(BIN)/edgewise serve runs/shop runs/shop-ease --store runs/shop.db
+
+runs/shop/report.html: | $(STAMP)
+	OMP_NUM_THREADS=$${OMP_NUM_THREADS:-1} $(BIN)/edgewise demo --method graph-gpt --out runs/shop
+
+runs/shop-ease/run.json: runs/shop/report.html
+	$(BIN)/edgewise fit ease --data runs/shop/data --out runs/shop-ease --force
 
 test: $(STAMP) $(VENV)/.programs ## run the tests
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2
