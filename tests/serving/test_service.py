@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 
+import numpy as np
 import pytest
 from tests.serving.conftest import Make, World, popular
 
@@ -412,3 +413,18 @@ def test_events_that_the_data_set_has_been_told_of_count_once(world: World, user
     world.event(user, item, "b", timestamp=int(rows.timestamp[place]) + 5)
     have = world.client.get(f"/v1/users/{user}/history").json()["items"]
     assert [each["item_id"] for each in have] == [*world.history(user), item]
+
+
+def test_a_batch_jobs_list_of_somebody_without_items_is_told_as_such(world: World, user: str):
+    served, store = world.service.shop.active, world.service.shop.store
+    offsets = served.histories.offsets.copy()
+    index = served.user_index(user)
+    kept = np.ones(len(served.histories.values), bool)
+    kept[offsets[index] : offsets[index + 1]] = False
+    vars(served)["histories"] = served.histories.keep(kept)
+    best = popular(world.run)
+    store.put_lists(served.key, [(user, StoredList(0, [(item, 1.0) for item in best[:20]]))])
+    answer = world.post("/v1/recommend", user_id=user)
+    assert answer["cold_user"] and [each["item_id"] for each in answer["items"]] == best[:10]
+    world.event(user, best[0], "k", "dismiss")
+    assert world.items(user_id=user) == best[1:11]

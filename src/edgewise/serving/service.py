@@ -138,9 +138,7 @@ class Service:
         else:
             user = asked.user_id or ""
             served, known, held = self.shop.look_up(user)
-            if held is not None and known.seen == 0 and user in served.cold_users:
-                held = None
-            if held is not None and asked.exclude_seen:
+            if held is not None and asked.exclude_seen and user not in served.cold_users:
                 picked = _pick(served, held, wish, asked.offset, asked.k)
                 if len(picked[0]) == asked.k and not asked.explain:
                     return self._answer(served, "cache", False, picked, asked.offset)
