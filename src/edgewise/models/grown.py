@@ -417,25 +417,16 @@ class Grown(Recommender):
                 )
         return self.model.write_explanations(users, items)
 
-    def score_shares(
-        self, user: int, items: np.ndarray, histories: Ragged | None = None
+    def shares(
+        self, users: np.ndarray, histories: Ragged, items: np.ndarray
     ) -> list[tuple[ScoreShare, ...]]:
         """The model's; a part of a new item's is the mean of those of the items it is like."""
-        asked = np.array([user])
-        own = self._histories_of(asked, histories)
-        (number,), read = self._asked(asked, own)
+        asked, read = self._asked(users, histories)
         if not read.lengths[0]:
             return [()] * len(items)
         weights, is_new = self.new_items.weights, items >= self.num_known
         known = np.union1d(items[~is_new], weights[items[is_new] - self.num_known].indices)
-        told_model = self._told_model
-        if number < 0 or not np.array_equal(told_model[number], read[0]):
-            # The last row is that of number -1, who is nobody that the model knows.
-            rows = [*told_model.rows(), read[0]]
-            rows[number] = read[0]
-            told_model = Ragged.of_rows(rows)
-        told = self.model.score_shares(int(number), known, told_model)
-        self.model.prepare(self._told_model)
+        told = self.model.shares(asked, read, known)
         by_item = dict(zip(known.tolist(), told, strict=True))
         found = []
         for item in items.tolist():
@@ -444,7 +435,7 @@ class Grown(Recommender):
                 row = weights[[item - self.num_known]]
                 pairs = zip(row.indices.tolist(), row.data.tolist(), strict=True)
                 shares = mean_shares([(by_item[near], weight) for near, weight in pairs])
-            found.append(tuple(self._in_own_items(share, own[0]) for share in shares))
+            found.append(tuple(self._in_own_items(share, histories[0]) for share in shares))
         return found
 
     def _in_own_items(self, share: ScoreShare, history: np.ndarray) -> ScoreShare:

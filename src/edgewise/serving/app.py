@@ -11,7 +11,6 @@ import sys
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -29,6 +28,7 @@ from edgewise.serving.api_page import api_page
 from edgewise.serving.gate import Gate
 from edgewise.serving.keys import Keys
 from edgewise.serving.metrics import Metrics
+from edgewise.serving.page import page_routes
 from edgewise.serving.problems import (
     REFUSED,
     RefusalError,
@@ -344,11 +344,7 @@ def _add_operations(app: FastAPI, metrics: Metrics) -> None:
 
 
 def _add_page(app: FastAPI, metrics: Metrics) -> None:
-    """The page at ``/``, where it is part of this edgewise."""
-    if find_spec("edgewise.serving.page") is None:
-        return
-    from edgewise.serving.page import page_routes  # type: ignore[import-not-found]
-
+    """The page at ``/``."""
     app.router.routes.extend(page_routes(lambda: service_of(app), metrics.text))
 
 

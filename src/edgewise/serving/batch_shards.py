@@ -24,7 +24,7 @@ from edgewise.data.ranking import Ranked
 from edgewise.files import file_checksum, replacing
 from edgewise.recommender import ItemFilter
 from edgewise.runs.run import Run, open_run
-from edgewise.serving.version import model_version
+from edgewise.serving.version import lists_key
 
 COLUMNS = {"user_id": pl.String, "item_id": pl.String, "score": pl.Float32, "rank": pl.Int32}
 DISMISSED = "dismiss"
@@ -128,7 +128,7 @@ class ShardWriter:
         self._hidden = self.model.hidden(options.allow, options.deny, options.filters)
         self.model.prepare(self._histories)
         self._store = None if options.cache is None else open_list_store(options.cache)
-        self._version = "" if options.cache is None else model_version(run.folder)
+        self._version = "" if options.cache is None else lists_key(run)
 
     def write(self, number: int, users: np.ndarray, told: OnUsers = lambda done: None) -> Shard:
         """Rank some users, write their lists and hand them to the store.

@@ -20,7 +20,7 @@ from edgewise.recommender import ItemFilter, ScoreShare
 from edgewise.runs.run import Run, open_run
 from edgewise.serving.catalogue import Catalogue
 from edgewise.serving.schemas import Item, Reason
-from edgewise.serving.version import model_version
+from edgewise.serving.version import lists_key, model_version
 
 _NAMED_ITEMS = 3
 _WARMED = 16
@@ -112,9 +112,8 @@ class Served:
 
     @cached_property
     def key(self) -> str:
-        """By which its lists are stored: the version, and the data where they have grown since."""
-        fitted, now = self.run.spec.data.checksum, self.run.dataset.checksum
-        return self.version if now == fitted else f"{self.version}+{now[:12]}"
+        """By which its lists are stored."""
+        return lists_key(self.run)
 
     @cached_property
     def _times(self) -> np.ndarray | None:
@@ -246,7 +245,7 @@ def with_new_items(served: Served, items: Sequence[Item]) -> Served:
         served: of the run as its folder has it.
         items: that its data set lacks.
     """
-    from edgewise.models.grown import Grown  # type: ignore[import-not-found]
+    from edgewise.models.grown import Grown
 
     opened = served.opened
     table = pl.DataFrame(
@@ -257,7 +256,7 @@ def with_new_items(served: Served, items: Sequence[Item]) -> Served:
             "categories": pl.Series([item.categories for item in items], dtype=pl.List(pl.String)),
         }
     )
-    dataset = opened.dataset.append(items=table)  # type: ignore[attr-defined]
+    dataset = opened.dataset.append(items=table)
     fitted = getattr(opened.model, "model", opened.model)  # itself, where its data have grown
     run = replace(opened, dataset=dataset, model=Grown.of(fitted, dataset))
     return Served.of(served.version, run, opened)

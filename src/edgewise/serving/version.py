@@ -7,7 +7,7 @@ from pathlib import Path
 
 from edgewise.errors import ModelFolderError
 from edgewise.files import ABOUT, file_checksum
-from edgewise.runs.run import read_finished
+from edgewise.runs.run import Run, read_finished
 
 _DIGITS = 12
 
@@ -27,3 +27,13 @@ def model_version(run_folder: str | Path) -> str:
         raise ModelFolderError(f"{about} is missing: put the run's model back, or fit it again")
     told = f"{file_checksum(about)} {info.spec.data.checksum}"
     return f"{info.spec.method_name}-{hashlib.sha256(told.encode()).hexdigest()[:_DIGITS]}"
+
+
+def lists_key(run: Run) -> str:
+    """By which an opened run's lists are stored: its version, and its data where they have grown.
+
+    Raises:
+        ModelFolderError: see :func:`model_version`.
+    """
+    version, fitted, now = model_version(run.folder), run.spec.data.checksum, run.dataset.checksum
+    return version if now == fitted else f"{version}+{now[:_DIGITS]}"
