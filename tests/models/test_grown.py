@@ -179,7 +179,7 @@ def test_a_new_item_is_the_mean_of_its_neighbours_stretched(fit, shop):
     grown.recommend(users, 1)
     histories = grown.told.take(users).keep(grown.told.take(users).values < KNOWN)
     states = model.encode(users, histories).detach().numpy()
-    table = model.item_embeddings().detach().numpy()
+    table = model.item_vectors().detach().numpy()
     new = [grown.data.items.index_of(raw) for raw in ("apples", "pears", "stones", "rocks")]
     weights = grown.new_items.weights.toarray()[np.array(new) - KNOWN]
     assert weights.sum(1) == pytest.approx(1, abs=1e-5)
