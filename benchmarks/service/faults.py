@@ -39,6 +39,9 @@ from typing import Any
 import httpx
 import numpy as np
 
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from measuring import keep
+
 from edgewise import open_run
 from edgewise.data.dataset import histories_of
 from edgewise.data.ragged import Ragged
@@ -287,10 +290,9 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
     found = asyncio.run(measure(arguments))
-    text = json.dumps(found, indent=2)
-    print(text)
+    print(json.dumps(found, indent=2))
     if arguments.json:
-        arguments.json.write_text(text + "\n", encoding="utf-8")
+        keep(arguments.json, found)
     sys.exit(bool(found["wrong"] or found["lost events"]))
 
 
