@@ -296,7 +296,8 @@ def main() -> None:
     found = asyncio.run(measure(arguments))
     print(json.dumps(found, indent=2))
     if arguments.json:
-        keep(arguments.json, found)
+        named = {name.replace(" ", "_"): value for name, value in found.items()}
+        keep(arguments.json, {"two_workers": named})
     sys.exit(bool(found["wrong"] or found["lost events"]))
 
 
