@@ -270,7 +270,7 @@ NUM_CELLS = {
     "graph-gpt/figure-5": 30,
     "graph-gpt/figure-6": 36,
     "graph-gpt/table-1": 2,
-    "graph-gpt/table-2": 116,
+    "graph-gpt/table-2": 132,
     "priors": 36,
     "reviews": 1,
     "sequential": 8,
