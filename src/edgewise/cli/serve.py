@@ -51,7 +51,10 @@ def serve(
     ] = 1,
     store: Annotated[
         str,
-        typer.Option(help="Events, lists and items: a path, or sqlite:///PATH."),
+        typer.Option(
+            envvar="EDGEWISE_STORE",
+            help="Events, lists and items: a path, sqlite:///PATH, or redis://HOST:PORT/N.",
+        ),
     ] = "edgewise-store.db",
     deadline_ms: Annotated[
         float, typer.Option(help="After so long, popular items are answered instead.")
