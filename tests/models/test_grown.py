@@ -305,3 +305,10 @@ def test_a_search_that_would_take_long_lists_what_it_knows_and_says_so(fit, shop
     candidates = CandidateLists.from_lists(np.array([0]), [np.arange(KNOWN + 5)])
     assert np.isfinite(grown.score_candidates(candidates, task="sequential")).all()
     assert not any("searches" in note for note in Grown.of(fit("ease"), shop[1]).notes)
+
+
+def test_vectors_are_those_of_the_model_alone(fit, shop):
+    grown = Grown.of(fit("sasrec"), shop[1])
+    with pytest.raises(ConfigError, match="has grown since the model was fitted"):
+        grown.item_embeddings()
+    assert len(grown.model.item_embeddings()) == KNOWN

@@ -121,6 +121,13 @@ class Grown(Recommender):
         before = states.get(model.data.checksum, len(model.data.histories.values))
         return cls(model, data, dataset.catalog, len(rows) - before)
 
+    def _no_embeddings(self) -> ConfigError:
+        return ConfigError(
+            f"{self.data.name} has grown since the model was fitted, whose vectors are of what it "
+            "was fitted on alone: model.model.item_embeddings() in Python; for vectors of all users "
+            "and items fit again (edgewise fit METHOD --from RUN goes on from the old weights)"
+        )
+
     def __repr__(self) -> str:
         known, now = self.model.data, self.data
         users, items = len(now.users) - len(known.users), len(now.items) - len(known.items)
