@@ -124,8 +124,8 @@ class Grown(Recommender):
     def _no_embeddings(self) -> ConfigError:
         return ConfigError(
             f"{self.data.name} has grown since the model was fitted, whose vectors are of what it "
-            "was fitted on alone: model.model.item_embeddings() in Python; for vectors of all users "
-            "and items fit again (edgewise fit METHOD --from RUN goes on from the old weights)"
+            "was fitted on alone: model.model.item_embeddings() in Python; for vectors of all, fit "
+            "again (edgewise fit METHOD --from RUN goes on from the old weights)"
         )
 
     def __repr__(self) -> str:
