@@ -458,7 +458,9 @@ class Recommender(ABC):
         Args:
             items: raw ids or index numbers.
             k: items each; fewer where fewer are like it at all.
-            allow, deny, filters: as for :meth:`recommend`.
+            allow: as for :meth:`recommend`.
+            deny: as for :meth:`recommend`.
+            filters: as for :meth:`recommend`.
 
         Raises:
             UnknownIdError: an item is not in the data set.

@@ -175,7 +175,10 @@ def write_batch(
         folder: of the batch; it is made, or gone on with where it holds the same batch.
         users: raw ids or index numbers, each once; all of the data set if left out.
         k: items a user, at most the catalogue.
-        exclude_seen, allow, deny, filters: of :meth:`edgewise.recommender.Recommender.recommend`.
+        exclude_seen: as for :meth:`edgewise.recommender.Recommender.recommend`.
+        allow: the same.
+        deny: the same.
+        filters: the same.
         users_per_shard: of every shard but the last.
         engine: ``local``, or ``ray`` (the extra ``ray``) for the machines of a Ray cluster, which
             must all see ``run``, its data and ``folder`` under these names.
