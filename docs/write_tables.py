@@ -168,12 +168,12 @@ def accuracy(figures: pl.DataFrame) -> list[str]:
 
 
 def effort(figures: pl.DataFrame) -> list[str]:
-    """The cells below :data:`_EFFORT`: of every stage, and means over seeds."""
+    """The cells below :data:`_EFFORT`: of every stage; mean epochs, median seconds over seeds."""
     runs = figures.unique("file", maintain_order=True)
     limit = "≤ " if runs["are_limits"].any() else ""
     stages = zip(*runs["epochs"].to_list(), strict=True)
     epochs = " + ".join(f"{limit}{statistics.mean(each):.0f}" for each in stages)
-    seconds = timing(statistics.mean(runs["seconds"]), runs["trained_on"][0])
+    seconds = timing(statistics.median(runs["seconds"]), runs["trained_on"][0])
     return [epochs or "none", seconds, rate(figures), units(figures)]
 
 
