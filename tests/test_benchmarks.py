@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import importlib.util
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
+import httpx
 import numpy as np
 import pytest
 
@@ -20,7 +23,7 @@ FOLDER = Path(__file__).parents[1] / "benchmarks"
 def script_of(name: str) -> Any:
     spec = importlib.util.spec_from_file_location(name, FOLDER / f"{name}.py")
     assert spec and spec.loader
-    script = importlib.util.module_from_spec(spec)
+    script = sys.modules[name] = importlib.util.module_from_spec(spec)  # dataclasses look there
     spec.loader.exec_module(script)
     return script
 
@@ -84,3 +87,56 @@ def before_rows(old: np.ndarray, new: np.ndarray) -> np.ndarray:
     """The places of each user's first rows."""
     starts = np.cumsum(new) - new
     return np.concatenate([start + np.arange(n) for start, n in zip(starts, old, strict=True)])
+
+
+class Answering:
+    """Stands in for the service: answers what it is told to."""
+
+    def __init__(self, answer: dict[str, Any]) -> None:
+        self.told = answer
+
+    async def post(self, path: str, **_: Any) -> httpx.Response:
+        return httpx.Response(200, json=self.told)
+
+    get = post
+
+
+def a_list(*items: str, version: str = "old") -> dict[str, Any]:
+    listed = [{"item_id": item} for item in items]
+    return {"source": "model", "model_version": version, "items": listed}
+
+
+TEN = [f"i{n}" for n in range(10)]
+
+
+@pytest.mark.parametrize(
+    ("answer", "blame"),
+    [
+        (a_list(*TEN), None),
+        (a_list(*TEN[:9], "had"), "u1 has {'had'} already"),
+        (a_list(*TEN[:9], "bought"), "u1 has {'bought'} already"),
+        (a_list(*TEN[:9], "i0"), "10 items, 9 different"),
+        (a_list(*TEN[:9]), "9 items"),
+        (a_list(*TEN[:9], "made-up"), "{'made-up'} do not exist"),
+        (a_list(*TEN, version="new"), "version new, not {'old'}"),
+    ],
+)
+def test_wrong_lists_of_a_service_are_seen(answer, blame, monkeypatch):
+    monkeypatch.syspath_prepend(FOLDER)
+    faults = script_of("service/faults")
+    shop = faults.Shop({"u1": ["had"]}, "old", events={"u1": ["bought"]})
+    tally = faults.Tally()
+    client = faults.Client(Answering(answer), shop, tally, [*TEN, "had", "bought"], 0)
+    asyncio.run(client.look("u1"))
+    assert tally.wrong == [] if blame is None else blame in tally.wrong[0]
+
+
+@pytest.mark.parametrize(("kept", "lost"), [(["had", "bought"], 0), (["had"], 1)])
+def test_lost_events_of_a_service_are_counted(kept, lost, monkeypatch):
+    monkeypatch.syspath_prepend(FOLDER)
+    faults = script_of("service/faults")
+    shop = faults.Shop({"u1": ["had"]}, "old", events={"u1": ["bought"]})
+    tally = faults.Tally()
+    history = {"items": [{"item_id": item} for item in kept]}
+    asyncio.run(faults.check_logs(Answering(history), shop, tally))
+    assert tally.counts["lost events"] == lost and len(tally.wrong) == lost
