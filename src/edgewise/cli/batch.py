@@ -8,7 +8,17 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from edgewise.cli.ids import IdFinder, each_id, for_everybody, given_filters, given_ids
+from edgewise.cli.ids import (
+    AllowOption,
+    ExcludeOption,
+    FilterOption,
+    IdFinder,
+    IncludeSeenOption,
+    each_id,
+    for_everybody,
+    given_filters,
+    given_ids,
+)
 from edgewise.cli.output import at_most, examples, progress_bar, say, warn
 from edgewise.config import check, nearest
 from edgewise.errors import DataError
@@ -44,26 +54,10 @@ def batch(
             help="The store of a service: its events count, and it gets the lists.",
         ),
     ] = None,
-    filter_: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--filter",
-            metavar="NAME=VALUE",
-            help="List only items of this brand, or in this category (categories=...); repeatable: "
-            "values of one name are alternatives.",
-        ),
-    ] = None,
-    allow: Annotated[
-        list[str] | None,
-        typer.Option(metavar="ITEMS|FILE", help="List these items only: I,I,... or a file."),
-    ] = None,
-    exclude: Annotated[
-        list[str] | None,
-        typer.Option(metavar="ITEMS|FILE", help="Items never to list: I,I,... or a file."),
-    ] = None,
-    include_seen: Annotated[
-        bool, typer.Option("--include-seen", help="Lists may hold what the users have.")
-    ] = False,
+    filter_: FilterOption = None,
+    allow: AllowOption = None,
+    exclude: ExcludeOption = None,
+    include_seen: IncludeSeenOption = False,
     force: Annotated[
         bool, typer.Option("--force", help="Replace a batch that is there, finished or not.")
     ] = False,

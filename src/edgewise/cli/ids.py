@@ -13,7 +13,9 @@ from dataclasses import dataclass, replace
 from decimal import Decimal, InvalidOperation
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Annotated, Any, TextIO
+
+import typer
 
 from edgewise.cli.output import warn
 from edgewise.config import check
@@ -22,6 +24,28 @@ from edgewise.parsing import parse_json
 
 if TYPE_CHECKING:
     from edgewise.data.dataset import Vocabulary
+
+# Options of all commands that list items.
+ExcludeOption = Annotated[
+    list[str] | None,
+    typer.Option(metavar="ITEMS|FILE", help="Items never to list: I,I,... or a file."),
+]
+AllowOption = Annotated[
+    list[str] | None,
+    typer.Option(metavar="ITEMS|FILE", help="List these items only: I,I,... or a file."),
+]
+FilterOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--filter",
+        metavar="NAME=VALUE",
+        help="List only items of this brand, or in this category (categories=...); repeatable: "
+        "values of one name are alternatives.",
+    ),
+]
+IncludeSeenOption = Annotated[
+    bool, typer.Option("--include-seen", help="Lists may hold what the users have.")
+]
 
 _FILES = (".txt", ".csv", ".tsv", ".json", ".jsonl", ".parquet")
 _SEPARATORS = ",\t;|"

@@ -9,7 +9,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from edgewise.cli.ids import IdFinder, Typed, for_everybody, given_filters, given_ids, read_ids
+from edgewise.cli.ids import (
+    AllowOption,
+    ExcludeOption,
+    FilterOption,
+    IdFinder,
+    IncludeSeenOption,
+    Typed,
+    for_everybody,
+    given_filters,
+    given_ids,
+    read_ids,
+)
 from edgewise.cli.output import (
     ListsAbout,
     choose_format,
@@ -74,26 +85,10 @@ def recommend(
             "user_id,item_id, or JSON. Their order is of no matter.",
         ),
     ] = None,
-    exclude: Annotated[
-        list[str] | None,
-        typer.Option(metavar="ITEMS|FILE", help="Items never to list: I,I,... or a file."),
-    ] = None,
-    allow: Annotated[
-        list[str] | None,
-        typer.Option(metavar="ITEMS|FILE", help="List these items only: I,I,... or a file."),
-    ] = None,
-    filter_: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--filter",
-            metavar="NAME=VALUE",
-            help="List only items of this brand, or in this category (categories=...); repeatable: "
-            "values of one name are alternatives.",
-        ),
-    ] = None,
-    include_seen: Annotated[
-        bool, typer.Option("--include-seen", help="Lists may hold what the users have.")
-    ] = False,
+    exclude: ExcludeOption = None,
+    allow: AllowOption = None,
+    filter_: FilterOption = None,
+    include_seen: IncludeSeenOption = False,
     why: Annotated[
         bool,
         typer.Option(
