@@ -268,7 +268,7 @@ def test_events_of_a_service_count_and_its_store_gets_the_lists(run, tmp_path, m
         ids[1]: SimpleNamespace(seen=7, forgotten=True, events=bought[:1]),
     }
     store = Store(people)
-    monkeypatch.setattr(batch_shards, "open_list_store", lambda url: store)
+    monkeypatch.setattr(batch_shards, "open_store", lambda url: store)
     url = "redis://user:secret@host:6379/2"
     found = write_batch(run, tmp_path / "b", ids[:3], k=4, cache=url)
     assert "secret" not in (found.folder / "manifest.json").read_text()

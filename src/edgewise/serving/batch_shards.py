@@ -9,11 +9,11 @@ Shapes: B users at a time, I items, K items of a list.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -24,23 +24,12 @@ from edgewise.data.ranking import Ranked
 from edgewise.files import file_checksum, replacing
 from edgewise.recommender import ItemFilter
 from edgewise.runs.run import Run, open_run
+from edgewise.serving.event_log import had_and_dismissed, new_events
+from edgewise.serving.store import StoredEvent, StoredList, open_store
 from edgewise.serving.version import lists_key
 
 COLUMNS = {"user_id": pl.String, "item_id": pl.String, "score": pl.Float32, "rank": pl.Int32}
-DISMISSED = "dismiss"
 OnUsers = Callable[[int], None]
-
-
-class ListStore(Protocol):
-    """What a batch needs of the service's store; see :class:`edgewise.serving.store.Store`."""
-
-    def person(self, user_id: str) -> Any:
-        """``seen``, ``forgotten`` and ``events`` of somebody, as of one moment."""
-        ...
-
-    def put_lists(self, version: str, lists: Iterable[tuple[str, Any]]) -> None:
-        """Keep lists for a model version."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -123,11 +112,11 @@ class ShardWriter:
         self.model, dataset = run.model, run.dataset
         self._users, self._items = dataset.users, dataset.items
         self._item_ids = pl.Series(dataset.items.ids, dtype=pl.String)
-        self._interactions = dataset.interactions
+        self._dataset = dataset
         self._histories = histories_of(dataset.num_users, dataset.interactions)
         self._hidden = self.model.hidden(options.allow, options.deny, options.filters)
         self.model.prepare(self._histories)
-        self._store = None if options.cache is None else open_list_store(options.cache)
+        self._store = None if options.cache is None else open_store(options.cache)
         self._version = "" if options.cache is None else lists_key(run)
 
     def write(self, number: int, users: np.ndarray, told: OnUsers = lambda done: None) -> Shard:
@@ -191,43 +180,22 @@ class ShardWriter:
         shown = replace(everyone, seen=Ragged.of_rows(banned))
         return _Known(asked, Ragged.of_rows(rows), shown, seen)
 
-    def _events_of(self, user: int, events: Sequence[Any]) -> tuple[np.ndarray, np.ndarray]:
+    def _events_of(self, user: int, events: Sequence[StoredEvent]) -> tuple[np.ndarray, np.ndarray]:
         """Items that somebody had and dismissed since the data set was made, oldest first."""
-        had: list[int] = []
-        dismissed: list[int] = []
-        told = self._told(user) if events and user >= 0 else ()
-        for event in sorted(events, key=lambda each: each.timestamp):
-            if event.item_id in self._items:
-                item = self._items.index_of(event.item_id)
-                if (item, event.timestamp) not in told:
-                    (dismissed if event.kind == DISMISSED else had).append(item)
-        return np.array(had, dtype=np.int32), np.array(dismissed, dtype=np.int32)
+        fresh = new_events(events, self._dataset, self._histories, user)
+        return had_and_dismissed(fresh, self._index_of)
 
-    def _told(self, user: int) -> set[tuple[int, int]]:
-        """Items and times of the user's rows: events that the data set has been told of since."""
-        if self._interactions.timestamp is None:
-            return set()
-        part = slice(*self._histories.offsets[[user, user + 1]])
-        items, times = self._interactions.item_index[part], self._interactions.timestamp[part]
-        return {*zip(items.tolist(), times.tolist(), strict=True)}
+    def _index_of(self, item_id: str) -> int | None:
+        return self._items.index_of(item_id) if item_id in self._items else None
 
     def _stored(
         self, ids: Sequence[str], seen: Sequence[int], ranked: Ranked
-    ) -> Iterator[tuple[str, Any]]:
-        from edgewise.serving.store import StoredList
-
+    ) -> Iterator[tuple[str, StoredList]]:
         names = self._items.ids
         parts = zip(ids, seen, ranked.items.rows(), ranked.scores.rows(), strict=True)
         for user_id, count, items, scores in parts:
             pairs = zip(items.tolist(), scores.astype(np.float32).tolist(), strict=True)
             yield user_id, StoredList(count, tuple((names[i], score) for i, score in pairs))
-
-
-def open_list_store(url: str) -> ListStore:
-    """The service's store at an address."""
-    from edgewise.serving import store
-
-    return store.open_store(url)  # type: ignore[return-value]
 
 
 def shard_name(number: int) -> str:

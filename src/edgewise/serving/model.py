@@ -16,6 +16,7 @@ import scipy.sparse as sp
 
 from edgewise.data.dataset import histories_of
 from edgewise.data.ragged import Ragged
+from edgewise.models.grown import Grown
 from edgewise.recommender import ItemFilter, ScoreShare
 from edgewise.runs.run import Run, open_run
 from edgewise.serving.catalogue import Catalogue
@@ -114,23 +115,6 @@ class Served:
     def key(self) -> str:
         """By which its lists are stored."""
         return lists_key(self.run)
-
-    @cached_property
-    def _times(self) -> np.ndarray | None:
-        """When each item of :attr:`histories` was taken, ``int64[values]``."""
-        rows = self.run.dataset.interactions
-        if rows.timestamp is None:
-            return None
-        return Ragged.grouped(rows.user_index, rows.timestamp, len(self.histories)).values
-
-    def taken(self, user: int) -> set[tuple[str, int]]:
-        """What the data set says somebody took, and when; empty where it has no times."""
-        if user < 0 or self._times is None:
-            return set()
-        part = slice(self.histories.offsets[user], self.histories.offsets[user + 1])
-        ids = self.catalogue.ids
-        items = (ids[item] for item in self.histories[user])
-        return set(zip(items, self._times[part].tolist(), strict=True))
 
     @property
     def num_items(self) -> int:
@@ -245,8 +229,6 @@ def with_new_items(served: Served, items: Sequence[Item]) -> Served:
         served: of the run as its folder has it.
         items: that its data set lacks.
     """
-    from edgewise.models.grown import Grown
-
     opened = served.opened
     table = pl.DataFrame(
         {
@@ -257,7 +239,7 @@ def with_new_items(served: Served, items: Sequence[Item]) -> Served:
         }
     )
     dataset = opened.dataset.append(items=table)
-    fitted = getattr(opened.model, "model", opened.model)  # itself, where its data have grown
+    fitted = opened.model.model if isinstance(opened.model, Grown) else opened.model
     run = replace(opened, dataset=dataset, model=Grown.of(fitted, dataset))
     return Served.of(served.version, run, opened)
 

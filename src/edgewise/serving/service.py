@@ -24,9 +24,9 @@ from edgewise.errors import EdgewiseError, UnknownIdError
 from edgewise.serving import schemas
 from edgewise.serving.batching import Batcher, BatchLimits, FullError, LateError
 from edgewise.serving.catalogue import Wish, check_attributes, wish_of
-from edgewise.serving.event_log import EventLog
+from edgewise.serving.event_log import DISMISS, EventLog, new_events
 from edgewise.serving.model import Question, Ranking, Served, Taste
-from edgewise.serving.shop import Shop, new_events
+from edgewise.serving.shop import Shop
 from edgewise.serving.store import StoredEvent, StoredList
 
 T = TypeVar("T")
@@ -359,8 +359,8 @@ class Service:
             raise UnknownIdError(f"unknown user id {user_id!r}: nothing is known of this person")
         first = served.histories.lengths[taste.user] if taste.user >= 0 else 0
         ids = [served.catalogue.ids[item] for item in taste.history[:first].tolist()]
-        events = new_events(served, taste.user, person)
-        ids += [event.item_id for event in events if event.kind != "dismiss"]
+        events = new_events(person.events, served.run.dataset, served.histories, taste.user)
+        ids += [event.item_id for event in events if event.kind != DISMISS]
         return schemas.HistoryAnswer(user_id=user_id, items=[self.item(item) for item in ids])
 
     def item(self, item_id: str) -> schemas.Item:

@@ -26,9 +26,10 @@ from edgewise.config import check
 from edgewise.errors import DataError, EdgewiseError, UnknownIdError
 from edgewise.runs.run import FINISHED, is_run, read_info
 from edgewise.serving.catalogue import Catalogue
+from edgewise.serving.event_log import had_and_dismissed, new_events
 from edgewise.serving.model import Ranking, Served, Taste, with_new_items
 from edgewise.serving.schemas import ModelInfo
-from edgewise.serving.store import Lookup, Person, Store, StoredEvent
+from edgewise.serving.store import Lookup, Person, Store
 from edgewise.serving.version import model_version
 
 _KEPT_LISTS = 10_000
@@ -275,23 +276,9 @@ class Shop:
         return Taste(-1, known, named.hidden, named.events)
 
 
-def new_events(served: Served, user: int, person: Person) -> list[StoredEvent]:
-    """Their events by time, less those that the data set has been told of since."""
-    events = sorted(person.events, key=lambda event: event.timestamp)
-    told = served.taken(user) if events else ()
-    return [event for event in events if (event.item_id, event.timestamp) not in told]
-
-
 def _taste(served: Served, user: int, known: np.ndarray, person: Person) -> Taste:
-    index = served.catalogue.index
-    had: list[int] = []
-    hidden: list[int] = []
-    for event in new_events(served, user, person):
-        item = index.get(event.item_id)
-        if item is not None:
-            (hidden if event.kind == "dismiss" else had).append(item)
-    items = np.array(had, dtype=np.int32)
-    dismissed = np.array(hidden, dtype=np.int32)
+    events = new_events(person.events, served.run.dataset, served.histories, user)
+    items, dismissed = had_and_dismissed(events, served.catalogue.index.get)
     return Taste(
         user, np.concatenate([known, items]), dismissed, np.concatenate([items, dismissed])
     )
