@@ -5,7 +5,8 @@ import scipy.sparse as sp
 
 from edgewise.data.dataset import Interactions, histories_of
 from edgewise.data.ragged import Ragged
-from edgewise.graph.transitions import item_transitions, transition_features
+from edgewise.graph.transition_counts import item_transitions
+from edgewise.graph.transitions import transition_features
 
 
 def paths(*rows: list[int]) -> Ragged:

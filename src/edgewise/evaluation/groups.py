@@ -31,7 +31,7 @@ from edgewise.errors import EdgewiseError
 from edgewise.evaluation.protocols import known_under
 from edgewise.evaluation.report import Group, RankingReport
 from edgewise.evaluation.statistics import Bootstrap, bootstrap_means
-from edgewise.graph.transitions import item_transitions
+from edgewise.graph.transition_counts import item_transitions
 
 if TYPE_CHECKING:
     from rich.table import Table

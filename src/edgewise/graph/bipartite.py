@@ -14,6 +14,9 @@ import scipy.sparse as sp
 from edgewise.data.dataset import Interactions
 from edgewise.data.pairs import distinct, pair_keys
 from edgewise.errors import DataError
+from edgewise.graph.products import times
+
+_EDGES_AT_ONCE = 8_000_000
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,8 +48,12 @@ class BipartiteGraph:
         _check_range(users, num_users, "user")
         _check_range(items, num_items, "item")
         keys = distinct(pair_keys(interactions, max(num_items, 1)))
-        users, items = np.divmod(keys, max(num_items, 1))
-        return cls(num_users, num_items, users.astype(np.int32), items.astype(np.int32))
+        users = np.empty(len(keys), dtype=np.int32)
+        items = np.empty(len(keys), dtype=np.int32)
+        for start in range(0, len(keys), _EDGES_AT_ONCE):
+            part = slice(start, start + _EDGES_AT_ONCE)
+            users[part], items[part] = np.divmod(keys[part], max(num_items, 1))
+        return cls(num_users, num_items, users, items)
 
     def __repr__(self) -> str:
         return (
@@ -98,11 +105,11 @@ class BipartiteGraph:
 
     @cached_property
     def _biadjacency(self) -> sp.csr_array:
-        user_scale = inverse_sqrt(self.user_degrees)
-        item_scale = inverse_sqrt(self.item_degrees)
-        values = user_scale[self.users] * item_scale[self.items]
+        values = np.repeat(inverse_sqrt(self.user_degrees), self.user_degrees)
+        values *= inverse_sqrt(self.item_degrees)[self.items]
+        offsets = np.concatenate([[0], np.cumsum(self.user_degrees)])
         shape = (self.num_users, self.num_items)
-        return sp.csr_array((values, (self.users, self.items)), shape=shape, dtype=np.float32)
+        return sp.csr_array((values, self.items, offsets.astype(_index_type(values))), shape=shape)
 
     def without(self, edge_mask: np.ndarray) -> BipartiteGraph:
         """The same nodes without the marked edges (``bool[E]``)."""
@@ -114,9 +121,7 @@ class BipartiteGraph:
 class FactoredAdjacency:
     """The normalised adjacency as B above the diagonal and its transpose below.
 
-    Products are those with the matrix itself, in half the memory and less than half the time where
-    there are many more users than items: both blocks are walked user by user, so that it is the
-    items' features, which a processor's cache holds, that are jumped about in.
+    Products are those with the matrix itself.
 
     Attributes:
         num_users: U.
@@ -126,10 +131,23 @@ class FactoredAdjacency:
     num_users: int
     upper: sp.csr_array
 
+    @cached_property
+    def lower(self) -> sp.csr_array:
+        """The transpose of B, ``float32[I, U]``."""
+        return self.upper.T.tocsr()
+
     def __matmul__(self, features: np.ndarray) -> np.ndarray:
         """The product with ``[N, D]``."""
         of_users, of_items = features[: self.num_users], features[self.num_users :]
-        return np.concatenate([self.upper @ of_items, self.upper.T @ of_users])
+        found = np.empty(features.shape, dtype=np.result_type(self.upper, features))
+        found[: self.num_users] = times(self.upper, of_items)
+        found[self.num_users :] = times(self.lower, of_users)
+        return found
+
+
+def _index_type(values: np.ndarray) -> type[np.signedinteger]:
+    """The type of numbers that point into these values."""
+    return np.int32 if len(values) <= np.iinfo(np.int32).max else np.int64
 
 
 def inverse_sqrt(degrees: np.ndarray) -> np.ndarray:

@@ -62,9 +62,12 @@ def mean_of_layers(
     """
     layer = propagate(adjacency, features) if variant == "shifted" else features
     total = layer
-    for _ in range(num_layers):
+    for step in range(num_layers):
         layer = propagate(adjacency, layer)
-        total = total + layer
+        if step:
+            total += layer
+        else:
+            total = total + layer  # a new one: layer 0 stays as it is
     return total / (num_layers + 1)
 
 

@@ -13,6 +13,7 @@ import numpy as np
 import scipy.sparse as sp
 from scipy import linalg
 
+from edgewise.graph.products import times
 from edgewise.graph.propagation import initial_features
 
 _EXTRA_COLUMNS = 16
@@ -47,27 +48,28 @@ def leading_singular_vectors(
         return zeros[:num_rows], zeros[-1], zeros[num_rows:-1]
     width = min(dim + _EXTRA_COLUMNS, num_rows, num_columns)
     transpose = matrix.T.tocsr()
-    basis, _ = _qr(initial_features(num_columns, width, 1.0, seed))
+    basis = _orthonormal(initial_features(num_columns, width, 1.0, seed))
     for _ in range(num_iterations):
-        basis, _ = _qr(_filtered(matrix, transpose, *_ritz(matrix, basis)))
-    users, values, items = _decompose(matrix, basis)
-    rank = int(np.count_nonzero(values[:dim] > _RANK_TOLERANCE))
-    signs = np.sign(items[np.abs(items).argmax(axis=0), np.arange(len(values))])
-    return _padded(dim, (users * signs)[:, :rank], values[:rank], (items * signs)[:, :rank])
+        basis = _orthonormal(_filtered(matrix, transpose, *_ritz(matrix, basis)))
+    return _decompose(matrix, basis, dim)
 
 
 def _decompose(
-    matrix: sp.csr_array, basis: np.ndarray
+    matrix: sp.csr_array, basis: np.ndarray, dim: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """U, s and V of the matrix restricted to the span of the basis."""
-    q, r = _qr(matrix @ basis)
+    """U, s and V of the matrix restricted to the span of the basis, ``dim`` columns of each."""
+    q, r = _qr(times(matrix, basis))
     left, values, right_t = np.linalg.svd(r.astype(np.float64))
-    return q @ left.astype(np.float32), values, basis @ right_t.T.astype(np.float32)
+    items = basis @ right_t.T.astype(np.float32)
+    signs = np.sign(items[np.abs(items).argmax(axis=0), np.arange(len(values))])
+    rank = int(np.count_nonzero(values[:dim] > _RANK_TOLERANCE))
+    users = q @ (left.astype(np.float32) * signs)[:, :rank]
+    return _padded(dim, users, values[:rank], (items * signs)[:, :rank])
 
 
 def _ritz(matrix: sp.csr_array, basis: np.ndarray) -> tuple[np.ndarray, float]:
     """The basis turned so that each column estimates one singular vector; the least s squared."""
-    projected = matrix @ basis
+    projected = times(matrix, basis)
     squares, vectors = np.linalg.eigh(projected.T @ projected)
     return basis @ vectors[:, ::-1], float(squares[0])
 
@@ -84,9 +86,9 @@ def _filtered(
     keeping the bound there.
     """
     factor = np.float32(2.0 / max(bound, _LEAST_BOUND))
-    before, now = basis, factor * (transpose @ (matrix @ basis)) - basis
+    before, now = basis, factor * times(transpose, times(matrix, basis)) - basis
     for _ in range(_DEGREE - 1):
-        after = (2 * factor) * (transpose @ (matrix @ now))
+        after = (2 * factor) * times(transpose, times(matrix, now))
         after -= 2 * now
         after -= before
         before, now = now, after
@@ -95,8 +97,15 @@ def _filtered(
 
 def _qr(columns: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Orthonormal columns Q and triangle R; scipy's is several times as fast as numpy's here."""
-    q, r = linalg.qr(columns, mode="economic", check_finite=False)  # type: ignore[misc]
-    return np.ascontiguousarray(q), r
+    # Column after column, as LAPACK has it, so that Q takes the place of what it is made of.
+    q, r = linalg.qr(  # type: ignore[misc]
+        np.array(columns, order="F"), mode="economic", overwrite_a=True, check_finite=False
+    )
+    return q, r
+
+
+def _orthonormal(columns: np.ndarray) -> np.ndarray:
+    return np.ascontiguousarray(_qr(columns)[0])
 
 
 def _shape(matrix: sp.csr_array) -> tuple[int, int]:
@@ -107,6 +116,8 @@ def _padded(
     dim: int, users: np.ndarray, values: np.ndarray, items: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """``dim`` columns of each, zero behind those given."""
+    if len(values) == dim:
+        return users, values.astype(np.float32), items
     missing = (0, dim - len(values))
     users, items = (np.pad(vectors, ((0, 0), missing)) for vectors in (users, items))
     return users, np.pad(values, missing).astype(np.float32), items

@@ -90,7 +90,9 @@ def spectral_features(
     users, values, items = leading_singular_vectors(
         graph.normalized_biadjacency(), dim, num_iterations, seed
     )
-    features = np.concatenate([users, items]) * values ** np.float32(power)
+    features = np.concatenate([users, items])
+    del users, items
+    features *= values ** np.float32(power)
     features[graph.degrees == 0] = 0
     scale = _unit_scale(features, graph.degrees > 0)
     features *= np.float32(scale)
@@ -101,7 +103,8 @@ def _unit_scale(features: np.ndarray, connected: np.ndarray) -> float:
     """The factor that makes the mean squared entry of connected nodes 1 (1 for no edges)."""
     if not connected.any():
         return 1.0
-    return float(np.mean(np.square(features[connected], dtype=np.float64)) ** -0.5)
+    total = np.einsum("nd,nd->", features, features, dtype=np.float64)  # the others are zero
+    return float((total / (np.count_nonzero(connected) * features.shape[1])) ** -0.5)
 
 
 def _reciprocal(values: np.ndarray) -> np.ndarray:

@@ -1,8 +1,8 @@
-"""Item-to-item transitions of train histories, and vectors that bring items of one path together.
+"""Vectors that bring items of one path together, from the transitions of train histories.
 
-Untrained, such a graph is already a strong guess at the next item: who took one item often takes
-its neighbours on other people's paths. Vectors made from it are a start for embeddings that would
-take many epochs to find out the same. Beyond the papers.
+Untrained, the graph of these is already a strong guess at the next item: who took one item often
+takes its neighbours on other people's paths. Vectors made from it are a start for embeddings that
+would take many epochs to find out the same. Beyond the papers.
 
 Legend: I items, D columns.
 """
@@ -14,42 +14,9 @@ import scipy.sparse as sp
 
 from edgewise.data.ragged import Ragged
 from edgewise.graph.randomized_svd import leading_singular_vectors
+from edgewise.graph.transition_counts import item_transitions
 
-WINDOW = 5
 _ITERATIONS = 8
-
-
-def item_transitions(
-    histories: Ragged,
-    num_items: int,
-    window: int = WINDOW,
-    *,
-    decay: float = 1.0,
-    forward: float = 1.0,
-    backward: float = 1.0,
-) -> sp.csr_array:
-    """How often, and how closely, items follow each other.
-
-    Args:
-        histories: of train rows, oldest first.
-        num_items: I.
-        window: pairs at most this many steps apart count, each as ``steps ** -decay``.
-        decay: see there.
-        forward: what a pair counts from its earlier to its later item.
-        backward: what it counts the other way.
-
-    Returns:
-        ``float32[I, I]`` without the items themselves, symmetric if both ways count the same; row i
-        is what follows item i, or precedes it.
-    """
-    user, items = histories.row_of_value, histories.values
-    total = sp.csr_array((num_items, num_items), dtype=np.float32)
-    for steps in range(1, min(window, int(histories.lengths.max(initial=0)) - 1) + 1):
-        near = (user[:-steps] == user[steps:]) & (items[:-steps] != items[steps:])
-        first, second = items[:-steps][near], items[steps:][near]
-        weight = np.full(len(first), steps**-decay, dtype=np.float32)
-        total = total + sp.csr_array((weight, (first, second)), shape=total.shape)
-    return sp.csr_array(forward * total + backward * total.T, dtype=np.float32)
 
 
 def transition_features(

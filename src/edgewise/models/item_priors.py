@@ -20,7 +20,7 @@ and R:
 ``trend``       the same, each row halved in weight every ``half_life`` days; where rows have times
 ==============  ==================================================================================
 
-T counts train rows alone (:func:`~edgewise.graph.transitions.item_transitions`), B is their
+T counts train rows alone (:func:`~edgewise.graph.transition_counts.item_transitions`), B is their
 normalised graph. An item without train rows has texts and attributes at once.
 
 Beyond the papers.
@@ -42,7 +42,7 @@ from edgewise.data.dataset import histories_of
 from edgewise.data.ragged import Ragged
 from edgewise.data.splits import Split
 from edgewise.graph.randomized_svd import leading_singular_vectors
-from edgewise.graph.transitions import item_transitions
+from edgewise.graph.transition_counts import item_transitions
 from edgewise.item_texts import (
     TFIDF,
     ItemTexts,

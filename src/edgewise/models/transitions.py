@@ -1,6 +1,6 @@
 """Item transitions: what people took after, and before, the items that a user has.
 
-T counts how items follow each other in train histories (:func:`~edgewise.graph.transitions.
+T counts how items follow each other in train histories (:func:`~edgewise.graph.transition_counts.
 item_transitions`): a pair of items ``n <= window`` steps apart counts ``n^-decay``, times
 ``forward`` from the earlier to the later item and times ``backward`` the other way. With o_i and
 d_j the sums of its rows and columns,
@@ -23,7 +23,7 @@ import scipy.sparse as sp
 
 from edgewise.config import check, setting
 from edgewise.data.ragged import Ragged
-from edgewise.graph.transitions import item_transitions
+from edgewise.graph.transition_counts import item_transitions
 from edgewise.models.counting import CountingConfig, CountingRecommender, powers, spoken_for
 
 
