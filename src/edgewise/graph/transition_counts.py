@@ -117,7 +117,7 @@ class _Pairs:
         weights = np.concatenate([direction * steps for direction in directions])
         ahead, behind = (np.empty(num_rows, dtype=np.min_scalar_type(window)) for _ in range(2))
         # Items with their places as numbers to sort, since that is quick.
-        keys = np.empty(num_rows, dtype=np.int64)
+        keys, place_bits = np.empty(num_rows, dtype=np.int64), num_rows.bit_length()
         starts, bounds = np.zeros(num_items + 1, np.int64), np.zeros(num_items, np.int64)
         for first, last in blocks(histories.lengths, _ROWS_AT_ONCE):
             begin, end = histories.offsets[first], histories.offsets[last]
@@ -128,16 +128,15 @@ class _Pairs:
             of_row += np.repeat(lengths - 1, lengths)
             ahead[begin:end] = np.minimum(of_row - place, window)
             keys[begin:end] = items[begin:end]
-            keys[begin:end] *= num_rows
-            keys[begin:end] += place
+            keys[begin:end] <<= place_bits
+            keys[begin:end] |= place
             starts[1:] += np.bincount(items[begin:end], minlength=num_items)
             for near, counts in zip((ahead, behind), directions, strict=True):
                 if counts:
                     found = np.bincount(items[begin:end], near[begin:end], num_items)
                     bounds += found.astype(np.int64)
         keys.sort()
-        if num_rows:
-            keys %= num_rows
+        keys &= (1 << place_bits) - 1
         places = keys.astype(np.min_scalar_type(num_rows))
         return cls(items, places, np.cumsum(starts), ahead, behind, weights, bounds)
 
@@ -148,27 +147,29 @@ class _Pairs:
 
     def counted(self, start: int, end: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Entries in each of some rows of the result, and the columns and values of all."""
-        num_items, count = len(self.bounds), len(self.weights)
-        parts = list(self._keys(start, end))
-        keys = np.concatenate([np.empty(0, np.int64), *parts])
-        del parts
+        column_bits, code_bits = self._bits
+        keys = np.concatenate([np.empty(0, np.int64), *self._keys(start, end)])
         keys.sort()
-        pairs, codes = np.divmod(keys, max(count, 1))
-        del keys
-        first = np.ones(len(pairs), dtype=bool)
-        np.not_equal(pairs[1:], pairs[:-1], out=first[1:])
-        runs = np.flatnonzero(first)
-        values = np.zeros(len(runs))
+        values = self.weights[keys & ((1 << code_bits) - 1)]
+        keys >>= code_bits
+        first = np.ones(len(keys), dtype=bool)
+        np.not_equal(keys[1:], keys[:-1], out=first[1:])
+        runs, keys = np.flatnonzero(first), keys[first]
         if len(runs):
-            values = np.add.reduceat(self.weights[codes], runs)
-        rows, columns = np.divmod(pairs[runs], num_items)
-        lengths = np.bincount(rows, minlength=end - start)
-        return lengths, columns.astype(np.int32), values.astype(np.float32)
+            values = np.add.reduceat(values, runs)
+        columns = (keys & ((1 << column_bits) - 1)).astype(np.int32)
+        keys >>= column_bits
+        return np.bincount(keys, minlength=end - start), columns, values.astype(np.float32)
+
+    @property
+    def _bits(self) -> tuple[int, int]:
+        """Of a column, and of a direction with its steps, in the number of a pair."""
+        return (len(self.bounds) - 1).bit_length(), (len(self.weights) - 1).bit_length()
 
     def _keys(self, start: int, end: int) -> Iterator[np.ndarray]:
-        """Each pair of some rows as ``(row * I + column) * 2 W + direction and steps``."""
-        num_items, count = len(self.bounds), len(self.weights)
-        window = count // 2
+        """Each pair of some rows as one number: row, column, direction and steps."""
+        column_bits, code_bits = self._bits
+        window = len(self.weights) // 2
         places = self.places[self.starts[start] : self.starts[end]].astype(np.int64)
         own = self.items[places]
         for code in np.flatnonzero(self.weights):
@@ -180,10 +181,10 @@ class _Pairs:
             differs = row != column
             keys = row[differs].astype(np.int64)
             keys -= start
-            keys *= num_items
-            keys += column[differs]
-            keys *= count
-            keys += code
+            keys <<= column_bits
+            keys |= column[differs]
+            keys <<= code_bits
+            keys |= code
             yield keys
 
 
@@ -208,7 +209,7 @@ class _File:
     """The same in temporary files without names, gone with the arrays that are read from them."""
 
     def __init__(self) -> None:
-        self.files = tempfile.TemporaryFile(), tempfile.TemporaryFile()
+        self.files = tempfile.TemporaryFile(), tempfile.TemporaryFile()  # noqa: SIM115
 
     def append(self, columns: np.ndarray, values: np.ndarray) -> None:
         for file, part in zip(self.files, (columns, values), strict=True):
