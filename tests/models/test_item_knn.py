@@ -10,8 +10,8 @@ import scipy.sparse as sp
 from tests.contracts.checkerboard import checkerboard
 
 from edgewise.errors import ConfigError, DataError
+from edgewise.graph import row_blocks
 from edgewise.item_texts import tfidf_matrix
-from edgewise.models import item_knn
 from edgewise.models.item_knn import ItemKNN, ItemKNNConfig, nearest_items, weighted
 
 
@@ -26,7 +26,7 @@ def random_matrix(num_users=40, num_items=25, seed=0):
     ("alpha", "shrink", "k"), [(0.5, 0.0, 100), (0.5, 10.0, 5), (0.8, 2.0, 3), (0.0, 1.0, 7)]
 )
 def test_likeness_worked_by_loops(alpha, shrink, k, monkeypatch):
-    monkeypatch.setattr(item_knn, "_ROWS_AT_ONCE", 7)
+    monkeypatch.setattr(row_blocks, "_VALUES_AT_ONCE", 100)
     weights = random_matrix() * np.random.default_rng(1).random((40, 25)).astype(np.float32)
     expected = np.zeros((25, 25))
     length = np.sqrt((weights.astype(float) ** 2).sum(axis=0))

@@ -39,7 +39,7 @@ def times(matrix: sp.csr_array, features: np.ndarray) -> np.ndarray:
     import torch
 
     # Torch warns of arrays that may not be written to.
-    arrays = (np.require(array, requirements="CW") for array in _parts(matrix, features))
+    arrays = (np.require(array, requirements=["C", "W"]) for array in _parts(matrix, features))
     return weighted_sums(*map(torch.from_numpy, arrays)).numpy()
 
 

@@ -101,7 +101,7 @@ def _qr(columns: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     q, r = linalg.qr(  # type: ignore[misc]
         np.array(columns, order="F"), mode="economic", overwrite_a=True, check_finite=False
     )
-    return q, r
+    return np.asarray(q), r
 
 
 def _orthonormal(columns: np.ndarray) -> np.ndarray:

@@ -30,16 +30,17 @@ def num_threads() -> int:
     return os.cpu_count() or 1
 
 
-def blocks(sizes: np.ndarray, at_most: int = _VALUES_AT_ONCE) -> list[tuple[int, int]]:
+def blocks(sizes: np.ndarray, at_most: int | None = None) -> list[tuple[int, int]]:
     """Consecutive rows whose sizes add up to at most so much, or one row that is larger.
 
     Args:
         sizes: of all rows, ``int[rows]``.
-        at_most: so much.
+        at_most: so much; None = 8 million.
 
     Returns:
         First row and the one after the last of each block; no rows, no block.
     """
+    at_most = _VALUES_AT_ONCE if at_most is None else at_most
     ends, found, start = np.cumsum(sizes, dtype=np.int64), list[tuple[int, int]](), 0
     while start < len(ends):
         before = ends[start - 1] if start else 0

@@ -213,7 +213,7 @@ class _File:
 
     def append(self, columns: np.ndarray, values: np.ndarray) -> None:
         for file, part in zip(self.files, (columns, values), strict=True):
-            file.write(part)
+            file.write(part.data)
 
     def arrays(self) -> tuple[np.ndarray, np.ndarray]:
         columns, values = (

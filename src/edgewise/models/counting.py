@@ -17,6 +17,7 @@ from edgewise.config import MethodConfig, setting
 from edgewise.data.ragged import Ragged
 from edgewise.data.splits import Split
 from edgewise.errors import DataError
+from edgewise.graph.row_blocks import blocks
 from edgewise.recommender import Recommender, popularity_scores
 
 _VALUES_AT_ONCE = 30_000_000
@@ -112,6 +113,30 @@ def nearest_of_rows(matrix: sp.csr_array, k: int) -> sp.csr_array:
         kept[matrix.indptr[row] + np.argpartition(-values[part], k - 1)[:k]] = True
     offsets = np.concatenate([[0], np.cumsum(kept)])[matrix.indptr]
     return sp.csr_array((values[kept], matrix.indices[kept], offsets), shape=matrix.shape)
+
+
+def scaled(matrix: sp.csr_array, rows: np.ndarray, columns: np.ndarray) -> sp.csr_array:
+    """The matrix with each entry times the numbers of its row and of its column, in place.
+
+    Args:
+        matrix: ``float32[rows, columns]``.
+        rows, columns: ``float32[rows]`` and ``float32[columns]``.
+    """
+    lengths = np.diff(matrix.indptr)
+    for start, end in blocks(lengths):
+        part = slice(matrix.indptr[start], matrix.indptr[end])
+        matrix.data[part] *= np.repeat(rows[start:end], lengths[start:end])
+        matrix.data[part] *= columns[matrix.indices[part]]
+    return matrix
+
+
+def nearest_in_blocks(matrix: sp.csr_array, k: int) -> sp.csr_array:
+    """:func:`nearest_of_rows` of a matrix that may lie in a file, a few rows at a time."""
+    parts = [
+        nearest_of_rows(sp.csr_array(matrix[start:end]), k)
+        for start, end in blocks(np.diff(matrix.indptr))
+    ]
+    return sp.csr_array(sp.vstack(parts, format="csr")) if parts else matrix
 
 
 def spoken_for(weights: sp.csr_array, items: np.ndarray) -> np.ndarray:

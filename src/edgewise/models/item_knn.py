@@ -12,7 +12,7 @@ the item that is scored are those of Ferrari Dacrema et al., RecSys 2019. With `
 the rows of W are words of titles instead of users, by TF-IDF, so that an item which nobody has
 taken is as near to others as its title. The order of items is not
 read, and items that nothing speaks for stand below all others, by popularity. Everything is sparse:
-learning holds a thousand rows of S at a time before they are cut.
+learning holds a few rows of S at a time before they are cut.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ import scipy.sparse as sp
 from edgewise.config import setting
 from edgewise.data.ragged import Ragged
 from edgewise.errors import DataError
+from edgewise.graph.row_blocks import rows_of_product
 from edgewise.item_texts import tfidf_matrix
 from edgewise.models.counting import (
     CountingConfig,
@@ -33,8 +34,6 @@ from edgewise.models.counting import (
     nearest_of_rows,
     spoken_for,
 )
-
-_ROWS_AT_ONCE = 1024
 
 Weighting = Literal["binary", "tfidf", "bm25", "texts"]
 
@@ -146,13 +145,13 @@ def nearest_items(weights: sp.csr_array, k: int, shrink: float, alpha: float) ->
     items = sp.csr_array(weights.T)
     squares = np.asarray(items.multiply(items).sum(axis=1)).ravel()
     speaking, scored = squares**alpha, squares ** (1 - alpha)
-    parts = []
-    for start in range(0, len(squares), _ROWS_AT_ONCE):
-        rows = np.arange(start, min(start + _ROWS_AT_ONCE, len(squares)))
-        found = sp.csr_array(items[rows] @ weights)
-        item = np.repeat(rows, np.diff(found.indptr))
+
+    def nearest(found: sp.csr_array, first: int) -> sp.csr_array:
+        lengths = np.diff(found.indptr)
+        item = np.repeat(np.arange(first, first + len(lengths)), lengths)
         found.data /= scored[item] * speaking[found.indices] + shrink
         found.data[found.indices == item] = 0  # no item speaks for itself
         found.eliminate_zeros()
-        parts.append(nearest_of_rows(found, k))
-    return sp.csr_array(sp.vstack(parts).T, dtype=np.float32)
+        return nearest_of_rows(found, k)
+
+    return sp.csr_array(rows_of_product(items, weights, nearest).T, dtype=np.float32)

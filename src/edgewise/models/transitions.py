@@ -24,7 +24,14 @@ import scipy.sparse as sp
 from edgewise.config import check, setting
 from edgewise.data.ragged import Ragged
 from edgewise.graph.transition_counts import item_transitions
-from edgewise.models.counting import CountingConfig, CountingRecommender, powers, spoken_for
+from edgewise.models.counting import (
+    CountingConfig,
+    CountingRecommender,
+    nearest_in_blocks,
+    powers,
+    scaled,
+    spoken_for,
+)
 
 
 class TransitionsConfig(CountingConfig):
@@ -41,6 +48,12 @@ class TransitionsConfig(CountingConfig):
     )
     recency: float = setting(
         1.0, "How much less the asked user's older items count; 0 for all alike.", ge=0
+    )
+    neighbors: int = setting(
+        0,
+        "How many of the largest numbers of each row of N are kept; 0 = all. Of large data N "
+        "grows with the rows, and some hundreds of neighbours rank nearly as all of them do.",
+        ge=0,
     )
     first: float = setting(1.0, "What one step counts.", ge=0)
     second: float = setting(1.0, "What two steps count.", ge=0)
@@ -75,9 +88,11 @@ class Transitions(CountingRecommender):
             forward=config.forward,
             backward=config.backward,
         )
-        rows = sp.diags_array(powers(counted.sum(axis=1), -0.5))
-        columns = sp.diags_array(powers(counted.sum(axis=0), config.popularity - 1))
-        self.transitions = sp.csr_array(rows @ counted @ columns)
+        rows = powers(counted.sum(axis=1), -0.5)
+        columns = powers(counted.sum(axis=0), config.popularity - 1)
+        self.transitions = scaled(counted, rows, columns)
+        if config.neighbors:
+            self.transitions = nearest_in_blocks(self.transitions, config.neighbors)
 
     def score_items(self, users: np.ndarray, histories: Ragged) -> np.ndarray:
         asked = self.recent(histories, self.config.recency)
