@@ -5,9 +5,9 @@ are made up, independent draws with log-normal activity and popularity about as 
 nothing repeats that would make results small. A thirtieth as many users as rows, and a fifth of
 these in items. Each job runs in a process of its own, which tells its seconds, its seconds of
 processor (which other work on the machine does not stretch) and the most memory it held, data and
-libraries included. ``product_*`` compares ways to multiply, on one thread and on two, those that
-are installed (``pip install numba sparse_dot_mkl mkl`` for all). Figures are added to those that
-the file holds.
+libraries included, on one thread. ``products`` compares ways to multiply, on one thread and on two,
+those that are installed (``pip install numba sparse_dot_mkl mkl`` for all). Figures are added to
+those that the file holds.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ import time
 import warnings
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 from types import SimpleNamespace
@@ -79,8 +80,8 @@ class Made:
         return BipartiteGraph.from_interactions(rows, self.num_users, self.num_items)
 
     def filter(self, **settings: Any) -> GraphFilter:
-        model = GraphFilter(low_pass=0.0, **settings)
-        model.data = SimpleNamespace(items=range(self.num_items), users=range(self.num_users))
+        model: Any = GraphFilter(low_pass=0.0, **settings)
+        model._data = SimpleNamespace(items=range(self.num_items), users=range(self.num_users))
         model.learn(self.histories)
         return model
 
@@ -159,7 +160,7 @@ def products(made: Made) -> Figures:
             found[f"{side}_{name}_difference"] = float(
                 np.abs(way(matrix, features) - expected).max() / scale
             )
-        runs = [lambda way=way: way(matrix, features) for way in ways.values()]
+        runs = [partial(way, matrix, features) for way in ways.values()]
         spent = best_times(*runs, repeats=3)
         found |= {f"{side}_{name}": value for name, value in zip(ways, spent, strict=True)}
     return found
@@ -181,7 +182,8 @@ def by_torch(matrix: sp.csr_array, features: np.ndarray) -> np.ndarray:
 
     warnings.filterwarnings("ignore", message="Sparse CSR tensor support")
     parts = map(torch.from_numpy, (matrix.indptr, matrix.indices, matrix.data))
-    sparse = torch.sparse_csr_tensor(*parts, matrix.shape, check_invariants=False)
+    shape = tuple(matrix.shape)
+    sparse = torch.sparse_csr_tensor(*parts, shape, check_invariants=False)
     return (sparse @ torch.from_numpy(features)).numpy()
 
 
@@ -278,7 +280,7 @@ def main() -> None:
             for name in given.only:
                 if num_rows > PLAIN_ROWS and name == "transitions_plain":
                     continue
-                for threads in (1, 2) if name == "products" else (2,):
+                for threads in (1, 2) if name == "products" else (1,):
                     found = {"rows": num_rows, **measured(name, Path(folder), threads)}
                     suffix = f"_{threads}" if name == "products" else ""
                     figures[f"{name}_{num_rows // 1_000_000}m{suffix}"] = found

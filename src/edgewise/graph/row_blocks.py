@@ -15,7 +15,7 @@ from typing import TypeVar
 import numpy as np
 import scipy.sparse as sp
 
-_VALUES_AT_ONCE = 8_000_000
+_VALUES_AT_ONCE = 2_000_000
 
 Found = TypeVar("Found")
 
@@ -35,7 +35,7 @@ def blocks(sizes: np.ndarray, at_most: int | None = None) -> list[tuple[int, int
 
     Args:
         sizes: of all rows, ``int[rows]``.
-        at_most: so much; None = 8 million.
+        at_most: so much; None = 2 million.
 
     Returns:
         First row and the one after the last of each block; no rows, no block.

@@ -23,7 +23,7 @@ from edgewise.data.ragged import Ragged
 from edgewise.graph.row_blocks import blocks, in_threads
 
 WINDOW = 5
-_PAIRS_AT_ONCE = 8_000_000
+_PAIRS_AT_ONCE = 1_000_000
 _ROWS_AT_ONCE = 8_000_000
 _BYTES_A_PAIR = 8
 _log = logging.getLogger("edgewise")
