@@ -60,3 +60,50 @@ def test_edges_that_the_split_names_are_the_graph_and_stay_it(relearn, tmp_path)
 def test_nothing_is_decomposed_that_nothing_reads():
     model = GraphFilter(low_pass=0.0).fit(checkerboard().split)
     assert model.vectors.shape == (24, 0)
+
+
+@pytest.mark.parametrize("filter", ["two-step", "gf-cf"])
+def test_all_neighbors_are_the_exact_filter(filter):
+    split = checkerboard().split
+    exact, kept = (GraphFilter(filter=filter, rank=4, neighbors=n).fit(split) for n in (0, 24))
+    rows = exact.data.histories
+    users = np.arange(len(rows))
+    np.testing.assert_allclose(
+        kept.score_items(users, rows), exact.score_items(users, rows), rtol=1e-5, atol=1e-6
+    )
+
+
+def test_the_neighbors_that_add_most_to_scores_are_kept(tmp_path):
+    split = checkerboard().split
+    model = GraphFilter(neighbors=3, popularity=0.5, low_pass=0.0, steps=0.0).fit(split)
+    taken = model.matrix(model.data.histories).toarray().astype(float)
+    degrees = taken.sum(0)
+    graph = taken / np.sqrt(np.outer(taken.sum(1), degrees))
+    added = graph.T @ graph * degrees**0.5
+    bar = -np.sort(-added, axis=1)[:, [2]]
+    expected = np.where(added >= bar - 1e-6, graph.T @ graph, 0)
+    kept = model.meetings.toarray()
+    assert (np.count_nonzero(kept, axis=1) == 3).all()
+    np.testing.assert_allclose(kept, np.where(kept > 0, expected, 0), atol=1e-6)
+    assert model.graph.shape[0] == 0, "the edges are not kept"
+    model.save_pretrained(tmp_path / "model")
+    again = GraphFilter.from_pretrained(tmp_path / "model")
+    rows = model.data.histories.take(np.arange(5))
+    users = np.arange(5)
+    assert np.array_equal(again.score_items(users, rows), model.score_items(users, rows))
+
+
+def test_long_histories_meet_with_their_newest_items():
+    split = checkerboard().split
+    longest = int(np.bincount(split.train.user_index).max())
+    all_of_them, cut = (
+        GraphFilter(neighbors=24, longest=longest, low_pass=0.0).fit(split),
+        GraphFilter(neighbors=24, longest=2, low_pass=0.0).fit(split),
+    )
+    exact = GraphFilter(neighbors=24, low_pass=0.0).fit(split)
+    assert np.array_equal(all_of_them.meetings.toarray(), exact.meetings.toarray())
+    taken = np.zeros((len(exact.data.users), 24))
+    for user, row in enumerate(exact.data.histories.rows()):
+        taken[user, row[-2:]] = 1
+    graph = taken / np.sqrt(np.maximum(taken.sum(1, keepdims=True), 1) * exact.degrees)
+    np.testing.assert_allclose(cut.meetings.toarray(), graph.T @ graph, atol=1e-6)

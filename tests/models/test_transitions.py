@@ -41,3 +41,13 @@ def test_scores_worked_by_loops(second):
 def test_settings_that_leave_nothing_are_refused(settings, told):
     with pytest.raises(ConfigError, match=told):
         Transitions(**settings)
+
+
+def test_neighbors_are_the_largest_of_each_row():
+    split = checkerboard().split
+    whole = Transitions().fit(split).transitions.toarray()
+    kept = Transitions(neighbors=4).fit(split).transitions.toarray()
+    bar = -np.sort(-whole, axis=1)[:, [3]]
+    assert (np.count_nonzero(kept, axis=1) == np.minimum(4, np.count_nonzero(whole, axis=1))).all()
+    assert (whole[kept > 0] >= np.broadcast_to(bar, whole.shape)[kept > 0]).all()
+    assert np.array_equal(kept[kept > 0], whole[kept > 0])
