@@ -103,7 +103,8 @@ class TrainingData(Protocol):
     def batch(self, step: int, part: slice) -> Any:
         """Batch number ``step`` of the whole run; ``part`` selects this process's rows.
 
-        A process whose part would be empty gets all rows instead. ``len(batch)`` counts the rows.
+        A process whose part would be empty gets all rows instead. ``batch.weight`` counts the terms
+        of which ``model(batch)`` is the mean, ``len(batch)`` where it has none.
         """
         ...
 
@@ -290,7 +291,7 @@ class Trainer:
         with hold:
             with self.autocast():
                 loss = self.model(batch)
-            loss = self._weighed(loss, len(batch))
+            loss = self._weighed(loss, batch)
             self.accelerator.backward(loss * share)
         if moves:
             self._move_weights(step)
@@ -306,13 +307,14 @@ class Trainer:
     def _part(self) -> slice:
         return slice(self.accelerator.process_index, None, self.accelerator.num_processes)
 
-    def _weighed(self, loss: torch.Tensor, num_rows: int) -> torch.Tensor:
-        """A loss whose mean over processes is the mean over all rows of the batch."""
+    def _weighed(self, loss: torch.Tensor, batch: Any) -> torch.Tensor:
+        """A loss whose mean over processes is the mean over all terms of the batch."""
         num_processes = self.accelerator.num_processes
         if num_processes == 1:
             return loss
-        (total,) = self._summed([num_rows])
-        return loss * (num_rows * num_processes / total)
+        weight = getattr(batch, "weight", len(batch))
+        (total,) = self._summed([weight])
+        return loss * (weight * num_processes / total)
 
     def _summed(self, values: Sequence[float]) -> list[float]:
         """Sums over all processes."""
