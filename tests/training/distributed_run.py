@@ -16,7 +16,7 @@ from unittest import mock
 import torch
 from torch import nn
 
-from edgewise.config import with_overrides
+from edgewise.config import updated, with_overrides
 from edgewise.data.splits import leave_one_out
 from edgewise.data.synthetic import make_demo_shop
 from edgewise.models.registry import find_method
@@ -25,7 +25,7 @@ from edgewise.training.config import TrainingConfig
 from edgewise.training.curves import Curves
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
-from tests.training.conftest import Data, Regression, train_one
+from tests.training.conftest import Data, Regression, Rows, train_one
 
 CONFIG = TrainingConfig(
     epochs=3, patience=0, learning_rate=0.01, precision="fp32", gradient_accumulation=2
@@ -39,6 +39,30 @@ def regression(rank: int = 0) -> dict[str, Any]:
         for weight in model.parameters():
             weight += rank
     return _result(model, {"only": train_one(model, Data(), CONFIG, seed=0)})
+
+
+class Lookup(Regression):
+    """The same and a table, whose 5 rows do not divide evenly, tied to a layer."""
+
+    def __init__(self) -> None:
+        super().__init__(dropout=0)
+        self.table, self.out = nn.Embedding(5, 3), nn.Linear(3, 5, bias=False)
+        self.out.weight = self.table.weight
+
+    def forward(self, rows: Rows) -> torch.Tensor:
+        read, wanted = (rows.inputs[:, :2].abs() * 10).long().remainder(5).unbind(1)
+        logits = self.out(self.table(read) + rows.inputs)
+        return super().forward(rows) + nn.functional.cross_entropy(logits, wanted)
+
+
+def lookup(folder: Path | None = None, *, shard: bool = False, stop: bool = False) -> Any:
+    """Train it; where it is to stop, in the second epoch, and go on."""
+    config = updated(CONFIG, {"shard_embeddings": shard, "embedding_lr_multiplier": 3.0})
+    if stop:
+        with contextlib.suppress(KeyboardInterrupt):
+            train_one(Lookup(), Data(stop_before=10), config, folder=folder)
+    model = Lookup()
+    return _result(model, {"only": train_one(model, Data(), config, folder=folder, resume=stop)})
 
 
 def resumed(folder: Path) -> dict[str, Any]:
@@ -69,6 +93,7 @@ _PLAIN = (
     "whole_words.decoder_alpha=0.0",
     "graph.num_folds=0",
 )
+_SHARDED = "training.shard_embeddings=true"
 _INCREMENTAL = tuple(f"whole_words.{task}=incremental" for task in TASKS)
 METHODS: dict[str, tuple[str, ...]] = {
     "elmrec": (*_T5, "prompts.item_dropout=0.0", "graph.num_folds=2"),
@@ -105,6 +130,20 @@ METHODS: dict[str, tuple[str, ...]] = {
     "caser bpr": ("dropout=0.0", "loss=bpr", "num_negatives=2"),
     "gru4rec top1": ("dropout=0.0", "loss=top1", "num_negatives=7"),
     "unisrec": ("dropout=0.0", "adaptor_dropout=0.0"),
+    # Tables in rows over the processes.
+    "elmrec sharded": (*_T5, "prompts.item_dropout=0.0", "graph.num_folds=2", _SHARDED),
+    "graph-gpt sharded": (
+        "backbone.dropout=0.0",
+        "stages=sequence",
+        "training.sequence.shard_embeddings=true",
+    ),
+    "tiger sharded": ("dropout=0.0", _SHARDED),
+    "lightgcn sharded": ("hide_targets=true", _SHARDED),
+    "ncl sharded": ("warmup_epochs=1", _SHARDED),
+    "simplex sharded": (_SHARDED,),
+    "multi-vae sharded": ("dropout=0.0", _SHARDED),
+    "sasrec sharded": ("dropout=0.0", _SHARDED),
+    "caser sharded": ("dropout=0.0", _SHARDED),
 }
 """Every method that learns by steps, and what it takes to do so without dropout."""
 
@@ -146,6 +185,9 @@ def main(folder: Path) -> None:
         "regression": regression(rank),
         "resumed": resumed(folder),
         "uninterrupted": uninterrupted(),
+        "lookup whole": lookup(folder / "whole"),
+        "lookup sharded": lookup(folder / "sharded", shard=True),
+        "lookup resumed": lookup(folder / "stopped", shard=True, stop=True),
         **{name: fitted(name) for name in METHODS},
     }
     (folder / f"rank-{rank}.json").write_text(json.dumps(results))

@@ -11,18 +11,25 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
+from safetensors.torch import load_file
 from tests.training import distributed_run
 
 from edgewise.models.base import TorchRecommender
 from edgewise.models.registry import METHODS
 
+Results = list[dict[str, Any]]
 LAUNCH = ("-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2")
 
 
 @pytest.fixture(scope="module")
-def two(tmp_path_factory) -> list[dict[str, Any]]:
+def folder(tmp_path_factory) -> Path:
+    return tmp_path_factory.mktemp("two")
+
+
+@pytest.fixture(scope="module")
+def two(folder) -> Results:
     """What each of two processes ended with."""
-    folder = tmp_path_factory.mktemp("two")
     command = [sys.executable, *LAUNCH, distributed_run.__file__, str(folder)]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
@@ -61,3 +68,22 @@ def test_every_method_with_a_network_is_among_them():
 
 def test_resuming_gives_what_an_uninterrupted_run_gives(two):
     assert two[0]["resumed"] == two[0]["uninterrupted"]
+
+
+def test_sharded_tables_learn_what_whole_ones_learn(two):
+    alone = distributed_run.lookup()
+    for name in ("lookup whole", "lookup sharded"):
+        assert losses(two[0][name]) == pytest.approx(losses(alone), rel=1e-5)
+        assert two[0][name]["weights"] == pytest.approx(alone["weights"], rel=1e-5, abs=1e-5)
+    assert two[0]["lookup resumed"] == two[0]["lookup sharded"]
+
+
+@pytest.mark.parametrize("name", ["model", "best", "optimizer"])
+def test_checkpoints_of_sharded_tables_are_those_of_whole_ones(two, folder, name):
+    kept = [
+        load_file(folder / run / "only" / "checkpoint" / f"{name}.safetensors")
+        for run in ("whole", "sharded")
+    ]
+    assert kept[0].keys() == kept[1].keys()
+    for key, whole in kept[0].items():
+        assert torch.allclose(whole, kept[1][key], rtol=1e-4, atol=1e-6), key

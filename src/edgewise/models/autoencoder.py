@@ -49,8 +49,8 @@ class HistoryAutoencoder(nn.Module):
         """What :attr:`items` are multiplied with, ``[B, H]``."""
         return torch.tanh(self.widen(z))
 
-    def users_loss(self, histories: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
-        """The mean negative ELBO of histories, ``[B, S]``, with normal noise ``[B, Z]``."""
+    def users_loss(self, histories: torch.Tensor, noise: torch.Tensor | None) -> torch.Tensor:
+        """The mean negative ELBO of histories, ``[B, S]``; noise as for :func:`drawn`."""
         mean, log_variance = self.encode(histories)
         latent = drawn(mean, log_variance, noise)
         logits = F.linear(self.decode(latent), self.items, self.items_bias)
@@ -66,9 +66,11 @@ class HistoryAutoencoder(nn.Module):
         return found
 
 
-def drawn(mean: torch.Tensor, log_variance: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
-    """A vector of each normal distribution, from standard normal noise of the same shape."""
-    return mean + noise.to(mean.dtype) * (log_variance / 2).exp()
+def drawn(
+    mean: torch.Tensor, log_variance: torch.Tensor, noise: torch.Tensor | None
+) -> torch.Tensor:
+    """A vector of each normal distribution by standard normal noise; None takes the means."""
+    return mean if noise is None else mean + noise.to(mean.dtype) * (log_variance / 2).exp()
 
 
 def divergence(mean: torch.Tensor, log_variance: torch.Tensor) -> torch.Tensor:

@@ -84,15 +84,15 @@ class DualBatch(TensorBatch):
 
     Attributes:
         histories: the distinct items of each user, filled up with -1, ``int64[B, S]``.
-        noise: that users' vectors are drawn by, ``float32[B, Z]``.
         sampled: items whose texts are read, ``int64[M]``.
-        text_noise: that their vectors are drawn by, ``float32[M, H]``.
+        noise: that users' vectors are drawn by, ``float32[B, Z]``; None takes the means.
+        text_noise: that items' vectors are drawn by, ``float32[M, H]``, or None.
     """
 
     histories: torch.Tensor
-    noise: torch.Tensor
     sampled: np.ndarray
-    text_noise: np.ndarray
+    noise: torch.Tensor | None = None
+    text_noise: np.ndarray | None = None
 
 
 class ItemAutoencoder(nn.Module):
@@ -153,11 +153,13 @@ class MDCVAENetwork(HistoryAutoencoder):
 
     def forward(self, batch: DualBatch) -> torch.Tensor:
         """The loss of users and sampled items."""
-        parts = batch.sampled, batch.text_noise
-        of_items = self.items_loss(*(torch.as_tensor(p, device=self.items.device) for p in parts))
+        sampled, noise = torch.as_tensor(batch.sampled, device=self.items.device), batch.text_noise
+        if noise is not None:
+            noise = torch.as_tensor(noise, device=self.items.device)
+        of_items = self.items_loss(sampled, noise)
         return self.users_loss(batch.histories, batch.noise) + self.items_a_user * of_items
 
-    def items_loss(self, items: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
+    def items_loss(self, items: torch.Tensor, noise: torch.Tensor | None = None) -> torch.Tensor:
         """The mean negative ELBO of items' texts, and how far they are from their embeddings."""
         texts = self.texts[items]
         mean, log_variance = self.content.encode(texts)
@@ -234,8 +236,8 @@ class MDCVAE(DescribedRecommender):
         sampled = rng.choice(num_items, min(config.num_sampled_items, num_items), False)
         sizes = (len(rows), config.latent_size), (len(sampled), config.item_size)
         noise, text_noise = (rng.standard_normal(size, np.float32) for size in sizes)
-        tensors = torch.from_numpy(histories), torch.from_numpy(noise)
-        return DualBatch(*tensors, sampled, text_noise)
+        users = torch.from_numpy(histories)
+        return DualBatch(users, sampled, torch.from_numpy(noise), text_noise)
 
     def trained(self, split: Split) -> None:
         new = torch.from_numpy(self.data.item_counts == 0)

@@ -60,12 +60,12 @@ class MultiVAEConfig(MethodConfig):
 class HistoryBatch(TensorBatch):
     """Users, ``int64[B]``, and the distinct items of each, padded with -1, ``int64[B, S]``.
 
-    ``noise`` is what latent vectors are drawn by, ``float32[B, Z]``.
+    ``noise`` is what latent vectors are drawn by, ``float32[B, Z]``; None takes the means.
     """
 
     users: torch.Tensor
     items: torch.Tensor
-    noise: torch.Tensor
+    noise: torch.Tensor | None = None
 
 
 class MultiVAENetwork(HistoryAutoencoder):
