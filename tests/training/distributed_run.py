@@ -16,6 +16,7 @@ from unittest import mock
 import torch
 from torch import nn
 
+from edgewise.cli.main import app
 from edgewise.config import updated, with_overrides
 from edgewise.data.splits import leave_one_out
 from edgewise.data.synthetic import make_demo_shop
@@ -179,8 +180,15 @@ def _result(model: nn.Module, stages: dict[str, Curves]) -> dict[str, Any]:
     return {"stages": curves, "weights": sums}
 
 
+def evaluated(run: Path, file: Path) -> None:
+    """Measure a run as the command does, five users at a time."""
+    with mock.patch("edgewise.runs.predict.USERS_AT_ONCE", 5):
+        app(["evaluate", str(run), "--json", str(file)], standalone_mode=False)
+
+
 def main(folder: Path) -> None:
     rank = int(os.environ["RANK"])
+    evaluated(folder / "run", folder / f"evaluated-{rank}.json")
     results = {
         "regression": regression(rank),
         "resumed": resumed(folder),

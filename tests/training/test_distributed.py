@@ -15,8 +15,12 @@ import torch
 from safetensors.torch import load_file
 from tests.training import distributed_run
 
+from edgewise.config import with_overrides
+from edgewise.data.synthetic import make_demo_shop
 from edgewise.models.base import TorchRecommender
 from edgewise.models.registry import METHODS
+from edgewise.runs.spec import DataInfo, RunSpec
+from edgewise.runs.train import train
 
 Results = list[dict[str, Any]]
 LAUNCH = ("-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2")
@@ -28,13 +32,24 @@ def folder(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def two(folder) -> Results:
+def two(folder, run) -> Results:
     """What each of two processes ended with."""
     command = [sys.executable, *LAUNCH, distributed_run.__file__, str(folder)]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr[-3000:]
     return [json.loads(Path(folder, f"rank-{rank}.json").read_text()) for rank in (0, 1)]
+
+
+@pytest.fixture(scope="module")
+def run(folder) -> Path:
+    """A small run that has been fitted by one process."""
+    shop = make_demo_shop(0, 24, 48)
+    shop.save(folder / "shop")
+    config = METHODS["lightgcn"].preset_config("tiny")
+    config = with_overrides(config, ["training.epochs=2", "training.precision=fp32"])
+    spec = RunSpec("lightgcn", config, DataInfo.of(shop, folder / "shop"))
+    return train(spec, folder / "run", dataset=shop).folder
 
 
 def losses(result: dict[str, Any]) -> np.ndarray:
@@ -87,3 +102,21 @@ def test_checkpoints_of_sharded_tables_are_those_of_whole_ones(two, folder, name
     assert kept[0].keys() == kept[1].keys()
     for key, whole in kept[0].items():
         assert torch.allclose(whole, kept[1][key], rtol=1e-4, atol=1e-6), key
+
+
+def test_users_shared_among_processes_are_measured_as_by_one(two, folder, run):
+    """All figures and each user's; the first process alone writes."""
+    distributed_run.evaluated(run, folder / "alone.json")
+    shared, alone = (
+        json.loads((folder / f"{name}.json").read_text()) for name in ("evaluated-0", "alone")
+    )
+    assert shared["users_sha256"] == alone["users_sha256"]
+    assert untimed(shared["results"]) == untimed(alone["results"])
+    assert not (folder / "evaluated-1.json").exists()
+
+
+def untimed(values: Any) -> Any:
+    """The same without seconds."""
+    if not isinstance(values, dict):
+        return values
+    return {name: untimed(each) for name, each in values.items() if "seconds" not in name}

@@ -4,6 +4,8 @@ A batch of B rows is parted among P processes so that process p has the rows p, 
 other processes make of their rows is needed where the rows of a batch are told from each other.
 
 Alone, everything here is what it would be without other processes.
+
+Shapes: B rows of a batch, b of them this process's.
 """
 
 from __future__ import annotations
@@ -24,6 +26,19 @@ def num_processes() -> int:
 def process_index() -> int:
     """p."""
     return dist.get_rank() if _together() else 0
+
+
+def join() -> None:
+    """Meet the other processes that ``torchrun`` has started, where training has not done it."""
+    if not _together():
+        dist.init_process_group("gloo")
+
+
+def answers_of_all(mine: Answer) -> list[Answer]:
+    """What every process found, by its number."""
+    found: list[Any] = [None] * num_processes()
+    dist.all_gather_object(found, mine)
+    return found
 
 
 def _together() -> bool:
