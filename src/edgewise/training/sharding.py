@@ -24,6 +24,9 @@ from edgewise.training.processes import num_processes, process_index
 Place = tuple[nn.Module, str]
 """A module, and the name of a parameter of its own."""
 _LAYERS = ("torch.", "transformers.")
+# By their names since torch 2.13, and before.
+_gather = getattr(dist, "all_gather_single", dist.all_gather_into_tensor)
+_scatter = getattr(dist, "reduce_scatter_single", dist.reduce_scatter_tensor)
 
 
 class Table:
@@ -54,9 +57,9 @@ class Table:
     def whole_of(self, rows: torch.Tensor) -> torch.Tensor:
         """All processes' rows, ``[m, D] -> [R, D]``."""
         rows = rows.detach().to(self.share.device).contiguous()
-        found = rows.new_empty(num_processes(), *rows.shape)
-        dist.all_gather(list(found.unbind()), rows)
-        return found.flatten(0, 1)[: self.shape[0]]
+        found = rows.new_empty(len(rows) * num_processes(), *rows.shape[1:])
+        _gather(found, rows)
+        return found[: self.shape[0]]
 
     def take_away(self) -> None:
         """Leave the modules without it."""
@@ -187,8 +190,8 @@ class _Gathered(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *grads: torch.Tensor) -> tuple[torch.Tensor, None]:
         table, count = ctx.table, num_processes()
-        rows = grads[0].new_zeros(table.share.shape)
-        most = len(rows)
-        whole = nn.functional.pad(grads[0], (0, 0, 0, most * count - table.shape[0]))
-        dist.reduce_scatter(rows, list(whole.contiguous().split(most)))
-        return rows / count, None
+        rows, whole = torch.empty_like(table.share), grads[0].contiguous()
+        if behind := len(rows) * count - len(whole):
+            whole = torch.cat([whole, whole.new_zeros(behind, *whole.shape[1:])])
+        _scatter(rows, whole)
+        return rows.div_(count), None
