@@ -1,25 +1,41 @@
-"""Fit the demo shop with one process and with two, and set their learning curves side by side.
+"""One process beside two: learning curves, and what each costs.
 
 Without dropout both see the same batches and take the same steps, so that the curves differ by
 rounding and by what training makes of it. Figures go to ``results/two_processes.json``, the picture
 to ``docs/images/two-processes.png``.
 
-    python benchmarks/two_processes.py
+    python benchmarks/two_processes.py            curves of the demo shop, and the rest
+    python benchmarks/two_processes.py --speed    the rest alone: seconds by one process with one
+                                                  thread and with two, and by two with one each;
+                                                  memory of a table that is whole or spread
 """
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
+import resource
 import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
+from statistics import median
 from typing import Any
 
+import torch
 from matplotlib.figure import Figure
+from torch import nn
 
-from edgewise.files import replacing, write_text
+from edgewise.config import with_overrides
+from edgewise.data.splits import leave_one_out
+from edgewise.data.synthetic import make_demo_shop
+from edgewise.files import replacing, versions, write_text
+from edgewise.models.registry import find_method
+from edgewise.runs.provenance import describe_machine
+from edgewise.training.config import TrainingConfig
 from edgewise.training.curves import read_curves
+from edgewise.training.trainer import Average, Stage, train
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULT = ROOT / "results" / "two_processes.json"
@@ -32,13 +48,45 @@ SETTINGS = (
     "training.precision=fp32",
 )
 MODULE = ("-m", "edgewise.cli.main")
-LAUNCHERS = {
-    "one": MODULE,
-    "two": ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", *MODULE),
+TOGETHER = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
+LAUNCHERS = {"one": MODULE, "two": (*TOGETHER, *MODULE)}
+
+SHOP = {"seed": 0, "num_users": 3000, "num_items": 1500}
+FP32 = ("training.precision=fp32",)
+FITS = {
+    "sasrec": ("sasrec", "cpu", (*FP32, "training.epochs=1")),
+    "lightgcn": ("lightgcn", "cpu", (*FP32, "training.epochs=2")),
+    "elmrec": (
+        "elmrec",
+        "tiny",
+        (*FP32, "training.epochs=1", "training.batch_size=256", "prompts.tasks=sequential"),
+    ),
 }
+"""Method, preset and changes."""
+WAYS: dict[str, tuple[tuple[str, ...], int]] = {
+    "one_process_one_thread": ((), 1),
+    "one_process_two_threads": ((), 2),
+    "two_processes_one_thread": (TOGETHER, 1),
+}
+"""What starts Python, and the threads of each process."""
+ROUNDS = 3
+TABLE_ROWS, TABLE_WIDTH, TABLE_STEPS = 300_000, 64, 10
 
 
 def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--speed", action="store_true")
+    parser.add_argument("--child", choices=["fits", "whole", "sharded"])
+    asked = parser.parse_args()
+    if asked.child:
+        return child(asked.child)
+    result = json.loads(RESULT.read_text("utf-8")) if asked.speed else curves_of_both()
+    result |= {"speed_machine": describe_machine(), "speed_versions": versions()}
+    write_text(RESULT, json.dumps(result | speeds() | memory(), indent=2) + "\n")
+
+
+def curves_of_both() -> dict[str, Any]:
+    """Fit the demo shop twice, and draw both."""
     shop = PLACE / "shop"
     run(*MODULE, "data", "demo", "--out", shop, "--force")
     before = sources()
@@ -47,8 +95,116 @@ def main() -> None:
     if sources() != before:
         sys.exit("the package was changed between the two runs: repeat them")
     result = measured()
-    write_text(RESULT, json.dumps(result, indent=2) + "\n")
     draw(result)
+    return result
+
+
+def speeds() -> dict[str, dict[str, float]]:
+    """The median seconds of training of every method, the ways in turns, and their ratios."""
+    rounds = [{way: told("fits", *how) for way, how in WAYS.items()} for _ in range(ROUNDS)]
+    found = {}
+    for name in FITS:
+        times = {way: median([each[way][name] for each in rounds]) for way in WAYS}
+        two = times["two_processes_one_thread"]
+        found[f"speed_{name}"] = {
+            **times,
+            "to_one_thread": times["one_process_one_thread"] / two,
+            "to_two_threads": times["one_process_two_threads"] / two,
+        }
+    return found
+
+
+def memory() -> dict[str, dict[str, float]]:
+    """What training a large table adds to the most memory of a process, whole and spread."""
+    ways = {"one_process_whole": ((), 1), "whole": (TOGETHER, 1), "sharded": (TOGETHER, 1)}
+    found = {
+        f"memory_{way}": told("sharded" if way == "sharded" else "whole", *how)
+        for way, how in ways.items()
+    }
+    table: dict[str, float] = {"rows": TABLE_ROWS, "bytes": TABLE_ROWS * TABLE_WIDTH * 4}
+    return {"memory_table": table, **found}
+
+
+def told(what: str, launcher: tuple[str, ...], threads: int) -> dict[str, float]:
+    """What a process of its own, or the first of two, says of itself."""
+    command = [sys.executable, *launcher, __file__, "--child", what]
+    environment = os.environ | {"OMP_NUM_THREADS": str(threads)}
+    done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=True)
+    found = json.loads(done.stdout.strip().splitlines()[-1])
+    print(what, *launcher[-1:], threads, found, flush=True)
+    return found
+
+
+def child(what: str) -> None:
+    """Say seconds or memory as a line of JSON."""
+    found = fit_all() if what == "fits" else train_table(shard=what == "sharded")
+    if os.environ.get("RANK", "0") == "0":
+        print(json.dumps(found))
+    if torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()
+
+
+def fit_all() -> dict[str, float]:
+    """Seconds of training of every method."""
+    split, found = leave_one_out(make_demo_shop(**SHOP)), {}
+    for name, (method, preset, changes) in FITS.items():
+        config = with_overrides(find_method(method).preset_config(preset), changes)
+        model = find_method(method).recommender(config).fit(split)
+        found[name] = sum(stage.seconds for stage in model.stage_curves.values())
+    return found
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Rows of a table that are to be like each other, ``int64[B]`` each."""
+
+    first: torch.Tensor
+    second: torch.Tensor
+
+    def __len__(self) -> int:
+        return len(self.first)
+
+    def to(self, device: torch.device) -> Rows:
+        return Rows(self.first.to(device), self.second.to(device))
+
+
+class TableNetwork(nn.Module):
+    """A table of embeddings and nothing else."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.table = nn.Embedding(TABLE_ROWS, TABLE_WIDTH)
+
+    def forward(self, rows: Rows) -> torch.Tensor:
+        return -(self.table(rows.first) * self.table(rows.second)).sum(1).sigmoid().mean()
+
+
+class RandomRows:
+    """One epoch of random rows, validated so that best weights are kept."""
+
+    steps_per_epoch = TABLE_STEPS
+
+    def batch(self, step: int, part: slice) -> Rows:
+        generator = torch.Generator().manual_seed(step)
+        drawn = torch.randint(TABLE_ROWS, (2, 1024), generator=generator)
+        return Rows(*drawn[:, part])
+
+    def validate(self, average: Average, metric: str) -> dict[str, float]:
+        return {"loss": average([self.batch(TABLE_STEPS, slice(None))])}
+
+
+def train_table(shard: bool) -> dict[str, float]:
+    """What the process has at most beyond what it had before, and seconds of training."""
+    config = TrainingConfig(epochs=1, precision="fp32", shard_embeddings=shard)
+    before, network = most_memory(), TableNetwork()
+    curves = train(network, [Stage("only", RandomRows(), config)], seed=0, show_progress=False)
+    return {"added_bytes": most_memory() - before, "seconds": curves["only"].seconds}
+
+
+def most_memory() -> int:
+    """Of this process so far, in bytes."""
+    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return most * (1 if sys.platform == "darwin" else 1024)
 
 
 def sources() -> dict[Path, str]:

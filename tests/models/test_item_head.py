@@ -202,8 +202,8 @@ def test_top1_by_the_formula():
     def s(x):
         return 1 / (1 + np.exp(-x))
 
-    pairs = [(1.0, 0.5), (1.0, 2.0), (-0.5, 1.0)]
-    expected = np.mean([s(n - p) + s(n**2) for p, n in pairs])
+    positions = [(1.0, (0.5, 2.0)), (-0.5, (1.0,))]
+    expected = np.mean([np.mean([s(n - p) + s(n**2) for n in others]) for p, others in positions])
     assert top1(positive, negative, counted).item() == pytest.approx(expected, rel=1e-6)
 
 

@@ -12,6 +12,7 @@ from edgewise.cli.output import (
     command_line,
     console,
     examples,
+    first_process_speaks,
     progress_bar,
     say,
     warn,
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from edgewise.runs.run import Run
 
 
+@first_process_speaks()
 def evaluate(
     run: Annotated[Path, typer.Argument(help="A run folder, made by 'edgewise fit'.")],
     task: Annotated[
@@ -104,7 +106,8 @@ def evaluate(
 
     Direct: find the held-out item among 99 others. Sequential: find it in the whole catalogue.
     Explanation: come close to what the user wrote. What the user already has (train items, and
-    validation items before a test) is left out of the whole catalogue's lists.
+    validation items before a test) is left out of the whole catalogue's lists. Under torchrun the
+    processes share the users.
     """
     ks, metrics = tuple(k or ()), tuple(metric or ())
     _check_choices(task or [], part, ks, metrics, protocol)
@@ -216,7 +219,7 @@ def measure(run: Run, task: Task, conditions: Conditions, folder: Path | None = 
     from edgewise.runs.evaluate import cautions, evaluate_task, save_result
 
     with progress_bar(task) as told:
-        result = evaluate_task(run, task, conditions, told)
+        result = evaluate_task(run, task, conditions, told, spread=True)
     console().print(comparison_table(result.reports, title=task))
     first = next(iter(result.reports.values()))
     for by in getattr(first, "groups", {}):
@@ -262,9 +265,12 @@ def _draw(results: list[TaskResult], file: Path) -> None:
     """The groups of the whole catalogue's lists, or of the only task that has some."""
     from edgewise.experiments.plots import draw, group_panels
     from edgewise.files import replacing
+    from edgewise.runs.run import is_main_process
 
     grouped = [each for each in results if each.task != "explanation"]
     check(bool(grouped), "--plot: no ranking task was measured, nothing to draw")
+    if not is_main_process():
+        return
     content = draw(group_panels(grouped[0].reports), file.suffix[1:])  # type: ignore[arg-type]
     with replacing(file) as partial:
         partial.write_bytes(content)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
@@ -71,6 +72,20 @@ def list_table(title: str, rows: Sequence[Sequence[str]], columns: Sequence[str]
     for row in rows:
         table.add_row(*row)
     return table
+
+
+@contextmanager
+def first_process_speaks() -> Iterator[None]:
+    """Let only the first of the processes print that ``torchrun`` has started."""
+    if os.environ.get("RANK", "0") == "0":
+        yield
+        return
+    with (
+        Path(os.devnull).open("w", encoding="utf-8") as nowhere,
+        redirect_stdout(nowhere),
+        redirect_stderr(nowhere),
+    ):
+        yield
 
 
 @contextmanager

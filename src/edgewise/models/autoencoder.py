@@ -49,16 +49,11 @@ class HistoryAutoencoder(nn.Module):
         """What :attr:`items` are multiplied with, ``[B, H]``."""
         return torch.tanh(self.widen(z))
 
-    def drawn(self, mean: torch.Tensor, log_variance: torch.Tensor) -> torch.Tensor:
-        """A vector of each distribution; its mean outside training."""
-        if not self.training:
-            return mean
-        return mean + torch.randn_like(mean) * (log_variance / 2).exp()
-
-    def users_loss(self, histories: torch.Tensor) -> torch.Tensor:
-        """The mean negative ELBO of histories, ``[B, S]``."""
+    def users_loss(self, histories: torch.Tensor, noise: torch.Tensor | None) -> torch.Tensor:
+        """The mean negative ELBO of histories, ``[B, S]``; noise as for :func:`drawn`."""
         mean, log_variance = self.encode(histories)
-        logits = F.linear(self.decode(self.drawn(mean, log_variance)), self.items, self.items_bias)
+        latent = drawn(mean, log_variance, noise)
+        logits = F.linear(self.decode(latent), self.items, self.items_bias)
         likelihood = logits.float().log_softmax(-1).gather(1, histories.clamp(min=0))
         likelihood = (likelihood * (histories >= 0)).sum(1)
         return (self.beta() * divergence(mean, log_variance) - likelihood).mean()
@@ -69,6 +64,13 @@ class HistoryAutoencoder(nn.Module):
         if self.training:
             self.steps += 1
         return found
+
+
+def drawn(
+    mean: torch.Tensor, log_variance: torch.Tensor, noise: torch.Tensor | None
+) -> torch.Tensor:
+    """A vector of each normal distribution by standard normal noise; None takes the means."""
+    return mean if noise is None else mean + noise.to(mean.dtype) * (log_variance / 2).exp()
 
 
 def divergence(mean: torch.Tensor, log_variance: torch.Tensor) -> torch.Tensor:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar, Self
@@ -33,6 +33,7 @@ from edgewise.models.warm_start import Layout, check_start, start_warm, told_sta
 from edgewise.recommender import FitOptions, FitPlan, ItemFilter, Recommender, Task, Users
 from edgewise.training.checkpoint import save_network
 from edgewise.training.config import TrainingConfig
+from edgewise.training.processes import rows_of_all
 from edgewise.training.trainer import Average, Stage, check_trackers, train
 
 # A hit or miss tells less of a row than its likelihood does.
@@ -45,18 +46,45 @@ _MOST_LAYERS, _LARGEST_SIZE = 1000, 2**31
 
 @dataclass(frozen=True)
 class TensorBatch:
-    """Tensors of the same rows; other fields are passed on as they are."""
+    """Tensors of the same rows; other fields are passed on as they are.
+
+    Attributes:
+        whole: the batch that this one is a process's part of; None where it is no part.
+        part: which of its rows these are; None where they are all.
+    """
+
+    whole: Self | None = field(default=None, kw_only=True, repr=False)
+    part: slice | None = field(default=None, kw_only=True)
 
     def __len__(self) -> int:
-        return len(getattr(self, fields(self)[0].name))
+        return len(next(iter(self._tensors().values())))
+
+    @property
+    def weight(self) -> int:
+        """What the mean loss over this part counts among those of all parts: its terms."""
+        return len(self)
+
+    @property
+    def of_all(self) -> Self:
+        """The batch of all processes."""
+        return self if self.whole is None else self.whole
+
+    def place(self, device: torch.device) -> torch.Tensor:
+        """The rows of the batch of all processes that these are, ``int64[B]``."""
+        return torch.arange(len(self.of_all), device=device)[self.part or slice(None)]
+
+    def rows_of_all(self, mine: torch.Tensor) -> torch.Tensor:
+        """What all processes make of their rows, ``float[b, ...]``, in the whole batch's order."""
+        return mine if self.whole is None else rows_of_all(mine, len(self.whole))
 
     def to(self, device: torch.device) -> Self:
         """The same batch on a device."""
         return replace(self, **{name: t.to(device) for name, t in self._tensors().items()})
 
     def take(self, part: slice) -> Self:
-        """Some of the rows."""
-        return replace(self, **{name: t[part] for name, t in self._tensors().items()})
+        """A process's part."""
+        own = {name: t[part] for name, t in self._tensors().items()}
+        return replace(self, **own, whole=self, part=part)
 
     def _tensors(self) -> dict[str, torch.Tensor]:
         values = ((field.name, getattr(self, field.name)) for field in fields(self))
@@ -445,7 +473,10 @@ class Examples:
         return -(-self.num_examples // self.batch_size)
 
     def batch(self, step: int, part: slice) -> TensorBatch:
-        """Batch ``step`` of the run; ``part`` selects this process's rows."""
+        """Batch ``step`` of the run; ``part`` selects this process's rows.
+
+        Of a batch with fewer rows than there are processes everyone gets all.
+        """
         epoch, place = divmod(step, self.steps_per_epoch)
         if epoch != self._epoch:
             rng = np.random.default_rng((self.seed, _ORDER, epoch))
@@ -453,7 +484,7 @@ class Examples:
         rows = self._batches[place]
         make = self.pretraining or self.method.training_batch
         batch = make(rows, np.random.default_rng((self.seed, _DRAW, step)))
-        return batch.take(part) if len(rows[part]) else batch
+        return batch.take(part) if 1 < (part.step or 1) <= len(rows) else batch
 
     def _drawn(self, rng: np.random.Generator) -> list[np.ndarray]:
         if self.lengths is not None:

@@ -134,7 +134,9 @@ class GraphNetwork(nn.Module):
         assert self.adjacency is not None, "a loaded model knows no graph"
         if batch is None or not self.config.hide_targets:
             return self.adjacency
-        keys = batch.users * len(self.item_scale) + batch.items
+        pairs = batch.of_all
+        keys = pairs.users * len(self.item_scale) + pairs.items
+        keys = keys.to(self.edge_keys.device)
         place = torch.searchsorted(self.edge_keys, keys).clamp(max=len(self.edge_keys) - 1)
         place = place[self.edge_keys[place] == keys]
         return self.adjacency.without(torch.cat([place, self.mirrored[place]]))
@@ -170,8 +172,11 @@ class GraphNetwork(nn.Module):
         config = self.config
         negatives = torch.as_tensor(batch.negatives, device=final.device) + self.num_users
         items, users = self.num_users + batch.items, final[batch.users]
-        penalty = torch.cat([batch.users, items, negatives.flatten()])
-        penalty = config.l2 / 2 * self.layer_0[penalty].square().sum() / len(batch)
+        own = [batch.users, items, *([negatives.flatten()] if negatives.dim() > 1 else [])]
+        penalty = self.layer_0[torch.cat(own)].square().sum() / len(batch)
+        if negatives.dim() == 1:  # those of the whole batch
+            penalty = penalty + self.layer_0[negatives].square().sum() / len(batch.of_all)
+        penalty = config.l2 / 2 * penalty
         if config.loss == "bpr":
             score = (users * final[items]).sum(-1, keepdim=True)
             others = torch.einsum("bd,bmd->bm", users, final[negatives])

@@ -266,7 +266,7 @@ def top1(positive: torch.Tensor, negative: torch.Tensor, counted: torch.Tensor) 
         counted: false where a sampled item is the target, ``bool[N, M]``.
     """
     each = torch.sigmoid(negative - positive) + torch.sigmoid(negative.square())
-    return (each * counted).sum() / counted.sum().clamp(min=1)
+    return ((each * counted).sum(1) / counted.sum(1).clamp(min=1)).mean()
 
 
 class ItemLoss(nn.Module):

@@ -44,7 +44,7 @@ from edgewise.data.ragged import Ragged
 from edgewise.data.sequences import padded
 from edgewise.data.splits import Split
 from edgewise.item_texts import TextConfig
-from edgewise.models.autoencoder import HistoryAutoencoder, divergence
+from edgewise.models.autoencoder import HistoryAutoencoder, divergence, drawn
 from edgewise.models.base import TensorBatch
 from edgewise.models.item_descriptions import DescribedRecommender, ItemDescriptions
 from edgewise.models.next_item import with_bias, with_ones
@@ -85,10 +85,14 @@ class DualBatch(TensorBatch):
     Attributes:
         histories: the distinct items of each user, filled up with -1, ``int64[B, S]``.
         sampled: items whose texts are read, ``int64[M]``.
+        noise: that users' vectors are drawn by, ``float32[B, Z]``; None takes the means.
+        text_noise: that items' vectors are drawn by, ``float32[M, H]``, or None.
     """
 
     histories: torch.Tensor
     sampled: np.ndarray
+    noise: torch.Tensor | None = None
+    text_noise: np.ndarray | None = None
 
 
 class ItemAutoencoder(nn.Module):
@@ -149,14 +153,17 @@ class MDCVAENetwork(HistoryAutoencoder):
 
     def forward(self, batch: DualBatch) -> torch.Tensor:
         """The loss of users and sampled items."""
-        sampled = torch.as_tensor(batch.sampled, device=self.items.device)
-        return self.users_loss(batch.histories) + self.items_a_user * self.items_loss(sampled)
+        sampled, noise = torch.as_tensor(batch.sampled, device=self.items.device), batch.text_noise
+        if noise is not None:
+            noise = torch.as_tensor(noise, device=self.items.device)
+        of_items = self.items_loss(sampled, noise)
+        return self.users_loss(batch.histories, batch.noise) + self.items_a_user * of_items
 
-    def items_loss(self, items: torch.Tensor) -> torch.Tensor:
+    def items_loss(self, items: torch.Tensor, noise: torch.Tensor | None = None) -> torch.Tensor:
         """The mean negative ELBO of items' texts, and how far they are from their embeddings."""
         texts = self.texts[items]
         mean, log_variance = self.content.encode(texts)
-        again = self.content.decode(self.drawn(mean, log_variance))
+        again = self.content.decode(drawn(mean, log_variance, noise))
         wrong = (again.float() - texts).square().sum(1) / 2
         apart = (self.items[items] - mean.float()).square().sum(1) / 2
         loss = wrong + divergence(mean, log_variance) + self.config.lambda_v * apart
@@ -225,9 +232,12 @@ class MDCVAE(DescribedRecommender):
 
     def training_batch(self, rows: np.ndarray, rng: np.random.Generator) -> DualBatch:
         histories = self._distinct(self.data.histories.take(self._users[rows]))
-        num_items = len(self.data.items)
-        sampled = rng.choice(num_items, min(self.config.num_sampled_items, num_items), False)
-        return DualBatch(torch.from_numpy(histories), sampled)
+        num_items, config = len(self.data.items), self.config
+        sampled = rng.choice(num_items, min(config.num_sampled_items, num_items), False)
+        sizes = (len(rows), config.latent_size), (len(sampled), config.item_size)
+        noise, text_noise = (rng.standard_normal(size, np.float32) for size in sizes)
+        users = torch.from_numpy(histories)
+        return DualBatch(users, sampled, torch.from_numpy(noise), text_noise)
 
     def trained(self, split: Split) -> None:
         new = torch.from_numpy(self.data.item_counts == 0)

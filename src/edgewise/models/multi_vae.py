@@ -58,10 +58,14 @@ class MultiVAEConfig(MethodConfig):
 
 @dataclass(frozen=True)
 class HistoryBatch(TensorBatch):
-    """Users, ``int64[B]``, and the distinct items of each, padded with -1, ``int64[B, S]``."""
+    """Users, ``int64[B]``, and the distinct items of each, padded with -1, ``int64[B, S]``.
+
+    ``noise`` is what latent vectors are drawn by, ``float32[B, Z]``; None takes the means.
+    """
 
     users: torch.Tensor
     items: torch.Tensor
+    noise: torch.Tensor | None = None
 
 
 class MultiVAENetwork(HistoryAutoencoder):
@@ -93,7 +97,7 @@ class MultiVAENetwork(HistoryAutoencoder):
 
     def forward(self, batch: HistoryBatch) -> torch.Tensor:
         """The mean negative ELBO of a batch."""
-        return self.users_loss(batch.items)
+        return self.users_loss(batch.items, batch.noise)
 
 
 class MultiVAE(TorchRecommender):
@@ -138,7 +142,8 @@ class MultiVAE(TorchRecommender):
     def training_batch(self, rows: np.ndarray, rng: np.random.Generator) -> HistoryBatch:
         users = self._users[rows]
         items = self._distinct(self.data.histories.take(users))
-        return HistoryBatch(torch.from_numpy(users), torch.from_numpy(items))
+        noise = rng.standard_normal((len(users), self.config.latent_size), np.float32)
+        return HistoryBatch(*map(torch.from_numpy, (users, items, noise)))
 
     def _distinct(self, histories: Ragged) -> np.ndarray:
         """The items of each history once, padded with -1, ``int64[B, S]``."""

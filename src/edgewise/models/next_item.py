@@ -101,12 +101,21 @@ class NextItemBatch(TensorBatch):
         targets: :data:`NO_TARGET` where there is none.
         negatives: ``[B, S, M]``, or ``[M]`` or empty, see :class:`ItemLoss`.
         users: ``int64[B]``.
+        num_targets: items after a position that are its targets.
     """
 
     items: torch.Tensor
     targets: torch.Tensor
     negatives: Any
     users: torch.Tensor
+    num_targets: int = 1
+
+    @property
+    def weight(self) -> int:
+        """Pairs of a position and one of its targets."""
+        asked, length = self.targets != NO_TARGET, self.targets.shape[1]
+        after = range(min(self.num_targets, length))
+        return sum(int((asked[:, : length - n] & asked[:, n:]).sum()) for n in after)
 
 
 class NextItemNetwork(nn.Module):
@@ -290,7 +299,12 @@ class NextItemRecommender(TorchRecommender):
             torch.from_numpy(targets),
             self.negatives(users, items.shape[1], rng),
             torch.from_numpy(users.astype(np.int64)),
+            self._num_targets,
         )
+
+    @property
+    def _num_targets(self) -> int:
+        return getattr(self.config, "num_targets", 1)
 
     def rows(self, rows: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
         """What is read of some examples, and what is to be told of it, both ``int64[B, S]``.
@@ -305,7 +319,7 @@ class NextItemRecommender(TorchRecommender):
         if self.config.loss in SHARED_SAMPLE:
             return rng.choice(len(self._shares), count, p=self._shares)
         if self.config.loss in OWN_SAMPLE:
-            count *= getattr(self.config, "num_targets", 1)
+            count *= self._num_targets
             return torch.from_numpy(self._unseen.draw(users, rng, length, count))
         return np.empty(0, np.int64)
 

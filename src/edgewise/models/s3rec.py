@@ -153,7 +153,7 @@ class S3RecNetwork(Answering, NextItemNetwork):
             self._attributes("attribute", self.items(items[known]), items[known]),
             self._masked_items(cloze, items, batch),
             self._attributes("masked_attribute", cloze[batch.masked], items[batch.masked]),
-            self._segments(outside, inside, known.sum(1) - 1),
+            self._segments(outside, inside, known.sum(1) - 1, batch),
         )
         parts = zip(self.weights, losses, strict=True)
         return torch.stack([weight * loss for weight, loss in parts]).sum() / len(items)
@@ -186,12 +186,13 @@ class S3RecNetwork(Answering, NextItemNetwork):
         return -F.logsigmoid((asked * (right - wrong)).sum(-1).float()).sum()
 
     def _segments(
-        self, outside: torch.Tensor, inside: torch.Tensor, last: torch.Tensor
+        self, outside: torch.Tensor, inside: torch.Tensor, last: torch.Tensor, batch: MaskedBatch
     ) -> torch.Tensor:
         """How little histories go with their own segment rather than with that of another row."""
         rows = torch.arange(len(last), device=last.device)
         asked, own = self.matching["segment"](outside[rows, last]), inside[rows, last]
-        return -F.logsigmoid((asked * (own - own.roll(1, 0))).sum(-1).float()).sum()
+        others = batch.rows_of_all(own).roll(1, 0)[batch.place(own.device)]
+        return -F.logsigmoid((asked * (own - others)).sum(-1).float()).sum()
 
 
 class S3Rec(DescribedRecommender, NextItemRecommender):

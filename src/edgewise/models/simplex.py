@@ -20,8 +20,8 @@ Shapes: B pairs, M sampled items, U users, I items, D embedding size.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, ClassVar
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import torch
@@ -88,6 +88,14 @@ class HistoryPairs(TensorBatch):
     negatives: Any
     history: Any
     row: Any
+
+    def take(self, part: slice) -> Self:
+        """A process's part, with the histories of its rows."""
+        place = np.full(len(self), -1)
+        place[part] = np.arange(len(place[part]))
+        row = place[self.row]
+        kept = row >= 0
+        return replace(super().take(part), history=self.history[kept], row=row[kept])
 
 
 class SimpleXNetwork(nn.Module):

@@ -189,20 +189,26 @@ class UniSRecNetwork(Answering, NextItemNetwork):
         """Sequence-item contrast, and lambda times sequence-sequence contrast."""
         asked = batch.targets != NO_TARGET
         states = self._through(self.adaptor(self.texts[batch.items]))
-        found, targets = states[asked], batch.targets[asked]
+        found, device = states[asked], states.device
+        everything = batch.of_all.targets.to(device)
+        told = everything != NO_TARGET
+        targets, place = everything[told], batch.place(device)
+        own = (told.flatten().cumsum(0) - 1).view_as(told)[place][told[place]]
         wanted = F.normalize(self.adaptor(self.texts[targets]), dim=-1)
         # The same item after another position is no wrong answer.
-        same = targets[:, None] == targets
-        same.fill_diagonal_(False)
+        same = targets[own, None] == targets
+        same[torch.arange(len(own), device=device), own] = False
         logits = (found @ wanted.T).float().masked_fill(same, -torch.inf)
-        loss = F.cross_entropy(logits, torch.arange(len(targets), device=logits.device))
+        # The mean over all positions of the whole batch, of which parts are weighed by their rows.
+        share = len(batch.of_all) / (len(batch) * len(targets))
+        loss = F.cross_entropy(logits, own, reduction="sum") * share
         if not self.sequence_weight:
             return loss
-        rows = torch.arange(len(states), device=logits.device)
+        rows = torch.arange(len(states), device=device)
         last = states[rows, asked.sum(1) - 1]
         other = self._through(self.adaptor(self.texts[batch.other]))[rows, batch.other_lengths - 1]
-        logits = (last @ other.T).float() * self.temperature  # either state is over tau
-        return loss + self.sequence_weight * F.cross_entropy(logits, rows)
+        logits = (last @ batch.rows_of_all(other).T).float() * self.temperature  # both are over tau
+        return loss + self.sequence_weight * F.cross_entropy(logits, place)
 
     def encoder_parameters(self) -> list[nn.Parameter]:
         """Of the transformer, which pre-training may have the last word on."""

@@ -20,8 +20,10 @@ Shapes: B pairs, N nodes, D embedding size, L layers.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
+import numpy as np
 import torch
 from torch.nn import functional as F
 
@@ -57,20 +59,31 @@ class XSimGCLConfig(GraphTrainingConfig):
         )
 
 
+@dataclass(frozen=True)
+class NoisyPairs(Pairs):
+    """Pairs, and the seed of the noise, which is the same in all processes."""
+
+    seed: int = 0
+
+
 class XSimGCLNetwork(GraphNetwork):
     """LightGCN's network with noise in training and a contrast of layers."""
 
+    draws: torch.Generator | None = None
     first_layer = 1
 
     def step(self, adjacency: SparseAdjacency, layer: torch.Tensor) -> torch.Tensor:
         after = super().step(adjacency, layer)
         if not self.training or not self.config.noise:
             return after
-        direction = F.normalize(torch.rand_like(after), dim=-1)
+        drawn = torch.rand(after.shape, generator=self.draws, device=after.device)
+        direction = F.normalize(drawn.to(after.dtype), dim=-1)
         return after + after.sign() * direction * self.config.noise
 
     def forward(self, batch: Pairs) -> torch.Tensor:
         """The mean loss of a batch."""
+        assert isinstance(batch, NoisyPairs)
+        self.draws = torch.Generator(self.layer_0.device).manual_seed(batch.seed)
         layers = self.layers(batch)
         final = self.mean_of(layers)
         loss = self.ranking_loss(final, batch)
@@ -81,8 +94,8 @@ class XSimGCLNetwork(GraphNetwork):
 
     def contrast(self, final: torch.Tensor, view: torch.Tensor, batch: Pairs) -> torch.Tensor:
         """``L_cl`` of users plus that of items; both views are ``[N, D]``."""
-        total = final.new_zeros(())
-        for nodes in (batch.users.unique(), self.num_users + batch.items.unique()):
+        total, pairs = final.new_zeros(()), batch.of_all.to(final.device)
+        for nodes in (pairs.users.unique(), self.num_users + pairs.items.unique()):
             own = torch.arange(len(nodes), device=nodes.device)
             tau = self.config.contrast_temperature
             total = total + info_nce(final[nodes], view[nodes], own, tau)
@@ -121,3 +134,7 @@ class XSimGCL(GraphRecommender):
         "paper": {},
     }
     network: XSimGCLNetwork
+
+    def training_batch(self, rows: np.ndarray, rng: np.random.Generator) -> NoisyPairs:
+        pairs = super().training_batch(rows, rng)
+        return NoisyPairs(pairs.users, pairs.items, pairs.negatives, int(rng.integers(2**31)))

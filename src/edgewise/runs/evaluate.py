@@ -30,7 +30,7 @@ from edgewise.recommender import Task
 from edgewise.runs.growth import age_note, honest_texts
 from edgewise.runs.predict import BatchedRecommender, OnProgress
 from edgewise.runs.provenance import code_versions, describe_machine
-from edgewise.runs.run import Run
+from edgewise.runs.run import Run, is_main_process
 from edgewise.runs.spec import setting_of
 from edgewise.runs.user_figures import user_figures_file, write_user_figures
 from edgewise.training.curves import learning
@@ -145,7 +145,12 @@ def measured_texts(run: Run, part: str) -> ExplanationPairs:
 
 
 def evaluate_task(
-    run: Run, task: Task, conditions: Conditions, on_progress: OnProgress | None = None
+    run: Run,
+    task: Task,
+    conditions: Conditions,
+    on_progress: OnProgress | None = None,
+    *,
+    spread: bool = False,
 ) -> TaskResult:
     """Measure the run and its baseline on one task.
 
@@ -154,6 +159,8 @@ def evaluate_task(
         task: one that it was trained for.
         conditions: part, list lengths, ...
         on_progress: told (done, total) users of the run's own model.
+        spread: share the users among the processes that ``torchrun`` has started, all of which
+            must call this; each gets the whole result, the same as one process would find.
 
     Raises:
         ConfigError: the run was not trained for the task, or its protocol has changed since.
@@ -162,9 +169,10 @@ def evaluate_task(
     check_version(run.spec.protocol, str(run.folder))
     if conditions.first_events:
         run = replace(run, split=with_first_events(run.split, conditions.first_events))
-    systems = {run.label: BatchedRecommender(run.model, on_progress)}
+    systems = {run.label: BatchedRecommender(run.model, on_progress, spread=spread)}
     label, baseline = _baseline(run, task)
-    systems.setdefault(label, BatchedRecommender(baseline))  # a run of the baseline stands alone
+    if label not in systems:  # a run of the baseline stands alone
+        systems[label] = BatchedRecommender(baseline, spread=spread)
     reports: dict[str, Report] = {}
     seconds: dict[str, float] = {}
     answering: dict[str, float] = {}
@@ -215,8 +223,11 @@ def save_result(
 ) -> list[Path]:
     """Write each system's means (JSON) and its users or pairs (Parquet); returns the JSON paths.
 
-    Where no other folder is named, they go into the run's, and into its model card.
+    Where no other folder is named, they go into the run's, and into its model card. Of several
+    processes the first one writes.
     """
+    if not is_main_process():
+        return []
     place = folder or run.folder / "evaluation"
     raw = "-allow-seen" if conditions.allow_seen else ""
     raw += f"-first-events-{conditions.first_events}" if conditions.first_events else ""
@@ -264,7 +275,7 @@ def write_document(
 ) -> None:
     """Write everything about an evaluation as sealed JSON, and its users' figures beside it.
 
-    A pipe or a device gets the JSON alone.
+    A pipe or a device gets the JSON alone. Of several processes the first one writes.
 
     Args:
         file: of the JSON.
@@ -273,6 +284,8 @@ def write_document(
         audited: the headline of its audit.
         command: that asked for it.
     """
+    if not is_main_process():
+        return
     digest = None
     if file.is_file() or not file.exists():
         rows = {

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import polars as pl
@@ -19,9 +19,10 @@ from edgewise.data.item_lists import CandidateLists, Recommendations
 from edgewise.data.ragged import Ragged
 from edgewise.data.ranking import top_k
 from edgewise.recommender import Items, Recommender, Task
-from edgewise.runs.run import Run
+from edgewise.runs.run import Run, launched_together
 
 USERS_AT_ONCE = 128
+T = TypeVar("T")
 OnProgress = Callable[[int, int], None]
 RawCandidates = Sequence[str] | dict[str, list[str]]
 """Items to rank, by raw id: the same for everybody, or a list a user."""
@@ -34,9 +35,11 @@ class BatchedRecommender:
         model: whose answers they are.
         on_progress: told (done, total) after each part.
         size: of a part; the model's own where it is None, fewer where texts are written.
+        spread: the processes that ``torchrun`` has started take turns with the parts and tell each
+            other the answers, so that everyone has all of them; all processes must ask the same.
 
     Attributes:
-        seconds: that the model has taken to answer so far.
+        seconds: that the model has taken to answer so far, in the slowest process.
     """
 
     def __init__(
@@ -45,8 +48,9 @@ class BatchedRecommender:
         on_progress: OnProgress | None = None,
         *,
         size: int | None = None,
+        spread: bool = False,
     ) -> None:
-        self._model = model
+        self._model, self._spread = model, spread and launched_together()
         # What only writes the most frequent text asks nobody.
         self._size: int = size or getattr(model, "ASKED_AT_ONCE", USERS_AT_ONCE)
         self._on_progress = on_progress or (lambda done, total: None)
@@ -62,11 +66,11 @@ class BatchedRecommender:
         allow: np.ndarray | None = None,
     ) -> Recommendations:
         told: dict[str, Any] = {"histories": histories, "exclude_seen": exclude_seen}
-        parts = [
-            self._model.recommend(users[part], k, allow=allow, **told)
-            for part in self._parts(len(users))
-        ]
-        return Recommendations.concat(parts)
+        return Recommendations.concat(
+            self._answers(
+                len(users), lambda part: self._model.recommend(users[part], k, allow=allow, **told)
+            )
+        )
 
     def score_candidates(
         self,
@@ -75,25 +79,51 @@ class BatchedRecommender:
         histories: Ragged | None = None,
         task: Task | None = None,
     ) -> np.ndarray:
-        parts = [
-            self._model.score_candidates(candidates.take(part), histories=histories, task=task)
-            for part in self._parts(len(candidates))
-        ]
+        told: dict[str, Any] = {"histories": histories, "task": task}
+        parts = self._answers(
+            len(candidates),
+            lambda part: self._model.score_candidates(candidates.take(part), **told),
+        )
         return np.concatenate([*parts, np.empty(0, dtype=np.float32)])
 
     def explain(self, pairs: Sequence[tuple[int, int]]) -> list[str]:
-        size = min(self._size, USERS_AT_ONCE)
-        parts = (pairs[part[0] : part[-1] + 1] for part in self._parts(len(pairs), size))
-        return [text for part in parts for text in self._model.explain(part)]
+        parts = self._answers(
+            len(pairs),
+            lambda part: self._model.explain(pairs[part[0] : part[-1] + 1]),
+            min(self._size, USERS_AT_ONCE),
+        )
+        return [text for part in parts for text in part]
 
-    def _parts(self, total: int, size: int | None = None) -> Iterator[np.ndarray]:
+    def _answers(
+        self, total: int, ask: Callable[[np.ndarray], T], size: int | None = None
+    ) -> list[T]:
+        """The answers to all parts, in their order; of several processes each asks about its own.
+
+        The parts are those of a single process, and so is every answer.
+        """
         size = size or self._size
-        for start in range(0, total, size):
-            stop = min(start + size, total)
+        parts = [np.arange(n, min(n + size, total)) for n in range(0, total, size)]
+        if not self._spread:
+            return [answer for _, answer in self._asked(parts, ask, total)]
+        from edgewise.training import processes
+
+        processes.join()
+        before, mine = self.seconds, processes.process_index()
+        own = self._asked(parts[mine :: processes.num_processes()], ask, total)
+        shares = processes.answers_of_all((self.seconds - before, list(own)))
+        self.seconds = before + max(seconds for seconds, _ in shares)
+        found = {int(part[0]): answer for _, share in shares for part, answer in share}
+        return [found[int(part[0])] for part in parts]
+
+    def _asked(
+        self, parts: Sequence[np.ndarray], ask: Callable[[np.ndarray], T], total: int
+    ) -> Iterator[tuple[np.ndarray, T]]:
+        for part in parts:
             begun = time.perf_counter()
-            yield np.arange(start, stop)
+            answer = ask(part)
             self.seconds += time.perf_counter() - begun
-            self._on_progress(stop, total)
+            self._on_progress(int(part[-1]) + 1, total)
+            yield part, answer
 
 
 @dataclass(frozen=True, eq=False)

@@ -227,6 +227,11 @@ def is_main_process() -> bool:
     return os.environ.get("RANK", "0") == "0"
 
 
+def launched_together() -> bool:
+    """Whether ``torchrun`` has started other processes of this command."""
+    return int(os.environ.get("WORLD_SIZE", "1")) > 1
+
+
 def writing_run(folder: Path) -> AbstractContextManager[None]:
     """Hold the lock of a run folder, in the one process that writes.
 

@@ -6,13 +6,14 @@ pickled.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import shutil
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from accelerate import Accelerator
@@ -22,6 +23,7 @@ from safetensors.torch import load_file, load_model, save_file, save_model
 from edgewise.errors import ModelFolderError
 from edgewise.files import describe, read_model
 from edgewise.training.curves import Curves
+from edgewise.training.sharding import ShardedTables
 
 _log = logging.getLogger("edgewise")
 
@@ -45,14 +47,21 @@ def save_network(network: torch.nn.Module, path: Path) -> None:
 
 
 class BestWeights:
-    """A copy of the trainable weights at the best validation."""
+    """A copy of the trainable weights at the best validation.
 
-    def __init__(self, model: torch.nn.Module) -> None:
-        self._model = model
+    Args:
+        model: whose weights they are.
+        tables: of the model, where they are spread over processes: each copies its own rows.
+    """
+
+    def __init__(self, model: torch.nn.Module, tables: ShardedTables | None = None) -> None:
+        self._model, self._tables = model, tables
         self._weights: dict[str, torch.Tensor] = {}
 
     def _trainable(self) -> dict[str, torch.Tensor]:
-        return {name: p.detach() for name, p in self._model.named_parameters() if p.requires_grad}
+        shares = {} if self._tables is None else self._tables.shares
+        weights = {n: p for n, p in self._model.named_parameters() if p.requires_grad}
+        return {name: p.detach() for name, p in {**weights, **shares}.items()}
 
     def keep(self) -> None:
         """Copy the weights as they are now."""
@@ -66,27 +75,40 @@ class BestWeights:
             if name in self._weights:
                 weight.copy_(self._weights[name])
 
-    def save(self, path: Path) -> None:
-        """Write the copy as safetensors."""
-        save_file(self._weights, path)
+    def whole(self) -> dict[str, torch.Tensor]:
+        """The copy, whole tables in it, for ``safetensors``; all processes have to ask for it."""
+        return _each(self._weights, self._tables, "whole_of")
 
     def load(self, path: Path) -> None:
-        """Read a copy written by :meth:`save`."""
-        self._weights = load_file(path)
+        """Read a copy that was written as safetensors."""
+        self._weights = _each(load_file(path), self._tables, "rows_of")
 
 
-def save_optimizer(
-    optimizer: torch.optim.Optimizer, names: Sequence[str], path: Path
-) -> dict[str, Any]:
-    """Write the tensors of an optimiser's state, named ``parameter/field``.
+def _each(
+    tensors: Mapping[str, torch.Tensor],
+    tables: ShardedTables | None,
+    what: Literal["whole_of", "rows_of"],
+) -> dict[str, torch.Tensor]:
+    """Tensors named ``parameter`` or ``parameter/field``, those of tables put together or cut."""
+    if tables is None:
+        return dict(tensors)
+    change = getattr(tables, what)
+    return {key: change(key.partition("/")[0], tensors[key]) for key in sorted(tensors)}
+
+
+def optimizer_state(
+    optimizer: torch.optim.Optimizer, names: Sequence[str], tables: ShardedTables | None = None
+) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
+    """An optimiser's state as plain tensors and numbers; all processes have to ask for it.
 
     Args:
-        optimizer: whose state is kept.
+        optimizer: whose state it is.
         names: of the parameters, in the order in which the optimiser was given them.
-        path: of the safetensors file.
+        tables: that are spread over processes, whose state is put together.
 
     Returns:
-        Everything else, as JSON values: single numbers (steps) and hyper-parameters.
+        Tensors named ``parameter/field``, and everything else as JSON values: single numbers
+        (steps) and hyper-parameters.
     """
     state = optimizer.state_dict()
     tensors: dict[str, torch.Tensor] = {}
@@ -98,12 +120,11 @@ def save_optimizer(
                 tensors[f"{name}/{field}"] = value.contiguous()
             else:
                 numbers.setdefault(name, {})[field] = float(value)
-    save_file(tensors, path)
     groups = [
         {**group, "params": [names[index] for index in group["params"]]}
         for group in state["param_groups"]
     ]
-    return {"numbers": numbers, "groups": groups}
+    return _each(tensors, tables, "whole_of"), {"numbers": numbers, "groups": groups}
 
 
 def load_optimizer(
@@ -111,15 +132,16 @@ def load_optimizer(
     names: Sequence[str],
     path: Path,
     rest: Mapping[str, Any],
+    tables: ShardedTables | None = None,
 ) -> None:
-    """Give an optimiser of the same parameters what :func:`save_optimizer` wrote and returned.
+    """Give an optimiser of the same parameters what :func:`optimizer_state` returned.
 
     Raises:
         KeyError: the file knows a parameter that is not among ``names``.
     """
     place = {name: index for index, name in enumerate(names)}
     state: defaultdict[int, dict[str, torch.Tensor]] = defaultdict(dict)
-    for key, tensor in load_file(path).items():
+    for key, tensor in _each(load_file(path), tables, "rows_of").items():
         name, _, field = key.rpartition("/")
         state[place[name]][field] = tensor
     for name, fields in rest["numbers"].items():
@@ -165,6 +187,7 @@ class Checkpoint:
         accelerator: knows the other processes; each keeps its own generator states.
         model: not wrapped.
         optimizer: of the model's trainable parameters, in their order.
+        tables: of the model, where they are spread over processes; files hold them whole.
     """
 
     def __init__(
@@ -173,13 +196,16 @@ class Checkpoint:
         accelerator: Accelerator,
         model: torch.nn.Module,
         optimizer: torch.optim.Optimizer,
+        tables: ShardedTables | None = None,
     ) -> None:
         self._last = folder / "checkpoint"
         self._next = folder / "checkpoint.next"
         self._old = folder / "checkpoint.old"
         self._accelerator = accelerator
         self._model, self._optimizer = model, optimizer
-        names = {id(p): name for name, p in model.named_parameters()}
+        self._tables = tables
+        shares = {} if tables is None else tables.shares
+        names = {id(p): name for name, p in [*model.named_parameters(), *shares.items()]}
         self._names = [names[id(p)] for group in optimizer.param_groups for p in group["params"]]
 
     def exists(self) -> bool:
@@ -214,10 +240,15 @@ class Checkpoint:
         self._accelerator.wait_for_everyone()
         save_generators(self._next / self._generators())
         self._accelerator.wait_for_everyone()
-        if main:
-            self._write(curves, best)
-            self._swap()
+        with contextlib.nullcontext() if self._tables is None else self._tables.whole():
+            state, weights = self._optimizer_state(), best.whole()
+            if main:
+                self._write(curves, weights, *state)
+                self._swap()
         self._accelerator.wait_for_everyone()
+
+    def _optimizer_state(self) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
+        return optimizer_state(self._optimizer, self._names, self._tables)
 
     def restore(self, best: BestWeights, total_steps: int) -> Curves:
         """Load everything back into the model and the optimiser, and return where it stood.
@@ -249,14 +280,20 @@ class Checkpoint:
     def _generators(self) -> str:
         return f"generators-{self._accelerator.process_index}.safetensors"
 
-    def _write(self, curves: Curves, best: BestWeights) -> None:
+    def _write(
+        self,
+        curves: Curves,
+        best: dict[str, torch.Tensor],
+        tensors: dict[str, torch.Tensor],
+        rest: dict[str, Any],
+    ) -> None:
         save_network(self._model, self._next / "model.safetensors")
-        best.save(self._next / "best.safetensors")
-        path = self._next / "optimizer.safetensors"
+        save_file(best, self._next / "best.safetensors")
+        save_file(tensors, self._next / "optimizer.safetensors")
         settings = {
             "progress": curves.to_dict(),
             "num_processes": self._accelerator.num_processes,
-            "optimizer": save_optimizer(self._optimizer, self._names, path),
+            "optimizer": rest,
         }
         describe(self._next, KIND, settings)
 
@@ -270,9 +307,10 @@ class Checkpoint:
             raise ModelFolderError(
                 f"progress.step = {curves.step}: a whole number from 0 to {total_steps} is wanted."
             )
-        load_model(self._model, self._last / "model.safetensors")
-        path = self._last / "optimizer.safetensors"
-        load_optimizer(self._optimizer, self._names, path, settings["optimizer"])
+        with contextlib.nullcontext() if self._tables is None else self._tables.whole():
+            load_model(self._model, self._last / "model.safetensors")
+        path, rest = self._last / "optimizer.safetensors", settings["optimizer"]
+        load_optimizer(self._optimizer, self._names, path, rest, self._tables)
         best.load(self._last / "best.safetensors")
         load_generators(self._last / self._generators())
         return curves

@@ -35,6 +35,11 @@ class TrainingConfig(Settings):
         ge=0,
         le=1000,
     )
+    shard_embeddings: bool = setting(
+        False,
+        "Under torchrun, spread the rows of embedding tables over the processes, with their "
+        "gradients and what the optimiser keeps of them.",
+    )
     schedule: Literal["constant", "cosine"] = setting(
         "constant", "Learning rate over the planned epochs, after the warm-up."
     )

@@ -16,7 +16,7 @@ import sys
 import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -32,6 +32,7 @@ from edgewise.errors import TrainingError
 from edgewise.training.checkpoint import BestWeights, Checkpoint
 from edgewise.training.config import TrainingConfig
 from edgewise.training.curves import Curves
+from edgewise.training.sharding import ShardedTables
 
 
 def learning_rate_at(step: int, total_steps: int, config: TrainingConfig) -> float:
@@ -103,7 +104,8 @@ class TrainingData(Protocol):
     def batch(self, step: int, part: slice) -> Any:
         """Batch number ``step`` of the whole run; ``part`` selects this process's rows.
 
-        A process whose part would be empty gets all rows instead. ``len(batch)`` counts the rows.
+        A process whose part would be empty gets all rows instead. ``batch.weight`` counts the terms
+        of which ``model(batch)`` is the mean, ``len(batch)`` where it has none.
         """
         ...
 
@@ -202,8 +204,13 @@ class Trainer:
         self.accelerator = _accelerator(config, folder)
         torch.manual_seed(seed + self.accelerator.process_index)
         self.stage, self.data, self.config = stage, stage.data, config
+        groups = parameter_groups(model, config.embedding_lr_multiplier)
+        shard = config.shard_embeddings
+        self.tables = ShardedTables.of(model.to(self.accelerator.device)) if shard else None
+        if self.tables is not None:
+            groups = self.tables.in_groups(groups)
         optimizer = torch.optim.AdamW(
-            parameter_groups(model, config.embedding_lr_multiplier),
+            groups,
             lr=config.learning_rate,
             weight_decay=config.weight_decay,
             fused=True,
@@ -211,14 +218,19 @@ class Trainer:
         with warnings.catch_warnings():
             # torch 2.13 renames an option of _accelerator() that 2.11 knows by the old name only.
             warnings.filterwarnings("ignore", message="`broadcast_buffers` is deprecated")
-            self.model, self.optimizer = self.accelerator.prepare(model, optimizer)
+            # Of a network that is nothing but spread tables there is no gradient left to average.
+            has_more = any(p.requires_grad for p in model.parameters())
+            self.model = self.accelerator.prepare(model) if has_more else model
+            self.optimizer = self.accelerator.prepare(optimizer)
         self.bare_model = model
         # Each process built its own graph features; those of the first one count.
         broadcast(list(model.buffers()))
         self.curves = Curves(metric=config.validation_metric)
-        self.best = BestWeights(model)
+        self.best = BestWeights(model, self.tables)
         self.checkpoint = (
-            None if folder is None else Checkpoint(folder, self.accelerator, model, optimizer)
+            None
+            if folder is None
+            else Checkpoint(folder, self.accelerator, model, optimizer, self.tables)
         )
         main = self.accelerator.is_main_process
         self.log = TrainingLog(self.accelerator, stage.name, show_progress and main)
@@ -236,6 +248,8 @@ class Trainer:
             while not self._finished():
                 self._epoch()
         self.best.put_back()
+        if self.tables is not None:
+            self.tables.put_back()
         return self.curves
 
     def _start(self, resume: bool) -> None:
@@ -263,7 +277,8 @@ class Trainer:
         steps = self.data.steps_per_epoch
         end = (self.curves.step // steps + 1) * steps
         if self.stage.on_epoch_start is not None:
-            self.stage.on_epoch_start(self.curves.step // steps)
+            with self._whole_tables():
+                self.stage.on_epoch_start(self.curves.step // steps)
         self.model.train()
         losses: list[torch.Tensor] = []
         while self.curves.step < end and not (self._may_pause() and self._out_of_time()):
@@ -274,8 +289,12 @@ class Trainer:
                 self._report(losses)
                 self._save_if_due()
         self._report(losses)
-        self._validate()
+        with self._whole_tables():
+            self._validate()
         self._save()
+
+    def _whole_tables(self) -> AbstractContextManager[None]:
+        return contextlib.nullcontext() if self.tables is None else self.tables.whole()
 
     def _may_pause(self) -> bool:
         """Whether nothing is half done: no gradient added up, no loss unreported."""
@@ -287,10 +306,11 @@ class Trainer:
         share, moves = self._accumulation(step)
         batch = self.data.batch(step, self._part()).to(self.accelerator.device)
         hold = contextlib.nullcontext() if moves else self.accelerator.no_sync(self.model)
+        gathered = contextlib.nullcontext() if self.tables is None else self.tables.gathered()
         with hold:
-            with self.autocast():
+            with gathered, self.autocast():
                 loss = self.model(batch)
-            loss = self._weighed(loss, len(batch))
+            loss = self._weighed(loss, batch)
             self.accelerator.backward(loss * share)
         if moves:
             self._move_weights(step)
@@ -306,13 +326,14 @@ class Trainer:
     def _part(self) -> slice:
         return slice(self.accelerator.process_index, None, self.accelerator.num_processes)
 
-    def _weighed(self, loss: torch.Tensor, num_rows: int) -> torch.Tensor:
-        """A loss whose mean over processes is the mean over all rows of the batch."""
+    def _weighed(self, loss: torch.Tensor, batch: Any) -> torch.Tensor:
+        """A loss whose mean over processes is the mean over all terms of the batch."""
         num_processes = self.accelerator.num_processes
         if num_processes == 1:
             return loss
-        (total,) = self._summed([num_rows])
-        return loss * (num_rows * num_processes / total)
+        weight = getattr(batch, "weight", len(batch))
+        (total,) = self._summed([weight])
+        return loss * (weight * num_processes / total)
 
     def _summed(self, values: Sequence[float]) -> list[float]:
         """Sums over all processes."""
@@ -322,7 +343,9 @@ class Trainer:
         return total.tolist()
 
     def _move_weights(self, step: int) -> None:
-        if self.config.max_grad_norm:
+        if self.config.max_grad_norm and self.tables is not None:
+            self.tables.clip(self.bare_model, self.config.max_grad_norm)
+        elif self.config.max_grad_norm:
             self.accelerator.clip_grad_norm_(self.model.parameters(), self.config.max_grad_norm)
         for group in self.optimizer.param_groups:
             rate = learning_rate_at(step, self.total_steps, self.config)

@@ -23,6 +23,7 @@ from edgewise.models.graph_gpt.attention_bias import (
 from edgewise.models.graph_gpt.batch import IGNORED, PromptBatch
 from edgewise.models.graph_gpt.config import AttentionConfig
 from edgewise.models.item_head import item_cross_entropy
+from edgewise.training.processes import union_of_all
 
 
 class GraphGPTModel(nn.Module):
@@ -172,7 +173,7 @@ class GraphGPTModel(nn.Module):
 
     def _distance_to_content(self, batch: PromptBatch, anchor: torch.Tensor) -> torch.Tensor:
         """The squared distance from the anchor, averaged over the batch's users and items."""
-        nodes = batch.node[batch.node >= 0].unique()
+        nodes = union_of_all(batch.node[batch.node >= 0])
         if not len(nodes):
             return anchor.new_zeros(())
         moved = F.embedding(self.num_text + nodes, self.gpt.wte.weight) - anchor[nodes]
