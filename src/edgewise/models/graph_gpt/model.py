@@ -22,6 +22,7 @@ from edgewise.models.graph_gpt.attention_bias import (
 )
 from edgewise.models.graph_gpt.batch import IGNORED, PromptBatch
 from edgewise.models.graph_gpt.config import AttentionConfig
+from edgewise.models.graph_gpt.reading import last_states, shared_words
 from edgewise.models.item_head import item_cross_entropy
 
 
@@ -110,8 +111,12 @@ class GraphGPTModel(nn.Module):
 
     def last_hidden(self, batch: PromptBatch) -> torch.Tensor:
         """What the model makes of each prompt's last token, ``float[B, D]``."""
-        rows = torch.arange(len(batch), device=batch.input_ids.device)
-        return self.hidden(batch)[rows, batch.last]
+        if self.training:  # dropout is drawn for all tokens
+            rows = torch.arange(len(batch), device=batch.input_ids.device)
+            return self.hidden(batch)[rows, batch.last]
+        last = batch.last
+        shared = shared_words(batch.input_ids, batch.node, last)
+        return last_states(self.gpt, batch.input_ids, self.mask(batch), last, shared)
 
     # Predicting
 
@@ -123,9 +128,22 @@ class GraphGPTModel(nn.Module):
         """Scores of every item (Eq. 7), ``float[..., I]``; no other token's row is multiplied."""
         return F.linear(hidden, self.gpt.wte.weight[self.first_item :])
 
-    def next_item_logits(self, batch: PromptBatch) -> torch.Tensor:
-        """Scores of every item as what follows each prompt, ``float32[B, I]``."""
-        return self.item_logits(self.last_hidden(batch)).float()
+    def next_item_logits(
+        self, batch: PromptBatch, columns: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        """Scores of every item as what follows each prompt, ``float32[B, I]``.
+
+        Args:
+            batch: prompts.
+            columns: of :meth:`item_columns`, where many batches follow each other.
+        """
+        states = self.last_hidden(batch)
+        logits = self.item_logits(states) if columns is None else states @ columns
+        return logits.float()
+
+    def item_columns(self) -> torch.Tensor:
+        """The items' embeddings, one a column, which are multiplied faster; ``float[D, I]``."""
+        return self.gpt.wte.weight[self.first_item :].T.contiguous()
 
     # Learning
 

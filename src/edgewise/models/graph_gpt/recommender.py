@@ -46,13 +46,16 @@ from edgewise.models.graph_gpt.stages.content import ContentData
 from edgewise.models.graph_gpt.tokens import TokenSpace
 from edgewise.models.item_priors import unknown_priors
 from edgewise.models.mixing import PriorMixture, told_before
+from edgewise.models.prior_features import log_normalisers, normalise
 from edgewise.models.tokenizers import load_tokenizer
 from edgewise.models.warm_start import ITEMS, REST, USERS, check_share
 from edgewise.recommender import ItemFilter, ScoreShare, Task
 from edgewise.training.trainer import Stage
 
 _PAIRS_AT_ONCE = 1_000_000
-_SCORES_AT_ONCE = 5_000_000
+# Of the widest layer, or scores of items: so few that memory is used again, not asked for anew.
+_NUMBERS_AT_ONCE, _NUMBERS_AT_ONCE_ON_GPU = 2_000_000, 32_000_000
+_USERS_FOR_COLUMNS = 64
 _TEXTS_AT_ONCE = 64
 _RANKING: tuple[Task, ...] = ("sequential", "direct")
 
@@ -160,7 +163,7 @@ class GraphGPT(TorchRecommender):
         """The weights of the priors, by validation rows."""
         if self.mixture is not None:
             config = self.config
-            self.mixture.fit(split, config.priors, config.seed, self._all_language_likelihoods)
+            self.mixture.fit(split, config.priors, config.seed, self.language_likelihoods)
 
     def prepare(self, histories: Ragged) -> None:
         """The priors count anew, where that is set, what all users have by now."""
@@ -174,10 +177,11 @@ class GraphGPT(TorchRecommender):
     ) -> Ranked:
         """The k likeliest items of each user and their log-likelihoods (Eq. 7), best first."""
         order, parts = [np.empty(0, np.int64)], list[Ranked]()
-        for rows, likelihood in self.likelihoods(users, histories):
-            hide(likelihood, hidden.take(rows))
+        for rows, scores in self.next_scores(users, histories):
+            totals = log_normalisers(scores).cpu().numpy()
+            hide(scores, hidden.take(rows))
             order.append(rows)
-            parts.append(best_items(likelihood, k))
+            parts.append(_lowered(best_items(scores, k), totals))
         return Ranked.concat(parts).put(np.concatenate(order))
 
     def score_lists(
@@ -186,58 +190,69 @@ class GraphGPT(TorchRecommender):
         """The log-likelihood, among all items, of every item of each list, ``float32[total]``."""
         scores = np.empty(len(lists.values), np.float32)
         places = Ragged(lists.offsets, np.arange(len(scores)))
-        for rows, likelihood in self.likelihoods(users, histories):
-            scores[places.take(rows).values] = chosen_scores(likelihood, lists.take(rows))
+        for rows, found in self.next_scores(users, histories):
+            asked, totals = lists.take(rows), log_normalisers(found).cpu().numpy()
+            chosen = chosen_scores(found, asked) - totals[asked.row_of_value]
+            scores[places.take(rows).values] = chosen
         return scores
 
     def scores(self, users: np.ndarray, histories: Ragged) -> torch.Tensor:
         """Log-likelihoods of all items, ``float32[B, I]``, where the network is."""
-        return self._in_order(self.likelihoods(users, histories), len(users))
+        return self._in_order(self.next_scores(users, histories), len(users))
 
-    def _all_language_likelihoods(self, users: np.ndarray, histories: Ragged) -> torch.Tensor:
-        return self._in_order(self.language_likelihoods(users, histories), len(users))
+    def language_likelihoods(self, users: np.ndarray, histories: Ragged) -> torch.Tensor:
+        """Those of the language model alone (Eq. 7), likewise."""
+        return self._in_order(self.language_scores(users, histories), len(users))
 
     def _in_order(
         self, parts: Iterator[tuple[np.ndarray, torch.Tensor]], num_users: int
     ) -> torch.Tensor:
-        scores = torch.empty(num_users, self.tokens.num_items, device=self.device)
-        for rows, likelihood in parts:
-            scores[torch.from_numpy(rows).to(self.device)] = likelihood
-        return scores
+        found = torch.empty(num_users, self.tokens.num_items, device=self.device)
+        for rows, scores in parts:
+            found[torch.from_numpy(rows).to(self.device)] = normalise(scores)
+        return found
 
     @torch.no_grad()
-    def likelihoods(
+    def next_scores(
         self, users: np.ndarray, histories: Ragged
     ) -> Iterator[tuple[np.ndarray, torch.Tensor]]:
-        """Log-likelihoods of all items after each user's history, priors mixed in.
+        """Log-likelihoods of all items up to a constant of each user, priors mixed in.
 
         Yields:
             Rows ``int64[b]``, and ``float32[b, I]`` that the caller may write to.
         """
-        for rows, likelihood in self.language_likelihoods(users, histories):
+        for rows, scores in self.language_scores(users, histories):
             if self.mixture is not None:
-                likelihood = self.mixture.mixed(likelihood, histories.take(rows))
-            yield rows, likelihood
+                scores = self.mixture.mix(scores, histories.take(rows))
+            yield rows, scores
 
     @torch.no_grad()
-    def language_likelihoods(
+    def language_scores(
         self, users: np.ndarray, histories: Ragged
     ) -> Iterator[tuple[np.ndarray, torch.Tensor]]:
-        """Those of the language model alone (Eq. 7), as :meth:`likelihoods`.
+        """Those of the language model alone (Eq. 7), as :meth:`next_scores`.
 
-        Prompts of similar length are read together, a bounded number of tokens at a time.
+        Prompts of similar length are read together, as many at a time as what is made of them fits
+        a processor's cache.
         """
         prompts = self.writer.prompts(users, histories)
         lengths = np.array([len(prompt) for prompt in prompts], dtype=np.int64)
         order = np.argsort(lengths, kind="stable")
-        most = max(1, _SCORES_AT_ONCE // max(1, self.tokens.num_items))
-        for part in bounded_parts(lengths[order], _PAIRS_AT_ONCE, most):
+        columns = self.network.item_columns() if len(users) >= _USERS_FOR_COLUMNS else None
+        for part in bounded_parts(lengths[order], *self._at_once()):
             rows = order[part]
             chosen = [prompts[row] for row in rows]
             graph = self.distances
             batch = assemble(self.tokens, chosen, distances=graph, user_index=users[rows])
-            logits = self.network.next_item_logits(batch.to(self.device))
-            yield rows, logits.log_softmax(-1)
+            yield rows, self.network.next_item_logits(batch.to(self.device), columns)
+
+    def _at_once(self) -> tuple[int, int, int]:
+        """Pairs of tokens, tokens and rows that are read together at most."""
+        on_cpu = self.device.type == "cpu"
+        numbers = _NUMBERS_AT_ONCE if on_cpu else _NUMBERS_AT_ONCE_ON_GPU
+        inner = 4 * self.network.gpt.config.hidden_size
+        scores = numbers // max(1, self.tokens.num_items)
+        return _PAIRS_AT_ONCE, max(1, numbers // inner), max(1, scores)
 
     @property
     def writer(self) -> HistoryWriter:
@@ -252,7 +267,7 @@ class GraphGPT(TorchRecommender):
         """Those of the mixture; see :meth:`~edgewise.recommender.Recommender.score_shares`."""
         if self.mixture is None:
             return super().shares(users, histories, items)
-        likelihood = self._all_language_likelihoods(users, histories)
+        likelihood = self.language_likelihoods(users, histories)
         return self.mixture.why(histories[0], items, likelihood)
 
     def learned_rows(self) -> tuple[tuple[str, str], ...]:
@@ -370,24 +385,33 @@ class GraphGPT(TorchRecommender):
             self.mixture = PriorMixture.load(folder, told["priors"], self.data.histories)
 
 
+def _lowered(found: Ranked, by: np.ndarray) -> Ranked:
+    """The same lists, the scores of each less a number, ``float32[B]``."""
+    scores = found.scores
+    lower = scores.values - by[scores.row_of_value]
+    return Ranked(found.items, Ragged(scores.offsets, lower))
+
+
 def _size(stage: Stage) -> str:
     examples: int = stage.data.num_examples  # type: ignore[attr-defined]
     epochs, steps = stage.config.epochs, stage.data.steps_per_epoch
     return f"{examples:,} examples, at most {epochs} epochs of {steps:,} batches"
 
 
-def bounded_parts(lengths: np.ndarray, budget: int, most: int) -> Iterator[slice]:
-    """Split rows of rising lengths so that no part has more than ``budget`` pairs of tokens.
+def bounded_parts(lengths: np.ndarray, pairs: int, tokens: int, most: int) -> Iterator[slice]:
+    """Split rows of rising lengths so that no part is too large; a single row may be.
 
     Args:
         lengths: tokens of each row, rising.
-        budget: rows times the longest one squared, at most; a single row may exceed it.
+        pairs: rows times the longest one squared, at most.
+        tokens: rows times the longest one, at most.
         most: rows of a part at most.
     """
     start = 0
     while start < len(lengths):
         sizes = np.arange(1, min(most, len(lengths) - start) + 1)
-        fits = sizes * lengths[start : start + len(sizes)] ** 2 <= budget
+        longest = lengths[start : start + len(sizes)]
+        fits = (sizes * longest**2 <= pairs) & (sizes * longest <= tokens)
         stop = start + max(1, int(np.count_nonzero(fits)))
         yield slice(start, stop)
         start = stop
