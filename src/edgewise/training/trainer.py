@@ -32,6 +32,7 @@ from edgewise.errors import TrainingError
 from edgewise.training.checkpoint import BestWeights, Checkpoint
 from edgewise.training.config import TrainingConfig
 from edgewise.training.curves import Curves
+from edgewise.training.rows import RowAdamW, clip_norm
 
 
 def learning_rate_at(step: int, total_steps: int, config: TrainingConfig) -> float:
@@ -202,7 +203,8 @@ class Trainer:
         self.accelerator = _accelerator(config, folder)
         torch.manual_seed(seed + self.accelerator.process_index)
         self.stage, self.data, self.config = stage, stage.data, config
-        optimizer = torch.optim.AdamW(
+        self.sparse = bool(getattr(model, "sparse_gradients", False))
+        optimizer = (RowAdamW if self.sparse else torch.optim.AdamW)(
             parameter_groups(model, config.embedding_lr_multiplier),
             lr=config.learning_rate,
             weight_decay=config.weight_decay,
@@ -322,7 +324,9 @@ class Trainer:
         return total.tolist()
 
     def _move_weights(self, step: int) -> None:
-        if self.config.max_grad_norm:
+        if self.config.max_grad_norm and self.sparse:
+            clip_norm(self.model.parameters(), self.config.max_grad_norm)
+        elif self.config.max_grad_norm:
             self.accelerator.clip_grad_norm_(self.model.parameters(), self.config.max_grad_norm)
         for group in self.optimizer.param_groups:
             rate = learning_rate_at(step, self.total_steps, self.config)

@@ -71,7 +71,7 @@ class PromptTemplate:
     num_fixed: int
 
     @classmethod
-    @lru_cache(maxsize=64)  # noqa: B019
+    @lru_cache(maxsize=64)
     def of(cls, template: str, tokens: TokenSpace) -> PromptTemplate:
         """Split the words; those after a slot begin with a space, as they do in running text."""
         parts = _SLOT.split(template)
