@@ -23,7 +23,7 @@ from edgewise.models.graph_gpt.attention_bias import (
 from edgewise.models.graph_gpt.batch import IGNORED, PromptBatch
 from edgewise.models.graph_gpt.config import AttentionConfig
 from edgewise.models.graph_gpt.reading import last_states, shared_words
-from edgewise.models.item_head import item_cross_entropy
+from edgewise.models.item_head import ItemLoss, item_cross_entropy
 
 
 class GraphGPTModel(nn.Module):
@@ -32,9 +32,10 @@ class GraphGPTModel(nn.Module):
     Args:
         gpt: stock, with T + U + I embeddings.
         num_text: T.
-        num_users: U.
+        num_users: U that have tokens.
         attention: R.
         lambda_v: lambda_V of the pull towards an anchor, see :meth:`hold_on_to_content`.
+        item_loss: of batches that come with sampled items; None for the softmax over all.
     """
 
     bias_table: torch.Tensor
@@ -47,11 +48,15 @@ class GraphGPTModel(nn.Module):
         num_users: int,
         attention: AttentionConfig,
         lambda_v: float = 0.0,
+        item_loss: ItemLoss | None = None,
     ) -> None:
         super().__init__()
         self.gpt = gpt
         self.num_text, self.first_item = num_text, num_text + num_users
         self.attention, self.lambda_v = attention, lambda_v
+        self.item_loss = item_loss
+        self.sparse_gradients = item_loss is not None and item_loss.sparse
+        gpt.wte.sparse = self.sparse_gradients
         self.register_buffer("bias_table", bias_table(attention), persistent=False)
         self.register_buffer("anchor", None, persistent=False)
         if attention.gates and attention.kind != "none":
@@ -163,6 +168,9 @@ class GraphGPTModel(nn.Module):
         states = self.hidden(batch)[wanted]
         if batch.space == "text":
             loss = F.cross_entropy(self.text_logits(states), batch.targets[wanted])
+        elif batch.negatives is not None and self.item_loss is not None:
+            sampled = batch.targets[wanted], batch.negatives, self.first_item
+            loss = self.item_loss(states, self.gpt.wte.weight, *sampled)
         else:
             items = self.gpt.wte.weight[self.first_item :]
             loss = item_cross_entropy(states, items, batch.targets[wanted])

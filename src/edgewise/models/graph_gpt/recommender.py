@@ -44,11 +44,12 @@ from edgewise.models.graph_gpt.prompts import TEMPLATES, HistoryWriter, explanat
 from edgewise.models.graph_gpt.stages import build_stages
 from edgewise.models.graph_gpt.stages.content import ContentData
 from edgewise.models.graph_gpt.tokens import TokenSpace
+from edgewise.models.item_head import ItemLoss, has_sparse_gradients, told_gradients
 from edgewise.models.item_priors import unknown_priors
 from edgewise.models.mixing import PriorMixture, told_before
 from edgewise.models.prior_features import log_normalisers, normalise
 from edgewise.models.tokenizers import load_tokenizer
-from edgewise.models.warm_start import ITEMS, REST, USERS, check_share
+from edgewise.models.warm_start import ITEMS, REST, USERS, Layout, check_share
 from edgewise.recommender import ItemFilter, ScoreShare, Task
 from edgewise.training.trainer import Stage
 
@@ -96,7 +97,11 @@ class GraphGPT(TorchRecommender):
     PRESETS = PRESETS
     TASKS: ClassVar[tuple[Task, ...]] = (*_RANKING, "explanation")
 
-    LAYOUTS: ClassVar = {"gpt.wte.weight": (REST, USERS, ITEMS)}
+    @property
+    def LAYOUTS(self) -> Mapping[str, Layout]:  # noqa: N802  # pyright: ignore[reportIncompatibleVariableOverride]
+        """Of the table of tokens."""
+        users = (USERS,) if self.config.backbone.user_tokens else ()
+        return {"gpt.wte.weight": (REST, *users, ITEMS)}
 
     network: GraphGPTModel  # pyright: ignore[reportIncompatibleVariableOverride]
     tokens: TokenSpace
@@ -117,7 +122,7 @@ class GraphGPT(TorchRecommender):
         else:  # words keep their numbers
             check_share(self.start_share, backbone.name in FROM_SCRATCH, backbone.name)
             sizes = split.dataset.num_users, num_items
-            self.tokens = TokenSpace(self.older.tokens.tokenizer, *sizes)
+            self.tokens = TokenSpace(self.older.tokens.tokenizer, *sizes, backbone.user_tokens)
             gpt = build_gpt_like(self.older.network.gpt, backbone, self.tokens)
         if backbone.item_init == "transitions" and self.older is None:
             histories, size = self.data.histories, gpt.config.hidden_size
@@ -131,8 +136,18 @@ class GraphGPT(TorchRecommender):
         self.distances = build_distances(self.config.attention, edges, self.tokens.num_items)
 
     def _around(self, gpt: GPT2Model) -> GraphGPTModel:
-        sizes = self.tokens.num_text, self.tokens.num_users
-        return GraphGPTModel(gpt, *sizes, self.config.attention, self.config.lambda_v)
+        config, sizes = self.config, (self.tokens.num_text, self.tokens.num_user_tokens)
+        return GraphGPTModel(gpt, *sizes, config.attention, config.lambda_v, self._item_loss())
+
+    def _item_loss(self) -> ItemLoss | None:
+        """Of the sequence stage, where it samples items."""
+        config, counts = self.config.sequence_loss, self.data.item_counts
+        asked = self.config.training.sequence.embedding_gradients
+        sparse = has_sparse_gradients(asked, config.name, len(counts))
+        if config.name == "softmax":
+            return None
+        alone = self.config.stages == ("sequence",)  # others read and move all tokens
+        return ItemLoss(config.name, counts, config.num_negatives, sparse=sparse and alone)
 
     def stages(self, split: Split) -> list[Stage]:
         """Content, events, predictive and sequence, as the configuration asks for them.
@@ -156,6 +171,7 @@ class GraphGPT(TorchRecommender):
         return (
             ("attention", f"{attention.kind}{path}{gates}"),
             *((stage.name, _size(stage)) for stage in stages),
+            *told_gradients(self.network),
             *told_before(self.mixture, self._lacking),
         )
 
@@ -290,9 +306,17 @@ class GraphGPT(TorchRecommender):
         super().require(task)
 
     def node_vectors(self) -> np.ndarray:
-        """The embeddings of the tokens of users, then items, ``float32[N, D]``."""
+        """The embeddings of the tokens of users, then items, ``float32[N, D]``.
+
+        A user without a token is the mean of the items of the train history.
+        """
         table = self.network.gpt.get_input_embeddings().weight
-        return table[self.tokens.num_text :].detach().float().cpu().numpy()
+        vectors = table[self.tokens.num_text :].detach().float().cpu().numpy()
+        if self.tokens.num_user_tokens == self.tokens.num_users:
+            return vectors
+        histories = self.data.histories
+        counts = np.maximum(histories.lengths, 1).astype(np.float32)
+        return np.concatenate([self.matrix(histories) @ vectors / counts[:, None], vectors])
 
     def write_explanations(self, users: np.ndarray, items: np.ndarray) -> list[str]:
         """Why each user may like each item, in the words that the content stage learned."""
@@ -364,7 +388,8 @@ class GraphGPT(TorchRecommender):
 
     def _load_learned(self, folder: Path, told: Mapping[str, Any]) -> None:
         sizes = len(self.data.users), len(self.data.items)
-        self.tokens = TokenSpace(load_tokenizer(folder / "tokenizer"), *sizes)
+        with_users = self.config.backbone.user_tokens
+        self.tokens = TokenSpace(load_tokenizer(folder / "tokenizer"), *sizes, with_users)
         found = told["gpt"]["vocab_size"]
         if found != len(self.tokens):
             raise ValueError(
