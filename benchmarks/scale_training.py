@@ -2,12 +2,12 @@
 
 Run ``python benchmarks/scale_training.py [--data FOLDER] [--json FILE]``.
 
-**Cost.** Histories of uneven activity and popularity are made up for 20,000 of 1,000,000 users, over
-200,000 items. Each way of training takes some batches in a process of its own: what a batch costs
-does not depend on how many users there are (no way here gives users a token), so an epoch is the
-median batch times the number of batches of 1,000,000 users. That is an extrapolation, and leaves
-out what is done once an epoch, the shuffle and the validation. Memory is the most that the process
-held, the 20,000 users' data included.
+**Cost.** Histories of uneven activity and popularity are made up for 20,000 of 1,000,000 users,
+over 200,000 items. Each way of training takes some batches in a process of its own: what a batch
+costs does not depend on how many users there are (no way here gives users a token), so an epoch is
+the median batch times the number of batches of 1,000,000 users. That is an extrapolation, and
+leaves out what is done once an epoch, the shuffle and the validation. Memory is the most that the
+process held, the 20,000 users' data included.
 
 **Worth** (``--data``: Amazon Beauty, imported). The same epochs of the graph-attentive GPT-2 from
 the same start by every loss: the best NDCG@10 of validation rows among all items.
