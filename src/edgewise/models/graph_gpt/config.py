@@ -187,9 +187,15 @@ class StageTraining(Stages):
 
 
 class DecodingConfig(Settings):
-    """How explanations are written: token by token, the likeliest first."""
+    """How the model is asked. Explanations are written token by token, the likeliest first."""
 
     SECTION = "decoding"
+
+    weights: Literal["fp32", "int8"] = setting(
+        "fp32",
+        "Of the layers when recommending: int8 rounds their matrices to 8-bit integers, which is "
+        "faster on a CPU where layers are wide; lists change a little.",
+    )
 
     explanation_tokens: int = setting(20, "An explanation is at most this long.", ge=0, le=1000)
     min_explanation_tokens: int = setting(5, "And at least this long.", ge=0, le=1000)

@@ -114,14 +114,19 @@ class GraphGPTModel(nn.Module):
         output = self.gpt(input_ids, attention_mask=mask, past_key_values=past, use_cache=keep)
         return output.last_hidden_state, output.past_key_values
 
-    def last_hidden(self, batch: PromptBatch) -> torch.Tensor:
-        """What the model makes of each prompt's last token, ``float[B, D]``."""
+    def last_hidden(self, batch: PromptBatch, gpt: GPT2Model | None = None) -> torch.Tensor:
+        """What the model makes of each prompt's last token, ``float[B, D]``.
+
+        Args:
+            batch: prompts.
+            gpt: that reads them in place of its own, such as a quantised one.
+        """
         if self.training:  # dropout is drawn for all tokens
             rows = torch.arange(len(batch), device=batch.input_ids.device)
             return self.hidden(batch)[rows, batch.last]
         last = batch.last
         shared = shared_words(batch.input_ids, batch.node, last)
-        return last_states(self.gpt, batch.input_ids, self.mask(batch), last, shared)
+        return last_states(gpt or self.gpt, batch.input_ids, self.mask(batch), last, shared)
 
     # Predicting
 
@@ -134,15 +139,19 @@ class GraphGPTModel(nn.Module):
         return F.linear(hidden, self.gpt.wte.weight[self.first_item :])
 
     def next_item_logits(
-        self, batch: PromptBatch, columns: torch.Tensor | None = None
+        self,
+        batch: PromptBatch,
+        columns: torch.Tensor | None = None,
+        gpt: GPT2Model | None = None,
     ) -> torch.Tensor:
         """Scores of every item as what follows each prompt, ``float32[B, I]``.
 
         Args:
             batch: prompts.
             columns: of :meth:`item_columns`, where many batches follow each other.
+            gpt: as for :meth:`last_hidden`.
         """
-        states = self.last_hidden(batch)
+        states = self.last_hidden(batch, gpt)
         logits = self.item_logits(states) if columns is None else states @ columns
         return logits.float()
 

@@ -20,6 +20,7 @@ from typing import Any
 
 import torch
 from transformers import GPT2Model
+from transformers.pytorch_utils import Conv1D
 
 Keys = tuple[torch.Tensor, torch.Tensor]
 # For fewer prompts, reading the words once is no gain.
@@ -101,9 +102,12 @@ def _embedded(gpt: GPT2Model, input_ids: torch.Tensor, first: int) -> torch.Tens
 
 def _keys_and_values(block: Any, states: torch.Tensor) -> Keys:
     """Of all tokens in one layer, ``float[B, H, S, D / H]`` each."""
-    size, attention = states.shape[-1], block.attn
-    weight, bias = attention.c_attn.weight[:, size:], attention.c_attn.bias[size:]
-    flat = torch.addmm(bias, block.ln_1(states).flatten(0, 1), weight)
+    size, attention, normed = states.shape[-1], block.attn, block.ln_1(states).flatten(0, 1)
+    matrix = attention.c_attn
+    if isinstance(matrix, Conv1D):  # else one of integers, which is not cut
+        flat = torch.addmm(matrix.bias[size:], normed, matrix.weight[:, size:])
+    else:
+        flat = matrix(normed)[:, size:]
     heads = flat.view(*states.shape[:2], 2, -1, attention.head_dim)
     keys, values = heads.unbind(2)
     return keys.transpose(1, 2), values.transpose(1, 2)

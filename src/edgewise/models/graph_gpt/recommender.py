@@ -41,6 +41,7 @@ from edgewise.models.graph_gpt.batch import Distances, assemble
 from edgewise.models.graph_gpt.config import PRESETS, DecodingConfig, GraphGPTConfig, StageName
 from edgewise.models.graph_gpt.model import GraphGPTModel
 from edgewise.models.graph_gpt.prompts import TEMPLATES, HistoryWriter, explanation_prompt
+from edgewise.models.graph_gpt.quantised import quantised
 from edgewise.models.graph_gpt.stages import build_stages
 from edgewise.models.graph_gpt.stages.content import ContentData
 from edgewise.models.graph_gpt.tokens import TokenSpace
@@ -109,6 +110,7 @@ class GraphGPT(TorchRecommender):
     distances: Distances | None
     trained_stages: tuple[StageName, ...]
     mixture: PriorMixture | None = None
+    _quantised: tuple[GPT2Model, GPT2Model] | None = None
 
     # Learning
 
@@ -255,12 +257,23 @@ class GraphGPT(TorchRecommender):
         lengths = np.array([len(prompt) for prompt in prompts], dtype=np.int64)
         order = np.argsort(lengths, kind="stable")
         columns = self.network.item_columns() if len(users) >= _USERS_FOR_COLUMNS else None
+        gpt = self._integers if self.config.decoding.weights == "int8" else None
         for part in bounded_parts(lengths[order], *self._at_once()):
             rows = order[part]
             chosen = [prompts[row] for row in rows]
             graph = self.distances
             batch = assemble(self.tokens, chosen, distances=graph, user_index=users[rows])
-            yield rows, self.network.next_item_logits(batch.to(self.device), columns)
+            yield rows, self.network.next_item_logits(batch.to(self.device), columns, gpt)
+
+    @property
+    def _integers(self) -> GPT2Model:
+        """The network with matrices of integers, made once."""
+        gpt = self.network.gpt
+        if self._quantised is None or self._quantised[0] is not gpt:
+            on_cpu = self.device.type == "cpu"
+            check(on_cpu, "decoding.weights=int8 is for answering on a CPU: set it to fp32")
+            self._quantised = gpt, quantised(gpt)
+        return self._quantised[1]
 
     def _at_once(self) -> tuple[int, int, int]:
         """Pairs of tokens, tokens and rows that are read together at most."""
