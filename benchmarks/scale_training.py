@@ -1,16 +1,17 @@
 """What sampled items and gradients of a batch's rows cost and are worth.
 
-Run ``python benchmarks/scale_training.py [--data FOLDER] [--json FILE]``.
+Run ``python benchmarks/scale_training.py cost [--json FILE]`` or ``python
+benchmarks/scale_training.py worth --data FOLDER [--method sasrec] [--epochs 3] [--json FILE]``.
 
-**Cost.** Histories of uneven activity and popularity are made up for 20,000 of 1,000,000 users,
+**Cost.** Histories of uneven activity and popularity are made up for 5,000 of 1,000,000 users,
 over 200,000 items. Each way of training takes some batches in a process of its own: what a batch
 costs does not depend on how many users there are (no way here gives users a token), so an epoch is
 the median batch times the number of batches of 1,000,000 users. That is an extrapolation, and
 leaves out what is done once an epoch, the shuffle and the validation. Memory is the most that the
-process held, the 20,000 users' data included.
+process held, the 5,000 users' data included.
 
-**Worth** (``--data``: Amazon Beauty, imported). The same epochs of the graph-attentive GPT-2 from
-the same start by every loss: the best NDCG@10 of validation rows among all items.
+**Worth** (``--data``: Amazon Beauty, imported). The same epochs of the preset ``cpu`` from the same
+start by every loss: the best NDCG@10 of validation rows among all items.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ from edgewise.data.splits import Split, leave_one_out
 from edgewise.models.registry import find_method
 from edgewise.training.trainer import Average, Stage, TrainingData
 
-NUM_USERS, NUM_ITEMS, MADE = 1_000_000, 200_000, 20_000
+NUM_USERS, NUM_ITEMS, MADE = 1_000_000, 200_000, 5_000
 GPT = {
     "softmax": (),
     "sampled": ("sequence_loss.name=sampled_softmax",),
@@ -144,20 +145,21 @@ def _one_epoch(config: Any) -> Any:
     return config.model_copy(update={"epochs": 1})
 
 
-def worth(data: Path, epochs: int) -> Iterator[tuple[str, dict[str, float]]]:
+def worth(data: Path, method: str, epochs: int) -> Iterator[tuple[str, dict[str, float]]]:
     """The best validation NDCG@10 of every way after the same epochs."""
     torch.set_num_threads(1)
     split = leave_one_out(Dataset.load(data))
+    stage = "training.sequence" if method == "graph-gpt" else "training"
+    more = [f"{stage}.epochs={epochs}", f"{stage}.patience=0"]
+    more.append(f"{stage}.validation_metric=NDCG@10")
     for way, gradients in WAYS:
-        name = "training.sequence"
-        more = (f"{name}.epochs={epochs}", f"{name}.patience=0")
-        model = model_of("graph-gpt", way, gradients, *more)
+        model = model_of(method, way, gradients, *more)
         start = time.process_time()
         model.fit(split, show_progress=False)
-        curves = model.stage_curves["sequence"]
+        (curves,) = model.stage_curves.values()
         each = [found["NDCG@10"] for found in curves.valid]
         yield (
-            f"worth_{way}_{gradients}",
+            f"{method}_{way}_{gradients}".replace("-", "_"),
             {
                 "ndcg": max(each),
                 "last_ndcg": each[-1],
@@ -167,27 +169,30 @@ def worth(data: Path, epochs: int) -> Iterator[tuple[str, dict[str, float]]]:
         )
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--data", type=Path, help="Amazon Beauty, imported; leaves worth out")
-    parser.add_argument("--epochs", type=int, default=8)
-    parser.add_argument("--json", type=Path)
-    given = parser.parse_args()
-    figures: dict[str, Any] = {}
-
-    def told(name: str, row: dict[str, float]) -> None:
-        figures[name] = row
-        print(name, *(f"{key} {value:.5g}" for key, value in row.items()), flush=True)
-
+def costs() -> Iterator[tuple[str, dict[str, float]]]:
+    """Of every method and way, each in a process of its own."""
     for method in ("sasrec", "graph-gpt"):
         for way, gradients in WAYS:
-            batches = 4 if way == "softmax" else 12
+            batches = 3 if way == "softmax" else 8
             job = (method, way, gradients, MADE, NUM_ITEMS, batches)
             with get_context("spawn").Pool(1) as pool:
                 row = pool.apply(cost, (job,))
-            told(f"{method}_{way}_{gradients}".replace("-", "_"), row)
-    for name, row in worth(given.data, given.epochs) if given.data else ():
-        told(name, row)
+            yield f"{method}_{way}_{gradients}".replace("-", "_"), row
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("part", choices=("cost", "worth"))
+    parser.add_argument("--data", type=Path, help="of worth: Amazon Beauty, imported")
+    parser.add_argument("--method", default="sasrec", choices=("sasrec", "graph-gpt"))
+    parser.add_argument("--epochs", type=int, default=3)
+    parser.add_argument("--json", type=Path)
+    given = parser.parse_args()
+    figures: dict[str, Any] = {}
+    cost_only = given.part == "cost"
+    for name, row in costs() if cost_only else worth(given.data, given.method, given.epochs):
+        figures[name] = row
+        print(name, *(f"{key} {value:.5g}" for key, value in row.items()), flush=True)
     if given.json:
         keep(given.json, figures)
 
