@@ -40,7 +40,7 @@ class Remembered:
     """
 
     def __init__(self, models: Sequence[GraphGPT], num_items: int) -> None:
-        self.ask = [model.language_likelihoods for model in models]
+        self.ask = [model.language_scores for model in models]
         self.num_items, self.rows = num_items, dict[tuple[int, int], torch.Tensor]()
 
     def __call__(
@@ -52,7 +52,7 @@ class Remembered:
             total = torch.zeros(len(new), self.num_items)
             for ask in self.ask:
                 for rows, likelihood in ask(users[new], histories.take(new)):
-                    total[torch.from_numpy(rows)] += likelihood.cpu() / len(self.ask)
+                    total[torch.from_numpy(rows)] += likelihood.log_softmax(1).cpu() / len(self.ask)
             self.rows |= {keys[n]: row for n, row in zip(new, total, strict=True)}
         for start in range(0, len(keys), 400):
             part = np.arange(start, min(start + 400, len(keys)))
@@ -80,7 +80,7 @@ def variants(config: PriorsConfig, known: Sequence[str]) -> dict[str, PriorsConf
 def measured(run: Run, config: PriorsConfig | None, ask: Remembered, users: int) -> dict[str, Any]:
     """Figures of a run whose priors are replaced."""
     model: GraphGPT = run.model
-    model.language_likelihoods = ask  # type: ignore[method-assign]
+    model.language_scores = ask  # type: ignore[method-assign]
     start, seed = time.process_time(), model.config.seed
     told: dict[str, Any] = {}
     if config is None:

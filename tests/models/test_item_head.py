@@ -7,15 +7,19 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from edgewise.errors import ConfigError
 from edgewise.models import item_head
 from edgewise.models.item_head import (
     LOSSES,
     OWN_SAMPLE,
     SHARED_SAMPLE,
+    SPARSE_ABOVE,
     ItemLoss,
+    ItemSampler,
     binary_cross_entropy,
     bpr,
     calibrated_cross_entropy,
+    has_sparse_gradients,
     item_cross_entropy,
     others_than,
     sampled_cross_entropy,
@@ -225,3 +229,51 @@ def test_a_loss_by_its_name_falls_along_its_gradient(inputs, name):
     assert slope.abs().sum() > 0
     assert value(hidden - 0.05 * slope / slope.norm()) < value(hidden)
     assert not loss.state_dict(), "nothing of it is saved"
+
+
+@pytest.mark.parametrize("name", [name for name in LOSSES if name != "softmax"])
+def test_sparse_gradients_are_the_rows_of_dense_ones(inputs, name):
+    hidden, items, targets = inputs
+    negatives = np.arange(6) if name in SHARED_SAMPLE else torch.randint(40, (23, 6))
+    table, found = torch.nn.Parameter(items.detach().clone()), []
+    for sparse in (False, True):
+        loss = ItemLoss(name, np.arange(40), 6, 0.5, sparse)
+        torch.manual_seed(1)
+        (slope,) = torch.autograd.grad(loss(hidden, table, targets, negatives), table)
+        assert slope.is_sparse == sparse
+        found.append(slope.to_dense() if sparse else slope)
+    torch.testing.assert_close(*found)
+
+
+def test_in_batch_softmax_is_among_the_targets_of_the_batch():
+    generator = torch.Generator().manual_seed(0)
+    hidden, items = (torch.randn(n, 4, generator=generator) for n in (5, 7))
+    targets, counts = torch.tensor([3, 1, 3, 6, 0]), np.array([9, 3, 0, 5, 1, 1, 2])
+    logits = hidden @ items.T - torch.tensor((counts + 1) / (counts + 1).sum()).log().float()
+    expected = []
+    for row, target in zip(logits, targets.tolist(), strict=True):
+        others = [row[n] for n in targets.tolist() if n != target]
+        expected.append(-torch.stack([row[target], *others]).log_softmax(0)[0])
+    found = ItemLoss("in_batch_softmax", counts, 1)(hidden, items, targets, None)
+    assert found.item() == pytest.approx(torch.stack(expected).mean().item(), rel=1e-5)
+    # Rows of a longer table, behind those of others.
+    longer = torch.cat([torch.randn(3, 4, generator=generator), items])
+    again = ItemLoss("in_batch_softmax", counts, 1)(hidden, longer, targets, None, 3)
+    assert again.item() == pytest.approx(found.item(), rel=1e-6)
+
+
+def test_items_are_drawn_as_often_as_they_are_taken():
+    counts = np.array([0, 9, 4, 1])
+    drawn = ItemSampler(counts).draw(20_000, np.random.default_rng(0))
+    shares = np.bincount(drawn, minlength=4) / 20_000
+    np.testing.assert_allclose(shares, [1 / 18, 10 / 18, 5 / 18, 2 / 18], atol=0.01)
+
+
+def test_gradients_are_sparse_where_the_catalogue_is_large_and_the_loss_samples():
+    assert has_sparse_gradients("auto", "sampled_softmax", SPARSE_ABOVE + 1)
+    assert not has_sparse_gradients("auto", "sampled_softmax", SPARSE_ABOVE)
+    assert not has_sparse_gradients("auto", "softmax", SPARSE_ABOVE + 1)
+    assert not has_sparse_gradients("dense", "bpr", SPARSE_ABOVE + 1)
+    assert has_sparse_gradients("sparse", "bpr", 10)
+    with pytest.raises(ConfigError, match="softmax reads all"):
+        has_sparse_gradients("sparse", "softmax", 10)

@@ -118,6 +118,22 @@ def test_every_loss_trains_every_kind(method, name, split):
     assert np.isfinite([loss for _, loss in curves.train_loss]).all()
 
 
+@pytest.mark.parametrize("method", ["sasrec", "gru4rec", "caser", "bert4rec", "unisrec"])
+def test_tables_may_be_moved_row_by_row(method, split, tmp_path):
+    kind, plans = METHODS[method].recommender, []
+    settings = in_training(kind, "embedding_gradients=sparse", "epochs=2")
+    model = new(kind, "loss=sampled_softmax", "num_negatives=2", *settings)
+    model.fit(split, on_plan=plans.append, folder=tmp_path)
+    assert ("embeddings", "sparse gradients") in [
+        (name, words[:16]) for name, words in plans[0].rows
+    ]
+    (*_, curves) = model.stage_curves.values()
+    assert np.isfinite([loss for _, loss in curves.train_loss]).all()
+    again = new(kind, "loss=sampled_softmax", "num_negatives=2", *settings)
+    again.fit(split, folder=tmp_path, resume=True)
+    assert same(weights(model), weights(again))
+
+
 def test_the_table_has_a_learning_rate_of_its_own(kind, split):
     """A multiplier of nothing leaves tables where they started, and moves the rest."""
     frozen = in_training(kind, "embedding_lr_multiplier=0.0", "weight_decay=0.0")

@@ -39,6 +39,7 @@ from edgewise.training.trainer import Average, Stage, check_trackers, train
 # A hit or miss tells less of a row than its likelihood does.
 _MAX_VALIDATION_ROWS = 5000
 _ENCODED_AT_ONCE, _SCORES_ON_A_DEVICE = 512, 8_000_000
+_USERS_FOR_COLUMNS = 512
 _ORDER, _DRAW = 0, 1
 _MAX_REDRAWS = 20
 _MOST_LAYERS, _LARGEST_SIZE = 1000, 2**31
@@ -304,7 +305,7 @@ class TorchRecommender(Recommender):
     @torch.no_grad()
     def scores(self, users: np.ndarray, histories: Ragged) -> torch.Tensor:
         """Scores of all items, ``float32[B, I]``, where the network is."""
-        return _products(self.encode(users, histories), self.item_vectors())
+        return _products(self.encode(users, histories), self.item_vectors().T)
 
     def score_items(self, users: np.ndarray, histories: Ragged) -> np.ndarray:
         """See :meth:`scores`."""
@@ -334,12 +335,14 @@ class TorchRecommender(Recommender):
         self, order: np.ndarray, users: np.ndarray, histories: Ragged
     ) -> Iterator[tuple[np.ndarray, torch.Tensor]]:
         """Some rows ``int64[b]`` at a time, in an order, and their scores ``float32[b, I]``."""
-        table = self.item_vectors()
+        columns = self.item_vectors().T
+        if len(users) >= _USERS_FOR_COLUMNS:
+            columns = columns.contiguous()  # multiplied faster, once they are there
         for start in range(0, len(users), _ENCODED_AT_ONCE):
             asked = order[start : start + _ENCODED_AT_ONCE]
             states = self.encode(users[asked], histories.take(asked))
             for part in self._parts(len(asked)):
-                yield asked[part], _products(states[part[0] : part[-1] + 1], table)
+                yield asked[part], _products(states[part[0] : part[-1] + 1], columns)
 
     @property
     def _scores_at_once(self) -> int:
@@ -420,8 +423,8 @@ def chosen_scores(scores: torch.Tensor, lists: Ragged) -> np.ndarray:
     return scores[row.to(scores.device), item.long().to(scores.device)].cpu().numpy()
 
 
-def _products(states: torch.Tensor, table: torch.Tensor) -> torch.Tensor:
-    return (states @ table.T).float()
+def _products(states: torch.Tensor, columns: torch.Tensor) -> torch.Tensor:
+    return (states @ columns).float()
 
 
 def _by_length(histories: Ragged) -> np.ndarray:

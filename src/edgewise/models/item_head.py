@@ -1,14 +1,15 @@
 """Losses over the items of the catalogue, by the names under which papers report them.
 
-==================  ===========================================================================
-``softmax``         cross-entropy over all items: :func:`item_cross_entropy`
-``sampled_softmax`` cross-entropy over the target and sampled items, corrected for how often
-                    each is sampled (logQ): :func:`sampled_cross_entropy`
-``bce``             binary cross-entropy of the target and sampled items, as SASRec is published
-``gbce``            the same, calibrated for how few items are sampled (gSASRec)
-``bpr``             the target before a sampled item (Rendle et al. 2009)
-``top1``            the same, with a penalty on large scores (Hidasi et al. 2016)
-==================  ===========================================================================
+====================  =========================================================================
+``softmax``           cross-entropy over all items: :func:`item_cross_entropy`
+``sampled_softmax``   cross-entropy over the target and sampled items, corrected for how often
+                      each is sampled (logQ): :func:`sampled_cross_entropy`
+``in_batch_softmax``  the same among the targets of the batch (Yi et al., RecSys 2019)
+``bce``               binary cross-entropy of the target and sampled items, as SASRec is published
+``gbce``              the same, calibrated for how few items are sampled (gSASRec)
+``bpr``               the target before a sampled item (Rendle et al. 2009)
+``top1``              the same, with a penalty on large scores (Hidasi et al. 2016)
+====================  =========================================================================
 
 :class:`ItemLoss` is any of them by its name, with the items that it needs sampled.
 
@@ -30,12 +31,17 @@ from torch import nn
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
-LossName = Literal["softmax", "sampled_softmax", "bce", "gbce", "bpr", "top1"]
+from edgewise.config import check
+
+LossName = Literal["softmax", "sampled_softmax", "in_batch_softmax", "bce", "gbce", "bpr", "top1"]
 LOSSES: tuple[LossName, ...] = get_args(LossName)
 # Whose sampled items are shared by a batch, drawn by how often they are taken.
 SHARED_SAMPLE = frozenset({"sampled_softmax", "top1"})
 # Whose sampled items are of each position, drawn among those that its user has not taken.
 OWN_SAMPLE = frozenset({"bce", "bpr"})
+
+# Above so many items, gradients of tables are sparse where nothing else is said.
+SPARSE_ABOVE = 50_000
 
 # About what a processor's caches hold, the large one and the small one; what keeps a GPU busy.
 _NUMBERS_AT_ONCE = 2_000_000
@@ -128,6 +134,8 @@ def sampled_cross_entropy(
     targets: torch.Tensor,
     negatives: torch.Tensor,
     log_q: torch.Tensor,
+    first: int = 0,
+    sparse: bool = False,
 ) -> torch.Tensor:
     """The mean cross-entropy of each target among itself and sampled items shared by all positions.
 
@@ -141,9 +149,12 @@ def sampled_cross_entropy(
         targets: ``int64[N]``.
         negatives: ``int64[M]``.
         log_q: of every item, ``float[I]``.
+        first: the row of ``items`` in which item 0 stands.
+        sparse: see :func:`rows_of`.
     """
     dtype = _autocast_dtype(hidden)
-    chosen = (items[targets], items[negatives], log_q[targets], log_q[negatives])
+    taken = (rows_of(items, first + each, sparse) for each in (targets, negatives))
+    chosen = (*taken, log_q[targets], log_q[negatives])
     same = targets, negatives
     with torch.autocast(hidden.device.type, enabled=False):
         return _Sampled.apply(hidden, *chosen, *same, dtype)  # pyright: ignore[reportReturnType]
@@ -198,6 +209,57 @@ class _Sampled(torch.autograd.Function):
         return *found, None, None, None, None, None
 
 
+def rows_of(items: torch.Tensor, index: torch.Tensor, sparse: bool) -> torch.Tensor:
+    """Rows of a table, ``float[..., D]``; with ``sparse`` its gradient holds these rows alone.
+
+    A table that is worked out of others needs a dense gradient.
+    """
+    return F.embedding(index, items, sparse=sparse and items.is_leaf)
+
+
+def has_sparse_gradients(asked: str, loss: str, num_items: int) -> bool:
+    """Whether tables of items get gradients of the rows of a batch alone.
+
+    Args:
+        asked: ``training.embedding_gradients``.
+        loss: ``softmax`` reads all rows.
+        num_items: I.
+
+    Raises:
+        ConfigError: they were asked for, of a loss that reads all rows.
+    """
+    check(
+        asked != "sparse" or loss != "softmax",
+        "training.embedding_gradients=sparse needs a loss of sampled items, and softmax reads all "
+        "of them: set it to auto or dense, or the loss to sampled_softmax or in_batch_softmax",
+    )
+    return asked == "sparse" or (asked == "auto" and loss != "softmax" and num_items > SPARSE_ABOVE)
+
+
+def told_gradients(network: nn.Module) -> tuple[tuple[str, str], ...]:
+    """A row of the plan where a network's tables have sparse gradients."""
+    if not getattr(network, "sparse_gradients", False):
+        return ()
+    words = "sparse gradients, moved row by row (training.embedding_gradients)"
+    return (("embeddings", words),)
+
+
+class ItemSampler:
+    """Draws items by how often they are taken, see :func:`sampling_shares`.
+
+    Args:
+        counts: ``[I]``.
+    """
+
+    def __init__(self, counts: np.ndarray) -> None:
+        self._upto = sampling_shares(counts).cumsum()
+        self._upto /= self._upto[-1]
+
+    def draw(self, count: int, rng: np.random.Generator) -> np.ndarray:
+        """Items with repetition, ``int64[count]``."""
+        return self._upto.searchsorted(rng.random(count), side="right")
+
+
 def sampling_shares(counts: np.ndarray) -> np.ndarray:
     """The probabilities of items that are sampled by how often they are taken, ``float64[I]``.
 
@@ -207,7 +269,11 @@ def sampling_shares(counts: np.ndarray) -> np.ndarray:
 
 
 def binary_cross_entropy(
-    hidden: torch.Tensor, items: torch.Tensor, targets: torch.Tensor, negatives: torch.Tensor
+    hidden: torch.Tensor,
+    items: torch.Tensor,
+    targets: torch.Tensor,
+    negatives: torch.Tensor,
+    sparse: bool = False,
 ) -> torch.Tensor:
     """The mean over positions of ``-log s(target) - sum of log(1 - s(negative))``, s the sigmoid.
 
@@ -216,9 +282,10 @@ def binary_cross_entropy(
         items: embeddings, ``float[I, D]``.
         targets: ``int64[N]``.
         negatives: of each position, ``int64[N, M]``.
+        sparse: see :func:`rows_of`.
     """
-    positive = (hidden * items[targets]).sum(-1)
-    others = torch.einsum("nd,nmd->nm", hidden, items[negatives])
+    positive = (hidden * rows_of(items, targets, sparse)).sum(-1)
+    others = torch.einsum("nd,nmd->nm", hidden, rows_of(items, negatives, sparse))
     return -(F.logsigmoid(positive) + F.logsigmoid(-others).sum(-1)).mean()
 
 
@@ -233,6 +300,7 @@ def calibrated_cross_entropy(
     targets: torch.Tensor,
     negatives: torch.Tensor,
     calibration: float,
+    sparse: bool = False,
 ) -> torch.Tensor:
     """gBCE (Petrov and Macdonald, RecSys 2023, eqs. 11 and 14): bce without its overconfidence.
 
@@ -247,12 +315,13 @@ def calibrated_cross_entropy(
         targets: ``int64[N]``.
         negatives: of each position, drawn evenly among the other items, ``int64[N, M]``.
         calibration: t, from 0 to 1.
+        sparse: see :func:`rows_of`.
     """
     num_negatives = negatives.shape[1]
     alpha = num_negatives / max(len(items) - 1, 1)
     beta = alpha * (calibration * (1 - 1 / alpha) + 1 / alpha)
-    positive = (hidden * items[targets]).sum(-1)
-    others = torch.einsum("nd,nmd->nm", hidden, items[negatives])
+    positive = (hidden * rows_of(items, targets, sparse)).sum(-1)
+    others = torch.einsum("nd,nmd->nm", hidden, rows_of(items, negatives, sparse))
     each = beta * F.logsigmoid(positive) + F.logsigmoid(-others).sum(-1)
     return -each.mean() / (num_negatives + 1)
 
@@ -277,20 +346,32 @@ class ItemLoss(nn.Module):
         counts: how often each item is taken, for sampling by it, ``[I]``.
         num_negatives: sampled items, M: of a batch or of every position.
         calibration: t of ``gbce``.
+        sparse: whether the gradient of the table holds rows of a batch alone.
     """
 
     log_q: torch.Tensor
 
     def __init__(
-        self, name: LossName, counts: np.ndarray, num_negatives: int, calibration: float
+        self,
+        name: LossName,
+        counts: np.ndarray,
+        num_negatives: int,
+        calibration: float = 0.0,
+        sparse: bool = False,
     ) -> None:
         super().__init__()
         self.name, self.num_negatives, self.calibration = name, num_negatives, calibration
+        self.sparse = sparse
         expected = num_negatives * sampling_shares(counts)
         self.register_buffer("log_q", torch.from_numpy(np.log(expected)).float(), persistent=False)
 
     def forward(
-        self, hidden: torch.Tensor, items: torch.Tensor, targets: torch.Tensor, negatives: Any
+        self,
+        hidden: torch.Tensor,
+        items: torch.Tensor,
+        targets: torch.Tensor,
+        negatives: Any,
+        first: int = 0,
     ) -> torch.Tensor:
         """The mean loss of positions.
 
@@ -299,22 +380,30 @@ class ItemLoss(nn.Module):
             items: embeddings, ``float[I, D]``.
             targets: ``int64[N]``.
             negatives: ``int64[M]`` of :data:`SHARED_SAMPLE`, ``int64[N, M]`` of
-                :data:`OWN_SAMPLE`; others read none: ``gbce`` draws on the device.
+                :data:`OWN_SAMPLE`; others read none: ``gbce`` draws on the device, and
+                ``in_batch_softmax`` takes the targets.
+            first: the row of ``items`` in which item 0 stands; of the losses of softmax.
         """
         if self.name == "softmax":
-            return item_cross_entropy(hidden, items, targets)
+            return item_cross_entropy(hidden, items[first:], targets)
+        sparse = self.sparse
         if self.name == "gbce":
             drawn = others_than(targets, len(items), self.num_negatives)
-            return calibrated_cross_entropy(hidden, items, targets, drawn, self.calibration)
+            sample = targets, drawn, self.calibration, sparse
+            return calibrated_cross_entropy(hidden, items, *sample)
+        if self.name == "in_batch_softmax":
+            negatives = targets
         negatives = torch.as_tensor(negatives, device=items.device)
+        if self.name in ("sampled_softmax", "in_batch_softmax"):
+            sample = targets, negatives, self.log_q
+            return sampled_cross_entropy(hidden, items, *sample, first, sparse)
         if self.name == "bce":
-            return binary_cross_entropy(hidden, items, targets, negatives)
-        if self.name == "sampled_softmax":
-            return sampled_cross_entropy(hidden, items, targets, negatives, self.log_q)
-        positive = (hidden * items[targets]).sum(-1, keepdim=True)
+            return binary_cross_entropy(hidden, items, targets, negatives, sparse)
+        own, others = rows_of(items, targets, sparse), rows_of(items, negatives, sparse)
+        positive = (hidden * own).sum(-1, keepdim=True)
         if self.name == "bpr":
-            return bpr(positive, torch.einsum("nd,nmd->nm", hidden, items[negatives]))
-        return top1(positive, hidden @ items[negatives].T, targets[:, None] != negatives)
+            return bpr(positive, torch.einsum("nd,nmd->nm", hidden, others))
+        return top1(positive, hidden @ others.T, targets[:, None] != negatives)
 
 
 def others_than(targets: torch.Tensor, num_items: int, count: int) -> torch.Tensor:

@@ -158,12 +158,14 @@ class ItemPrior:
         """
         if self.left.shape[0] == 1:
             return self.left
-        weights = self.weights(histories)
-        places = (weights, histories.values, histories.offsets)
-        asked = sp.csr_array(places, shape=(len(histories), self.left.shape[0]))
         if self.right is None:
-            return asked @ self.left
-        return np.maximum((asked @ self.left) @ self.right, 0)
+            return self.asked(histories) @ self.left
+        return np.maximum((self.asked(histories) @ self.left) @ self.right, 0)
+
+    def asked(self, histories: Ragged) -> sp.csr_array:
+        """a, ``float32[B, I]``."""
+        places = (self.weights(histories), histories.values, histories.offsets)
+        return sp.csr_array(places, shape=(len(histories), self.left.shape[0]))
 
     def speaking(self, history: np.ndarray, item: int) -> np.ndarray:
         """What each item of one history adds to the score of one item, ``float32[history]``."""

@@ -42,6 +42,7 @@ from edgewise.models.item_priors import (
     build_priors,
     counted_priors,
 )
+from edgewise.models.prior_features import PriorFeatures, entropies, normalise
 from edgewise.recommender import ScoreShare
 
 GATES = ("always", "history", "newest", "surprise")
@@ -93,6 +94,7 @@ class PriorMixture:
     users: np.ndarray = field(default_factory=lambda: np.empty(0, np.int64))
     spoken: tuple[str, ...] = (LANGUAGE_MODEL,)
     _told: Ragged | None = None
+    _features: PriorFeatures | None = None
 
     def __post_init__(self) -> None:
         self.untaught = np.flatnonzero(self.item_counts == 0)
@@ -160,21 +162,13 @@ class PriorMixture:
             weights: of each user and prior, ``float32[B, P]``.
             histories: of the users.
         """
-        num_items = total.shape[1]
-        flat = total.view(-1).cpu()
-        own = weights.cpu()
-        for place, (prior, size) in enumerate(zip(self.priors, self.sizes, strict=True)):
-            scores = prior.scores(histories)
-            if sp.issparse(scores):
-                rows = np.repeat(np.arange(len(histories)), np.diff(scores.indptr))
-                values = torch.from_numpy(scores.data).div_(float(size)).log1p_()
-                values *= own[torch.from_numpy(rows), place]
-                flat.numpy()[rows * num_items + scores.indices] += values.numpy()
-            else:
-                values = torch.from_numpy(scores / size).log1p_()
-                flat.view(total.shape).addcmul_(values, own[:, place : place + 1])
-        if total.device.type != "cpu":
-            total.copy_(flat.view(total.shape))
+        if self._features is None or self._features.priors != self.priors:
+            self._features = PriorFeatures(self.priors, self.sizes)
+        on_cpu = total.device.type == "cpu"
+        found = total if on_cpu else torch.zeros(total.shape)
+        self._features.add(found, weights.cpu(), histories)
+        if not on_cpu:
+            total += found.to(total.device)
 
     def features(self, histories: Ragged) -> Iterator[torch.Tensor]:
         """``log(1 + S_p / e_p)`` of one prior after the other, ``float32[B, I]``."""
@@ -204,7 +198,8 @@ class PriorMixture:
 
         Args:
             histories: none empty.
-            likelihood: the language model's log-likelihoods of all items, ``float32[B, I]``.
+            likelihood: the language model's log-likelihoods of all items, up to a constant of
+                each row, ``float32[B, I]``.
             choices: how many of them are items; I where it is None.
         """
         lengths = np.log2(np.maximum(histories.lengths, 1)) / 3 - 1
@@ -214,7 +209,7 @@ class PriorMixture:
         found = torch.from_numpy(known[:, : self.gates]).to(likelihood.device)
         if self.gates <= known.shape[1]:
             return found
-        surprise = -(likelihood.exp() * likelihood.clamp_min(-1e4)).sum(1)
+        surprise = entropies(likelihood)
         most: Any = np.log(np.maximum(likelihood.shape[1] if choices is None else choices, 2))
         if choices is not None:
             most = torch.from_numpy(most).to(surprise)
@@ -227,11 +222,14 @@ class PriorMixture:
         Args:
             likelihood: of all items, ``float32[B, I]``; stays as it is.
         """
-        if len(self.untaught) < 2:
-            return likelihood
-        columns = torch.from_numpy(self.untaught).to(likelihood.device)
-        mean = likelihood[:, columns].mean(1, keepdim=True)
-        return likelihood.index_copy(1, columns, mean.expand(-1, len(columns)))
+        return likelihood if len(self.untaught) < 2 else self._level(likelihood.clone())
+
+    def _level(self, scores: torch.Tensor) -> torch.Tensor:
+        """The same in place."""
+        if len(self.untaught) > 1:
+            columns = torch.from_numpy(self.untaught).to(scores.device)
+            scores[:, columns] = scores[:, columns].mean(1, keepdim=True)
+        return scores
 
     def mixed(self, likelihood: torch.Tensor, histories: Ragged) -> torch.Tensor:
         """Log-probabilities under the mixture, ``float32[B, I]``, a new tensor.
@@ -240,10 +238,20 @@ class PriorMixture:
             likelihood: the language model's log-likelihoods of all items, ``float32[B, I]``.
             histories: of the same users, none empty.
         """
-        own = self.user_weights(histories, likelihood)
-        total = self.neutral(likelihood) * own[:, :1]
-        self.add(total, own[:, 1:], histories)
-        return total.log_softmax(1)
+        return normalise(self.mix(likelihood.clone(), histories))
+
+    def mix(self, scores: torch.Tensor, histories: Ragged) -> torch.Tensor:
+        """Scores under the mixture, up to a constant of each row, ``float32[B, I]``.
+
+        Args:
+            scores: the language model's log-likelihoods of all items, likewise; contiguous,
+                overwritten and returned.
+            histories: of the same users, none empty.
+        """
+        own = self.user_weights(histories, scores)
+        self._level(scores).mul_(own[:, :1])
+        self.add(scores, own[:, 1:], histories)
+        return scores
 
     def user_weights(
         self, histories: Ragged, likelihood: torch.Tensor, choices: np.ndarray | None = None

@@ -18,6 +18,7 @@ hidden, U users, I items.
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
@@ -37,10 +38,13 @@ from edgewise.models.item_head import (
     OWN_SAMPLE,
     SHARED_SAMPLE,
     ItemLoss,
+    ItemSampler,
     LossName,
-    sampling_shares,
+    has_sparse_gradients,
+    told_gradients,
 )
 from edgewise.training.config import TrainingConfig
+from edgewise.training.trainer import Stage
 
 
 class NextItemConfig(MethodConfig):
@@ -65,7 +69,8 @@ class NextItemConfig(MethodConfig):
     loss: LossName = setting(
         "softmax",
         "softmax over the catalogue; sampled_softmax: over the target and items sampled by how "
-        "often they are taken, with logQ correction; bce and bpr: against items that the user has "
+        "often they are taken, with logQ correction; in_batch_softmax: the same among the targets "
+        "of the batch; bce and bpr: against items that the user has "
         "not taken; gbce: bce against random items, calibrated; top1: against items sampled by how "
         "often they are taken.",
     )
@@ -128,8 +133,11 @@ class NextItemNetwork(nn.Module):
 
     def __init__(self, config: NextItemConfig, counts: np.ndarray) -> None:
         super().__init__()
-        self.item_loss = ItemLoss(config.loss, counts, config.num_negatives, config.calibration)
-        self.items = nn.Embedding(len(counts), config.hidden_size)
+        asked = config.training.embedding_gradients
+        self.sparse_gradients = has_sparse_gradients(asked, config.loss, len(counts))
+        sampled = config.num_negatives, config.calibration, self.sparse_gradients
+        self.item_loss = ItemLoss(config.loss, counts, *sampled)
+        self.items = nn.Embedding(len(counts), config.hidden_size, sparse=self.sparse_gradients)
         self.scale = config.hidden_size**0.5 if config.scale_items else 1.0
 
     def read(self, items: torch.Tensor) -> torch.Tensor:
@@ -203,7 +211,7 @@ class WindowNetwork(NextItemNetwork):
     ) -> None:
         super().__init__(config, counts)
         self.size, self.num_targets = config.window, config.num_targets
-        self.users = nn.Embedding(num_users, user_size)
+        self.users = nn.Embedding(num_users, user_size, sparse=self.sparse_gradients)
 
     @abstractmethod
     def window_states(
@@ -270,6 +278,9 @@ class NextItemRecommender(TorchRecommender):
     def build(self, split: Split | None) -> NextItemNetwork:
         return self.new_network()
 
+    def plan(self, stages: Sequence[Stage]) -> tuple[tuple[str, str], ...]:
+        return (*super().plan(stages), *told_gradients(self.network))
+
     def start(self, split: Split) -> None:
         """Give items vectors of their transitions, unless they have learned some already."""
         config = self.config
@@ -288,7 +299,7 @@ class NextItemRecommender(TorchRecommender):
             )
         self._examples = NextItems(histories, self.config.max_items - self.RESERVED)
         self._unseen = UnseenItems(histories, len(self.data.items))
-        self._shares = sampling_shares(self.data.item_counts)
+        self._sampler = ItemSampler(self.data.item_counts)
         return self._examples.windows.num_targets
 
     def training_batch(self, rows: np.ndarray, rng: np.random.Generator) -> NextItemBatch:
@@ -317,7 +328,7 @@ class NextItemRecommender(TorchRecommender):
         """Sampled items as the loss wants them: an array ``[M]``, or a tensor ``[B, S, M]``."""
         count = self.config.num_negatives
         if self.config.loss in SHARED_SAMPLE:
-            return rng.choice(len(self._shares), count, p=self._shares)
+            return self._sampler.draw(count, rng)
         if self.config.loss in OWN_SAMPLE:
             count *= self._num_targets
             return torch.from_numpy(self._unseen.draw(users, rng, length, count))

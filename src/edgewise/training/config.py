@@ -40,6 +40,12 @@ class TrainingConfig(Settings):
         "Under torchrun, spread the rows of embedding tables over the processes, with their "
         "gradients and what the optimiser keeps of them.",
     )
+    embedding_gradients: Literal["auto", "dense", "sparse"] = setting(
+        "auto",
+        "sparse: of tables of items, where the loss samples them, only a batch's rows get "
+        "gradients, and are moved by Adam with one second moment a row. auto: sparse above 50,000 "
+        "items.",
+    )
     schedule: Literal["constant", "cosine"] = setting(
         "constant", "Learning rate over the planned epochs, after the warm-up."
     )

@@ -28,10 +28,11 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from edgewise.config import check, nearest
-from edgewise.errors import TrainingError
+from edgewise.errors import ConfigError, TrainingError
 from edgewise.training.checkpoint import BestWeights, Checkpoint
 from edgewise.training.config import TrainingConfig
 from edgewise.training.curves import Curves
+from edgewise.training.rows import RowAdamW, clip_norm
 from edgewise.training.sharding import ShardedTables
 
 
@@ -204,12 +205,18 @@ class Trainer:
         self.accelerator = _accelerator(config, folder)
         torch.manual_seed(seed + self.accelerator.process_index)
         self.stage, self.data, self.config = stage, stage.data, config
+        self.sparse = bool(getattr(model, "sparse_gradients", False))
+        if self.sparse and config.shard_embeddings:
+            raise ConfigError(
+                "training.shard_embeddings spreads tables whose gradients are whole, and those of "
+                "this model are sparse; set training.embedding_gradients=dense"
+            )
         groups = parameter_groups(model, config.embedding_lr_multiplier)
         shard = config.shard_embeddings
         self.tables = ShardedTables.of(model.to(self.accelerator.device)) if shard else None
         if self.tables is not None:
             groups = self.tables.in_groups(groups)
-        optimizer = torch.optim.AdamW(
+        optimizer = (RowAdamW if self.sparse else torch.optim.AdamW)(
             groups,
             lr=config.learning_rate,
             weight_decay=config.weight_decay,
@@ -345,6 +352,8 @@ class Trainer:
     def _move_weights(self, step: int) -> None:
         if self.config.max_grad_norm and self.tables is not None:
             self.tables.clip(self.bare_model, self.config.max_grad_norm)
+        elif self.config.max_grad_norm and self.sparse:
+            clip_norm(self.model.parameters(), self.config.max_grad_norm)
         elif self.config.max_grad_norm:
             self.accelerator.clip_grad_norm_(self.model.parameters(), self.config.max_grad_norm)
         for group in self.optimizer.param_groups:

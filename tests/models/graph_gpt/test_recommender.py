@@ -252,10 +252,21 @@ class TestScoring:
 
     def test_likelihoods_are_of_all_items(self, fitted, histories):
         rows = []
-        for chosen, likelihood in fitted.likelihoods(USERS, histories):
+        for chosen, scores in fitted.next_scores(USERS, histories):
             rows += chosen.tolist()
-            assert torch.allclose(likelihood.exp().sum(1), torch.ones(len(chosen)), atol=1e-4)
+            assert scores.shape == (len(chosen), fitted.tokens.num_items)
         assert sorted(rows) == list(range(12))
+        likelihood = fitted.scores(USERS, histories)
+        torch.testing.assert_close(likelihood.exp().sum(1), torch.ones(12), atol=1e-4, rtol=0)
+
+    def test_listed_scores_are_likelihoods(self, fitted, histories):
+        likelihood = fitted.scores(USERS, histories).numpy()
+        found = fitted.rank_items(USERS, histories, ItemFilter(), 5)
+        row, item = found.items.row_of_value, found.items.values
+        np.testing.assert_allclose(found.scores.values, likelihood[row, item], atol=1e-5)
+        lists = Ragged.of_rows([np.array([5, 1, 2])] * 12)
+        chosen = fitted.score_lists(USERS, histories, lists, "direct").reshape(12, 3)
+        np.testing.assert_allclose(chosen, likelihood[:, [5, 1, 2]], atol=1e-5)
 
     def test_small_parts_give_the_same_answers(self, fitted, histories, monkeypatch):
         seen = ItemFilter(Ragged.of_rows([np.array([0, 3])] * 12))
@@ -412,15 +423,16 @@ class TestStorage:
             GraphGPT.from_pretrained(tmp_path / "model")
 
 
-@given(st.lists(st.integers(1, 40)), st.integers(1, 3000), st.integers(1, 9))
-def test_parts_are_bounded_and_whole(lengths, budget, most):
+@given(st.lists(st.integers(1, 40)), st.integers(1, 3000), st.integers(1, 300), st.integers(1, 9))
+def test_parts_are_bounded_and_whole(lengths, pairs, tokens, most):
     rising = np.sort(np.array(lengths, dtype=np.int64))
-    parts = list(bounded_parts(rising, budget, most))
+    parts = list(bounded_parts(rising, pairs, tokens, most))
     assert [n for part in parts for n in range(part.start, part.stop)] == list(range(len(rising)))
     for part in parts:
         size = part.stop - part.start
         assert size <= most
-        assert size == 1 or size * rising[part.stop - 1] ** 2 <= budget
+        longest = rising[part.stop - 1]
+        assert size == 1 or (size * longest**2 <= pairs and size * longest <= tokens)
 
 
 def test_its_name_tells_its_state(fitted):
@@ -444,9 +456,8 @@ class TestPriors:
         assert alone.mixture is None and same_weights(alone, fitted)
         histories = alone.data.histories.take(USERS)
         scores = alone.scores(USERS, histories)
-        for rows, likelihood in alone.language_likelihoods(USERS, histories):
-            assert torch.equal(scores[torch.from_numpy(rows)], likelihood)
-        logits = fitted._all_language_likelihoods(USERS, histories)
+        assert torch.equal(scores, alone.language_likelihoods(USERS, histories))
+        logits = fitted.language_likelihoods(USERS, histories)
         assert torch.equal(scores, logits), "priors change nothing of the training"
         alone.save_pretrained(tmp_path / "model")
         assert not (tmp_path / "model" / "priors.safetensors").exists()

@@ -50,7 +50,8 @@ def build_tokens(config: BackboneConfig, split: Split, templates: Sequence[str])
         tokenizer = train_text_tokenizer(corpus_of(split, templates), config.vocab_size)
     else:
         tokenizer = _tokenizer(config.name)
-    tokens = TokenSpace(tokenizer, split.dataset.num_users, split.dataset.num_items)
+    sizes = split.dataset.num_users, split.dataset.num_items
+    tokens = TokenSpace(tokenizer, *sizes, config.user_tokens)
     # Better here than where the first text ends.
     _ = tokens.end_token
     return tokens
@@ -163,7 +164,7 @@ def start_items(gpt: GPT2Model, tokens: TokenSpace, vectors: np.ndarray, std: fl
         vectors: ``float32[I, D]``, of mean square 1.
         std: what they are multiplied by.
     """
-    items = gpt.wte.weight[tokens.num_text + tokens.num_users :]
+    items = gpt.wte.weight[tokens.first_item :]
     known = torch.from_numpy(vectors.any(axis=1)).to(items.device)
     items[known] = std * torch.from_numpy(vectors).to(items)[known]
 

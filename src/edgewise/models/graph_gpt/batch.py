@@ -55,6 +55,7 @@ class PromptBatch(TensorBatch):
             ``int64[M, 2]``, in place of ``targets``, or None.
         targets_per_row: of the whole batch that this one may be a process's part of, so that the
             losses of all parts, weighed by their rows, add up to the whole batch's; None = its own.
+        negatives: items that the loss samples, ``int64[M]``; None where it is the softmax over all.
     """
 
     input_ids: torch.Tensor
@@ -65,6 +66,7 @@ class PromptBatch(TensorBatch):
     distance: torch.Tensor | None = None
     positives: torch.Tensor | None = None
     targets_per_row: float | None = None
+    negatives: torch.Tensor | None = None
 
     @property
     def last(self) -> torch.Tensor:

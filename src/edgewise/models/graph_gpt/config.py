@@ -46,6 +46,11 @@ class BackboneConfig(Settings):
         "Where item embeddings start: random, or transitions, vectors that bring items of the same "
         "paths together. Beyond the paper.",
     )
+    user_tokens: bool = setting(
+        True,
+        "Whether every user has a token. false: people are what they took, and parameters do not "
+        "grow with their number; for the stage sequence with history.user_token=false.",
+    )
     max_tokens: int = setting(
         1024, "The longest input; longer prompts keep the newest history.", ge=16, le=65_536
     )
@@ -152,6 +157,20 @@ class ContentConfig(Settings):
     max_text_tokens: int = setting(64, "Of one text, after which it is cut.", ge=1, le=65_536)
 
 
+class SequenceLossConfig(Settings):
+    """The loss of the sequence stage, of :mod:`edgewise.models.item_head`."""
+
+    SECTION = "sequence_loss"
+
+    name: Literal["softmax", "sampled_softmax", "in_batch_softmax"] = setting(
+        "softmax",
+        "softmax over all items; sampled_softmax: over the target and items sampled by how often "
+        "they are taken, with logQ correction; in_batch_softmax: over the targets of the batch, "
+        "likewise. Validation is by all items whatever the loss.",
+    )
+    num_negatives: int = setting(1000, "Sampled items of a batch, of sampled_softmax.", ge=1)
+
+
 class StageTraining(Stages):
     """How each stage learns; a stage that is not run does not read its section."""
 
@@ -168,9 +187,15 @@ class StageTraining(Stages):
 
 
 class DecodingConfig(Settings):
-    """How explanations are written: token by token, the likeliest first."""
+    """How the model is asked. Explanations are written token by token, the likeliest first."""
 
     SECTION = "decoding"
+
+    weights: Literal["fp32", "int8"] = setting(
+        "fp32",
+        "Of the layers when recommending: int8 rounds their matrices to 8-bit integers, which is "
+        "faster on a CPU where layers are wide; lists change a little.",
+    )
 
     explanation_tokens: int = setting(20, "An explanation is at most this long.", ge=0, le=1000)
     min_explanation_tokens: int = setting(5, "And at least this long.", ge=0, le=1000)
@@ -200,6 +225,7 @@ class GraphGPTConfig(MethodConfig):
     history: HistoryConfig = section(HistoryConfig)
     content: ContentConfig = section(ContentConfig)
     training: StageTraining = section(StageTraining)
+    sequence_loss: SequenceLossConfig = section(SequenceLossConfig)
     decoding: DecodingConfig = section(DecodingConfig)
     priors: PriorsConfig = section(PriorsConfig)
 
@@ -212,6 +238,12 @@ class GraphGPTConfig(MethodConfig):
             any(stage in RECOMMENDING for stage in self.stages),
             f"stages = {', '.join(self.stages)}: add one that learns to recommend "
             f"({', '.join(RECOMMENDING)})",
+        )
+        check(
+            self.backbone.user_tokens
+            or (self.stages == ("sequence",) and not self.history.user_token),
+            "backbone.user_tokens=false leaves no token for the users whom prompts name: set "
+            "stages=sequence and history.user_token=false",
         )
         check(
             not self.lambda_v or self.stages[0] == "content",

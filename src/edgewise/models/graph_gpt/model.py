@@ -22,7 +22,8 @@ from edgewise.models.graph_gpt.attention_bias import (
 )
 from edgewise.models.graph_gpt.batch import IGNORED, PromptBatch
 from edgewise.models.graph_gpt.config import AttentionConfig
-from edgewise.models.item_head import item_cross_entropy
+from edgewise.models.graph_gpt.reading import last_states, shared_words
+from edgewise.models.item_head import ItemLoss, item_cross_entropy
 from edgewise.training.processes import union_of_all
 
 
@@ -32,9 +33,10 @@ class GraphGPTModel(nn.Module):
     Args:
         gpt: stock, with T + U + I embeddings.
         num_text: T.
-        num_users: U.
+        num_users: U that have tokens.
         attention: R.
         lambda_v: lambda_V of the pull towards an anchor, see :meth:`hold_on_to_content`.
+        item_loss: of batches that come with sampled items; None for the softmax over all.
     """
 
     bias_table: torch.Tensor
@@ -47,11 +49,15 @@ class GraphGPTModel(nn.Module):
         num_users: int,
         attention: AttentionConfig,
         lambda_v: float = 0.0,
+        item_loss: ItemLoss | None = None,
     ) -> None:
         super().__init__()
         self.gpt = gpt
         self.num_text, self.first_item = num_text, num_text + num_users
         self.attention, self.lambda_v = attention, lambda_v
+        self.item_loss = item_loss
+        self.sparse_gradients = item_loss is not None and item_loss.sparse
+        gpt.wte.sparse = self.sparse_gradients
         self.register_buffer("bias_table", bias_table(attention), persistent=False)
         self.register_buffer("anchor", None, persistent=False)
         if attention.gates and attention.kind != "none":
@@ -109,10 +115,19 @@ class GraphGPTModel(nn.Module):
         output = self.gpt(input_ids, attention_mask=mask, past_key_values=past, use_cache=keep)
         return output.last_hidden_state, output.past_key_values
 
-    def last_hidden(self, batch: PromptBatch) -> torch.Tensor:
-        """What the model makes of each prompt's last token, ``float[B, D]``."""
-        rows = torch.arange(len(batch), device=batch.input_ids.device)
-        return self.hidden(batch)[rows, batch.last]
+    def last_hidden(self, batch: PromptBatch, gpt: GPT2Model | None = None) -> torch.Tensor:
+        """What the model makes of each prompt's last token, ``float[B, D]``.
+
+        Args:
+            batch: prompts.
+            gpt: that reads them in place of its own, such as a quantised one.
+        """
+        if self.training:  # dropout is drawn for all tokens
+            rows = torch.arange(len(batch), device=batch.input_ids.device)
+            return self.hidden(batch)[rows, batch.last]
+        last = batch.last
+        shared = shared_words(batch.input_ids, batch.node, last)
+        return last_states(gpt or self.gpt, batch.input_ids, self.mask(batch), last, shared)
 
     # Predicting
 
@@ -124,9 +139,26 @@ class GraphGPTModel(nn.Module):
         """Scores of every item (Eq. 7), ``float[..., I]``; no other token's row is multiplied."""
         return F.linear(hidden, self.gpt.wte.weight[self.first_item :])
 
-    def next_item_logits(self, batch: PromptBatch) -> torch.Tensor:
-        """Scores of every item as what follows each prompt, ``float32[B, I]``."""
-        return self.item_logits(self.last_hidden(batch)).float()
+    def next_item_logits(
+        self,
+        batch: PromptBatch,
+        columns: torch.Tensor | None = None,
+        gpt: GPT2Model | None = None,
+    ) -> torch.Tensor:
+        """Scores of every item as what follows each prompt, ``float32[B, I]``.
+
+        Args:
+            batch: prompts.
+            columns: of :meth:`item_columns`, where many batches follow each other.
+            gpt: as for :meth:`last_hidden`.
+        """
+        states = self.last_hidden(batch, gpt)
+        logits = self.item_logits(states) if columns is None else states @ columns
+        return logits.float()
+
+    def item_columns(self) -> torch.Tensor:
+        """The items' embeddings, one a column, which are multiplied faster; ``float[D, I]``."""
+        return self.gpt.wte.weight[self.first_item :].T.contiguous()
 
     # Learning
 
@@ -146,6 +178,9 @@ class GraphGPTModel(nn.Module):
         states = self.hidden(batch)[wanted]
         if batch.space == "text":
             loss = F.cross_entropy(self.text_logits(states), batch.targets[wanted])
+        elif batch.negatives is not None and self.item_loss is not None:
+            sampled = batch.targets[wanted], batch.negatives, self.first_item
+            loss = self.item_loss(states, self.gpt.wte.weight, *sampled)
         else:
             items = self.gpt.wte.weight[self.first_item :]
             loss = item_cross_entropy(states, items, batch.targets[wanted])

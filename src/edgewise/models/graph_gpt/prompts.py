@@ -13,7 +13,7 @@ import re
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Literal
 
 import numpy as np
@@ -71,6 +71,7 @@ class PromptTemplate:
     num_fixed: int
 
     @classmethod
+    @lru_cache(maxsize=64)
     def of(cls, template: str, tokens: TokenSpace) -> PromptTemplate:
         """Split the words; those after a slot begin with a space, as they do in running text."""
         parts = _SLOT.split(template)

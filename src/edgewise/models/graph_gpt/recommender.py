@@ -41,18 +41,23 @@ from edgewise.models.graph_gpt.batch import Distances, assemble
 from edgewise.models.graph_gpt.config import PRESETS, DecodingConfig, GraphGPTConfig, StageName
 from edgewise.models.graph_gpt.model import GraphGPTModel
 from edgewise.models.graph_gpt.prompts import TEMPLATES, HistoryWriter, explanation_prompt
+from edgewise.models.graph_gpt.quantised import quantised
 from edgewise.models.graph_gpt.stages import build_stages
 from edgewise.models.graph_gpt.stages.content import ContentData
 from edgewise.models.graph_gpt.tokens import TokenSpace
+from edgewise.models.item_head import ItemLoss, has_sparse_gradients, told_gradients
 from edgewise.models.item_priors import unknown_priors
 from edgewise.models.mixing import PriorMixture, told_before
+from edgewise.models.prior_features import log_normalisers, normalise
 from edgewise.models.tokenizers import load_tokenizer
-from edgewise.models.warm_start import ITEMS, REST, USERS, check_share
+from edgewise.models.warm_start import ITEMS, REST, USERS, Layout, check_share
 from edgewise.recommender import ItemFilter, ScoreShare, Task
 from edgewise.training.trainer import Stage
 
 _PAIRS_AT_ONCE = 1_000_000
-_SCORES_AT_ONCE = 5_000_000
+# Of the widest layer, or scores of items: so few that memory is used again, not asked for anew.
+_NUMBERS_AT_ONCE, _NUMBERS_AT_ONCE_ON_GPU = 2_000_000, 32_000_000
+_USERS_FOR_COLUMNS = 64
 _TEXTS_AT_ONCE = 64
 _RANKING: tuple[Task, ...] = ("sequential", "direct")
 
@@ -93,7 +98,11 @@ class GraphGPT(TorchRecommender):
     PRESETS = PRESETS
     TASKS: ClassVar[tuple[Task, ...]] = (*_RANKING, "explanation")
 
-    LAYOUTS: ClassVar = {"gpt.wte.weight": (REST, USERS, ITEMS)}
+    @property
+    def LAYOUTS(self) -> Mapping[str, Layout]:  # noqa: N802  # pyright: ignore[reportIncompatibleVariableOverride]
+        """Of the table of tokens."""
+        users = (USERS,) if self.config.backbone.user_tokens else ()
+        return {"gpt.wte.weight": (REST, *users, ITEMS)}
 
     network: GraphGPTModel  # pyright: ignore[reportIncompatibleVariableOverride]
     tokens: TokenSpace
@@ -101,6 +110,7 @@ class GraphGPT(TorchRecommender):
     distances: Distances | None
     trained_stages: tuple[StageName, ...]
     mixture: PriorMixture | None = None
+    _quantised: tuple[GPT2Model, GPT2Model] | None = None
 
     # Learning
 
@@ -114,7 +124,7 @@ class GraphGPT(TorchRecommender):
         else:  # words keep their numbers
             check_share(self.start_share, backbone.name in FROM_SCRATCH, backbone.name)
             sizes = split.dataset.num_users, num_items
-            self.tokens = TokenSpace(self.older.tokens.tokenizer, *sizes)
+            self.tokens = TokenSpace(self.older.tokens.tokenizer, *sizes, backbone.user_tokens)
             gpt = build_gpt_like(self.older.network.gpt, backbone, self.tokens)
         if backbone.item_init == "transitions" and self.older is None:
             histories, size = self.data.histories, gpt.config.hidden_size
@@ -128,8 +138,18 @@ class GraphGPT(TorchRecommender):
         self.distances = build_distances(self.config.attention, edges, self.tokens.num_items)
 
     def _around(self, gpt: GPT2Model) -> GraphGPTModel:
-        sizes = self.tokens.num_text, self.tokens.num_users
-        return GraphGPTModel(gpt, *sizes, self.config.attention, self.config.lambda_v)
+        config, sizes = self.config, (self.tokens.num_text, self.tokens.num_user_tokens)
+        return GraphGPTModel(gpt, *sizes, config.attention, config.lambda_v, self._item_loss())
+
+    def _item_loss(self) -> ItemLoss | None:
+        """Of the sequence stage, where it samples items."""
+        config, counts = self.config.sequence_loss, self.data.item_counts
+        asked = self.config.training.sequence.embedding_gradients
+        sparse = has_sparse_gradients(asked, config.name, len(counts))
+        if config.name == "softmax":
+            return None
+        alone = self.config.stages == ("sequence",)  # others read and move all tokens
+        return ItemLoss(config.name, counts, config.num_negatives, sparse=sparse and alone)
 
     def stages(self, split: Split) -> list[Stage]:
         """Content, events, predictive and sequence, as the configuration asks for them.
@@ -153,6 +173,7 @@ class GraphGPT(TorchRecommender):
         return (
             ("attention", f"{attention.kind}{path}{gates}"),
             *((stage.name, _size(stage)) for stage in stages),
+            *told_gradients(self.network),
             *told_before(self.mixture, self._lacking),
         )
 
@@ -160,7 +181,7 @@ class GraphGPT(TorchRecommender):
         """The weights of the priors, by validation rows."""
         if self.mixture is not None:
             config = self.config
-            self.mixture.fit(split, config.priors, config.seed, self._all_language_likelihoods)
+            self.mixture.fit(split, config.priors, config.seed, self.language_likelihoods)
 
     def prepare(self, histories: Ragged) -> None:
         """The priors count anew, where that is set, what all users have by now."""
@@ -174,10 +195,11 @@ class GraphGPT(TorchRecommender):
     ) -> Ranked:
         """The k likeliest items of each user and their log-likelihoods (Eq. 7), best first."""
         order, parts = [np.empty(0, np.int64)], list[Ranked]()
-        for rows, likelihood in self.likelihoods(users, histories):
-            hide(likelihood, hidden.take(rows))
+        for rows, scores in self.next_scores(users, histories):
+            totals = log_normalisers(scores).cpu().numpy()
+            hide(scores, hidden.take(rows))
             order.append(rows)
-            parts.append(best_items(likelihood, k))
+            parts.append(_lowered(best_items(scores, k), totals))
         return Ranked.concat(parts).put(np.concatenate(order))
 
     def score_lists(
@@ -186,58 +208,80 @@ class GraphGPT(TorchRecommender):
         """The log-likelihood, among all items, of every item of each list, ``float32[total]``."""
         scores = np.empty(len(lists.values), np.float32)
         places = Ragged(lists.offsets, np.arange(len(scores)))
-        for rows, likelihood in self.likelihoods(users, histories):
-            scores[places.take(rows).values] = chosen_scores(likelihood, lists.take(rows))
+        for rows, found in self.next_scores(users, histories):
+            asked, totals = lists.take(rows), log_normalisers(found).cpu().numpy()
+            chosen = chosen_scores(found, asked) - totals[asked.row_of_value]
+            scores[places.take(rows).values] = chosen
         return scores
 
     def scores(self, users: np.ndarray, histories: Ragged) -> torch.Tensor:
         """Log-likelihoods of all items, ``float32[B, I]``, where the network is."""
-        return self._in_order(self.likelihoods(users, histories), len(users))
+        return self._in_order(self.next_scores(users, histories), len(users))
 
-    def _all_language_likelihoods(self, users: np.ndarray, histories: Ragged) -> torch.Tensor:
-        return self._in_order(self.language_likelihoods(users, histories), len(users))
+    def language_likelihoods(self, users: np.ndarray, histories: Ragged) -> torch.Tensor:
+        """Those of the language model alone (Eq. 7), likewise."""
+        return self._in_order(self.language_scores(users, histories), len(users))
 
     def _in_order(
         self, parts: Iterator[tuple[np.ndarray, torch.Tensor]], num_users: int
     ) -> torch.Tensor:
-        scores = torch.empty(num_users, self.tokens.num_items, device=self.device)
-        for rows, likelihood in parts:
-            scores[torch.from_numpy(rows).to(self.device)] = likelihood
-        return scores
+        found = torch.empty(num_users, self.tokens.num_items, device=self.device)
+        for rows, scores in parts:
+            found[torch.from_numpy(rows).to(self.device)] = normalise(scores)
+        return found
 
     @torch.no_grad()
-    def likelihoods(
+    def next_scores(
         self, users: np.ndarray, histories: Ragged
     ) -> Iterator[tuple[np.ndarray, torch.Tensor]]:
-        """Log-likelihoods of all items after each user's history, priors mixed in.
+        """Log-likelihoods of all items up to a constant of each user, priors mixed in.
 
         Yields:
             Rows ``int64[b]``, and ``float32[b, I]`` that the caller may write to.
         """
-        for rows, likelihood in self.language_likelihoods(users, histories):
+        for rows, scores in self.language_scores(users, histories):
             if self.mixture is not None:
-                likelihood = self.mixture.mixed(likelihood, histories.take(rows))
-            yield rows, likelihood
+                scores = self.mixture.mix(scores, histories.take(rows))
+            yield rows, scores
 
     @torch.no_grad()
-    def language_likelihoods(
+    def language_scores(
         self, users: np.ndarray, histories: Ragged
     ) -> Iterator[tuple[np.ndarray, torch.Tensor]]:
-        """Those of the language model alone (Eq. 7), as :meth:`likelihoods`.
+        """Those of the language model alone (Eq. 7), as :meth:`next_scores`.
 
-        Prompts of similar length are read together, a bounded number of tokens at a time.
+        Prompts of similar length are read together, as many at a time as what is made of them fits
+        a processor's cache.
         """
         prompts = self.writer.prompts(users, histories)
         lengths = np.array([len(prompt) for prompt in prompts], dtype=np.int64)
         order = np.argsort(lengths, kind="stable")
-        most = max(1, _SCORES_AT_ONCE // max(1, self.tokens.num_items))
-        for part in bounded_parts(lengths[order], _PAIRS_AT_ONCE, most):
+        columns = self.network.item_columns() if len(users) >= _USERS_FOR_COLUMNS else None
+        gpt = self._integers if self.config.decoding.weights == "int8" else None
+        for part in bounded_parts(lengths[order], *self._at_once()):
             rows = order[part]
             chosen = [prompts[row] for row in rows]
             graph = self.distances
             batch = assemble(self.tokens, chosen, distances=graph, user_index=users[rows])
-            logits = self.network.next_item_logits(batch.to(self.device))
-            yield rows, logits.log_softmax(-1)
+            yield rows, self.network.next_item_logits(batch.to(self.device), columns, gpt)
+
+    @property
+    def _integers(self) -> GPT2Model:
+        """The network with matrices of integers, made once."""
+        gpt = self.network.gpt
+        if self._quantised is None or self._quantised[0] is not gpt:
+            on_cpu = self.device.type == "cpu"
+            check(on_cpu, "decoding.weights=int8 is for answering on a CPU: set it to fp32")
+            self._quantised = gpt, quantised(gpt)
+        return self._quantised[1]
+
+    def _at_once(self) -> tuple[int, int, int]:
+        """Pairs of tokens, tokens and rows that are read together at most."""
+        on_cpu = self.device.type == "cpu"
+        numbers = _NUMBERS_AT_ONCE if on_cpu else _NUMBERS_AT_ONCE_ON_GPU
+        inner = 4 * self.network.gpt.config.hidden_size
+        scores = numbers // max(1, self.tokens.num_items)
+        return _PAIRS_AT_ONCE, max(1, numbers // inner), max(1, scores)
 
     @property
     def writer(self) -> HistoryWriter:
@@ -252,7 +296,7 @@ class GraphGPT(TorchRecommender):
         """Those of the mixture; see :meth:`~edgewise.recommender.Recommender.score_shares`."""
         if self.mixture is None:
             return super().shares(users, histories, items)
-        likelihood = self._all_language_likelihoods(users, histories)
+        likelihood = self.language_likelihoods(users, histories)
         return self.mixture.why(histories[0], items, likelihood)
 
     def learned_rows(self) -> tuple[tuple[str, str], ...]:
@@ -275,9 +319,17 @@ class GraphGPT(TorchRecommender):
         super().require(task)
 
     def node_vectors(self) -> np.ndarray:
-        """The embeddings of the tokens of users, then items, ``float32[N, D]``."""
+        """The embeddings of the tokens of users, then items, ``float32[N, D]``.
+
+        A user without a token is the mean of the items of the train history.
+        """
         table = self.network.gpt.get_input_embeddings().weight
-        return table[self.tokens.num_text :].detach().float().cpu().numpy()
+        vectors = table[self.tokens.num_text :].detach().float().cpu().numpy()
+        if self.tokens.num_user_tokens == self.tokens.num_users:
+            return vectors
+        histories = self.data.histories
+        counts = np.maximum(histories.lengths, 1).astype(np.float32)
+        return np.concatenate([self.matrix(histories) @ vectors / counts[:, None], vectors])
 
     def write_explanations(self, users: np.ndarray, items: np.ndarray) -> list[str]:
         """Why each user may like each item, in the words that the content stage learned."""
@@ -349,7 +401,8 @@ class GraphGPT(TorchRecommender):
 
     def _load_learned(self, folder: Path, told: Mapping[str, Any]) -> None:
         sizes = len(self.data.users), len(self.data.items)
-        self.tokens = TokenSpace(load_tokenizer(folder / "tokenizer"), *sizes)
+        with_users = self.config.backbone.user_tokens
+        self.tokens = TokenSpace(load_tokenizer(folder / "tokenizer"), *sizes, with_users)
         found = told["gpt"]["vocab_size"]
         if found != len(self.tokens):
             raise ValueError(
@@ -370,24 +423,33 @@ class GraphGPT(TorchRecommender):
             self.mixture = PriorMixture.load(folder, told["priors"], self.data.histories)
 
 
+def _lowered(found: Ranked, by: np.ndarray) -> Ranked:
+    """The same lists, the scores of each less a number, ``float32[B]``."""
+    scores = found.scores
+    lower = scores.values - by[scores.row_of_value]
+    return Ranked(found.items, Ragged(scores.offsets, lower))
+
+
 def _size(stage: Stage) -> str:
     examples: int = stage.data.num_examples  # type: ignore[attr-defined]
     epochs, steps = stage.config.epochs, stage.data.steps_per_epoch
     return f"{examples:,} examples, at most {epochs} epochs of {steps:,} batches"
 
 
-def bounded_parts(lengths: np.ndarray, budget: int, most: int) -> Iterator[slice]:
-    """Split rows of rising lengths so that no part has more than ``budget`` pairs of tokens.
+def bounded_parts(lengths: np.ndarray, pairs: int, tokens: int, most: int) -> Iterator[slice]:
+    """Split rows of rising lengths so that no part is too large; a single row may be.
 
     Args:
         lengths: tokens of each row, rising.
-        budget: rows times the longest one squared, at most; a single row may exceed it.
+        pairs: rows times the longest one squared, at most.
+        tokens: rows times the longest one, at most.
         most: rows of a part at most.
     """
     start = 0
     while start < len(lengths):
         sizes = np.arange(1, min(most, len(lengths) - start) + 1)
-        fits = sizes * lengths[start : start + len(sizes)] ** 2 <= budget
+        longest = lengths[start : start + len(sizes)]
+        fits = (sizes * longest**2 <= pairs) & (sizes * longest <= tokens)
         stop = start + max(1, int(np.count_nonzero(fits)))
         yield slice(start, stop)
         start = stop

@@ -1,7 +1,8 @@
 """One vocabulary of words, users and items.
 
 Text tokens come first, then one token a user, then one token an item, so that ids are never split.
-With T text tokens, the token of graph node n (users first, then items) is T + n.
+With T text tokens, the token of graph node n (users first, then items) is T + n. Where prompts name
+no user, users may do without tokens: those of items then follow the text's.
 """
 
 from __future__ import annotations
@@ -28,24 +29,32 @@ class TokenSpace:
     Args:
         tokenizer: of the text.
         num_users, num_items: of the data set.
+        with_users: whether users have tokens.
     """
 
-    def __init__(self, tokenizer: PreTrainedTokenizerBase, num_users: int, num_items: int) -> None:
+    def __init__(
+        self,
+        tokenizer: PreTrainedTokenizerBase,
+        num_users: int,
+        num_items: int,
+        with_users: bool = True,
+    ) -> None:
         self.tokenizer = tokenizer
         self.num_text = len(tokenizer)
         self.num_users, self.num_items = num_users, num_items
+        self.num_user_tokens = num_users if with_users else 0
         self._encoded: dict[str, np.ndarray] = {}
 
     def __repr__(self) -> str:
         return f"TokenSpace(text={self.num_text}, users={self.num_users}, items={self.num_items})"
 
     def __len__(self) -> int:
-        return self.num_text + self.num_users + self.num_items
+        return self.first_item + self.num_items
 
     @property
     def first_item(self) -> int:
         """The token of item 0."""
-        return self.num_text + self.num_users
+        return self.num_text + self.num_user_tokens
 
     @cached_property
     def end_token(self) -> int:
@@ -84,7 +93,8 @@ class TokenSpace:
 
     def nodes_of(self, tokens: np.ndarray) -> np.ndarray:
         """The graph node of each token, -1 for words, in the tokens' shape."""
-        return np.where(tokens < self.num_text, -1, tokens - self.num_text)
+        first = self.num_text + self.num_user_tokens - self.num_users
+        return np.where(tokens < self.num_text, -1, tokens - first)
 
     def encode_text(self, text: str) -> np.ndarray:
         """The tokens of a text, ``int64``; kept, so that a template is split once."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 
 import numpy as np
@@ -32,6 +32,7 @@ from edgewise.models.graph_gpt.stages.schedule import (
     share_of,
 )
 from edgewise.models.graph_gpt.tokens import TokenSpace
+from edgewise.models.item_head import ItemSampler
 from edgewise.training.trainer import Average
 
 MAX_VALIDATION_ROWS = 1000
@@ -56,6 +57,7 @@ class SequenceData:
         user_dropout: share of windows without the user's token.
         seed: of all draws.
         network: ranks all items where a metric of ranking chooses the epoch.
+        num_negatives: items sampled for a batch; None where the loss reads all items.
     """
 
     histories: Ragged
@@ -66,6 +68,12 @@ class SequenceData:
     user_dropout: float
     seed: int
     network: GraphGPTModel | None = None
+    num_negatives: int | None = None
+
+    @cached_property
+    def _sampler(self) -> ItemSampler:
+        num_items = self.writer.tokens.num_items
+        return ItemSampler(np.bincount(self.histories.values, minlength=num_items))
 
     @cached_property
     def windows(self) -> Windows:
@@ -92,7 +100,11 @@ class SequenceData:
         rng = np.random.default_rng((self.seed, Stream.SEQUENCE, step, 1))
         unknown = rng.random(len(rows)) < self.user_dropout
         targets_per_row = float(self.windows.num_targets[rows].mean())
-        return self._training(share_of(rows, part), share_of(unknown, part), targets_per_row)
+        batch = self._training(share_of(rows, part), share_of(unknown, part), targets_per_row)
+        if self.num_negatives is None:
+            return batch
+        sampled = torch.from_numpy(self._sampler.draw(self.num_negatives, rng))
+        return replace(batch, negatives=sampled)
 
     @cached_property
     def _order(self) -> Latest[list[np.ndarray]]:
@@ -196,6 +208,9 @@ def build_sequence(
         _log.warning("%s has no train rows: the sequence stage is left out", split.dataset.name)
         return None
     writer = HistoryWriter.of(config, tokens, ("sequence",))
+    loss, sampled = config.sequence_loss, None
+    if loss.name != "softmax":  # in_batch_softmax has the targets
+        sampled = loss.num_negatives if loss.name == "sampled_softmax" else 0
     held_out = np.stack([split.valid.user_index, split.valid.item_index], axis=1)
     return SequenceData(
         histories=split.known_before("valid"),
@@ -206,4 +221,5 @@ def build_sequence(
         user_dropout=config.history.user_dropout if writer.with_user else 0.0,
         seed=config.seed,
         network=network,
+        num_negatives=sampled,
     )
