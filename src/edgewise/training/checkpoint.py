@@ -22,6 +22,7 @@ from safetensors.torch import load_file, load_model, save_file, save_model
 from edgewise.errors import ModelFolderError
 from edgewise.files import describe, read_model
 from edgewise.training.curves import Curves
+from edgewise.training.weight_average import WeightAverage
 
 _log = logging.getLogger("edgewise")
 
@@ -165,6 +166,7 @@ class Checkpoint:
         accelerator: knows the other processes; each keeps its own generator states.
         model: not wrapped.
         optimizer: of the model's trainable parameters, in their order.
+        average: of the model's weights.
     """
 
     def __init__(
@@ -173,12 +175,13 @@ class Checkpoint:
         accelerator: Accelerator,
         model: torch.nn.Module,
         optimizer: torch.optim.Optimizer,
+        average: WeightAverage,
     ) -> None:
         self._last = folder / "checkpoint"
         self._next = folder / "checkpoint.next"
         self._old = folder / "checkpoint.old"
         self._accelerator = accelerator
-        self._model, self._optimizer = model, optimizer
+        self._model, self._optimizer, self._average = model, optimizer, average
         names = {id(p): name for name, p in model.named_parameters()}
         self._names = [names[id(p)] for group in optimizer.param_groups for p in group["params"]]
 
@@ -252,6 +255,7 @@ class Checkpoint:
     def _write(self, curves: Curves, best: BestWeights) -> None:
         save_network(self._model, self._next / "model.safetensors")
         best.save(self._next / "best.safetensors")
+        self._average.save(self._next / "average.safetensors")
         path = self._next / "optimizer.safetensors"
         settings = {
             "progress": curves.to_dict(),
@@ -274,6 +278,7 @@ class Checkpoint:
         path = self._last / "optimizer.safetensors"
         load_optimizer(self._optimizer, self._names, path, settings["optimizer"])
         best.load(self._last / "best.safetensors")
+        self._average.load(self._last / "average.safetensors")
         load_generators(self._last / self._generators())
         return curves
 

@@ -32,6 +32,7 @@ from edgewise.errors import TrainingError
 from edgewise.training.checkpoint import BestWeights, Checkpoint
 from edgewise.training.config import TrainingConfig
 from edgewise.training.curves import Curves
+from edgewise.training.weight_average import WeightAverage
 
 
 def learning_rate_at(step: int, total_steps: int, config: TrainingConfig) -> float:
@@ -217,8 +218,11 @@ class Trainer:
         broadcast(list(model.buffers()))
         self.curves = Curves(metric=config.validation_metric)
         self.best = BestWeights(model)
+        self.average = WeightAverage(model, config.ema_decay)
         self.checkpoint = (
-            None if folder is None else Checkpoint(folder, self.accelerator, model, optimizer)
+            None
+            if folder is None
+            else Checkpoint(folder, self.accelerator, model, optimizer, self.average)
         )
         main = self.accelerator.is_main_process
         self.log = TrainingLog(self.accelerator, stage.name, show_progress and main)
@@ -274,7 +278,8 @@ class Trainer:
                 self._report(losses)
                 self._save_if_due()
         self._report(losses)
-        self._validate()
+        with self.average.in_place():
+            self._validate()
         self._save()
 
     def _may_pause(self) -> bool:
@@ -329,6 +334,7 @@ class Trainer:
             group["lr"] = rate * group["rate_factor"]
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
+        self.average.add(step // self.config.gradient_accumulation)
 
     def _report(self, losses: list[torch.Tensor]) -> None:
         if not losses:

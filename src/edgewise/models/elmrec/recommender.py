@@ -26,7 +26,6 @@ from edgewise.models.elmrec.backbone import (
     build_t5_like,
     build_tokenizer,
     is_from_scratch,
-    item_start,
     orthogonal_item_tokens,
 )
 from edgewise.models.elmrec.batch import assemble, bounded_rows
@@ -42,6 +41,7 @@ from edgewise.models.elmrec.prompts import (
     build_entity_token_table,
 )
 from edgewise.models.item_priors import unknown_priors
+from edgewise.models.item_start import item_start
 from edgewise.models.list_mixing import mixed_lists
 from edgewise.models.mixing import told_before
 from edgewise.models.tokenizers import load_tokenizer

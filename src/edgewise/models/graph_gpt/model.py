@@ -34,6 +34,7 @@ class GraphGPTModel(nn.Module):
         num_users: U.
         attention: R.
         lambda_v: lambda_V of the pull towards an anchor, see :meth:`hold_on_to_content`.
+        label_smoothing: of items as targets, while training.
     """
 
     bias_table: torch.Tensor
@@ -46,11 +47,13 @@ class GraphGPTModel(nn.Module):
         num_users: int,
         attention: AttentionConfig,
         lambda_v: float = 0.0,
+        label_smoothing: float = 0.0,
     ) -> None:
         super().__init__()
         self.gpt = gpt
         self.num_text, self.first_item = num_text, num_text + num_users
         self.attention, self.lambda_v = attention, lambda_v
+        self.label_smoothing = label_smoothing
         self.register_buffer("bias_table", bias_table(attention), persistent=False)
         self.register_buffer("anchor", None, persistent=False)
         if attention.gates and attention.kind != "none":
@@ -147,7 +150,9 @@ class GraphGPTModel(nn.Module):
             loss = F.cross_entropy(self.text_logits(states), batch.targets[wanted])
         else:
             items = self.gpt.wte.weight[self.first_item :]
-            loss = item_cross_entropy(states, items, batch.targets[wanted])
+            smoothing = self.label_smoothing if self.training else 0.0
+            targets = batch.targets[wanted]
+            loss = item_cross_entropy(states, items, targets, smoothing, batch.bonus)
         if batch.targets_per_row is None:
             return loss
         # Parts of a batch are weighed by their rows, but may have more or fewer targets a row.

@@ -19,7 +19,6 @@ from edgewise.config import check
 from edgewise.data.ragged import Ragged
 from edgewise.data.ranking import Ranked
 from edgewise.data.splits import Split
-from edgewise.graph.transitions import transition_features
 from edgewise.models.base import (
     TorchRecommender,
     best_items,
@@ -45,8 +44,10 @@ from edgewise.models.graph_gpt.stages import build_stages
 from edgewise.models.graph_gpt.stages.content import ContentData
 from edgewise.models.graph_gpt.tokens import TokenSpace
 from edgewise.models.item_priors import unknown_priors
+from edgewise.models.item_start import item_start
 from edgewise.models.mixing import PriorMixture, told_before
 from edgewise.models.tokenizers import load_tokenizer
+from edgewise.models.training_priors import TrainingPriors
 from edgewise.models.warm_start import ITEMS, REST, USERS, check_share
 from edgewise.recommender import ItemFilter, ScoreShare, Task
 from edgewise.training.trainer import Stage
@@ -116,9 +117,9 @@ class GraphGPT(TorchRecommender):
             sizes = split.dataset.num_users, num_items
             self.tokens = TokenSpace(self.older.tokens.tokenizer, *sizes)
             gpt = build_gpt_like(self.older.network.gpt, backbone, self.tokens)
-        if backbone.item_init == "transitions" and self.older is None:
-            histories, size = self.data.histories, gpt.config.hidden_size
-            vectors = transition_features(histories, num_items, size, seed)
+        if backbone.item_init != "random" and self.older is None:
+            vectors = item_start(backbone.item_init, split, gpt.config.hidden_size, seed)
+            assert vectors is not None
             start_items(gpt, self.tokens, vectors, backbone.init_std)
         self._read_graph(split.graph_histories())
         return self._around(gpt)
@@ -129,7 +130,8 @@ class GraphGPT(TorchRecommender):
 
     def _around(self, gpt: GPT2Model) -> GraphGPTModel:
         sizes = self.tokens.num_text, self.tokens.num_users
-        return GraphGPTModel(gpt, *sizes, self.config.attention, self.config.lambda_v)
+        smoothing = self.config.sequence.label_smoothing
+        return GraphGPTModel(gpt, *sizes, self.config.attention, self.config.lambda_v, smoothing)
 
     def stages(self, split: Split) -> list[Stage]:
         """Content, events, predictive and sequence, as the configuration asks for them.
@@ -138,9 +140,13 @@ class GraphGPT(TorchRecommender):
             DataError: the data has nothing to learn recommending from.
         """
         config = self.config
-        stages = build_stages(config, split, self.tokens, self.distances, self.network)
-        self.trained_stages = tuple(s for s in config.stages if s in {t.name for t in stages})
         self.mixture = PriorMixture.of(split, self.data.histories, config.priors, config.seed)
+        told = None
+        if config.sequence.residual and self.mixture is not None:
+            rest = self.mixture, config.priors, config.seed
+            told = TrainingPriors.of(split, self.data.histories, *rest)
+        stages = build_stages(config, split, self.tokens, self.distances, self.network, told)
+        self.trained_stages = tuple(s for s in config.stages if s in {t.name for t in stages})
         self._lacking = unknown_priors(split, config.priors.names)
         explains = any(isinstance(s.data, ContentData) and s.data.has_reasons for s in stages)
         self.tasks = (*_RANKING, "explanation") if explains else _RANKING
