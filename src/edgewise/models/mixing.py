@@ -64,7 +64,7 @@ _MIDDLE = (
 
 _NUMBERS_AT_FIT, _NUMBERS_AT_ONCE = 300_000_000, 40_000_000
 _LEAST_USERS = 500
-_RIDGE, _GATE_RIDGE = 1.0, 10.0
+RIDGE, GATE_RIDGE = 1.0, 10.0
 _FILE = "priors.safetensors"
 _NAMED_ITEMS = 3
 
@@ -270,14 +270,14 @@ class PriorMixture:
                 histories, ``float32[B, I]``.
         """
         self.solve(
-            self._observed(*rows, likelihoods, seed) for rows in self.rows(split, config, seed)
+            self.observed(*rows, likelihoods, seed) for rows in self.rows(split, config, seed)
         )
 
     def solve(self, parts: Iterable[Observations]) -> None:
         """Take the weights under which the targets are likeliest."""
         alone = np.zeros((len(self.names), self.gates))
         alone[0, 0] = 1.0
-        self.mixture = fit_mixture(list(parts), alone, _RIDGE, _GATE_RIDGE)
+        self.mixture = fit_mixture(list(parts), alone, RIDGE, GATE_RIDGE)
 
     def rows(
         self, split: Split, config: PriorsConfig, seed: int
@@ -301,7 +301,7 @@ class PriorMixture:
         parts = [slice(start, start + size) for start in range(0, len(rows), size)]
         return [(user[part], target[part], known.take(user[part])) for part in parts]
 
-    def _observed(
+    def observed(
         self,
         user: np.ndarray,
         target: np.ndarray,
