@@ -49,6 +49,22 @@ def test_value_and_gradients(inputs, numbers, monkeypatch):
         assert torch.allclose(ours, theirs, atol=1e-5)
 
 
+@pytest.mark.parametrize("smoothing", [0.0, 0.1, 0.9])
+@pytest.mark.parametrize("with_bonus", [False, True])
+def test_smoothed_labels_and_a_bonus(inputs, smoothing, with_bonus):
+    bonus = torch.randn(23, 40) if with_bonus else None
+
+    def plainly(hidden, items, targets):
+        logits = F.linear(hidden, items) + (0 if bonus is None else bonus)
+        return F.cross_entropy(logits, targets, label_smoothing=smoothing)
+
+    def ours(hidden, items, targets):
+        return item_cross_entropy(hidden, items, targets, smoothing, bonus)
+
+    for mine, right in zip(results(ours, *inputs), results(plainly, *inputs), strict=True):
+        assert torch.allclose(mine, right, atol=1e-5)
+
+
 def test_bf16_is_as_close_as_plain_bf16(inputs):
     exact = results(plain, *inputs)
     with torch.autocast("cpu", torch.bfloat16):
