@@ -38,7 +38,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from edgewise.config import Settings, setting, updated
-from edgewise.data.dataset import histories_of
+from edgewise.data.dataset import Catalog, histories_of
 from edgewise.data.ragged import Ragged
 from edgewise.data.splits import Split
 from edgewise.graph.randomized_svd import leading_singular_vectors
@@ -254,7 +254,7 @@ def _described_priors(split: Split, config: PriorsConfig) -> Iterator[ItemPrior]
             vectors = ItemTexts.of(split.dataset, encoder, "the prior topics").vectors
             yield ItemPrior(name, vectors, np.ascontiguousarray(vectors.T), **read)
         elif name == "attributes":
-            rows = _attribute_rows(split)
+            rows = attribute_rows(split.dataset.catalog)
             yield ItemPrior(name, _nearest(rows, config, sp.csr_array(rows.T)), **read)
         elif name == "trend":
             yield ItemPrior(name, _recent_counts(split, config.half_life)[None])
@@ -294,9 +294,9 @@ def _spectral_sides(histories: Ragged, num_items: int, seed: int) -> tuple[np.nd
     return left, np.ascontiguousarray((vectors * powers(degrees, 0.5)[:, None]).T)
 
 
-def _attribute_rows(split: Split) -> sp.csr_array:
+def attribute_rows(catalog: Catalog) -> sp.csr_array:
     """Attributes of items, rare ones more, rows of length 1, ``float32[I, A]``."""
-    matrix: Any = item_attributes(split.dataset.catalog, 2).matrix
+    matrix: Any = item_attributes(catalog, 2).matrix
     weight = np.log((1 + matrix.shape[0]) / (1 + np.asarray(matrix.sum(axis=0))))
     weighed = sp.csr_array(matrix @ sp.diags_array(weight.astype(np.float32)))
     length = powers(weighed.multiply(weighed).sum(axis=1), -0.5)
