@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from edgewise.errors import ConfigError
 from edgewise.models import item_head
 from edgewise.models.item_head import (
     LOSSES,
@@ -221,6 +222,16 @@ def test_top1_by_the_formula():
     pairs = [(1.0, 0.5), (1.0, 2.0), (-0.5, 1.0)]
     expected = np.mean([s(n - p) + s(n**2) for p, n in pairs])
     assert top1(positive, negative, counted).item() == pytest.approx(expected, rel=1e-6)
+
+
+def test_smoothing_is_of_training_and_of_softmax(inputs):
+    smooth, plain = (ItemLoss("softmax", np.arange(40), 1, 0.5, rate) for rate in (0.2, 0.0))
+    none = np.empty(0, np.int64)
+    expected = F.cross_entropy(inputs[0] @ inputs[1].T, inputs[2], label_smoothing=0.2)
+    assert smooth(*inputs, none).item() == pytest.approx(expected.item(), rel=1e-5)
+    assert smooth.eval()(*inputs, none).item() == plain(*inputs, none).item()
+    with pytest.raises(ConfigError, match="smooths loss = softmax alone, not bce"):
+        ItemLoss("bce", np.arange(40), 1, 0.5, 0.2)
 
 
 @pytest.mark.parametrize("name", LOSSES)

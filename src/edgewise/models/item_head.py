@@ -30,6 +30,8 @@ from torch import nn
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
+from edgewise.config import check
+
 LossName = Literal["softmax", "sampled_softmax", "bce", "gbce", "bpr", "top1"]
 LOSSES: tuple[LossName, ...] = get_args(LossName)
 # Whose sampled items are shared by a batch, drawn by how often they are taken.
@@ -294,15 +296,30 @@ class ItemLoss(nn.Module):
         counts: how often each item is taken, for sampling by it, ``[I]``.
         num_negatives: sampled items, M: of a batch or of every position.
         calibration: t of ``gbce``.
+        label_smoothing: of ``softmax``, while training.
+
+    Raises:
+        ConfigError: another loss is to be smoothed.
     """
 
     log_q: torch.Tensor
 
     def __init__(
-        self, name: LossName, counts: np.ndarray, num_negatives: int, calibration: float
+        self,
+        name: LossName,
+        counts: np.ndarray,
+        num_negatives: int,
+        calibration: float,
+        label_smoothing: float = 0.0,
     ) -> None:
         super().__init__()
+        check(
+            not label_smoothing or name == "softmax",
+            f"label_smoothing = {label_smoothing} smooths loss = softmax alone, not {name}: set "
+            "label_smoothing=0, or loss=softmax",
+        )
         self.name, self.num_negatives, self.calibration = name, num_negatives, calibration
+        self.label_smoothing = label_smoothing
         expected = num_negatives * sampling_shares(counts)
         self.register_buffer("log_q", torch.from_numpy(np.log(expected)).float(), persistent=False)
 
@@ -319,7 +336,8 @@ class ItemLoss(nn.Module):
                 :data:`OWN_SAMPLE`; others read none: ``gbce`` draws on the device.
         """
         if self.name == "softmax":
-            return item_cross_entropy(hidden, items, targets)
+            smoothing = self.label_smoothing if self.training else 0.0
+            return item_cross_entropy(hidden, items, targets, smoothing)
         if self.name == "gbce":
             drawn = others_than(targets, len(items), self.num_negatives)
             return calibrated_cross_entropy(hidden, items, targets, drawn, self.calibration)

@@ -77,6 +77,9 @@ class NextItemConfig(MethodConfig):
     calibration: float = setting(
         0.75, "Of gbce: from 0, plain bce, to 1, true probabilities.", symbol="t", ge=0, le=1
     )
+    label_smoothing: float = setting(
+        0.0, "Of softmax: share of each target that all items are given alike.", ge=0, lt=1
+    )
     training: TrainingConfig = section(
         TrainingConfig, epochs=200, batch_size=128, patience=20, validation_metric="NDCG@10"
     )
@@ -119,7 +122,8 @@ class NextItemNetwork(nn.Module):
 
     def __init__(self, config: NextItemConfig, counts: np.ndarray) -> None:
         super().__init__()
-        self.item_loss = ItemLoss(config.loss, counts, config.num_negatives, config.calibration)
+        more = config.num_negatives, config.calibration, config.label_smoothing
+        self.item_loss = ItemLoss(config.loss, counts, *more)
         self.items = nn.Embedding(len(counts), config.hidden_size)
         self.scale = config.hidden_size**0.5 if config.scale_items else 1.0
 
