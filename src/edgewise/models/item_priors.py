@@ -31,7 +31,7 @@ Shapes: B users asked about, I items.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -127,6 +127,12 @@ class PriorsConfig(Settings):
         "Count anew what histories that are told later hold: validation rows, too, when test is "
         "predicted. Weights stay.",
     )
+    new_items: bool = setting(
+        True,
+        "Score items without train rows by texts, topics and attributes alone, with weights of "
+        "their own, so that whole lists may hold them; false: as others of which nothing is "
+        "counted, which puts them at the end.",
+    )
     half_life: float = setting(90.0, "Of the prior trend, in days.", gt=0)
 
 
@@ -164,6 +170,17 @@ class ItemPrior:
         if self.right is None:
             return asked @ self.left
         return np.maximum((asked @ self.left) @ self.right, 0)
+
+    def scores_of(self, histories: Ragged, items: np.ndarray) -> np.ndarray:
+        """:meth:`scores` of some items, ``float32[B, n]``."""
+        if self.left.shape[0] == 1:
+            return np.repeat(self.left[:, items], len(histories), 0)
+        if self.right is None:
+            some = replace(self, left=sp.csr_array(self.left[:, items]))
+        else:
+            some = replace(self, right=self.right[:, items])
+        found = some.scores(histories)
+        return found.toarray() if sp.issparse(found) else found
 
     def speaking(self, history: np.ndarray, item: int) -> np.ndarray:
         """What each item of one history adds to the score of one item, ``float32[history]``."""

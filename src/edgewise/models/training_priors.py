@@ -61,7 +61,12 @@ class TrainingPriors:
         """
         alone = replace(mixture, gates=1)
         num_items = len(mixture.item_counts)
-        alone.fit(split, updated(config, {"gate": False}), seed, _knows_nothing(num_items))
+        alone.fit(
+            split,
+            updated(config, {"gate": False, "new_items": False}),
+            seed,
+            _knows_nothing(num_items),
+        )
         assert alone.mixture is not None
         keys = id_keys(split.dataset.users)
         fold = (NUM_FOLDS * keyed_uniform(seed, _STREAM, keys)).astype(np.int64)
