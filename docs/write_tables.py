@@ -414,6 +414,40 @@ class Bench:
         return rows if found else [*rows, [NOT_RUN]]
 
 
+def beside(
+    results: Results,
+    file: str,
+    head: str,
+    rows: Mapping[str, str],
+    columns: Mapping[str, Sequence[str]],
+) -> Rows:
+    """A table of parts of a benchmark's file whose columns come from several places of it.
+
+    Args:
+        results: the committed figures.
+        file: below ``results/``.
+        head: over the labels of the rows.
+        rows: labels by names of parts.
+        columns: by their heads: keys that lead to a part, its name "{}" among them, then to a
+            figure, and last its form; a further key is that of its deviation.
+    """
+    content = results.read(file)
+    found: Rows = [[head, *columns]]
+    for name, label in rows.items() if content else ():
+        found.append([label, *(_at(content, name, *spec) for spec in columns.values())])
+    return found if content else [*found, [NOT_RUN]]
+
+
+def _at(content: Any, name: str, place: str, form: str, deviation: str = "") -> str:
+    *path, last = place.split("|")
+    for key in path:
+        content = (content or {}).get(name if key == "{}" else key)
+    if not content or last not in content:
+        return ""
+    spread = f" ± {content[deviation]:{form}}" if deviation and content.get(deviation) else ""
+    return f"{content[last]:{form}}{spread}"
+
+
 _SCALES = {"ms": 1e3, "MB": 1e-6}
 
 
@@ -467,6 +501,8 @@ def _tables() -> Iterator[tuple[str, Callable[[Results], Rows]]]:
         yield name, partial(ties, **about)
     for name, about in declared["bench"].items():
         yield name, Bench(**about)
+    for name, about in declared["beside"].items():
+        yield name, partial(beside, **about)
 
 
 TABLES: dict[str, Callable[[Results], Rows]] = {

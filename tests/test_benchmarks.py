@@ -7,14 +7,19 @@ import importlib.util
 import json
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import httpx
 import numpy as np
 import pytest
 
+from edgewise.data.splits import leave_one_out
 from edgewise.data.synthetic import make_demo_shop
+from edgewise.evaluation.evaluate import evaluate_direct, evaluate_sequential
 from edgewise.files import write_text
+from edgewise.models.graph_gpt.recommender import GraphGPT
+from edgewise.runs.train import handed_over
 from edgewise.training.curves import Curves, write_curves
 
 FOLDER = Path(__file__).parents[1] / "benchmarks"
@@ -140,3 +145,26 @@ def test_lost_events_of_a_service_are_counted(kept, lost, monkeypatch):
     history = {"items": [{"item_id": item} for item in kept]}
     asyncio.run(faults.check_logs(Answering(history), shop, tally))
     assert tally.counts["lost events"] == lost and len(tally.wrong) == lost
+
+
+def test_the_ablation_of_priors_has_the_figures_of_the_evaluation(monkeypatch):
+    """All priors, and none: its sums in one go against the model's own lists."""
+    monkeypatch.syspath_prepend(FOLDER)
+    script = script_of("prior_ablation")
+    split = leave_one_out(make_demo_shop(0, num_users=90, num_items=60))
+    settings = "stages=['sequence']", "training.sequence.epochs=1", "priors.new_items=false"
+    model = GraphGPT.from_preset("tiny", settings).fit(handed_over(split))
+    run = SimpleNamespace(model=model, split=split, dataset=split.dataset)
+    found = script.of_run(run, [], users=50, fitted_on=2500)
+    assert {"all", "without gate", "300 neighbours", "relearned"} < set(found)
+    assert "two models" not in found
+
+    def agree(name: str) -> None:
+        for task, measure in (("full", evaluate_sequential), ("among_99", evaluate_direct)):
+            told = measure(model, split, "test", ks=(10,), max_users=50).metrics
+            for metric in ("HitRate@10", "NDCG@10"):
+                assert found[name][f"{task}_{metric}"] == pytest.approx(told[metric].mean)
+
+    agree("all")
+    model.mixture = None
+    agree(script.LANGUAGE_MODEL)

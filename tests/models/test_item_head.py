@@ -53,6 +53,22 @@ def test_value_and_gradients(inputs, numbers, monkeypatch):
         assert torch.allclose(ours, theirs, atol=1e-5)
 
 
+@pytest.mark.parametrize("smoothing", [0.0, 0.1, 0.9])
+@pytest.mark.parametrize("with_bonus", [False, True])
+def test_smoothed_labels_and_a_bonus(inputs, smoothing, with_bonus):
+    bonus = torch.randn(23, 40) if with_bonus else None
+
+    def plainly(hidden, items, targets):
+        logits = F.linear(hidden, items) + (0 if bonus is None else bonus)
+        return F.cross_entropy(logits, targets, label_smoothing=smoothing)
+
+    def ours(hidden, items, targets):
+        return item_cross_entropy(hidden, items, targets, smoothing, bonus)
+
+    for mine, right in zip(results(ours, *inputs), results(plainly, *inputs), strict=True):
+        assert torch.allclose(mine, right, atol=1e-5)
+
+
 def test_bf16_is_as_close_as_plain_bf16(inputs):
     exact = results(plain, *inputs)
     with torch.autocast("cpu", torch.bfloat16):
@@ -209,6 +225,16 @@ def test_top1_by_the_formula():
     positions = [(1.0, (0.5, 2.0)), (-0.5, (1.0,))]
     expected = np.mean([np.mean([s(n - p) + s(n**2) for n in others]) for p, others in positions])
     assert top1(positive, negative, counted).item() == pytest.approx(expected, rel=1e-6)
+
+
+def test_smoothing_is_of_training_and_of_softmax(inputs):
+    smooth, plain = (ItemLoss("softmax", np.arange(40), 1, 0.5, rate) for rate in (0.2, 0.0))
+    none = np.empty(0, np.int64)
+    expected = F.cross_entropy(inputs[0] @ inputs[1].T, inputs[2], label_smoothing=0.2)
+    assert smooth(*inputs, none).item() == pytest.approx(expected.item(), rel=1e-5)
+    assert smooth.eval()(*inputs, none).item() == plain(*inputs, none).item()
+    with pytest.raises(ConfigError, match="smooths loss = softmax alone, not bce"):
+        ItemLoss("bce", np.arange(40), 1, 0.5, 0.2)
 
 
 @pytest.mark.parametrize("name", LOSSES)

@@ -144,7 +144,7 @@ def test_of_a_large_catalogue_some_items_are_drawn(split, monkeypatch):
     ), PriorsConfig(names=PRIORS)  # fmt: skip
     histories, likelihood = asked(split)
     targets = split.valid.item_index[np.searchsorted(split.valid.user_index, USERS)].astype(int)
-    seen = found._observed(USERS, targets, histories, language_model, seed=0)
+    seen = found.observed(USERS, targets, histories, language_model, seed=0)
     assert seen.features.shape == (len(USERS), len(PRIORS) + 1, 1 + most)
     torch.testing.assert_close(seen.features[:, 0, 0], likelihood[USERS, targets])
     drawn = np.sort(np.random.default_rng(0).permutation(48)[:most])

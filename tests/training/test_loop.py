@@ -14,7 +14,7 @@ from tests.training.conftest import (
     weights,
 )
 
-from edgewise.errors import ConfigError, TrainingError
+from edgewise.errors import ConfigError, ModelFolderError, TrainingError
 from edgewise.training.config import TrainingConfig
 
 
@@ -139,10 +139,13 @@ def test_equal_seeds_equal_weights(config):
     assert equal_weights(first, second) and not equal_weights(first, other)
 
 
-@pytest.mark.parametrize("accumulation", [1, 3])
+@pytest.mark.parametrize(("accumulation", "ema_decay"), [(1, 0.0), (3, 0.0), (1, 0.9), (3, 0.9)])
 @pytest.mark.parametrize("stop_before", [10, 16, 27])
-def test_a_resumed_run_ends_as_one_that_never_stopped(config, tmp_path, stop_before, accumulation):
-    config = changed(config, gradient_accumulation=accumulation, schedule="cosine")
+def test_a_resumed_run_ends_as_one_that_never_stopped(
+    config, tmp_path, stop_before, accumulation, ema_decay
+):
+    changes = {"gradient_accumulation": accumulation, "ema_decay": ema_decay}
+    config = changed(config, schedule="cosine", **changes)
     whole, stopped, resumed = (Regression() for _ in range(3))
     expected = run(whole, config)
     with pytest.raises(KeyboardInterrupt):
@@ -152,6 +155,37 @@ def test_a_resumed_run_ends_as_one_that_never_stopped(config, tmp_path, stop_bef
     assert equal_weights(resumed, whole) and not equal_weights(stopped, whole)
     assert found.train_loss == expected.train_loss
     assert found.valid == expected.valid
+
+
+def test_the_average_of_weights_is_validated_and_kept(config):
+    """Without dropout: the plain run's weights after each step, averaged by hand."""
+    averaged, steps = Regression(dropout=0), []
+
+    class Watched(Regression):
+        def forward(self, rows):
+            if self.training:
+                steps.append(weights(self))
+            return super().forward(rows)
+
+    plain = Watched(dropout=0)
+    run(plain, changed(config, epochs=2))
+    after = [*steps[1:], weights(plain)]  # the last epoch is the best one here
+    expected = steps[0]
+    for step, now in enumerate(after):
+        decay = min(0.5, (1 + step) / (10 + step))
+        expected = {name: decay * expected[name] + (1 - decay) * now[name] for name in now}
+    curves = run(averaged, changed(config, epochs=2, ema_decay=0.5))
+    for name, weight in weights(averaged).items():
+        assert torch.allclose(weight, expected[name], atol=1e-6), name
+    first = (6 * averaged(make_rows(100, 6)) + 2 * averaged(make_rows(101, 2))) / 8
+    assert curves.valid[-1]["first"] == pytest.approx(first.item(), rel=1e-5)
+
+
+def test_a_run_without_an_average_is_not_resumed_with_one(config, tmp_path):
+    with pytest.raises(KeyboardInterrupt):
+        run(Regression(), config, Data(stop_before=10), folder=tmp_path)
+    with pytest.raises(ModelFolderError, match="Resume with the configuration that started"):
+        run(Regression(), changed(config, ema_decay=0.9), folder=tmp_path, resume=True)
 
 
 def test_a_run_resumes_from_the_middle_of_an_epoch(config, tmp_path):

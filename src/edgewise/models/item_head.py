@@ -50,19 +50,26 @@ _NUMBERS_AT_ONCE_ON_GPU = 64_000_000
 
 
 def item_cross_entropy(
-    hidden: torch.Tensor, items: torch.Tensor, targets: torch.Tensor
+    hidden: torch.Tensor,
+    items: torch.Tensor,
+    targets: torch.Tensor,
+    label_smoothing: float = 0.0,
+    bonus: torch.Tensor | None = None,
 ) -> torch.Tensor:
-    """The mean of ``cross_entropy(hidden @ items.T, targets)``.
+    """The mean of ``cross_entropy(hidden @ items.T + bonus, targets)``.
 
     Args:
         hidden: ``float[N, D]``.
         items: embeddings, ``float[I, D]``.
         targets: item indices, ``int64[N]``.
+        label_smoothing: share of each target that all items are given alike.
+        bonus: constants that are added to the logits, ``float32[N, I]``; None adds nothing.
     """
     dtype = _autocast_dtype(hidden)
     wanted = torch.is_grad_enabled() and (hidden.requires_grad or items.requires_grad)
     with torch.autocast(hidden.device.type, enabled=False):
-        return _Chunked.apply(hidden, items, targets, dtype, wanted)  # pyright: ignore[reportReturnType]
+        rest = dtype, wanted, label_smoothing, bonus
+        return _Chunked.apply(hidden, items, targets, *rest)  # pyright: ignore[reportReturnType]
 
 
 def _autocast_dtype(hidden: torch.Tensor) -> torch.dtype:
@@ -87,6 +94,8 @@ class _Chunked(torch.autograd.Function):
         targets: torch.Tensor,
         dtype: torch.dtype,
         wanted: bool,
+        label_smoothing: float,
+        bonus: torch.Tensor | None,
     ) -> torch.Tensor:
         rows, table = hidden.to(dtype), items.to(dtype)
         hidden_grad = torch.empty_like(rows) if wanted else None
@@ -96,7 +105,9 @@ class _Chunked(torch.autograd.Function):
         for start in range(0, len(rows), step):
             part = slice(start, start + step)
             logits = (rows[part] @ table.T).float()
-            total += _take_softmax(logits, targets[part]).sum()
+            if bonus is not None:
+                logits += bonus[part]
+            total += _take_softmax(logits, targets[part], label_smoothing).sum()
             if hidden_grad is not None and table_grad is not None:
                 slope = logits.to(dtype)
                 torch.mm(slope, table, out=hidden_grad[part])
@@ -112,19 +123,25 @@ class _Chunked(torch.autograd.Function):
         hidden_grad, table_grad = ctx.saved_tensors
         scale = grads[0] / max(ctx.count, 1)
         hidden_grad = hidden_grad.to(ctx.dtype) * scale.to(ctx.dtype)
-        return hidden_grad, table_grad * scale, None, None, None
+        return hidden_grad, table_grad * scale, None, None, None, None, None
 
 
-def _take_softmax(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+def _take_softmax(
+    logits: torch.Tensor, targets: torch.Tensor, label_smoothing: float
+) -> torch.Tensor:
     """Turn logits into the gradient of each row's loss, in place; the losses are returned."""
     rows = torch.arange(len(logits), device=logits.device)
     highest = logits.amax(1, keepdim=True)
     logits -= highest
     chosen = logits[rows, targets]
+    if label_smoothing:
+        chosen = (1 - label_smoothing) * chosen + label_smoothing * logits.mean(1)
     logits.exp_()
     total = logits.sum(1, keepdim=True)
     logits /= total
-    logits[rows, targets] -= 1
+    if label_smoothing:
+        logits -= label_smoothing / logits.shape[1]
+    logits[rows, targets] -= 1 - label_smoothing
     return total[:, 0].log() - chosen
 
 
@@ -346,7 +363,11 @@ class ItemLoss(nn.Module):
         counts: how often each item is taken, for sampling by it, ``[I]``.
         num_negatives: sampled items, M: of a batch or of every position.
         calibration: t of ``gbce``.
+        label_smoothing: of ``softmax``, while training.
         sparse: whether the gradient of the table holds rows of a batch alone.
+
+    Raises:
+        ConfigError: another loss is to be smoothed.
     """
 
     log_q: torch.Tensor
@@ -357,11 +378,18 @@ class ItemLoss(nn.Module):
         counts: np.ndarray,
         num_negatives: int,
         calibration: float = 0.0,
+        label_smoothing: float = 0.0,
         sparse: bool = False,
     ) -> None:
         super().__init__()
+        check(
+            not label_smoothing or name == "softmax",
+            f"label_smoothing = {label_smoothing} smooths loss = softmax alone, not {name}: set "
+            "label_smoothing=0, or loss=softmax",
+        )
         self.name, self.num_negatives, self.calibration = name, num_negatives, calibration
         self.sparse = sparse
+        self.label_smoothing = label_smoothing
         expected = num_negatives * sampling_shares(counts)
         self.register_buffer("log_q", torch.from_numpy(np.log(expected)).float(), persistent=False)
 
@@ -385,7 +413,8 @@ class ItemLoss(nn.Module):
             first: the row of ``items`` in which item 0 stands; of the losses of softmax.
         """
         if self.name == "softmax":
-            return item_cross_entropy(hidden, items[first:], targets)
+            smoothing = self.label_smoothing if self.training else 0.0
+            return item_cross_entropy(hidden, items[first:], targets, smoothing)
         sparse = self.sparse
         if self.name == "gbce":
             drawn = others_than(targets, len(items), self.num_negatives)

@@ -31,14 +31,14 @@ Shapes: B users asked about, I items.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, get_args
 
 import numpy as np
 import scipy.sparse as sp
 
 from edgewise.config import Settings, setting, updated
-from edgewise.data.dataset import histories_of
+from edgewise.data.dataset import Catalog, histories_of
 from edgewise.data.ragged import Ragged
 from edgewise.data.splits import Split
 from edgewise.graph.randomized_svd import leading_singular_vectors
@@ -127,6 +127,12 @@ class PriorsConfig(Settings):
         "Count anew what histories that are told later hold: validation rows, too, when test is "
         "predicted. Weights stay.",
     )
+    new_items: bool = setting(
+        True,
+        "Score items without train rows by texts, topics and attributes alone, with weights of "
+        "their own, so that whole lists may hold them; false: as others of which nothing is "
+        "counted, which puts them at the end.",
+    )
     half_life: float = setting(90.0, "Of the prior trend, in days.", gt=0)
 
 
@@ -166,6 +172,17 @@ class ItemPrior:
         """a, ``float32[B, I]``."""
         places = (self.weights(histories), histories.values, histories.offsets)
         return sp.csr_array(places, shape=(len(histories), self.left.shape[0]))
+
+    def scores_of(self, histories: Ragged, items: np.ndarray) -> np.ndarray:
+        """:meth:`scores` of some items, ``float32[B, n]``."""
+        if self.left.shape[0] == 1:
+            return np.repeat(self.left[:, items], len(histories), 0)
+        if self.right is None:
+            some = replace(self, left=sp.csr_array(self.left[:, items]))
+        else:
+            some = replace(self, right=self.right[:, items])
+        found = some.scores(histories)
+        return found.toarray() if sp.issparse(found) else found
 
     def speaking(self, history: np.ndarray, item: int) -> np.ndarray:
         """What each item of one history adds to the score of one item, ``float32[history]``."""
@@ -256,7 +273,7 @@ def _described_priors(split: Split, config: PriorsConfig) -> Iterator[ItemPrior]
             vectors = ItemTexts.of(split.dataset, encoder, "the prior topics").vectors
             yield ItemPrior(name, vectors, np.ascontiguousarray(vectors.T), **read)
         elif name == "attributes":
-            rows = _attribute_rows(split)
+            rows = attribute_rows(split.dataset.catalog)
             yield ItemPrior(name, _nearest(rows, config, sp.csr_array(rows.T)), **read)
         elif name == "trend":
             yield ItemPrior(name, _recent_counts(split, config.half_life)[None])
@@ -296,9 +313,9 @@ def _spectral_sides(histories: Ragged, num_items: int, seed: int) -> tuple[np.nd
     return left, np.ascontiguousarray((vectors * powers(degrees, 0.5)[:, None]).T)
 
 
-def _attribute_rows(split: Split) -> sp.csr_array:
+def attribute_rows(catalog: Catalog) -> sp.csr_array:
     """Attributes of items, rare ones more, rows of length 1, ``float32[I, A]``."""
-    matrix: Any = item_attributes(split.dataset.catalog, 2).matrix
+    matrix: Any = item_attributes(catalog, 2).matrix
     weight = np.log((1 + matrix.shape[0]) / (1 + np.asarray(matrix.sum(axis=0))))
     weighed = sp.csr_array(matrix @ sp.diags_array(weight.astype(np.float32)))
     length = powers(weighed.multiply(weighed).sum(axis=1), -0.5)

@@ -42,6 +42,12 @@ from edgewise.models.item_priors import (
     build_priors,
     counted_priors,
 )
+from edgewise.models.new_item_weights import (
+    NewItemWeights,
+    fit_new_items,
+    place_new,
+    treated_as_new,
+)
 from edgewise.models.prior_features import PriorFeatures, entropies, normalise
 from edgewise.recommender import ScoreShare
 
@@ -65,7 +71,7 @@ _MIDDLE = (
 
 _NUMBERS_AT_FIT, _NUMBERS_AT_ONCE = 300_000_000, 40_000_000
 _LEAST_USERS = 500
-_RIDGE, _GATE_RIDGE = 1.0, 10.0
+RIDGE, GATE_RIDGE = 1.0, 10.0
 _FILE = "priors.safetensors"
 _NAMED_ITEMS = 3
 
@@ -84,6 +90,7 @@ class PriorMixture:
         spoken: names of the language models, which are several where lists are scored
             (:mod:`edgewise.models.list_mixing`).
         untaught: items without train rows, ``int64``.
+        new_items: how these are scored; None: as others, without counts.
     """
 
     priors: tuple[ItemPrior, ...]
@@ -93,6 +100,7 @@ class PriorMixture:
     mixture: Mixture | None = None
     users: np.ndarray = field(default_factory=lambda: np.empty(0, np.int64))
     spoken: tuple[str, ...] = (LANGUAGE_MODEL,)
+    new_items: NewItemWeights | None = None
     _told: Ragged | None = None
     _features: PriorFeatures | None = None
 
@@ -250,7 +258,10 @@ class PriorMixture:
         """
         own = self.user_weights(histories, scores)
         self._level(scores).mul_(own[:, :1])
+        spoken = scores[:, self.untaught] if self.new_items is not None else None
         self.add(scores, own[:, 1:], histories)
+        if spoken is not None and len(self.untaught):
+            place_new(self, scores, own, spoken, histories)
         return scores
 
     def user_weights(
@@ -277,15 +288,21 @@ class PriorMixture:
             likelihoods: the language model's log-likelihoods of all items for users after
                 histories, ``float32[B, I]``.
         """
-        self.solve(
-            self._observed(*rows, likelihoods, seed) for rows in self.rows(split, config, seed)
-        )
+        rows = self.rows(split, config, seed)
+        parts = [self.observed(*each, likelihoods, seed) for each in rows]
+        self.solve(parts)
+        if config.new_items:
+            new = treated_as_new(split.dataset.items, self.item_counts, seed)
+            drawn = self._drawn(seed)
+            columns = [np.concatenate([target, drawn]) for _, target, _ in rows]
+            new &= np.isin(np.arange(len(new)), drawn)
+            self.new_items = fit_new_items(self.names, parts, columns, new, self.item_counts)
 
     def solve(self, parts: Iterable[Observations]) -> None:
         """Take the weights under which the targets are likeliest."""
         alone = np.zeros((len(self.names), self.gates))
         alone[0, 0] = 1.0
-        self.mixture = fit_mixture(list(parts), alone, _RIDGE, _GATE_RIDGE)
+        self.mixture = fit_mixture(list(parts), alone, RIDGE, GATE_RIDGE)
 
     def rows(
         self, split: Split, config: PriorsConfig, seed: int
@@ -309,7 +326,7 @@ class PriorMixture:
         parts = [slice(start, start + size) for start in range(0, len(rows), size)]
         return [(user[part], target[part], known.take(user[part])) for part in parts]
 
-    def _observed(
+    def observed(
         self,
         user: np.ndarray,
         target: np.ndarray,
@@ -320,11 +337,7 @@ class PriorMixture:
         """Targets among all items, or among some drawn evenly where the catalogue is large."""
         likelihood = likelihoods(user, histories).float().cpu()
         num_items = likelihood.shape[1]
-        most = _NUMBERS_AT_FIT // (_LEAST_USERS * len(self.names))
-        drawn = np.arange(num_items)
-        if num_items > most:
-            drawn = np.sort(np.random.default_rng(seed).permutation(num_items)[:most])
-        columns = torch.from_numpy(drawn)
+        columns = torch.from_numpy(self._drawn(seed))
         place = torch.from_numpy(target)[:, None]
         gate = self.gate(histories, likelihood)
         likelihood = self.neutral(likelihood)
@@ -342,6 +355,14 @@ class PriorMixture:
         hidden[torch.arange(len(user)), place[:, 0]] = True
         first = torch.zeros(len(user), 1, dtype=torch.bool)
         return Observations(features, torch.cat([first, hidden[:, columns]], 1), gate)
+
+    def _drawn(self, seed: int) -> np.ndarray:
+        """Rivals of targets while weights are fitted, rising, ``int64``."""
+        num_items = len(self.item_counts)
+        most = _NUMBERS_AT_FIT // (_LEAST_USERS * len(self.names))
+        if num_items <= most:
+            return np.arange(num_items)
+        return np.sort(np.random.default_rng(seed).permutation(num_items)[:most])
 
     # Telling
 
@@ -361,6 +382,8 @@ class PriorMixture:
                 step, words = _STEPS[gate]
                 told.append(f"{words} {round(step * value, 2) + 0.0:+.2f}")  # never -0.00
             rows.append((name, ", ".join(told)))
+        if self.new_items is not None:
+            rows.append(("new items", self.new_items.told()))
         return tuple(rows)
 
     def why(
@@ -380,8 +403,18 @@ class PriorMixture:
         each = [likelihood, *self.features(one)]
         above = np.array([(part[0, place] - part[0].double().mean()).numpy() for part in each])
         return [
-            self._shares(history, int(item), weights, column)
+            self._shares(history, int(item), self._weights_of(int(item), weights), column)
             for item, column in zip(items, above.T, strict=True)
+        ]
+
+    def _weights_of(self, item: int, weights: list[float]) -> list[float]:
+        """A user's weights, where the item is new those of new items."""
+        if self.new_items is None or item not in self.untaught:
+            return weights
+        own = zip(self.names, weights, strict=True)
+        return [
+            self.new_items.weight(name) if name in (LANGUAGE_MODEL, *self.new_items.names) else each
+            for name, each in own
         ]
 
     def _shares(
@@ -436,7 +469,8 @@ class PriorMixture:
         whole = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
         save_file(whole, folder / _FILE)
         fitted = {"loss": self.mixture.loss, "observations": self.mixture.num_observations}
-        return {"priors": told, "gates": self.gates, **fitted}
+        new = None if self.new_items is None else self.new_items.to_dict()
+        return {"priors": told, "gates": self.gates, "new_items": new, **fitted}
 
     @classmethod
     def load(cls, folder: Path, told: Mapping[str, Any], histories: Ragged) -> PriorMixture:
@@ -458,7 +492,9 @@ class PriorMixture:
         mixture = Mixture(arrays["weights"], arrays["errors"], *fitted)
         sizes, counts, users = arrays["sizes"], arrays["item_counts"], arrays["users"]
         gates = int(told["gates"])
-        return cls(tuple(priors), sizes, counts, gates, mixture, users, _told=histories)
+        new = NewItemWeights.from_dict(told.get("new_items"))
+        more = {"new_items": new, "_told": histories}
+        return cls(tuple(priors), sizes, counts, gates, mixture, users, **more)
 
 
 def mixing_users(split: Split, known: Ragged, most: int, seed: int) -> np.ndarray:

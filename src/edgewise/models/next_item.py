@@ -82,6 +82,9 @@ class NextItemConfig(MethodConfig):
     calibration: float = setting(
         0.75, "Of gbce: from 0, plain bce, to 1, true probabilities.", symbol="t", ge=0, le=1
     )
+    label_smoothing: float = setting(
+        0.0, "Of softmax: share of each target that all items are given alike.", ge=0, lt=1
+    )
     training: TrainingConfig = section(
         TrainingConfig, epochs=200, batch_size=128, patience=20, validation_metric="NDCG@10"
     )
@@ -135,8 +138,8 @@ class NextItemNetwork(nn.Module):
         super().__init__()
         asked = config.training.embedding_gradients
         self.sparse_gradients = has_sparse_gradients(asked, config.loss, len(counts))
-        sampled = config.num_negatives, config.calibration, self.sparse_gradients
-        self.item_loss = ItemLoss(config.loss, counts, *sampled)
+        sampled = config.num_negatives, config.calibration, config.label_smoothing
+        self.item_loss = ItemLoss(config.loss, counts, *sampled, self.sparse_gradients)
         self.items = nn.Embedding(len(counts), config.hidden_size, sparse=self.sparse_gradients)
         self.scale = config.hidden_size**0.5 if config.scale_items else 1.0
 

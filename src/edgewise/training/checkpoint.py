@@ -24,6 +24,7 @@ from edgewise.errors import ModelFolderError
 from edgewise.files import describe, read_model
 from edgewise.training.curves import Curves
 from edgewise.training.sharding import ShardedTables
+from edgewise.training.weight_average import WeightAverage
 
 _log = logging.getLogger("edgewise")
 
@@ -187,6 +188,7 @@ class Checkpoint:
         accelerator: knows the other processes; each keeps its own generator states.
         model: not wrapped.
         optimizer: of the model's trainable parameters, in their order.
+        average: of the model's weights.
         tables: of the model, where they are spread over processes; files hold them whole.
     """
 
@@ -196,13 +198,14 @@ class Checkpoint:
         accelerator: Accelerator,
         model: torch.nn.Module,
         optimizer: torch.optim.Optimizer,
+        average: WeightAverage,
         tables: ShardedTables | None = None,
     ) -> None:
         self._last = folder / "checkpoint"
         self._next = folder / "checkpoint.next"
         self._old = folder / "checkpoint.old"
         self._accelerator = accelerator
-        self._model, self._optimizer = model, optimizer
+        self._model, self._optimizer, self._average = model, optimizer, average
         self._tables = tables
         shares = {} if tables is None else tables.shares
         names = {id(p): name for name, p in [*model.named_parameters(), *shares.items()]}
@@ -289,6 +292,7 @@ class Checkpoint:
     ) -> None:
         save_network(self._model, self._next / "model.safetensors")
         save_file(best, self._next / "best.safetensors")
+        self._average.save(self._next / "average.safetensors")
         save_file(tensors, self._next / "optimizer.safetensors")
         settings = {
             "progress": curves.to_dict(),
@@ -312,6 +316,7 @@ class Checkpoint:
         path, rest = self._last / "optimizer.safetensors", settings["optimizer"]
         load_optimizer(self._optimizer, self._names, path, rest, self._tables)
         best.load(self._last / "best.safetensors")
+        self._average.load(self._last / "average.safetensors")
         load_generators(self._last / self._generators())
         return curves
 

@@ -55,6 +55,13 @@ class TrainingConfig(Settings):
     max_grad_norm: float = setting(
         1.0, "Gradients are clipped to this norm; 0 = not.", ge=0, le=1e6
     )
+    ema_decay: float = setting(
+        0.0,
+        "Validate and keep an exponential moving average of the weights, of which each step keeps "
+        "this share, such as 0.99; 0 = the weights themselves.",
+        ge=0,
+        lt=1,
+    )
     precision: Literal["auto", "fp32", "bf16"] = setting(
         "auto", "auto takes bf16 autocast where the hardware multiplies bf16 natively."
     )

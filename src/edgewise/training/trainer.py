@@ -34,6 +34,7 @@ from edgewise.training.config import TrainingConfig
 from edgewise.training.curves import Curves
 from edgewise.training.rows import RowAdamW, clip_norm
 from edgewise.training.sharding import ShardedTables
+from edgewise.training.weight_average import WeightAverage
 
 
 def learning_rate_at(step: int, total_steps: int, config: TrainingConfig) -> float:
@@ -211,6 +212,11 @@ class Trainer:
                 "training.shard_embeddings spreads tables whose gradients are whole, and those of "
                 "this model are sparse; set training.embedding_gradients=dense"
             )
+        if config.ema_decay and config.shard_embeddings:
+            raise ConfigError(
+                "training.ema_decay averages whole tables, and training.shard_embeddings spreads "
+                "them; set one of the two to 0 or false"
+            )
         groups = parameter_groups(model, config.embedding_lr_multiplier)
         shard = config.shard_embeddings
         self.tables = ShardedTables.of(model.to(self.accelerator.device)) if shard else None
@@ -234,10 +240,11 @@ class Trainer:
         broadcast(list(model.buffers()))
         self.curves = Curves(metric=config.validation_metric)
         self.best = BestWeights(model, self.tables)
+        self.average = WeightAverage(model, config.ema_decay)
         self.checkpoint = (
             None
             if folder is None
-            else Checkpoint(folder, self.accelerator, model, optimizer, self.tables)
+            else Checkpoint(folder, self.accelerator, model, optimizer, self.average, self.tables)
         )
         main = self.accelerator.is_main_process
         self.log = TrainingLog(self.accelerator, stage.name, show_progress and main)
@@ -296,7 +303,7 @@ class Trainer:
                 self._report(losses)
                 self._save_if_due()
         self._report(losses)
-        with self._whole_tables():
+        with self._whole_tables(), self.average.in_place():
             self._validate()
         self._save()
 
@@ -361,6 +368,7 @@ class Trainer:
             group["lr"] = rate * group["rate_factor"]
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
+        self.average.add(step // self.config.gradient_accumulation)
 
     def _report(self, losses: list[torch.Tensor]) -> None:
         if not losses:

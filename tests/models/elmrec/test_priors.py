@@ -16,12 +16,12 @@ from edgewise.data.item_lists import CandidateLists
 from edgewise.data.ragged import Ragged
 from edgewise.item_texts import ItemTexts, TextConfig
 from edgewise.models.conditional_logit import Mixture
-from edgewise.models.elmrec.backbone import item_start
 from edgewise.models.elmrec.config import PRESETS
 from edgewise.models.elmrec.priors import target_likelihoods
 from edgewise.models.elmrec.recommender import ELMRec
 from edgewise.models.elmrec.rsl import RSL
 from edgewise.models.item_priors import USUAL
+from edgewise.models.item_start import item_start
 from edgewise.models.list_mixing import fit_lists
 
 USERS = np.arange(8)

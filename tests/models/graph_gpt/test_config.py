@@ -53,6 +53,8 @@ def test_settings_that_contradict_each_other():
         with_overrides(GraphGPTConfig(), ["stages=sequence", "lambda_v=0.1"])
     with pytest.raises(ConfigError, match=r"needs a history\.mask_rate above 0"):
         with_overrides(GraphGPTConfig(), ["history.mask_rate=0.0", "history.targets=masked"])
+    with pytest.raises(ConfigError, match=r"name some in priors\.names"):
+        with_overrides(GraphGPTConfig(), ["sequence.residual=true"])
 
 
 @pytest.mark.parametrize("name", PRESETS)

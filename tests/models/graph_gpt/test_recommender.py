@@ -23,6 +23,7 @@ from edgewise.models.graph_gpt import recommender as graph_gpt
 from edgewise.models.graph_gpt.batch import assemble
 from edgewise.models.graph_gpt.prompts import explanation_prompt
 from edgewise.models.graph_gpt.recommender import GraphGPT, bounded_parts
+from edgewise.models.item_start import item_start
 from edgewise.recommender import ItemFilter
 
 USERS = np.arange(12)
@@ -487,3 +488,30 @@ class TestPriors:
         card = (tmp_path / "model" / "README.md").read_text()
         for name, value in fitted.learned_rows():
             assert f"| learned: {name} | {value} |" in card
+
+
+def test_a_network_trained_beside_the_priors_is_kept(shop_split, tmp_path):
+    """With all that changes the loss, and the start from texts."""
+    settings = (
+        "stages=['sequence']",
+        "sequence.residual=true",
+        "sequence.label_smoothing=0.1",
+        "training.sequence.ema_decay=0.9",
+        "training.sequence.validation_metric=NDCG@10",
+    )
+    model = small_graph_gpt(*settings).fit(shop_split)
+    plain = small_graph_gpt("stages=['sequence']").fit(shop_split)
+    assert not same_weights(model, plain)
+    model.save_pretrained(tmp_path / "model")
+    again = GraphGPT.from_pretrained(tmp_path / "model")
+    users = np.arange(5)
+    first, second = (m.score_items(users, m.data.histories.take(users)) for m in (model, again))
+    np.testing.assert_allclose(first, second, atol=1e-5)
+
+
+def test_items_start_from_transitions_and_texts(shop_split):
+    config = "stages=['sequence']", "backbone.item_init=texts", "training.sequence.epochs=1"
+    model = small_graph_gpt(*config, "training.sequence.learning_rate=1e-9").fit(shop_split)
+    start = item_start("texts", shop_split, 64, 0)
+    found = model.node_vectors()[shop_split.dataset.num_users :]
+    np.testing.assert_allclose(found, start * model.config.backbone.init_std, atol=1e-4)

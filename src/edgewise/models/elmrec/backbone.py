@@ -10,8 +10,6 @@ from transformers import AutoConfig, T5Config, T5ForConditionalGeneration
 from transformers.utils import logging as transformers_logging
 
 from edgewise.errors import ConfigError
-from edgewise.graph.transitions import transition_features
-from edgewise.item_texts import TFIDF, ItemTexts, TextConfig, item_sentences
 from edgewise.models.elmrec.config import BackboneConfig
 from edgewise.models.elmrec.prompts import all_templates
 from edgewise.models.tokenizers import corpus_of, load_tokenizer, train_tokenizer
@@ -115,34 +113,6 @@ def build_t5_like(
     """Random weights of the sizes of another T5."""
     settings = {**t5.config.to_dict(), "dropout_rate": config.dropout}
     return T5ForConditionalGeneration(T5Config.from_dict(settings))
-
-
-def item_start(kind: str, split: Split, width: int, seed: int) -> np.ndarray | None:
-    """Where the item head's embeddings start, from train rows and the catalogue.
-
-    Args:
-        kind: as ``prompts.item_init`` says.
-        split: whose train rows and catalogue are read.
-        width: D.
-        seed: of the start of singular vectors.
-
-    Returns:
-        ``float32[I, D]`` with a mean square of 1 in each row, zeros for items of which nothing is
-        known; None for a random start.
-    """
-    if kind == "random":
-        return None
-    num_items, histories = split.dataset.num_items, split.known_before("valid")
-    if kind == "transitions" or not any(map(str.strip, item_sentences(split.dataset.catalog))):
-        return transition_features(histories, num_items, width, seed)
-    half = width // 2
-    encoder = TextConfig(encoder=TFIDF, size=width - half)
-    texts = ItemTexts.of(split.dataset, encoder, "prompts.item_init=texts").vectors
-    paths = transition_features(histories, num_items, half, seed) / half**0.5
-    both = np.concatenate([paths, texts], 1)
-    length = np.linalg.norm(both, axis=1, keepdims=True)
-    scale = np.divide(width**0.5, length, out=np.zeros_like(length), where=length > 0)
-    return (both * scale).astype(np.float32)
 
 
 @torch.no_grad()

@@ -13,6 +13,9 @@ from edgewise.training.config import TrainingConfig
 WholeWordKind = Literal["graph", "incremental", "random", "none"]
 
 
+ItemGraphName = Literal["transitions", "attributes"]
+
+
 class BackboneConfig(Settings):
     """The language model."""
 
@@ -209,6 +212,12 @@ class GraphConfig(Settings):
         False,
         "Give every node's vector the same length, so that users with few items are heard as well "
         "as the others. Beyond the paper.",
+    )
+    item_graphs: tuple[ItemGraphName, ...] = setting(
+        (),
+        "Graphs whose features are concatenated with those of the user-item graph and projected to "
+        "the model's width: transitions, what follows what in train histories, and attributes, "
+        "items that share a brand or a category. Beyond the paper, whose future work it is.",
     )
     num_folds: int | None = setting(
         None,

@@ -32,6 +32,13 @@ from edgewise.graph.propagation import (
 )
 from edgewise.graph.spectral import SpectralFeatures, spectral_features
 from edgewise.models.elmrec.config import GraphConfig
+from edgewise.models.elmrec.item_graphs import (
+    BuiltItemGraphs,
+    ItemGraphs,
+    ProjectedTable,
+    build_item_graphs,
+    of_new_user,
+)
 from edgewise.models.layers import TrainedPropagation
 
 
@@ -90,6 +97,9 @@ class GraphFeatures:
             spectral ones.
         rotation: by which spectral features of grown data were turned towards those before,
             ``float32[D, D]``; empty = not at all.
+        more: of item graphs, ``float32[N, M]``; empty without them.
+        projection: of ``features`` and ``more`` together, ``float32[D + M, D]``; empty without.
+        num_graphs: item graphs.
     """
 
     features: np.ndarray
@@ -99,6 +109,16 @@ class GraphFeatures:
     config: GraphConfig
     layer_0: np.ndarray = field(default_factory=_nothing)
     rotation: np.ndarray = field(default_factory=_nothing)
+    more: np.ndarray = field(default_factory=_nothing)
+    projection: np.ndarray = field(default_factory=_nothing)
+    num_graphs: int = 0
+
+    @cached_property
+    def vectors(self) -> np.ndarray:
+        """Whole-word embeddings of all nodes, those of item graphs projected in, ``[N, D]``."""
+        if not self.more.size:
+            return self.features
+        return np.concatenate([self.features, self.more], 1) @ self.projection
 
     @property
     def num_users(self) -> int:
@@ -108,6 +128,15 @@ class GraphFeatures:
     def new_user(self, items: np.ndarray) -> np.ndarray:
         """The embedding of somebody not in training, from the items he has, ``float32[D]``."""
         distinct = np.unique(items)
+        found = self._of_user_items(distinct)
+        if not self.more.size:
+            return found
+        place, degrees = self.num_users + distinct, self.item_degrees[distinct]
+        more = of_new_user(self.more[place], degrees, self.num_graphs)
+        return np.concatenate([found, more]) @ self.projection
+
+    def _of_user_items(self, distinct: np.ndarray) -> np.ndarray:
+        """By the user-item graph alone."""
         if self.config.features == "spectral":
             found = self._unturned.new_user(distinct, self.item_degrees)
             return found @ self.rotation if self.rotation.size else found
@@ -137,7 +166,7 @@ class GraphFeatures:
 
     def lookup(self) -> GraphTable:
         """Their table, without folds."""
-        return GraphTable(torch.from_numpy(self.features)[None])
+        return GraphTable(torch.from_numpy(self.vectors)[None])
 
     def save(self, path: Path) -> None:
         """Write all but the settings as safetensors."""
@@ -148,6 +177,9 @@ class GraphFeatures:
             "scale": np.array([self.scale]),
             "layer_0": self.layer_0,
             "rotation": self.rotation,
+            "more": self.more,
+            "projection": self.projection,
+            "num_graphs": np.array([self.num_graphs]),
         }
         save_file({name: np.ascontiguousarray(array) for name, array in arrays.items()}, path)
 
@@ -156,7 +188,8 @@ class GraphFeatures:
         """Read what :meth:`save` wrote."""
         arrays = load_file(path)
         scale = float(arrays.pop("scale")[0])
-        return cls(**arrays, scale=scale, config=config)
+        graphs = int(arrays.pop("num_graphs", np.zeros(1))[0])
+        return cls(**arrays, scale=scale, config=config, num_graphs=graphs)
 
 
 @dataclass(frozen=True, eq=False)
@@ -174,13 +207,32 @@ class BuiltGraph:
     folds: CrossFitted | None
 
     def learned(self) -> GraphFeatures:
-        """Features after training: what was frozen stays, a trained layer 0 has moved."""
-        if not isinstance(self.lookup, TrainedGraphTable):
-            return self.start
+        """Features after training: what was frozen stays, what was trained has moved."""
+        start, lookup = self.start, self.lookup
+        if isinstance(lookup, ProjectedTable):
+            start = replace(start, projection=lookup.projection.detach().cpu().numpy())
+            lookup = lookup.lookup
+        if not isinstance(lookup, TrainedGraphTable):
+            return start
         with torch.no_grad():
-            features = self.lookup.propagation().cpu().numpy()
-            layer_0 = self.lookup.propagation.layer_0.cpu().numpy()
-        return replace(self.start, features=features, layer_0=layer_0)
+            features = lookup.propagation().cpu().numpy()
+            layer_0 = lookup.propagation.layer_0.cpu().numpy()
+        return replace(start, features=features, layer_0=layer_0)
+
+    def with_item_graphs(self, built: BuiltItemGraphs, projection: np.ndarray) -> BuiltGraph:
+        """The same with item graphs beside.
+
+        Args:
+            built: what nodes carry of them.
+            projection: before training, ``float32[D + M, D]``; empty for the usual start.
+        """
+        width, num_more = self.start.features.shape[1], built.features.shape[1]
+        fits = projection.shape == (width + num_more, width)
+        table = GraphTable(torch.from_numpy(built.table))
+        lookup = ProjectedTable(self.lookup, table, width, num_more, projection if fits else None)
+        kept = lookup.projection.detach().numpy().copy()
+        more = {"more": built.features, "projection": kept, "num_graphs": built.num_graphs}
+        return replace(self, start=replace(self.start, **more), lookup=lookup)
 
 
 def build_graph(
@@ -189,6 +241,7 @@ def build_graph(
     width: int,
     seed: int,
     older: GraphFeatures | None = None,
+    item_graphs: ItemGraphs | None = None,
 ) -> BuiltGraph:
     """Compute the configured features of the train graph, cross-fitted where that is asked for.
 
@@ -199,10 +252,28 @@ def build_graph(
         seed: of layer 0 and of the folds.
         older: features before the graph grew, which a network has learned to read. Old nodes keep
             their layer 0; spectral features are turned towards the old ones.
+        item_graphs: that stand beside it; None for the user-item graph alone.
 
     Raises:
         ConfigError: the older features were saved without their layer 0.
     """
+    built = _user_item_graph(graph, config, width, seed, older)
+    if item_graphs is None:
+        return built
+    known = older is not None and bool(older.more.size)
+    rows = built.start.of_old_nodes(np.arange(graph.num_nodes), older) if known and older else None
+    before = older.more if known and older else None
+    more = build_item_graphs(graph, item_graphs, config, width, seed, rows, before)
+    return built.with_item_graphs(more, _nothing() if older is None else older.projection)
+
+
+def _user_item_graph(
+    graph: BipartiteGraph,
+    config: GraphConfig,
+    width: int,
+    seed: int,
+    older: GraphFeatures | None,
+) -> BuiltGraph:
     spectral = config.features == "spectral"
     layer_0 = None if spectral else _layer_0(graph, config, width, seed, older)
 

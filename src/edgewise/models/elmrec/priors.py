@@ -48,6 +48,7 @@ from edgewise.models.elmrec.data import draw_candidates
 from edgewise.models.item_priors import PriorsConfig
 from edgewise.models.list_mixing import fit_lists
 from edgewise.models.mixing import LANGUAGE_MODEL, PriorMixture
+from edgewise.models.new_item_weights import NewItemWeights
 from edgewise.recommender import Task
 
 if TYPE_CHECKING:
@@ -161,7 +162,8 @@ class TaskPriors:
         weights = {}
         for task, each in self.mixtures.items():
             assert each.mixture is not None
-            weights[task] = {"spoken": each.spoken, **each.mixture.to_dict()}
+            new = None if each.new_items is None else each.new_items.to_dict()
+            weights[task] = {"spoken": each.spoken, **each.mixture.to_dict(), "new_items": new}
         return {**self.first.save(folder), "tasks": weights, "spelling": self.spelling}
 
     @classmethod
@@ -172,6 +174,8 @@ class TaskPriors:
             task: first.twin(tuple(each["spoken"]), Mixture.from_dict(each))
             for task, each in told["tasks"].items()
         }
+        for task, each in told["tasks"].items():
+            mixtures[task].new_items = NewItemWeights.from_dict(each.get("new_items"))
         return cls(mixtures, float(told["spelling"]))
 
 

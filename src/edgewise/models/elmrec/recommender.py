@@ -26,13 +26,13 @@ from edgewise.models.elmrec.backbone import (
     build_t5_like,
     build_tokenizer,
     is_from_scratch,
-    item_start,
     orthogonal_item_tokens,
 )
 from edgewise.models.elmrec.batch import assemble, bounded_rows
 from edgewise.models.elmrec.config import PRESETS, ELMRecConfig
 from edgewise.models.elmrec.data import ELMRecData, build_data
 from edgewise.models.elmrec.graph_embeddings import BuiltGraph, GraphFeatures, build_graph
+from edgewise.models.elmrec.item_graphs import ItemGraphs, told_graphs
 from edgewise.models.elmrec.model import ELMRecModel, build_item_head
 from edgewise.models.elmrec.priors import ITEM_HEAD, TaskPriors, head_likelihood
 from edgewise.models.elmrec.prompts import (
@@ -42,6 +42,7 @@ from edgewise.models.elmrec.prompts import (
     build_entity_token_table,
 )
 from edgewise.models.item_priors import unknown_priors
+from edgewise.models.item_start import item_start
 from edgewise.models.list_mixing import mixed_lists
 from edgewise.models.mixing import told_before
 from edgewise.models.tokenizers import load_tokenizer
@@ -113,6 +114,7 @@ class ELMRec(TorchRecommender):
     graph: GraphFeatures
     priors: TaskPriors | None = None
     _built: BuiltGraph
+    _item_graphs: ItemGraphs | None
 
     # Learning
 
@@ -143,7 +145,8 @@ class ELMRec(TorchRecommender):
             orthogonal_item_tokens(t5, self.table.spellings.tokens, rank, generator)
         edges = BipartiteGraph.from_interactions(split.graph_edges(), num_users, num_items)
         known = None if older is None else older.graph
-        self._built = build_graph(edges, config.graph, width, config.seed, known)
+        graphs = self._item_graphs = ItemGraphs.of(split, self.data.histories, config.graph)
+        self._built = build_graph(edges, config.graph, width, config.seed, known, graphs)
         start = None
         if config.prompts.item_head and "sequential" in config.prompts.tasks and older is None:
             start = item_start(config.prompts.item_init, split, width, config.seed)
@@ -191,6 +194,7 @@ class ELMRec(TorchRecommender):
             )
             rows.append((task, f"{len(examples[task]):,} {kind}{words}"))
         graph = f"{config.graph.features} features, {config.graph.folds} folds"
+        graph += told_graphs(self._item_graphs, config.graph)
         return (*rows, ("graph", graph), *super().plan(stages), *self._told_priors())
 
     def _count_priors(self, split: Split) -> None:
@@ -337,7 +341,7 @@ class ELMRec(TorchRecommender):
 
     def node_vectors(self) -> np.ndarray:
         """What whole words carry of users, then items (Eq. 7, or spectral), ``float32[N, D]``."""
-        return self.graph.features
+        return self.graph.vectors
 
     def write_explanations(self, users: np.ndarray, items: np.ndarray) -> list[str]:
         """Why each user may like each item, in one line (diverse beam search)."""
@@ -435,7 +439,7 @@ class ELMRec(TorchRecommender):
         if self.config.whole_words.kind(task) != "graph":
             return None
         known, spectral = self.data.histories, self.config.graph.features == "spectral"
-        embeddings = self.graph.features[users]
+        embeddings = self.graph.vectors[users]
         moved = False
         for row, (user, items) in enumerate(zip(users, histories.rows(), strict=True)):
             same = user >= 0 and (not spectral or set(items.tolist()) == set(known[user].tolist()))

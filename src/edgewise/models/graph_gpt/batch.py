@@ -1,6 +1,6 @@
 """Prompts of text, user and item tokens as tensors.
 
-Shapes: B rows, S tokens, M pairs.
+Shapes: B rows, S tokens, M pairs, N targets, I items.
 """
 
 from __future__ import annotations
@@ -56,6 +56,8 @@ class PromptBatch(TensorBatch):
         targets_per_row: of the whole batch that this one may be a process's part of, so that the
             losses of all parts, weighed by their rows, add up to the whole batch's; None = its own.
         negatives: items that the loss samples, ``int64[M]``; None where it is the softmax over all.
+        bonus: constants that are added to the logits of items, of every target as they stand row by
+            row, ``float32[N, I]``; None adds nothing.
     """
 
     input_ids: torch.Tensor
@@ -67,6 +69,7 @@ class PromptBatch(TensorBatch):
     positives: torch.Tensor | None = None
     targets_per_row: float | None = None
     negatives: torch.Tensor | None = None
+    bonus: torch.Tensor | None = None
 
     @property
     def last(self) -> torch.Tensor:

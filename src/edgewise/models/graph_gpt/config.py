@@ -41,10 +41,11 @@ class BackboneConfig(Settings):
         gt=0,
         le=100,
     )
-    item_init: Literal["random", "transitions"] = setting(
+    item_init: Literal["random", "transitions", "texts"] = setting(
         "random",
-        "Where item embeddings start: random, or transitions, vectors that bring items of the same "
-        "paths together. Beyond the paper.",
+        "Where item embeddings start: random; transitions, vectors that bring items of the same "
+        "paths together; or texts, half of the numbers those of transitions and half of the "
+        "catalogue's texts by latent semantic analysis. Beyond the paper.",
     )
     user_tokens: bool = setting(
         True,
@@ -139,6 +140,21 @@ class HistoryConfig(Settings):
     )
 
 
+class SequenceConfig(Settings):
+    """The loss of the time-ordered stage, beyond the paper."""
+
+    SECTION = "sequence"
+
+    label_smoothing: float = setting(
+        0.0, "Share of each target that all items are given alike, while training.", ge=0, lt=1
+    )
+    residual: bool = setting(
+        False,
+        "Add what priors.names tell of each target, counted in other users' rows, to the logits as "
+        "a constant, so that the network learns what the priors leave untold.",
+    )
+
+
 class ContentConfig(Settings):
     """Crowd contextual prompts of stage 1 (Section 3.3)."""
 
@@ -224,6 +240,7 @@ class GraphGPTConfig(MethodConfig):
     attention: AttentionConfig = section(AttentionConfig)
     history: HistoryConfig = section(HistoryConfig)
     content: ContentConfig = section(ContentConfig)
+    sequence: SequenceConfig = section(SequenceConfig)
     training: StageTraining = section(StageTraining)
     sequence_loss: SequenceLossConfig = section(SequenceLossConfig)
     decoding: DecodingConfig = section(DecodingConfig)
@@ -253,6 +270,11 @@ class GraphGPTConfig(MethodConfig):
         check(
             not (history.targets == "masked" and history.mask_rate == 0),
             "history.targets=masked needs a history.mask_rate above 0",
+        )
+        check(
+            not self.sequence.residual or len(self.priors.names) > 0,
+            "sequence.residual reads priors: name some in priors.names, or set "
+            "sequence.residual=false",
         )
         check(
             self.backbone.max_tokens >= 16,

@@ -37,6 +37,7 @@ class GraphGPTModel(nn.Module):
         attention: R.
         lambda_v: lambda_V of the pull towards an anchor, see :meth:`hold_on_to_content`.
         item_loss: of batches that come with sampled items; None for the softmax over all.
+        label_smoothing: of items as targets, while training.
     """
 
     bias_table: torch.Tensor
@@ -50,6 +51,7 @@ class GraphGPTModel(nn.Module):
         attention: AttentionConfig,
         lambda_v: float = 0.0,
         item_loss: ItemLoss | None = None,
+        label_smoothing: float = 0.0,
     ) -> None:
         super().__init__()
         self.gpt = gpt
@@ -58,6 +60,7 @@ class GraphGPTModel(nn.Module):
         self.item_loss = item_loss
         self.sparse_gradients = item_loss is not None and item_loss.sparse
         gpt.wte.sparse = self.sparse_gradients
+        self.label_smoothing = label_smoothing
         self.register_buffer("bias_table", bias_table(attention), persistent=False)
         self.register_buffer("anchor", None, persistent=False)
         if attention.gates and attention.kind != "none":
@@ -183,7 +186,9 @@ class GraphGPTModel(nn.Module):
             loss = self.item_loss(states, self.gpt.wte.weight, *sampled)
         else:
             items = self.gpt.wte.weight[self.first_item :]
-            loss = item_cross_entropy(states, items, batch.targets[wanted])
+            smoothing = self.label_smoothing if self.training else 0.0
+            targets = batch.targets[wanted]
+            loss = item_cross_entropy(states, items, targets, smoothing, batch.bonus)
         if batch.targets_per_row is None:
             return loss
         # Parts of a batch are weighed by their rows, but may have more or fewer targets a row.

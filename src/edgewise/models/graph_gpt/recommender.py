@@ -19,7 +19,6 @@ from edgewise.config import check
 from edgewise.data.ragged import Ragged
 from edgewise.data.ranking import Ranked
 from edgewise.data.splits import Split
-from edgewise.graph.transitions import transition_features
 from edgewise.models.base import (
     TorchRecommender,
     best_items,
@@ -47,9 +46,11 @@ from edgewise.models.graph_gpt.stages.content import ContentData
 from edgewise.models.graph_gpt.tokens import TokenSpace
 from edgewise.models.item_head import ItemLoss, has_sparse_gradients, told_gradients
 from edgewise.models.item_priors import unknown_priors
+from edgewise.models.item_start import item_start
 from edgewise.models.mixing import PriorMixture, told_before
 from edgewise.models.prior_features import log_normalisers, normalise
 from edgewise.models.tokenizers import load_tokenizer
+from edgewise.models.training_priors import TrainingPriors
 from edgewise.models.warm_start import ITEMS, REST, USERS, Layout, check_share
 from edgewise.recommender import ItemFilter, ScoreShare, Task
 from edgewise.training.trainer import Stage
@@ -126,9 +127,9 @@ class GraphGPT(TorchRecommender):
             sizes = split.dataset.num_users, num_items
             self.tokens = TokenSpace(self.older.tokens.tokenizer, *sizes, backbone.user_tokens)
             gpt = build_gpt_like(self.older.network.gpt, backbone, self.tokens)
-        if backbone.item_init == "transitions" and self.older is None:
-            histories, size = self.data.histories, gpt.config.hidden_size
-            vectors = transition_features(histories, num_items, size, seed)
+        if backbone.item_init != "random" and self.older is None:
+            vectors = item_start(backbone.item_init, split, gpt.config.hidden_size, seed)
+            assert vectors is not None
             start_items(gpt, self.tokens, vectors, backbone.init_std)
         self._read_graph(split.graph_histories())
         return self._around(gpt)
@@ -139,7 +140,8 @@ class GraphGPT(TorchRecommender):
 
     def _around(self, gpt: GPT2Model) -> GraphGPTModel:
         config, sizes = self.config, (self.tokens.num_text, self.tokens.num_user_tokens)
-        return GraphGPTModel(gpt, *sizes, config.attention, config.lambda_v, self._item_loss())
+        smoothing, loss = config.sequence.label_smoothing, self._item_loss()
+        return GraphGPTModel(gpt, *sizes, config.attention, config.lambda_v, loss, smoothing)
 
     def _item_loss(self) -> ItemLoss | None:
         """Of the sequence stage, where it samples items."""
@@ -158,9 +160,13 @@ class GraphGPT(TorchRecommender):
             DataError: the data has nothing to learn recommending from.
         """
         config = self.config
-        stages = build_stages(config, split, self.tokens, self.distances, self.network)
-        self.trained_stages = tuple(s for s in config.stages if s in {t.name for t in stages})
         self.mixture = PriorMixture.of(split, self.data.histories, config.priors, config.seed)
+        told = None
+        if config.sequence.residual and self.mixture is not None:
+            rest = self.mixture, config.priors, config.seed
+            told = TrainingPriors.of(split, self.data.histories, *rest)
+        stages = build_stages(config, split, self.tokens, self.distances, self.network, told)
+        self.trained_stages = tuple(s for s in config.stages if s in {t.name for t in stages})
         self._lacking = unknown_priors(split, config.priors.names)
         explains = any(isinstance(s.data, ContentData) and s.data.has_reasons for s in stages)
         self.tasks = (*_RANKING, "explanation") if explains else _RANKING

@@ -225,3 +225,40 @@ def test_what_the_data_lacks_is_told(shop_split, caplog):
     tokens = build_tokens(config.backbone, empty, TEMPLATES)
     assert build_sequence(config, empty, tokens, None) is None
     assert "the sequence stage is left out" in caplog.text
+
+
+class Told:
+    """Priors that say of item i for a user after n items: ``user + n / 100 + i / 10,000``."""
+
+    def of_train(self, users, histories):
+        items = torch.arange(48)[None] / 10_000
+        rows = torch.from_numpy(users + histories.lengths / 100.0)[:, None]
+        return (rows + items).float()
+
+    def of_valid(self, histories):
+        return torch.full((len(histories), 48), -1.0)
+
+
+def test_each_target_gets_the_bonus_of_its_own_history(data, shop_split):
+    histories = shop_split.known_before("valid")
+    for batch in epoch(replace(data, priors=Told())):
+        rows, targets = (batch.targets >= 0).nonzero()[:, 0], batch.targets[batch.targets >= 0]
+        assert len(batch.bonus) == len(targets)
+        for row, target, bonus in zip(rows, targets, batch.bonus, strict=True):
+            user = int(batch.node[row, 0])
+            place = float(bonus[0]) - user
+            known = histories[user].tolist()
+            assert known[round(100 * place)] == target
+            assert bonus[40] - bonus[0] == pytest.approx(0.004, abs=1e-4)
+
+
+def test_the_loss_of_validation_holds_the_bonus(data):
+    seen = []
+
+    def network(batch):
+        seen.append(batch.bonus)
+        return torch.tensor(2.0)
+
+    told = replace(data, priors=Told(), network=network)
+    assert told.validate(average, "loss") == {"loss": 2.0}
+    assert sum(map(len, seen)) == len(data.held_out) and all((each == -1).all() for each in seen)

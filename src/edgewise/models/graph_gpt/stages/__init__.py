@@ -25,6 +25,7 @@ from edgewise.models.graph_gpt.stages.events import build_events
 from edgewise.models.graph_gpt.stages.predictive import build_predictive
 from edgewise.models.graph_gpt.stages.sequence import build_sequence
 from edgewise.models.graph_gpt.tokens import TokenSpace
+from edgewise.models.training_priors import TrainingPriors
 from edgewise.training.trainer import Stage, TrainingData
 
 _BUILDERS = {"content": build_content, "events": build_events, "predictive": build_predictive}
@@ -44,6 +45,7 @@ def build_stages(
     tokens: TokenSpace,
     distances: Distances | None,
     network: GraphGPTModel,
+    priors: TrainingPriors | None = None,
 ) -> list[Stage]:
     """The stages to be trained, in order; one without data is left out.
 
@@ -54,7 +56,7 @@ def build_stages(
     """
     stages: list[Stage] = []
     for name in config.stages:
-        data = build_stage(name, config, split, tokens, distances, network)
+        data = build_stage(name, config, split, tokens, distances, network, priors)
         if data is not None:
             on_end = network.hold_on_to_content if name == "content" else None
             stages.append(Stage(name, data, config.training.of(name), on_end=on_end))
@@ -75,6 +77,7 @@ def build_stage(
     tokens: TokenSpace,
     distances: Distances | None,
     network: GraphGPTModel | None = None,
+    priors: TrainingPriors | None = None,
 ) -> StageData | None:
     """Training data of one stage.
 
@@ -85,6 +88,7 @@ def build_stage(
         tokens: numbers of words, users and items.
         distances: of the train graph, laid into each batch where attention reads the graph.
         network: that is trained; read where a metric of ranking chooses the epoch.
+        priors: in the loss of the sequence stage; None for a loss without them.
 
     Returns:
         None where the data has nothing to learn from, which a log line says.
@@ -94,7 +98,7 @@ def build_stage(
     """
     distances = distances if config.attention.kind == "graph" else None
     if name == "sequence":
-        return build_sequence(config, split, tokens, distances, network)
+        return build_sequence(config, split, tokens, distances, network, priors)
     return _BUILDERS[name](config, split, tokens, distances)
 
 

@@ -33,6 +33,7 @@ from edgewise.models.graph_gpt.stages.schedule import (
 )
 from edgewise.models.graph_gpt.tokens import TokenSpace
 from edgewise.models.item_head import ItemSampler
+from edgewise.models.training_priors import TrainingPriors
 from edgewise.training.trainer import Average
 
 MAX_VALIDATION_ROWS = 1000
@@ -58,6 +59,7 @@ class SequenceData:
         seed: of all draws.
         network: ranks all items where a metric of ranking chooses the epoch.
         num_negatives: items sampled for a batch; None where the loss reads all items.
+        priors: whose numbers the loss adds to the logits; None adds nothing.
     """
 
     histories: Ragged
@@ -69,6 +71,7 @@ class SequenceData:
     seed: int
     network: GraphGPTModel | None = None
     num_negatives: int | None = None
+    priors: TrainingPriors | None = None
 
     @cached_property
     def _sampler(self) -> ItemSampler:
@@ -128,7 +131,17 @@ class SequenceData:
             row[len(row) - (last - first) :] = items[first:last]
             targets.append(row)
         users = self.windows.user[rows]
-        return self._assembled(users, prompts, targets, targets_per_row)
+        batch = self._assembled(users, prompts, targets, targets_per_row)
+        return batch if self.priors is None else replace(batch, bonus=self._told(rows))
+
+    def _told(self, rows: np.ndarray) -> torch.Tensor:
+        """What priors say of the windows' targets, ``float32[N, I]``."""
+        assert self.priors is not None
+        windows = Ragged.of_lengths(self.windows.num_targets[rows])
+        user = self.windows.user[rows][windows.row_of_value]
+        place = self.windows.first[rows][windows.row_of_value] + windows.place_of_value
+        before = [self.histories[one][:n] for one, n in zip(user, place, strict=True)]
+        return self.priors.of_train(user, Ragged.of_rows(before))
 
     def _assembled(
         self,
@@ -153,18 +166,32 @@ class SequenceData:
             average: means over batches.
             metric: ``loss``, or one of ranking among the items that the prompt does not hold.
         """
-        if metric == "loss":
+        if metric == "loss" and self.priors is None:
             return mean_loss(self.valid_batches(MAX_VALIDATION_ROWS), average)
+        if metric == "loss":
+            batches = self.valid_batches(MAX_VALIDATION_ROWS)
+            return {"loss": average(batches, self._loss)} if batches else {}
         batches = self.valid_batches(MAX_RANKED_ROWS)
         return {metric: average(batches, partial(self._ranking, metric))} if batches else {}
 
     def _ranking(self, metric: str, batch: PromptBatch) -> torch.Tensor:
         assert self.network is not None, "ranking needs the network"
         targets = batch.targets.gather(1, batch.last[:, None])[:, 0]
-        item = batch.node - self.writer.tokens.num_users
-        seen = Ragged.of_lengths((item >= 0).sum(1).cpu().numpy(), item[item >= 0].cpu().numpy())
+        seen = self._items(batch)
         scores = self.network.next_item_logits(batch)
+        if self.priors is not None:
+            scores += self.priors.of_valid(seen).to(scores.device)
         return torch.tensor(mean_metric(metric, scores, targets.cpu().numpy(), seen))
+
+    def _loss(self, batch: PromptBatch) -> torch.Tensor:
+        assert self.network is not None and self.priors is not None
+        bonus = self.priors.of_valid(self._items(batch)).to(batch.input_ids.device)
+        return self.network(replace(batch, bonus=bonus))
+
+    def _items(self, batch: PromptBatch) -> Ragged:
+        """Those that each prompt holds."""
+        item = batch.node - self.writer.tokens.num_users
+        return Ragged.of_lengths((item >= 0).sum(1).cpu().numpy(), item[item >= 0].cpu().numpy())
 
     @cached_property
     def valid_batches(self) -> Latest[list[PromptBatch]]:
@@ -194,6 +221,7 @@ def build_sequence(
     tokens: TokenSpace,
     distances: Distances | None,
     network: GraphGPTModel | None = None,
+    priors: TrainingPriors | None = None,
 ) -> SequenceData | None:
     """Train on train rows, validate on validation rows; None, and a log line, without train rows.
 
@@ -203,6 +231,7 @@ def build_sequence(
         tokens: numbers of words, users and items.
         distances: of the train graph, or None.
         network: that is trained; read where a metric of ranking chooses the epoch.
+        priors: whose numbers the loss adds to the logits; None adds nothing.
     """
     if not len(split.train):
         _log.warning("%s has no train rows: the sequence stage is left out", split.dataset.name)
@@ -222,4 +251,5 @@ def build_sequence(
         seed=config.seed,
         network=network,
         num_negatives=sampled,
+        priors=priors,
     )
