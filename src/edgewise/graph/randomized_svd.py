@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import numpy as np
 import scipy.sparse as sp
-from scipy import linalg
 
 from edgewise.graph.propagation import initial_features
 
@@ -95,6 +94,8 @@ def _filtered(
 
 def _qr(columns: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Orthonormal columns Q and triangle R; scipy's is several times as fast as numpy's here."""
+    from scipy import linalg
+
     q, r = linalg.qr(columns, mode="economic", check_finite=False)  # type: ignore[misc]
     return np.ascontiguousarray(q), r
 

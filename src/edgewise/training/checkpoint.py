@@ -12,16 +12,18 @@ import shutil
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
-from accelerate import Accelerator
 from safetensors import SafetensorError
 from safetensors.torch import load_file, load_model, save_file, save_model
 
 from edgewise.errors import ModelFolderError
 from edgewise.files import describe, read_model
 from edgewise.training.curves import Curves
+
+if TYPE_CHECKING:
+    from accelerate import Accelerator
 
 _log = logging.getLogger("edgewise")
 

@@ -19,11 +19,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
-from accelerate import Accelerator
-from accelerate.utils import DistributedDataParallelKwargs, ProjectConfiguration, broadcast
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -32,6 +30,9 @@ from edgewise.errors import TrainingError
 from edgewise.training.checkpoint import BestWeights, Checkpoint
 from edgewise.training.config import TrainingConfig
 from edgewise.training.curves import Curves
+
+if TYPE_CHECKING:
+    from accelerate import Accelerator
 
 
 def learning_rate_at(step: int, total_steps: int, config: TrainingConfig) -> float:
@@ -214,6 +215,8 @@ class Trainer:
             self.model, self.optimizer = self.accelerator.prepare(model, optimizer)
         self.bare_model = model
         # Each process built its own graph features; those of the first one count.
+        from accelerate.utils import broadcast
+
         broadcast(list(model.buffers()))
         self.curves = Curves(metric=config.validation_metric)
         self.best = BestWeights(model)
@@ -410,6 +413,9 @@ class Trainer:
 def _accelerator(config: TrainingConfig, folder: Path | None) -> Accelerator:
     # Tasks take turns, so no batch uses every parameter; frozen graph features are buffers as
     # large as the model, too much to be sent around in every step.
+    from accelerate import Accelerator
+    from accelerate.utils import DistributedDataParallelKwargs, ProjectConfiguration
+
     distributed = DistributedDataParallelKwargs(
         find_unused_parameters=True, broadcast_buffers=False
     )
