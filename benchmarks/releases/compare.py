@@ -26,7 +26,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from export import write_matrix, write_p5
+from layouts import write_matrix, write_p5
 from turns import told
 
 from edgewise.data.dataset import Dataset

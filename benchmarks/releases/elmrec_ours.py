@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from export import NUM_NEGATIVES
+from layouts import NUM_NEGATIVES
 from transformers import T5Config, T5ForConditionalGeneration
 from turns import NUM_BEAMS, NUM_EXTRA, NUM_RESULTS, T5_SMALL, TRAINING_BATCH, answer, one_tokenizer
 
