@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, Self, get_args
 
 import numpy as np
-import scipy.sparse as sp
 
 from edgewise.config import MethodConfig, check, preset_config, to_dict, updated, with_overrides
 from edgewise.data.dataset import Vocabulary, read_parquet
@@ -31,6 +30,8 @@ from edgewise.files import ABOUT, read_model, write_card, writing_model
 from edgewise.parsing import Shape, check_shape
 
 if TYPE_CHECKING:
+    import scipy.sparse as sp
+
     from edgewise.training.curves import Curves
 
 Task = Literal["explanation", "sequential", "direct"]
@@ -341,6 +342,8 @@ class Recommender(ABC):
 
     def matrix(self, histories: Ragged) -> sp.csr_array:
         """Who has what, ``float32[B, I]``, an item once however often it was taken."""
+        import scipy.sparse as sp
+
         values = np.ones(len(histories.values), dtype=np.float32)
         shape = (len(histories), len(self.data.items))
         found = sp.csr_array((values, (histories.row_of_value, histories.values)), shape=shape)
@@ -852,7 +855,7 @@ class Recommender(ABC):
         shapes: dict[str, list[int]] = {}
         for name in self.LEARNED:
             value = getattr(self, name)
-            if sp.issparse(value):
+            if hasattr(value, "indptr"):  # a sparse matrix
                 shapes[name] = list(value.shape)
                 parts = {part: getattr(value, part) for part in ("data", "indices", "indptr")}
                 arrays |= {f"{name}/{part}": array for part, array in parts.items()}
@@ -871,6 +874,8 @@ class Recommender(ABC):
         arrays = load_file(folder / "model.safetensors")
         for name in self.LEARNED:
             if name in told["shapes"]:
+                import scipy.sparse as sp
+
                 parts = tuple(arrays[f"{name}/{part}"] for part in ("data", "indices", "indptr"))
                 setattr(self, name, sp.csr_array(parts, shape=tuple(told["shapes"][name])))
             else:

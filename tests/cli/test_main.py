@@ -7,6 +7,7 @@ import subprocess
 import sys
 
 import pytest
+from tests.cli.conftest import fitted
 
 import edgewise as package
 
@@ -34,7 +35,8 @@ import edgewise.cli.main as m
 sys.argv = ["edgewise", *sys.argv[1:]]
 try: m.app()
 except SystemExit as end: code = end.code
-loaded = {"torch", "transformers", "polars", "numpy"} & set(sys.modules)
+heavy = {"torch", "torch._dynamo", "transformers", "accelerate", "polars", "numpy", "scipy"}
+loaded = heavy & set(sys.modules)
 print("PROBE", code, time.process_time(), *sorted(loaded))
 """
 
@@ -74,6 +76,29 @@ def test_a_method_without_gradients_needs_no_torch(shop, tmp_path):
     code, _, loaded = probe("recommend", out, "--all", "--out", tmp_path / "lists.csv")
     assert code == 0 and not loaded & {"torch", "transformers"}
     assert (tmp_path / "lists.csv").is_file()
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        ["--users", "nobody"],
+        ["--all", "--filter", "colour=red"],
+        ["--all", "--exclude", "nothing"],
+        ["--history", "nothing"],
+        ["--similar-to", "nothing"],
+    ],
+    ids=" ".join,
+)
+def test_what_is_asked_wrongly_is_refused_before_a_model_loads(run, wrong):
+    code, _, loaded = probe("recommend", run, *wrong)
+    assert code == 2 and not loaded & {"torch", "transformers", "scipy"}
+
+
+def test_a_saved_network_is_read_without_what_trains_and_compiles(shop, tmp_path):
+    fast = ("--preset", "tiny", "--set", "training.epochs=1")
+    fitted(tmp_path / "run", "sasrec", shop, *fast)
+    code, _, loaded = probe("recommend", tmp_path / "run", "--all", "--out", tmp_path / "lists.csv")
+    assert code == 0 and loaded == {"torch", "numpy", "polars"}
 
 
 def test_version(edgewise):

@@ -14,9 +14,9 @@ from edgewise.cli.ids import (
     FilterOption,
     IdFinder,
     IncludeSeenOption,
+    checked_filters,
     each_id,
     for_everybody,
-    given_filters,
     given_ids,
 )
 from edgewise.cli.output import at_most, examples, progress_bar, say, warn
@@ -26,7 +26,7 @@ from edgewise.errors import DataError
 if TYPE_CHECKING:
     import numpy as np
 
-    from edgewise.runs.run import Run
+    from edgewise.runs.run import RunData
 
 _AT_ONCE = 100_000
 _ENGINES = ("local", "ray")
@@ -83,25 +83,28 @@ def batch(
     check(engine in _ENGINES, f"--engine {engine}: no such engine.{nearest(engine, _ENGINES)}")
     check(workers >= 1, f"--workers {workers}: one or more are needed")
     check(users_per_shard >= 1, f"--users-per-shard {users_per_shard}: one or more are needed")
-    from edgewise.runs.run import open_run
-    from edgewise.serving.batch import write_batch
+    from edgewise.runs.run import open_data
 
-    opened = open_run(run, data)
-    items = IdFinder(opened.dataset.items, skip_unknown, "Leave it out, or add --skip-unknown")
+    found = open_data(run, data)
+    items = IdFinder(found.dataset.items, skip_unknown, "Leave it out, or add --skip-unknown")
     allowed, denied = (
         None if not given else items.known(for_everybody(option, given_ids(option, given, items)))
         for option, given in (("--allow", allow), ("--exclude", exclude))
     )
+    filters = checked_filters(filter_, found.dataset.catalog)
+    asked = None if users == "all" else _users_of(found, Path(users), skip_unknown)
+    from edgewise.serving.batch import write_batch
+
     with progress_bar("users") as told:
         written = write_batch(
-            opened,
+            found.open_run(),
             out,
-            None if users == "all" else _users_of(opened, Path(users), skip_unknown),
-            k=at_most("-k", k, opened.dataset.num_items),
+            asked,
+            k=at_most("-k", k, found.dataset.num_items),
             exclude_seen=not include_seen,
             allow=allowed,
             deny=denied,
-            filters=given_filters(filter_),
+            filters=filters,
             users_per_shard=users_per_shard,
             engine="ray" if engine == "ray" else "local",
             workers=workers,
@@ -122,12 +125,12 @@ def batch(
     )
 
 
-def _users_of(run: Run, path: Path, skip_unknown: bool) -> np.ndarray:
+def _users_of(run: RunData, path: Path, skip_unknown: bool) -> np.ndarray:
     """The users of a file by index, each once, in the order of the file."""
     import numpy as np
 
     check(path.is_file(), f"--users {path}: no such file; give 'all', or a file of user ids")
-    hint = f"'edgewise data users {run.spec.data.folder}' lists all. Leave it out, or add "
+    hint = f"'edgewise data users {run.place}' lists all. Leave it out, or add "
     finder = IdFinder(run.dataset.users, skip_unknown, f"{hint}--skip-unknown")
     known = np.zeros(run.dataset.num_users, dtype=bool)
     parts: list[np.ndarray] = []

@@ -23,7 +23,7 @@ from edgewise.errors import ConfigError, UnknownIdError
 from edgewise.parsing import parse_json
 
 if TYPE_CHECKING:
-    from edgewise.data.dataset import Vocabulary
+    from edgewise.data.dataset import Catalog, Vocabulary
 
 # Options of all commands that list items.
 ExcludeOption = Annotated[
@@ -187,6 +187,20 @@ def given_filters(values: Sequence[str] | None) -> dict[str, list[str]] | None:
         check(bool(equals and name.strip() and value.strip()), told)
         found.setdefault(name.strip(), []).append(value.strip())
     return found or None
+
+
+def checked_filters(values: Sequence[str] | None, catalog: Catalog) -> dict[str, list[str]] | None:
+    """The same, of attributes and values that items of a data set have.
+
+    Raises:
+        ConfigError: no item has one; the nearest is named.
+    """
+    found = given_filters(values)
+    if found:
+        from edgewise.data.item_facets import ItemFacets
+
+        ItemFacets.of(catalog).fits(found)
+    return found
 
 
 def _is_file(value: str) -> bool:

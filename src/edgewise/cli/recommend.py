@@ -16,8 +16,8 @@ from edgewise.cli.ids import (
     IdFinder,
     IncludeSeenOption,
     Typed,
+    checked_filters,
     for_everybody,
-    given_filters,
     given_ids,
     read_ids,
 )
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from edgewise.recommender import Task
     from edgewise.runs.explain import ScoreReason
     from edgewise.runs.predict import Answer, Predictor, RawCandidates
-    from edgewise.runs.run import Run
+    from edgewise.runs.run import Run, RunData
 
 _MOST_ITEMS = 5
 _NAMED = 3
@@ -134,31 +134,40 @@ def recommend(
     )
     listed_users = None if users_file is None else read_ids(users_file, "user")
     from edgewise.runs.predict import Predictor
-    from edgewise.runs.run import open_run
+    from edgewise.runs.run import open_data
 
-    opened = open_run(run, data)
+    found = open_data(run, data)
+    ids = _Ids.of(found, skip_unknown, data)
+    most = _capped(k, len(found.dataset.items))
+    choices = ids.candidates(candidates)
+    limits: dict[str, Any] = {
+        "allow": ids.some_items("--allow", allow) if allow else None,
+        "deny": ids.items("--exclude", exclude),
+        "filters": checked_filters(filter_, found.dataset.catalog),
+    }
+    asked = ids.some_items("--similar-to", similar_to) if similar_to else []
+    newcomer = ids.some_items("--history", history, once=False) if history else []
+    named: list[str] = []
+    if not similar_to and not history:
+        typed = listed_users or given_ids("--users", typed_users, ids.user_finder)
+        named = ids.users(typed, choices, all_)
+    # Whatever is wrong is told by now: the model takes longer to load than all the rest.
+    opened = found.open_run()
     warn_of(opened.notes)
-    ids = _Ids.of(opened, skip_unknown, data)
     predictor = Predictor(
         opened,
-        _capped(k, len(opened.dataset.items)),
-        candidates=ids.candidates(candidates),
+        most,
+        candidates=choices,
         exclude_seen=not include_seen,
-        allow=ids.some_items("--allow", allow) if allow else None,
-        deny=ids.items("--exclude", exclude),
-        filters=given_filters(filter_),
         why=why and _has_reasons(opened),
+        **limits,
     )
     if similar_to:
-        answers = predictor.similar(ids.some_items("--similar-to", similar_to))
+        answers = predictor.similar(asked)
         about = ListsAbout(opened.model.similarity_unit, key="similar_to")
     else:
         predictor = predictor.asked_as(_task(opened, task, candidates))
-        if history:
-            answers = predictor.newcomer(ids.some_items("--history", history, once=False))
-        else:
-            typed = listed_users or given_ids("--users", typed_users, ids.user_finder)
-            answers = predictor.users(ids.users(typed, predictor, all_))
+        answers = predictor.newcomer(newcomer) if history else predictor.users(named)
         about = _about(predictor)
     _write(answers, form, out, about, predictor, show=all_)
 
@@ -189,13 +198,15 @@ def explain(
     item's score, from everything the data set tells of the user.
     """
     check(form in ("table", "json"), f"--format {form}: choose table or json")
-    from edgewise.runs.explain import explain_pair, score_reason
-    from edgewise.runs.run import open_run
+    from edgewise.runs.run import open_data
 
-    opened = open_run(run, data)
-    warn_of(opened.notes)
-    ids = _Ids.of(opened, data=data, newcomers=False)
+    opened_data = open_data(run, data)
+    ids = _Ids.of(opened_data, data=data, newcomers=False)
     user, item = ids.user_finder.one("--user", user), ids.item_finder.one("--item", item)
+    from edgewise.runs.explain import explain_pair, score_reason
+
+    opened = opened_data.open_run()
+    warn_of(opened.notes)
     if why:
         reason = score_reason(opened, user, item)
         if reason.parts:
@@ -265,10 +276,14 @@ class _Ids:
 
     @classmethod
     def of(
-        cls, run: Run, skip_unknown: bool = False, data: Path | None = None, newcomers: bool = True
+        cls,
+        run: RunData,
+        skip_unknown: bool = False,
+        data: Path | None = None,
+        newcomers: bool = True,
     ) -> _Ids:
         """With what a message about an unknown id says: which ids there are, and what to do."""
-        folder = data or run.spec.data.folder
+        folder = data or run.place
         users = f"'edgewise data users {folder}' lists all."
         items = f"'edgewise data items {folder} --search WORD' finds items by their titles."
         if newcomers:
@@ -314,15 +329,17 @@ class _Ids:
             lists.setdefault(user, []).append(typed)
         return {user: self.item_finder.known(row) for user, row in lists.items()}
 
-    def users(self, typed: Sequence[Typed], predictor: Predictor, everybody: bool) -> list[str]:
+    def users(
+        self, typed: Sequence[Typed], candidates: RawCandidates | None, everybody: bool
+    ) -> list[str]:
         """The users that were named, or all."""
         if not everybody:
             found = self.user_finder.known(typed)
             check(bool(found), f"{typed[0].place if typed else '--users'}: no known user in it")
             return found
-        if not isinstance(predictor.candidates, dict):
+        if not isinstance(candidates, dict):
             return list(self.user_finder.vocabulary.ids)
-        return self.user_finder.known(Typed(u, "--candidates") for u in predictor.candidates)
+        return self.user_finder.known(Typed(u, "--candidates") for u in candidates)
 
 
 def _check_one_question(options: dict[str, Any]) -> None:

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import numpy as np
 import scipy.sparse as sp
-from scipy import linalg
 
 from edgewise.graph.products import times
 from edgewise.graph.propagation import initial_features
@@ -97,6 +96,8 @@ def _filtered(
 
 def _qr(columns: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Orthonormal columns Q and triangle R; scipy's is several times as fast as numpy's here."""
+    from scipy import linalg
+
     # Column after column, as LAPACK has it, so that Q takes the place of what it is made of.
     q, r = linalg.qr(  # type: ignore[misc]
         np.array(columns, order="F"), mode="economic", overwrite_a=True, check_finite=False

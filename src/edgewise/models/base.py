@@ -21,6 +21,7 @@ from safetensors import safe_open
 from safetensors.torch import load_model
 from torch import nn
 from torch.nn import functional as F
+from torch.overrides import TorchFunctionMode
 
 from edgewise.data.pairs import distinct
 from edgewise.data.ragged import Ragged
@@ -43,6 +44,9 @@ _USERS_FOR_COLUMNS = 512
 _ORDER, _DRAW = 0, 1
 _MAX_REDRAWS = 20
 _MOST_LAYERS, _LARGEST_SIZE = 1000, 2**31
+_RANDOM_FILLS = {"normal_", "uniform_", "trunc_normal_", "orthogonal_"} | {
+    f"{who}_{how}_" for who in ("xavier", "kaiming") for how in ("normal", "uniform")
+}
 
 
 @dataclass(frozen=True)
@@ -355,9 +359,25 @@ class TorchRecommender(Recommender):
 
     def _load_learned(self, folder: Path, told: Mapping[str, Any]) -> None:
         check_sizes(lambda: self.build(None), folder / "model.safetensors")
-        self.network = self.build(None)
+        with NoRandomStart():
+            self.network = self.build(None)
         load_model(self.network, folder / "model.safetensors")
         self.network.eval()
+
+
+class NoRandomStart(TorchFunctionMode):
+    """Within, weights are not filled with random numbers, because those of a file replace them.
+
+    On the device ``meta`` the random numbers would load ``torch._dynamo``, which takes longer than
+    all else that ``edgewise recommend`` does.
+    """
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
+    ) -> Any:
+        if getattr(func, "__name__", None) in _RANDOM_FILLS:
+            return args[0] if args else kwargs["tensor"]
+        return func(*args, **(kwargs or {}))
 
 
 def check_sizes(make: Callable[[], nn.Module], file: Path, prefix: str = "") -> None:
@@ -371,7 +391,7 @@ def check_sizes(make: Callable[[], nn.Module], file: Path, prefix: str = "") -> 
     Raises:
         ValueError: a weight has another shape.
     """
-    with torch.device("meta"):
+    with torch.device("meta"), NoRandomStart():
         wanted = make().state_dict()
     with safe_open(file, framework="pt") as weights:
         for name in sorted({prefix + each for each in wanted} & {*weights.keys()}):

@@ -104,7 +104,9 @@ class GraphNetwork(nn.Module):
         super().__init__()
         self.config, self.num_users = config, num_users
         size = config.embedding_size
-        self.layer_0 = nn.Parameter(torch.randn(num_users + num_items, size) * config.init_std)
+        self.layer_0 = nn.Parameter(
+            torch.empty(num_users + num_items, size).normal_(std=config.init_std)
+        )
         self.adjacency: SparseAdjacency | None = None
         self.register_buffer("item_scale", torch.zeros(num_items))
         self.register_buffer("fixed", torch.tensor(False))

@@ -32,7 +32,6 @@ from edgewise.data.ragged import Ragged
 from edgewise.data.sequences import NO_TARGET, NextItems, newest, padded
 from edgewise.data.splits import Split
 from edgewise.errors import DataError
-from edgewise.graph.transitions import transition_features
 from edgewise.models.base import TensorBatch, TorchRecommender, UnseenItems
 from edgewise.models.item_head import (
     OWN_SAMPLE,
@@ -288,6 +287,8 @@ class NextItemRecommender(TorchRecommender):
         """Give items vectors of their transitions, unless they have learned some already."""
         config = self.config
         if config.item_init == "transitions" and self.older is None:
+            from edgewise.graph.transitions import transition_features
+
             sizes = len(self.data.items), config.hidden_size
             start = transition_features(self.data.histories, *sizes, config.seed)
             self.network.start_items(torch.from_numpy(start * config.init_std))

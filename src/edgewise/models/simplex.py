@@ -109,8 +109,8 @@ class SimpleXNetwork(nn.Module):
     def __init__(self, config: SimpleXConfig, num_users: int, num_items: int) -> None:
         super().__init__()
         self.config, size = config, config.embedding_size
-        self.users = nn.Parameter(torch.randn(num_users, size) * config.init_std)
-        self.items = nn.Parameter(torch.randn(num_items, size) * config.init_std)
+        self.users = nn.Parameter(torch.empty(num_users, size).normal_(std=config.init_std))
+        self.items = nn.Parameter(torch.empty(num_items, size).normal_(std=config.init_std))
         self.mix = nn.Linear(size, size, bias=False)
         nn.init.eye_(self.mix.weight)
         self.dropout = nn.Dropout(config.dropout)

@@ -54,7 +54,7 @@ from edgewise.graph.bipartite import BipartiteGraph
 from edgewise.graph.spectral import spectral_features
 from edgewise.graph.transitions import transition_features
 from edgewise.item_texts import ItemTexts, TextConfig
-from edgewise.models.base import Examples, HeldOut, TensorBatch, TorchRecommender
+from edgewise.models.base import Examples, HeldOut, NoRandomStart, TensorBatch, TorchRecommender
 from edgewise.models.semantic_ids import codes_like_old, residual_kmeans, with_collision_code
 from edgewise.models.warm_start import REST
 from edgewise.recommender import ItemFilter, Task
@@ -375,7 +375,8 @@ class TIGER(TorchRecommender):
     def _load_learned(self, folder: Path, told: Mapping[str, Any]) -> None:
         shape = len(self.data.items), self.config.num_levels + 1
         codes = np.zeros(shape, dtype=np.int64)
-        network = TIGERNetwork(self.config, codes, told["num_collisions"])
+        with NoRandomStart():
+            network = TIGERNetwork(self.config, codes, told["num_collisions"])
         load_model(network, folder / "model.safetensors")
         self.network = self._spelling(network)
         self.network.eval()

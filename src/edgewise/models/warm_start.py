@@ -21,7 +21,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-import scipy.sparse as sp
 import torch
 from torch import nn
 
@@ -32,6 +31,8 @@ from edgewise.data.ragged import Ragged
 from edgewise.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
+    import scipy.sparse as sp
+
     from edgewise.models.base import TorchRecommender
     from edgewise.recommender import FittedData, Recommender
 
@@ -179,6 +180,8 @@ class Growth:
     def placed(self, kind: str, rows: torch.Tensor) -> torch.Tensor:
         """Rows for those who are new, from the old ones' ``[n, ...]``: means of neighbours."""
         new, old = self.new(kind), self.before[kind]
+        import scipy.sparse as sp
+
         taken = self.histories if kind == USERS else sp.csr_array(self.histories.T)
         flat = rows.flatten(1) if rows.dim() > 1 else rows[:, None]
         table = np.pad(flat.float().cpu().numpy(), [(0, 0), (0, 1)], constant_values=1.0)
@@ -315,6 +318,8 @@ def _means(rows: sp.csr_array) -> sp.csr_array:
     """Rows that sum to 1, or to 0 where nothing is in them."""
     total = np.asarray(rows.sum(axis=1), dtype=np.float32)
     scale = np.divide(1, total, out=np.zeros_like(total), where=total > 0)
+    import scipy.sparse as sp
+
     scaled = sp.csr_array(rows, copy=True, dtype=np.float32)
     scaled.data *= np.repeat(scale, np.diff(scaled.indptr))
     return scaled

@@ -217,6 +217,46 @@ class Run:
         return replace(self, info=replace(self.info, spec=replace(self.spec, config=config)))
 
 
+@dataclass(frozen=True, eq=False)
+class RunData:
+    """What a finished run was fitted on: enough to check a question before the model is loaded.
+
+    Attributes:
+        folder: the run folder.
+        told: what ``run.json`` says.
+        dataset: the one that stands where the run's should.
+        place: its folder.
+    """
+
+    folder: Path
+    told: Mapping[str, Any]
+    dataset: Dataset
+    place: Path
+
+    def __repr__(self) -> str:
+        return f"RunData({self.folder}: {self.dataset!r})"
+
+    def open_run(self) -> Run:
+        """Load the model, too.
+
+        Raises:
+            ModelFolderError: the model is damaged or another run's.
+            DataError: the data set is not the one the run was fitted on.
+        """
+        info, dataset = _info_of(self.told, self.folder), self.dataset
+        spec = info.spec
+        fitted = spec.split(spec.data.state_of(dataset, self.place))
+        model = spec.method.recommender.from_pretrained(self.folder / "model")
+        _check_fitted_on(model.data, info, fitted, self.folder / "model")
+        if fitted.dataset is dataset:
+            return Run(self.folder, info, model, dataset, fitted)
+        from edgewise.models.grown import Grown
+        from edgewise.runs.growth import grown_split
+
+        split, growth = grown_split(spec.split(dataset), fitted)
+        return Run(self.folder, info, Grown.of(model, dataset), dataset, split, growth)
+
+
 def split_values(kind: str, seed: int, cold_share: float) -> dict[str, Any]:
     """A split as ``run.json`` says it; cold items only where there are some."""
     return {"kind": kind, "seed": seed, **({"cold_items": cold_share} if cold_share else {})}
@@ -256,6 +296,11 @@ def read_info(folder: str | Path) -> RunInfo:
     Raises:
         ModelFolderError: it is missing, damaged, was edited, or is of another kind or version.
     """
+    return _info_of(_read_values(folder), folder)
+
+
+def _read_values(folder: str | Path) -> dict[str, Any]:
+    """What ``run.json`` says, checked as far as no method need be loaded."""
     path = Path(folder) / FILE
     recover(Path(folder))
     if not path.exists():
@@ -268,11 +313,16 @@ def read_info(folder: str | Path) -> RunInfo:
         raise ModelFolderError(f"{path} was not written by this version of edgewise; fit again")
     check_fields(values, path, _AGAIN, ModelFolderError)
     check_shape(values, _RunFile, path, ModelFolderError, "fit the run again")
+    return values
+
+
+def _info_of(values: Mapping[str, Any], folder: str | Path) -> RunInfo:
     try:
         return _from_dict(values)
     except ConfigError as error:
         raise ModelFolderError(
-            f"{path} cannot be read by this version of edgewise ({error}); fit the run again"
+            f"{Path(folder) / FILE} cannot be read by this version of edgewise ({error}); fit the "
+            "run again"
         ) from None
 
 
@@ -347,13 +397,17 @@ def read_finished(folder: str | Path) -> RunInfo:
     Raises:
         ModelFolderError: there is none, or its training did not finish.
     """
-    info = read_info(folder)
-    if info.status != FINISHED:
+    return _info_of(_read_finished(folder), folder)
+
+
+def _read_finished(folder: str | Path) -> dict[str, Any]:
+    values = _read_values(folder)
+    if values["status"] != FINISHED:
         raise ModelFolderError(
             f"{folder}: training did not finish; go on with "
-            f"'edgewise fit {info.spec.method_name} --out {folder} --resume'"
+            f"'edgewise fit {values['method']} --out {folder} --resume'"
         )
-    return info
+    return values
 
 
 def open_run(folder: str | Path, data: str | Path | None = None) -> Run:
@@ -374,19 +428,22 @@ def open_run(folder: str | Path, data: str | Path | None = None) -> Run:
         ModelFolderError: there is no finished run, or its model is damaged or another run's.
         DataError: the data set is missing or is not the one the run was fitted on.
     """
-    folder = Path(folder)
-    info = read_finished(folder)
-    dataset, place = _load_grown(info.spec.data, data)
-    fitted = info.spec.split(info.spec.data.state_of(dataset, place))
-    model = info.spec.method.recommender.from_pretrained(folder / "model")
-    _check_fitted_on(model.data, info, fitted, folder / "model")
-    if fitted.dataset is dataset:
-        return Run(folder, info, model, dataset, fitted)
-    from edgewise.models.grown import Grown
-    from edgewise.runs.growth import grown_split
+    return open_data(folder, data).open_run()
 
-    split, growth = grown_split(info.spec.split(dataset), fitted)
-    return Run(folder, info, Grown.of(model, dataset), dataset, split, growth)
+
+def open_data(folder: str | Path, data: str | Path | None = None) -> RunData:
+    """Open the data set of a finished run and not yet its model.
+
+    Args:
+        folder: made by ``edgewise fit``.
+        data: where the data set stands now, if it has moved.
+
+    Raises:
+        ModelFolderError: there is no finished run.
+        DataError: the data set is missing.
+    """
+    values = _read_finished(folder)
+    return RunData(Path(folder), values, *_load_grown(DataInfo(**values["data"]), data))
 
 
 def _check_fitted_on(fitted: FittedData, info: RunInfo, split: Split, place: Path) -> None:

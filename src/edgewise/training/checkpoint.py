@@ -13,10 +13,9 @@ import shutil
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
-from accelerate import Accelerator
 from safetensors import SafetensorError
 from safetensors.torch import load_file, load_model, save_file, save_model
 
@@ -25,6 +24,9 @@ from edgewise.files import describe, read_model
 from edgewise.training.curves import Curves
 from edgewise.training.sharding import ShardedTables
 from edgewise.training.weight_average import WeightAverage
+
+if TYPE_CHECKING:
+    from accelerate import Accelerator
 
 _log = logging.getLogger("edgewise")
 

@@ -19,11 +19,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
-from accelerate import Accelerator
-from accelerate.utils import DistributedDataParallelKwargs, ProjectConfiguration, broadcast
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -35,6 +33,9 @@ from edgewise.training.curves import Curves
 from edgewise.training.rows import RowAdamW, clip_norm
 from edgewise.training.sharding import ShardedTables
 from edgewise.training.weight_average import WeightAverage
+
+if TYPE_CHECKING:
+    from accelerate import Accelerator
 
 
 def learning_rate_at(step: int, total_steps: int, config: TrainingConfig) -> float:
@@ -237,6 +238,8 @@ class Trainer:
             self.optimizer = self.accelerator.prepare(optimizer)
         self.bare_model = model
         # Each process built its own graph features; those of the first one count.
+        from accelerate.utils import broadcast
+
         broadcast(list(model.buffers()))
         self.curves = Curves(metric=config.validation_metric)
         self.best = BestWeights(model, self.tables)
@@ -450,6 +453,9 @@ class Trainer:
 def _accelerator(config: TrainingConfig, folder: Path | None) -> Accelerator:
     # Tasks take turns, so no batch uses every parameter; frozen graph features are buffers as
     # large as the model, too much to be sent around in every step.
+    from accelerate import Accelerator
+    from accelerate.utils import DistributedDataParallelKwargs, ProjectConfiguration
+
     distributed = DistributedDataParallelKwargs(
         find_unused_parameters=True, broadcast_buffers=False
     )

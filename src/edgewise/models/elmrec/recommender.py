@@ -20,7 +20,13 @@ from edgewise.decoding.constrained_beam import beam_search, rerank
 from edgewise.decoding.diverse_beam import diverse_beam_search
 from edgewise.decoding.exact_scores import score_candidates
 from edgewise.graph.bipartite import BipartiteGraph
-from edgewise.models.base import TorchRecommender, check_layers, check_sizes, chosen_scores
+from edgewise.models.base import (
+    NoRandomStart,
+    TorchRecommender,
+    check_layers,
+    check_sizes,
+    chosen_scores,
+)
 from edgewise.models.elmrec.backbone import (
     build_t5,
     build_t5_like,
@@ -479,7 +485,8 @@ class ELMRec(TorchRecommender):
         t5_config = T5Config.from_dict(told["t5"])
         weights = folder / "model.safetensors"
         check_sizes(lambda: T5ForConditionalGeneration(t5_config), weights, "t5.")
-        t5 = T5ForConditionalGeneration(t5_config)
+        with NoRandomStart():
+            t5 = T5ForConditionalGeneration(t5_config)
         self.network = self._network(t5, self.graph.lookup(), torch.Generator())
         load_model(self.network, folder / "model.safetensors")
         self.network.eval()

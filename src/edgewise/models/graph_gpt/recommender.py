@@ -20,6 +20,7 @@ from edgewise.data.ragged import Ragged
 from edgewise.data.ranking import Ranked
 from edgewise.data.splits import Split
 from edgewise.models.base import (
+    NoRandomStart,
     TorchRecommender,
     best_items,
     check_layers,
@@ -421,7 +422,8 @@ class GraphGPT(TorchRecommender):
         check_layers(told["gpt"])
         gpt = GPT2Config.from_dict(told["gpt"], attn_implementation=implementation)
         check_sizes(lambda: GPT2Model(gpt), folder / "model.safetensors", "gpt.")
-        self.network = self._around(GPT2Model(gpt))
+        with NoRandomStart():
+            self.network = self._around(GPT2Model(gpt))
         load_model(self.network, folder / "model.safetensors")
         self.network.eval()
         self.trained_stages = tuple(told["stages"])

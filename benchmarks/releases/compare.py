@@ -1,0 +1,138 @@
+"""The two papers' releases beside edgewise: one data set, one tokenizer, weights of one size.
+
+Run ``python benchmarks/releases/compare.py elmrec CHECKOUT --python PYTHON [--data DATA]`` (or
+``llm4rec``), where CHECKOUT is a checkout of the authors' repository (WangXFng/ELMRec,
+anord-wang/LLM4REC) and PYTHON the interpreter of an environment with ``requirements.txt``. DATA is
+an imported data set whose users have four rows or more; without it the built-in shop is taken.
+Each side is a process on one thread in 32-bit floats with random weights, the two take turns, and
+a figure is the median of all rounds: by the clock, and of the processor, which other work does not
+stretch. Releases are adapted from outside, see ``elmrec_release.py`` and ``llm4rec_release.py``.
+
+* ``direct``: users a second, the ten best of 100 candidates; the release by 20 beams.
+* ``sequential``: users a second, the ten best of the catalogue by 20 beams, seen items left out.
+* ``train_direct``, ``train_sequential``: steps a second, batches of eight.
+* ``bias``: the matrices R of one batch of prompts; ``predict``: users a second, GPT-2 small.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from layouts import write_matrix, write_p5
+from turns import told
+
+from edgewise.data.dataset import Dataset
+from edgewise.data.splits import leave_one_out
+from edgewise.data.synthetic import make_demo_shop
+
+sys.path.append(str(Path(__file__).parents[1]))
+from measuring import keep
+
+_HERE = Path(__file__).parent
+_WRITERS = {"elmrec": write_p5, "llm4rec": write_matrix}
+
+
+class Side:
+    """A process that does one task when asked; see ``turns.py``."""
+
+    def __init__(self, python: str, script: str, *options: str) -> None:
+        self._process = subprocess.Popen(
+            [python, str(_HERE / script), *options],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"},
+        )
+        self.tasks: list[str] = self._told()
+
+    def __enter__(self) -> Side:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._process.kill()
+        self._process.wait()
+
+    def run(self, task: str) -> dict[str, float]:
+        """How many users, steps or batches were done, and in how many seconds."""
+        assert self._process.stdin is not None
+        self._process.stdin.write(task + "\n")
+        self._process.stdin.flush()
+        return self._told()
+
+    def _told(self) -> Any:
+        assert self._process.stdout is not None
+        for line in self._process.stdout:
+            if (found := told(line)) is not None:
+                return found
+        raise SystemExit(f"a side ended with status {self._process.wait()}; its message is above")
+
+
+def figures(ours: Sequence[Mapping[str, float]], theirs: Sequence[Mapping[str, float]]) -> dict:
+    """Medians of what is done in a second on both sides, and their ratio."""
+    found: dict[str, float] = {}
+    for kind, name in (("seconds", ""), ("processor_seconds", "_of_processor")):
+        rates = [median(each["count"] / each[kind] for each in side) for side in (ours, theirs)]
+        found |= {f"ours_a_second{name}": rates[0], f"release_a_second{name}": rates[1]}
+        found[f"times_faster{name}"] = rates[0] / rates[1]
+    return {**found, "rounds": len(ours)}
+
+
+def compare(asked: argparse.Namespace) -> dict[str, dict[str, float]]:
+    """Both sides in turns, task by task."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        dataset = make_demo_shop() if asked.data is None else Dataset.load(asked.data)
+        place = folder / "data" if asked.data is None else asked.data.resolve()
+        if asked.data is None:
+            dataset.save(place)
+        _WRITERS[asked.release](leave_one_out(dataset), folder)
+        batch = [str(asked.batch)] if asked.release == "elmrec" else []
+        users = [str(asked.users), str(asked.their_users or asked.users)]
+        release = [str(asked.checkout.resolve()), str(folder), users[1], *batch]
+        with (
+            Side(sys.executable, f"{asked.release}_ours.py", str(place), users[0]) as ours,
+            Side(asked.python, f"{asked.release}_release.py", *release) as theirs,
+        ):
+            found = {}
+            for task in asked.tasks or theirs.tasks:
+                for side in (ours, theirs):  # the first time is warming up
+                    side.run(task)
+                rounds = [(ours.run(task), theirs.run(task)) for _ in range(asked.rounds)]
+                mine, other = zip(*rounds, strict=True)
+                found[task] = figures(mine, other)
+                print(
+                    task, {key: round(value, 4) for key, value in found[task].items()}, flush=True
+                )
+    return found
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("release", choices=sorted(_WRITERS))
+    parser.add_argument("checkout", type=Path, help="of the authors' repository")
+    parser.add_argument("--python", required=True, help="of an environment for the release")
+    parser.add_argument("--data", type=Path, help="an imported data set")
+    parser.add_argument("--users", type=int, default=32, help="of a round")
+    parser.add_argument("--their-users", type=int, help="of a round of the release, if fewer")
+    parser.add_argument("--batch", type=int, default=16, help="users the release decodes at once")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--tasks", nargs="+", help="some of them alone")
+    parser.add_argument("--json", type=Path, help="write the figures to this file")
+    asked = parser.parse_args()
+    found = compare(asked)
+    if asked.json:
+        about = {"data": str(asked.data.name) if asked.data else "built-in shop"}
+        about |= {"users": asked.users, "their_batch": asked.batch}
+        keep(asked.json, {asked.release: found, "settings": about})
+
+
+if __name__ == "__main__":
+    main()
