@@ -20,6 +20,7 @@ import polars as pl
 from edgewise.data.ragged import Ragged
 
 WORDS = ("review", "summary")
+_ROWS_AT_ONCE = 2_000_000
 COLUMNS = ("user_index", "item_index", "timestamp", "rating", *WORDS, "appended")
 
 
@@ -158,13 +159,30 @@ class StoredRows:
 
     def column(self, name: str) -> pl.Series:
         """One column as it is written."""
-        return pl.read_parquet(self._bytes[:], columns=[name])[name]
+        return pl.read_parquet(self._copied(), columns=[name])[name]
+
+    def numbers(self, name: str) -> np.ndarray:
+        """One column without nulls as an array; what is read at once is a few megabytes."""
+        kind = pl.Series(dtype=self.schema[name]).to_numpy().dtype
+        found = np.empty(self.height, kind)
+        rows = pl.scan_parquet(self._copied()).select(name)
+        for start in range(0, self.height, _ROWS_AT_ONCE):
+            some = rows.slice(start, _ROWS_AT_ONCE).collect()
+            found[start : start + _ROWS_AT_ONCE] = some[name].to_numpy()
+        return found
+
+    def _copied(self) -> bytes:
+        """The whole file, for a moment; what was mapped for it is given back at once."""
+        found = self._bytes[:]
+        if hasattr(mmap, "MADV_DONTNEED"):
+            self._bytes.madvise(mmap.MADV_DONTNEED)
+        return found
 
     def interactions(self, **known: np.ndarray) -> Interactions:
         """The rows; ``known`` are columns that have been read already."""
-        later = {n: Later(self._values, n) for n in COLUMNS if n in self.schema and n not in known}
-        return Interactions(**{**known, **later})  # type: ignore[arg-type]
-
-    def _values(self, name: str) -> Any:
-        column = self.column(name)
-        return column if name in WORDS else column.to_numpy()
+        later: dict[str, Any] = {
+            name: Later(self.column if name in WORDS else self.numbers, name)
+            for name in COLUMNS
+            if name in self.schema and name not in known
+        }
+        return Interactions(**known, **later)

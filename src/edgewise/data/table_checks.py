@@ -52,17 +52,16 @@ def check_tables(
         _check_ids(table, kind, folder / f"{kind}s.parquet", counts)
     found: dict[str, np.ndarray] = {}
     for table, kind in ((users, "user"), (items, "item")):
-        index = stored.column(f"{kind}_index")
-        strange = index.filter((index < 0) | (index >= len(table)))
-        if strange.len():
+        index = found[f"{kind}_index"] = stored.numbers(f"{kind}_index")
+        if len(index) and not 0 <= index.min() <= index.max() < len(table):
+            strange = index[(index < 0) | (index >= len(table))][0]
             raise DataError(
-                f"{where}: {kind}_index {strange[0]}, but there are {len(table)} {kind}s. {AGAIN}"
+                f"{where}: {kind}_index {strange}, but there are {len(table)} {kind}s. {AGAIN}"
             )
-        if kind == "user" and not index.is_sorted():
+        if kind == "user" and not (index[1:] >= index[:-1]).all():
             raise DataError(
                 f"{where}: user_index does not rise: rows are not in each user's order. {AGAIN}"
             )
-        found[f"{kind}_index"] = index.to_numpy()
     return found
 
 

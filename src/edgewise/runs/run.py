@@ -10,6 +10,7 @@ import json
 import os
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from copy import copy
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -374,7 +375,9 @@ def open_run(folder: str | Path, data: str | Path | None = None) -> Run:
     dataset, place = _load_grown(info.spec.data, data)
     fitted = info.spec.split(info.spec.data.state_of(dataset, place))
     model = info.spec.method.recommender.from_pretrained(folder / "model")
-    _check_fitted_on(model.data, info, fitted, folder / "model")
+    # Of a copy, so that columns that are read for it are kept no longer.
+    _check_fitted_on(model.data, info, _unread(fitted), folder / "model")
+    model.share_ids(fitted.dataset)
     if fitted.dataset is dataset:
         return Run(folder, info, model, dataset, fitted)
     from edgewise.models.grown import Grown
@@ -382,6 +385,11 @@ def open_run(folder: str | Path, data: str | Path | None = None) -> Run:
 
     split, growth = grown_split(info.spec.split(dataset), fitted)
     return Run(folder, info, Grown.of(model, dataset), dataset, split, growth)
+
+
+def _unread(split: Split) -> Split:
+    """The same split, whose parts keep for themselves which columns have been read."""
+    return replace(split, train=copy(split.train), valid=copy(split.valid), test=copy(split.test))
 
 
 def _check_fitted_on(fitted: FittedData, info: RunInfo, split: Split, place: Path) -> None:
