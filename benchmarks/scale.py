@@ -10,7 +10,8 @@ Run ``python benchmarks/scale.py data|lists|index [--scales 1 3 10] [--json FILE
   from all of them, and for everybody by ``batch`` and ``recommend --all`` of popularity.
 - ``index``: the ten nearest of generated vectors, exactly by blocks and by faiss (HNSW).
 
-Each command runs in a process of its own. Seconds of processor are not stretched by other work.
+A file that is there is added to, so that scales may be measured one by one. Each command runs in a
+process of its own. Seconds of processor are not stretched by other work.
 """
 
 from __future__ import annotations
@@ -66,14 +67,34 @@ def data(scales: list[float], place: Path) -> Figures:
             values = {"rows": sizes.rows, "users": sizes.users, "items": sizes.items}
             figures[f"{name}_{scale:g}"] = values | timed_command(step)
             tell(f"{name}_{scale:g}", figures[f"{name}_{scale:g}"])
-        if scale == scales[-1] and len(scales) > 1:
-            figures |= {name: billion(figures, name, scales) for name in steps}
     return figures
 
 
-def billion(figures: Figures, name: str, scales: list[float]) -> dict[str, float]:
+def with_growth(figures: Figures) -> Figures:
+    """The figures, and what follows from those of several scales."""
+    found = dict[str, list[dict[str, float]]]()
+    for name, values in figures.items():
+        what, _, scale = name.rpartition("_")
+        if scale.replace(".", "").isdigit():
+            found.setdefault(what, []).append(values)
+    several = {what: sorted(v, key=lambda each: each["users"]) for what, v in found.items()}
+    grown = {what: (v[0], v[-1]) for what, v in several.items() if len(v) > 1}
+    return figures | {
+        what: billion(*pair) if "rows" in pair[0] else a_user(*pair) for what, pair in grown.items()
+    }
+
+
+def a_user(small: dict[str, float], large: dict[str, float]) -> dict[str, float]:
+    """What one user more, with his rows, adds to the memory of an opened run and of all lists."""
+    users = large["users"] - small["users"]
+    return {
+        "open_bytes_a_user": (large["open_peak_bytes"] - small["open_peak_bytes"]) / users,
+        "bytes_a_user": (large["peak_bytes"] - small["peak_bytes"]) / users,
+    }
+
+
+def billion(small: dict[str, float], large: dict[str, float]) -> dict[str, float]:
     """A billion rows of a step, on the line through the smallest and the largest scale."""
-    small, large = (figures[f"{name}_{scale:g}"] for scale in (scales[0], scales[-1]))
 
     def line(key: str) -> float:
         slope = (large[key] - small[key]) / (large["rows"] - small["rows"])
@@ -149,7 +170,6 @@ def _speed(
         "peak_bytes": values["peak_bytes"],
         "open_seconds": opened["processor_seconds"],
         "open_peak_bytes": opened["peak_bytes"],
-        "open_bytes_a_user": opened["peak_bytes"] / sizes.users,
         "added_bytes": values["peak_bytes"] - opened["peak_bytes"],
     }
 
@@ -232,7 +252,9 @@ def main() -> None:
             measure = data if given.what == "data" else lists
             figures = measure(sorted(given.scales), Path(place))
     if given.json:
-        keep(given.json, figures)
+        old = json.loads(given.json.read_text()) if given.json.exists() else {}
+        figures = {n: v for n, v in old.items() if n not in ("machine", "versions")} | figures
+        keep(given.json, with_growth(figures))
 
 
 if __name__ == "__main__":
