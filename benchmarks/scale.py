@@ -3,7 +3,7 @@
 Run ``python benchmarks/scale.py data|lists|index [--scales 1 3 10] [--json FILE]``. Scale 10 is
 30,000,000 rows of 1,000,000 users and 200,000 items (``made_up.py``); it takes 3 GB on the disk.
 
-- ``data``: import, look at, split, audit and append to it. From the smallest and the largest scale
+- ``data``: import, look at, split, append to it and audit it all. From the smallest and the largest scale
   follows what a billion rows would take: seconds of processor and bytes of memory grow along the
   line through both. ``growth`` is the exponent of the seconds between the two, 1 being linear.
 - ``lists``: 20 items for some of the users out of the whole catalogue, by what each method learned
@@ -23,6 +23,8 @@ import resource
 import sys
 import tempfile
 import time
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -38,12 +40,12 @@ METHODS = {
     "item-knn": ("--set", "neighbors=100"),
     "graph-filter": ("--preset", "svd"),
 }
+Tell = Callable[[str, dict[str, float]], None]
 VECTOR_SIZE, CLUSTERS, QUERIES, NEAREST = 32, 2000, 500, 10
 
 
-def data(scales: list[float], place: Path) -> Figures:
-    """Every command at every scale, and along the line through them a billion rows."""
-    figures: Figures = {}
+def data(scales: list[float], place: Path, tell: Tell) -> None:
+    """Every command at every scale."""
     log, more, folder = place / "log.csv", place / "more.csv", str(place / "data")
     edgewise = [sys.executable, "-m", "edgewise.cli.main"]
     own = [sys.executable, __file__, "split", folder, "--kind"]
@@ -54,8 +56,8 @@ def data(scales: list[float], place: Path) -> Figures:
         "split_ratio": [*own, "ratio"],
         "split_time": [*own, "time"],
         "audit_fast": [*edgewise, "audit", "--data", folder, "--fast"],
-        "audit": [*edgewise, "audit", "--data", folder],
         "append": [*edgewise, "data", "append", folder, str(more)],
+        "audit": [*edgewise, "audit", "--data", folder],
     }
     for scale in scales:
         sizes = Sizes.of_scale(scale)
@@ -65,9 +67,7 @@ def data(scales: list[float], place: Path) -> Figures:
         made_elsewhere(more, new, seed=1)
         for name, step in steps.items():
             values = {"rows": sizes.rows, "users": sizes.users, "items": sizes.items}
-            figures[f"{name}_{scale:g}"] = values | timed_command(step)
-            tell(f"{name}_{scale:g}", figures[f"{name}_{scale:g}"])
-    return figures
+            tell(f"{name}_{scale:g}", values | timed_command(step))
 
 
 def with_growth(figures: Figures) -> Figures:
@@ -124,9 +124,8 @@ def split(folder: str, kind: str) -> None:
         print(f"{len(part):,} rows, {len(np.unique(part.item_index)):,} items")
 
 
-def lists(scales: list[float], place: Path) -> Figures:
-    """Lists for some users at every scale, and for everybody at each."""
-    figures: Figures = {}
+def lists(scales: list[float], place: Path, tell: Tell) -> None:
+    """Lists for some users at every scale, and for everybody of popularity."""
     for scale in scales:
         sizes, log, folder = Sizes.of_scale(scale), place / "log.csv", place / f"data-{scale:g}"
         made_elsewhere(log, sizes)
@@ -145,15 +144,12 @@ def lists(scales: list[float], place: Path) -> Figures:
             for name, users in asked.items():
                 count = sizes.users if users is None else len(range(0, sizes.users, step))
                 values = timed([*command, *([] if users is None else ["--users", str(users)])])
-                figures[f"{method}_{name}_{scale:g}"] = _speed(values, opened, count, sizes)
-                tell(f"{method}_{name}_{scale:g}", figures[f"{method}_{name}_{scale:g}"])
+                tell(f"{method}_{name}_{scale:g}", _speed(values, opened, count, sizes))
             if not settings:
                 command = ["recommend", run, "-k", str(K), "--out", str(place / "all.parquet")]
                 values = timed([*command, "--all"])
-                name = f"{method}_recommend_all_{scale:g}"
-                figures[name] = _speed(values, opened, sizes.users, sizes)
-                tell(name, figures[name])
-    return figures
+                found = _speed(values, opened, sizes.users, sizes)
+                tell(f"{method}_recommend_all_{scale:g}", found)
 
 
 def _speed(
@@ -174,7 +170,7 @@ def _speed(
     }
 
 
-def index(num_items: int) -> Figures:
+def index(num_items: int, tell: Tell) -> None:
     """Nearest vectors in a generated catalogue: clusters of items, queries near some of them."""
     import faiss
 
@@ -194,15 +190,8 @@ def index(num_items: int) -> Figures:
     exact, _ = best_of_products(queries, items, NEAREST)
     spent, added = time.process_time() - begun, _peak() - before
     common = {"items": num_items, "numbers": VECTOR_SIZE, "queries": QUERIES}
-    figures: Figures = {
-        "exact": {
-            **common,
-            "milliseconds": 1000 * spent / QUERIES,
-            "recall": 1.0,
-            "added_bytes": added,
-        }
-    }
-    tell("exact", figures["exact"])
+    found = {"milliseconds": 1000 * spent / QUERIES, "recall": 1.0, "added_bytes": added}
+    tell("exact", common | found)
     begun = time.process_time()
     graph = faiss.IndexHNSWFlat(VECTOR_SIZE, 32, faiss.METRIC_INNER_PRODUCT)
     graph.hnsw.efConstruction = 100
@@ -213,14 +202,8 @@ def index(num_items: int) -> Figures:
         begun = time.process_time()
         found = graph.search(queries, NEAREST)[1]
         spent = time.process_time() - begun
-        figures[f"hnsw_{looked_at}"] = {
-            **common,
-            "milliseconds": 1000 * spent / QUERIES,
-            "recall": recall_of(found, exact),
-            "build_seconds": built,
-        }
-        tell(f"hnsw_{looked_at}", figures[f"hnsw_{looked_at}"])
-    return figures
+        values = {"milliseconds": 1000 * spent / QUERIES, "recall": recall_of(found, exact)}
+        tell(f"hnsw_{looked_at}", common | values | {"build_seconds": built})
 
 
 def _peak() -> int:
@@ -229,8 +212,13 @@ def _peak() -> int:
     )
 
 
-def tell(name: str, values: dict[str, float]) -> None:
+def told(name: str, values: dict[str, float], file: Path | None) -> None:
+    """Print figures, and add them to those of the file."""
     print(name, json.dumps({k: float(f"{v:.4g}") for k, v in values.items()}), flush=True)
+    if file:
+        old = json.loads(file.read_text()) if file.exists() else {}
+        kept = {n: v for n, v in old.items() if n not in ("machine", "versions")}
+        keep(file, with_growth(kept | {name: values}))
 
 
 def main() -> None:
@@ -245,16 +233,13 @@ def main() -> None:
     if given.what == "split":
         split(given.folder, given.kind)
         return
+    tell = partial(told, file=given.json)
     with tempfile.TemporaryDirectory() as place:
         if given.what == "index":
-            figures = index(given.items)
+            index(given.items, tell)
         else:
             measure = data if given.what == "data" else lists
-            figures = measure(sorted(given.scales), Path(place))
-    if given.json:
-        old = json.loads(given.json.read_text()) if given.json.exists() else {}
-        figures = {n: v for n, v in old.items() if n not in ("machine", "versions")} | figures
-        keep(given.json, with_growth(figures))
+            measure(sorted(given.scales), Path(place), tell)
 
 
 if __name__ == "__main__":
