@@ -3,9 +3,9 @@
 Run ``python benchmarks/scale.py data|lists|index [--scales 1 3 10] [--json FILE]``. Scale 10 is
 30,000,000 rows of 1,000,000 users and 200,000 items (``made_up.py``); it takes 3 GB on the disk.
 
-- ``data``: import, look at, split, append to it and audit it all. From the smallest and the largest scale
-  follows what a billion rows would take: seconds of processor and bytes of memory grow along the
-  line through both. ``growth`` is the exponent of the seconds between the two, 1 being linear.
+- ``data``: import, look at, split, append to it and audit it all. From the smallest and the largest
+  scale follows what a billion rows would take: seconds of processor and bytes of memory grow along
+  the line through both. ``growth`` is the exponent of the seconds between the two, 1 being linear.
 - ``lists``: 20 items for some of the users out of the whole catalogue, by what each method learned
   from all of them, and for everybody by ``batch`` and ``recommend --all`` of popularity.
 - ``index``: the ten nearest of generated vectors, exactly by blocks and by faiss (HNSW).
@@ -75,7 +75,7 @@ def with_growth(figures: Figures) -> Figures:
     found = dict[str, list[dict[str, float]]]()
     for name, values in figures.items():
         what, _, scale = name.rpartition("_")
-        if scale.replace(".", "").isdigit():
+        if scale.replace(".", "").isdigit() and "users" in values:
             found.setdefault(what, []).append(values)
     several = {what: sorted(v, key=lambda each: each["users"]) for what, v in found.items()}
     grown = {what: (v[0], v[-1]) for what, v in several.items() if len(v) > 1}
