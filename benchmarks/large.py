@@ -20,36 +20,21 @@ from collections.abc import Sequence
 from multiprocessing import get_context
 from pathlib import Path
 
-import numpy as np
-import polars as pl
+from made_up import Sizes, write_log
 from measuring import Figures, report
 
-NUM_ROWS, NUM_USERS, NUM_ITEMS = 10_000_000, 1_000_000, 68_142
+NUM_ROWS, ITEMS_A_ROW = 10_000_000, 0.0068142
 FITTED = ("popularity", "lightgcn", "sasrec")
 _WHEN = {"plan": "plan_seconds", "audit:": "audit_seconds"}
 
 
-def write_csv(path: Path, num_rows: int) -> None:
-    """Rows with times and ratings: log-normal activity, popularity about as one over the rank."""
-    share = num_rows / NUM_ROWS
-    num_users, num_items = max(3, round(share * NUM_USERS)), max(20, round(share * NUM_ITEMS))
-    rng = np.random.default_rng(0)
-    users = _drawn(rng, rng.lognormal(0, 1, num_users), num_rows - 2 * num_users)
-    users = np.concatenate([np.repeat(np.arange(num_users), 2), users])
-    items = _drawn(rng, (np.arange(num_items) + 20.0) ** -0.9, num_rows)
-    times = np.sort(1_500_000_000 + rng.integers(0, 200_000_000, num_rows))
-    order = rng.permutation(num_rows)
-    table = pl.DataFrame({"user_id": users[order], "item_id": items, "timestamp": times})
-    table.with_columns(
-        pl.format("u{}", "user_id").alias("user_id"),
-        pl.format("i{}", "item_id").alias("item_id"),
-        rating=pl.Series(rng.integers(1, 6, num_rows)),
-    ).write_csv(path)
-
-
-def _drawn(rng: np.random.Generator, weights: np.ndarray, count: int) -> np.ndarray:
-    done = np.cumsum(weights / weights.sum())
-    return np.searchsorted(done, rng.random(count)).clip(max=len(weights) - 1)
+def made_elsewhere(path: Path, sizes: Sizes, seed: int = 0) -> None:
+    """Write a log in another process: one starts with the peak of the one that started it."""
+    writer = get_context("spawn").Process(target=write_log, args=(path, sizes, seed))
+    writer.start()
+    writer.join()
+    if writer.exitcode:
+        sys.exit(f"{path} could not be written")
 
 
 def timed(arguments: Sequence[str], *, training: bool = False) -> dict[str, float]:
@@ -59,7 +44,11 @@ def timed(arguments: Sequence[str], *, training: bool = False) -> dict[str, floa
         arguments: of ``edgewise``.
         training: whether to stop it when its audit has been printed, and to tell when that was.
     """
-    command = [sys.executable, "-m", "edgewise.cli.main", *arguments]
+    return timed_command([sys.executable, "-m", "edgewise.cli.main", *arguments], training=training)
+
+
+def timed_command(command: Sequence[str], *, training: bool = False) -> dict[str, float]:
+    """The same of any command."""
     start = time.perf_counter()
     process = subprocess.Popen(
         command,
@@ -83,7 +72,7 @@ def timed(arguments: Sequence[str], *, training: bool = False) -> dict[str, floa
     process.stdout.close()
     finished = status == 0 or (training and len(told) == len(_WHEN))
     if not finished:
-        sys.exit(f"edgewise {' '.join(arguments)} failed:\n{''.join(printed)}")
+        sys.exit(f"{' '.join(command[1:])} failed:\n{''.join(printed)}")
     return {
         **(told or {"seconds": seconds}),
         "processor_seconds": usage.ru_utime + usage.ru_stime,
@@ -94,10 +83,7 @@ def timed(arguments: Sequence[str], *, training: bool = False) -> dict[str, floa
 def measure(num_rows: int = NUM_ROWS) -> Figures:
     with tempfile.TemporaryDirectory() as folder:
         path, data = Path(folder, "log.csv"), str(Path(folder, "data"))
-        # Elsewhere, since a process starts with the peak of the one that started it.
-        writer = get_context("spawn").Process(target=write_csv, args=(path, num_rows))
-        writer.start()
-        writer.join()
+        made_elsewhere(path, Sizes(num_rows, num_rows // 10, round(num_rows * ITEMS_A_ROW)))
         figures = {"import": timed(["data", "import", str(path), "--out", data])}
         path.unlink()
         figures["info"] = timed(["data", "info", data])

@@ -12,6 +12,7 @@ from typing import Any
 
 import httpx
 import numpy as np
+import polars as pl
 import pytest
 
 from edgewise.data.splits import leave_one_out
@@ -36,18 +37,68 @@ def script_of(name: str) -> Any:
 def test_large_data_are_made_and_commands_are_timed(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(FOLDER)
     large = script_of("large")
-    large.write_csv(tmp_path / "log.csv", 3000)
+    large.made_elsewhere(tmp_path / "log.csv", large.Sizes(3000, 300, 20))
     data = str(tmp_path / "data")
     imported = large.timed(["data", "import", str(tmp_path / "log.csv"), "--out", data])
     assert set(imported) == {"seconds", "processor_seconds", "peak_bytes"}
     counts = json.loads((tmp_path / "data" / "dataset.json").read_text())["counts"]
-    assert counts["users"] == 300 and counts["interactions"] > 2000
+    assert counts["users"] == 300 and counts["interactions"] > 1000
     command = ["fit", "popularity", "--data", data, "--out", str(tmp_path / "run")]
     fitted = large.timed(command, training=True)
     assert 0 < fitted["plan_seconds"] <= fitted["audit_seconds"], "the plan comes first"
     assert fitted["peak_bytes"] > 2**20
     with pytest.raises(SystemExit, match=r"edgewise data info .* failed:\n(.|\n)*no data set"):
         large.timed(["data", "info", str(tmp_path)])
+
+
+def test_a_made_up_log_is_as_large_and_as_skewed_as_it_says(tmp_path, monkeypatch):
+    monkeypatch.setattr("sys.path", [str(FOLDER), *sys.path])
+    made_up = script_of("made_up")
+    monkeypatch.setattr(made_up, "_BLOCK", 500)
+    sizes = made_up.Sizes.of_scale(0.02)
+    assert (sizes.rows, sizes.users, sizes.items) == (60_000, 2_000, 400)
+    tables = []
+    for name in ("log.csv", "log.parquet", "again.csv"):
+        made_up.write_log(tmp_path / name, sizes, seed=3)
+        read = pl.read_parquet if name.endswith("parquet") else pl.read_csv
+        tables.append(read(tmp_path / name).cast({"rating": pl.Int8}))
+    assert tables[0].equals(tables[1]) and tables[0].equals(tables[2])
+    made_up.write_log(tmp_path / "other.csv", sizes, seed=4)
+    assert not pl.read_csv(tmp_path / "other.csv").equals(tables[0])
+    log = tables[0]
+    lengths = log["user_id"].value_counts()["count"]
+    assert len(log) == 60_000 and len(lengths) == 2_000 and lengths.min() >= 3
+    assert lengths.mean() == 30 and lengths.median() < 25, "log-normal: a long tail"
+    items = log["item_id"].value_counts(sort=True)["count"]
+    assert items[: len(items) // 100].sum() > 0.05 * len(log), "1 % of the items, 5 % of the rows"
+    ordered = log.sort("user_id", "timestamp", maintain_order=True)
+    steps = ordered.select(
+        "item_id", after=pl.col("item_id").shift(-1).over("user_id")
+    ).drop_nulls()
+    usual = steps.group_by("item_id").agg(pl.col("after").mode().first().alias("usual"))
+    found = steps.join(usual, on="item_id").select((pl.col("after") == pl.col("usual")).mean())
+    assert 0.25 < found.item() < 0.5, "every fourth row is what usually comes next"
+
+
+def test_growth_is_the_line_through_the_smallest_and_the_largest_scale(monkeypatch):
+    monkeypatch.setattr("sys.path", [str(FOLDER), *sys.path])
+    script_of("made_up")
+    scale = script_of("scale")
+    figures = {
+        f"audit_{size}": {
+            "rows": size * 1_000_000,
+            "users": size * 1000,
+            "processor_seconds": 3.6 * size,
+            "peak_bytes": 2**30 + size * 2**20,
+        }
+        for size in (1, 10, 3)
+    }
+    found = scale.with_growth(figures)["audit"]
+    assert found["growth"] == pytest.approx(1)
+    assert found["billion_hours"] == pytest.approx(1)
+    assert found["billion_bytes"] == pytest.approx(2**30 + 1000 * 2**20)
+    assert found["billion_machines"] == 1
+    assert set(scale.with_growth({"audit_1": figures["audit_1"]})) == {"audit_1"}
 
 
 def test_both_runs_are_read_and_drawn(tmp_path, monkeypatch):

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, Self, get_ar
 import numpy as np
 
 from edgewise.config import MethodConfig, check, preset_config, to_dict, updated, with_overrides
-from edgewise.data.dataset import Vocabulary, read_parquet
+from edgewise.data.dataset import Dataset, Vocabulary, read_parquet
 from edgewise.data.item_facets import Filters, ItemFacets
 from edgewise.data.item_lists import CandidateLists, Recommendations, SimilarItems
 from edgewise.data.ragged import Ragged
@@ -276,6 +276,12 @@ class Recommender(ABC):
                 "first"
             )
         return self._data
+
+    def share_ids(self, dataset: Dataset) -> None:
+        """Keep no ids and titles of its own beside those of the data set that it was fitted on."""
+        titles = dataset.catalog.title
+        same = titles if titles == self.data.titles else self.data.titles
+        self._data = replace(self.data, users=dataset.users, items=dataset.items, titles=same)
 
     # Learning
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from edgewise.data.ranking import Ranked, best_of_rows, top_k
+from edgewise.data.ranking import Ranked, best_of_products, best_of_rows, top_k
 
 
 def sorted_rows(scores, k):
@@ -66,3 +66,19 @@ def test_the_k_best_are_finite_and_tied_by_place():
     assert top_k(scores, 3).tolist() == [1, 3, 4]
     assert top_k(scores, 9).tolist() == [1, 3, 4, 0]
     assert top_k(scores, 1).tolist() == [1]
+
+
+@pytest.mark.parametrize("block", [1, 7, 10, 64, 1000])
+def test_products_by_blocks_of_items_are_those_of_all_items(block):
+    rng = np.random.default_rng(0)
+    # Whole numbers, so that sums are exact and scores are often equal.
+    queries, items = (rng.integers(-2, 3, (n, 4)).astype(np.float32) for n in (9, 500))
+    found, scores = best_of_products(queries, items, 10, block)
+    expected = sorted_rows(queries @ items.T, 10)
+    assert found.tolist() == [row.tolist() for row in expected]
+    assert scores.tolist() == np.take_along_axis(queries @ items.T, found, axis=1).tolist()
+
+
+def test_products_with_fewer_items_than_places():
+    found, scores = best_of_products(np.ones((1, 1)), np.array([[1.0], [3.0], [2.0]]), 10, 2)
+    assert (found.tolist(), scores.tolist()) == ([[1, 2, 0]], [[3.0, 2.0, 1.0]])

@@ -13,6 +13,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from functools import cached_property
@@ -26,7 +27,8 @@ from polars.exceptions import PanicException, PolarsError
 from pydantic import Field
 
 import edgewise
-from edgewise.data.ragged import Ragged
+from edgewise.data.interactions import COLUMNS, WORDS, Interactions, StoredRows
+from edgewise.data.interactions import histories_of as histories_of
 from edgewise.data.states import EarlierState, StateShape, states_of
 from edgewise.data.table_checks import AGAIN, check_tables
 from edgewise.errors import DataError, EdgewiseError, UnknownIdError
@@ -42,8 +44,6 @@ _KIND = "edgewise data set"
 _SCHEMA_VERSION = 1
 _AGAIN = "import the data set again"
 _TABLES = ("interactions", "users", "items")
-_WORDS = ("review", "summary")
-_COLUMNS = ("user_index", "item_index", "timestamp", "rating", *_WORDS, "appended")
 _TEXTS = ("title", "brand", "description")
 # Values hashed together: bounds the memory that a checksum takes.
 _SLICE = 100_000
@@ -170,63 +170,6 @@ class Vocabulary:
 
 
 @dataclass(frozen=True)
-class Interactions:
-    """Rows of (user, item) in each user's order of time.
-
-    Rows are sorted by user, then time, then their order in the source, so that a user's rows are
-    contiguous and the last one is the newest.
-
-    Attributes:
-        user_index, item_index: ``int32[rows]``.
-        timestamp: seconds since 1970, ``int64[rows]``, or None where the source has no times.
-        rating: ``float32[rows]`` (NaN where a row has none), or None.
-        review: the full review text (empty string where a row has none), or None.
-        summary: the review's headline (empty string where a row has none), or None.
-        appended: how many times rows had been appended when each came, 0 for the first ones,
-            ``int32[rows]``; None where that never happened.
-    """
-
-    user_index: np.ndarray
-    item_index: np.ndarray
-    timestamp: np.ndarray | None = None
-    rating: np.ndarray | None = None
-    review: pl.Series | None = None
-    summary: pl.Series | None = None
-    appended: np.ndarray | None = None
-
-    def __len__(self) -> int:
-        return len(self.user_index)
-
-    def __repr__(self) -> str:
-        columns = [name for name in _COLUMNS if getattr(self, name) is not None]
-        return f"Interactions(rows={len(self)}, columns={', '.join(columns)})"
-
-    def take(self, rows: np.ndarray) -> Interactions:
-        """The rows at the given positions, in the given order."""
-        return Interactions(*(_picked(getattr(self, name), rows) for name in _COLUMNS))
-
-    def by_user(self, num_users: int) -> Ragged:
-        """The positions of each user's rows, ``int64``, one row a user."""
-        return Ragged.of_lengths(np.bincount(self.user_index, minlength=num_users))
-
-
-def _picked(column: Any, rows: np.ndarray) -> Any:
-    if column is None:
-        return None
-    return column.gather(rows) if isinstance(column, pl.Series) else column[rows]
-
-
-def histories_of(num_users: int, *parts: Interactions) -> Ragged:
-    """Each user's items in order of time, ``int32``, one row a user.
-
-    Parts are joined in the order given (train before validation), rows in their order.
-    """
-    users = np.concatenate([part.user_index for part in parts])
-    items = np.concatenate([part.item_index for part in parts])
-    return Ragged.grouped(users, items.astype(np.int32, copy=False), num_users)
-
-
-@dataclass(frozen=True)
 class Catalog:
     """What is known of each item, by item index; a missing text is an empty string.
 
@@ -282,9 +225,14 @@ class Dataset:
         """
         folder = Path(folder)
         manifest = read_manifest(folder)
-        tables = {name: _read_table(folder, name, manifest) for name in _TABLES}
-        check_tables(tables, folder, manifest["counts"])
-        dataset = _from_tables(tables, manifest)
+        for name in _TABLES:
+            _check_file(folder, name, manifest)
+        users, items = (
+            read_parquet(folder / f"{name}.parquet", DataError, _AGAIN) for name in _TABLES[1:]
+        )
+        stored = _stored_rows(folder / "interactions.parquet")
+        index = check_tables(stored, users, items, folder, manifest["counts"])
+        dataset = _from_tables(stored.interactions(**index), users, items, manifest)
         if SEAL in manifest:
             # The tables are those that were written with it: nothing needs to be hashed again.
             vars(dataset)["checksum"] = manifest["checksum"]
@@ -432,7 +380,7 @@ def _hashed_columns(dataset: Dataset) -> Iterator[tuple[str, Iterable[bytes]]]:
     for name, kind in (("user_index", "<i4"), ("item_index", "<i4"), ("timestamp", "<i8")):
         yield name, _number_bytes(getattr(rows, name), kind)
     yield "rating", _number_bytes(_one_nan(rows.rating), "<f4")
-    for name in _WORDS:
+    for name in WORDS:
         column = getattr(rows, name)
         yield name, [] if column is None else _text_bytes(column)
 
@@ -459,7 +407,7 @@ def _text_bytes(values: Iterable[str]) -> Iterator[bytes]:
 def _to_tables(dataset: Dataset) -> dict[str, pl.DataFrame]:
     """``interactions`` by index, ``users`` and ``items`` with their raw ids in index order."""
     rows, catalog = dataset.interactions, dataset.catalog
-    columns = {name: getattr(rows, name) for name in _COLUMNS}
+    columns = {name: getattr(rows, name) for name in COLUMNS}
     texts = {name: pl.Series(getattr(catalog, name), dtype=pl.String) for name in _TEXTS}
     paths = pl.Series([list(path) for path in catalog.categories], dtype=pl.List(pl.String))
     item_ids = pl.Series(dataset.items.ids, dtype=pl.String)
@@ -470,18 +418,17 @@ def _to_tables(dataset: Dataset) -> dict[str, pl.DataFrame]:
     }
 
 
-def _from_tables(tables: Mapping[str, pl.DataFrame], manifest: Mapping[str, Any]) -> Dataset:
+def _from_tables(
+    rows: Interactions, users: pl.DataFrame, items: pl.DataFrame, manifest: Mapping[str, Any]
+) -> Dataset:
     """The data set that :func:`_to_tables` was given."""
-    rows, items = tables["interactions"], tables["items"]
-    found = [rows[name] for name in _COLUMNS if name in rows.columns]
-    columns: dict[str, Any] = {c.name: c if c.name in _WORDS else c.to_numpy() for c in found}
     title, brand, description = (tuple(items[name]) for name in _TEXTS)
     paths = tuple(map(tuple, items["categories"].to_list()))
     return Dataset(
         manifest["name"],
-        Vocabulary(tuple(tables["users"]["user_id"]), "user"),
+        Vocabulary(tuple(users["user_id"]), "user"),
         Vocabulary(tuple(items["item_id"]), "item"),
-        Interactions(**columns),
+        rows,
         Catalog(title, brand, paths, description),
         manifest["source"],
         states_of(manifest),
@@ -556,13 +503,17 @@ def _manifest(dataset: Dataset, folder: Path) -> dict[str, object]:
     return seal_fields(about)
 
 
-def _read_table(folder: Path, name: str, manifest: dict) -> pl.DataFrame:
+def _check_file(folder: Path, name: str, manifest: dict) -> None:
     path = folder / f"{name}.parquet"
     if not path.is_file():
         raise DataError(f"{path}: missing from the data set; import it again")
     if file_checksum(path) != manifest["sha256"].get(path.name):
         raise DataError(f"{path}: truncated or altered since it was written; import it again")
-    return read_parquet(path, DataError, _AGAIN)
+
+
+def _stored_rows(path: Path) -> StoredRows:
+    with _readable(path, DataError, _AGAIN):
+        return StoredRows(path)
 
 
 def read_parquet(path: Path, error: type[EdgewiseError], repair: str) -> pl.DataFrame:
@@ -571,8 +522,14 @@ def read_parquet(path: Path, error: type[EdgewiseError], repair: str) -> pl.Data
     Raises:
         EdgewiseError: of the class ``error``: it is missing or damaged.
     """
-    try:
+    with _readable(path, error, repair):
         return pl.read_parquet(path, glob=False)  # "[" may stand in the name of a folder
-    except (PolarsError, OSError, PanicException) as found:
+
+
+@contextmanager
+def _readable(path: Path, error: type[EdgewiseError], repair: str) -> Iterator[None]:
+    try:
+        yield
+    except (PolarsError, OSError, ValueError, PanicException) as found:
         reason = " ".join(str(found).split())[:200]
         raise error(f"{path}: cannot be read ({reason}); {repair}") from None

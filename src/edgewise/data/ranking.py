@@ -98,6 +98,34 @@ def best_of_highest(
     return Ranked(items, Ragged(items.offsets, values[finite]))
 
 
+def best_of_products(
+    queries: np.ndarray, items: np.ndarray, k: int, block: int = 65_536
+) -> tuple[np.ndarray, np.ndarray]:
+    """The k items of the highest dot products with each query, a block of items at a time.
+
+    Exact, ties by rising item number, and however many items there are, no more than the scores
+    ``[B, block]`` are held.
+
+    Args:
+        queries: finite, ``float32[B, D]``.
+        items: finite, ``float32[I, D]``; may be mapped from a file.
+        k: items of a list.
+        block: items whose scores are held.
+
+    Returns:
+        Items and scores, best first: ``int64[B, K]`` and ``float32[B, K]``.
+    """
+    shape, k = (len(queries), -1), min(k, len(items))
+    places, values = np.empty((len(queries), 0), np.int64), np.empty((len(queries), 0), np.float32)
+    for start in range(0, len(items), block):
+        here, found = best_of_rows(queries @ items[start : start + block].T, k)
+        places = np.concatenate([places, start + here.values.reshape(shape)], axis=1)
+        values = np.concatenate([values, found.values.reshape(shape)], axis=1)
+        best = np.lexsort((places, -values), axis=1)[:, :k]
+        places, values = (np.take_along_axis(each, best, axis=1) for each in (places, values))
+    return places, values
+
+
 def _highest(scores: np.ndarray, k: int) -> np.ndarray:
     """Places of the k highest values of each row, in any order, ``int64[B, k]``."""
     num_stretches = scores.shape[1] // _STRETCH

@@ -301,6 +301,6 @@ def _check_fractions(fractions: Fractions) -> None:
 def _assemble(
     dataset: Dataset, part: np.ndarray, kind: str = "leave-one-out", seed: int = 0
 ) -> Split:
-    rows = (np.flatnonzero(part == which) for which in (_TRAIN, _VALID, _TEST))
-    train, valid, test = (dataset.interactions.take(chosen) for chosen in rows)
+    part = part.astype(np.int8)
+    train, valid, test = (dataset.interactions.part(part, n) for n in (_TRAIN, _VALID, _TEST))
     return Split(dataset, train, valid, test, kind=kind, seed=seed)

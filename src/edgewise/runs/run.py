@@ -10,6 +10,7 @@ import json
 import os
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from copy import copy
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -247,7 +248,9 @@ class RunData:
         spec = info.spec
         fitted = spec.split(spec.data.state_of(dataset, self.place))
         model = spec.method.recommender.from_pretrained(self.folder / "model")
-        _check_fitted_on(model.data, info, fitted, self.folder / "model")
+        # Of a copy, so that columns that are read for it are kept no longer.
+        _check_fitted_on(model.data, info, _unread(fitted), self.folder / "model")
+        model.share_ids(fitted.dataset)
         if fitted.dataset is dataset:
             return Run(self.folder, info, model, dataset, fitted)
         from edgewise.models.grown import Grown
@@ -444,6 +447,11 @@ def open_data(folder: str | Path, data: str | Path | None = None) -> RunData:
     """
     values = _read_finished(folder)
     return RunData(Path(folder), values, *_load_grown(DataInfo(**values["data"]), data))
+
+
+def _unread(split: Split) -> Split:
+    """The same split, whose parts keep for themselves which columns have been read."""
+    return replace(split, train=copy(split.train), valid=copy(split.valid), test=copy(split.test))
 
 
 def _check_fitted_on(fitted: FittedData, info: RunInfo, split: Split, place: Path) -> None:
