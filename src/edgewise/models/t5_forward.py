@@ -21,8 +21,8 @@ hidden, F inner size of the feed-forward layer.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -53,12 +53,11 @@ def encode(t5: T5ForConditionalGeneration, inputs: Tensor, mask: Tensor, causal:
     stack: Any = t5.encoder
     first = stack.block[0].layer[0].SelfAttention
     bias = first.compute_bias(packing.longest, packing.longest)[0]
-    blocks = [block.reading_itself(causal) for block in packing.blocks]
+    blocks = [block.going_forward() if causal else block for block in packing.blocks]
     hidden = _dropout(packing.rows(inputs), stack.dropout)
     for block in stack.block:
         attend, feed = block.layer[0], block.layer[-1]
-        normed = attend.layer_norm(hidden)
-        found = _attention(attend.SelfAttention, normed, normed, bias, blocks)
+        found = _attention(attend.SelfAttention, attend.layer_norm(hidden), bias, blocks)
         hidden = _add(hidden, found, attend.dropout)
         hidden = _add(hidden, _feed_forward(feed, hidden), feed.dropout)
     return packing.grid(_dropout(stack.final_layer_norm(hidden), stack.dropout))
@@ -80,28 +79,22 @@ def decode(
             inputs_embeds=inputs, encoder_hidden_states=states, encoder_attention_mask=mask
         )
         return output.last_hidden_state * _output_scale(t5)
-    packing = Packing.of(mask, t5.config.num_heads)
     stack: Any = t5.decoder
     num_prompts, length, width = inputs.shape
     first = stack.block[0].layer[0].SelfAttention
     ahead = torch.ones(length, length, dtype=torch.bool).triu(1)
     bias = first.compute_bias(length, length)[0].masked_fill(ahead, float("-inf"))
-    itself = [_Block(slice(0, num_prompts * length), num_prompts, length, length, None)]
-    prompts = [block.read_by(length) for block in packing.blocks]
-    source = packing.rows(states)
-    hidden = _dropout(inputs[packing.order].flatten(0, 1), stack.dropout)
+    blocks = [_Block(slice(0, num_prompts * length), num_prompts, length, None)]
+    hidden = _dropout(inputs.flatten(0, 1), stack.dropout)
     for block in stack.block:
         attend, cross, feed = block.layer
-        normed = attend.layer_norm(hidden)
-        found = _attention(attend.SelfAttention, normed, normed, bias, itself)
+        found = _attention(attend.SelfAttention, attend.layer_norm(hidden), bias, blocks)
         hidden = _add(hidden, found, attend.dropout)
-        normed = cross.layer_norm(hidden)
-        found = _attention(cross.EncDecAttention, normed, source, None, prompts)
+        found = _cross_attention(cross.EncDecAttention, cross.layer_norm(hidden), states, mask)
         hidden = _add(hidden, found, cross.dropout)
         hidden = _add(hidden, _feed_forward(feed, hidden), feed.dropout)
     hidden = _dropout(stack.final_layer_norm(hidden), stack.dropout)
-    back = packing.order.argsort()
-    return hidden.view(num_prompts, length, width)[back] * _output_scale(t5)
+    return hidden.view(num_prompts, length, width) * _output_scale(t5)
 
 
 def _output_scale(t5: T5ForConditionalGeneration) -> float:
@@ -124,43 +117,22 @@ class _Block:
     """Prompts that attention goes through together.
 
     Attributes:
-        queries, keys: rows of these prompts.
+        rows: of these prompts.
         count: of prompts.
-        query_length, key_length: rows of each.
-        hidden: true on keys that must not be read, to be broadcast to the scores
-            ``[count, H, query_length, key_length]``; None = all are read.
+        length: rows of each.
+        hidden: true on what must not be read, to be broadcast to ``[count, H, length, length]``;
+            None = all is read.
     """
 
-    queries: slice
-    count: int
-    query_length: int
-    key_length: int
-    hidden: Tensor | None
-    keys: slice | None = None
-
-
-@dataclass(frozen=True)
-class _Prompts:
-    """Some prompts of a packing: the first one's number, their rows, and which are padding."""
-
-    first: int
     rows: slice
     count: int
     length: int
-    padding: Tensor | None
+    hidden: Tensor | None
 
-    def reading_itself(self, causal: bool) -> _Block:
-        hidden = None if self.padding is None else self.padding[:, None, None, :]
-        if causal:
-            ahead = torch.ones(self.length, self.length, dtype=torch.bool).triu(1)
-            hidden = ahead if hidden is None else hidden | ahead
-        return _Block(self.rows, self.count, self.length, self.length, hidden)
-
-    def read_by(self, length: int) -> _Block:
-        """The prompts as keys of targets of a length."""
-        queries = slice(self.first * length, (self.first + self.count) * length)
-        hidden = None if self.padding is None else self.padding[:, None, None, :]
-        return _Block(queries, self.count, length, self.length, hidden, self.rows)
+    def going_forward(self) -> _Block:
+        """The same, but no row reads what follows it."""
+        ahead = torch.ones(self.length, self.length, dtype=torch.bool).triu(1)
+        return replace(self, hidden=ahead if self.hidden is None else self.hidden | ahead)
 
 
 @dataclass(frozen=True)
@@ -168,15 +140,13 @@ class Packing:
     """A batch of prompts, the longest first, with next to no padding.
 
     Attributes:
-        order: number in the batch of each prompt, ``int64[B]``.
         place: of each row in the batch ``[B * S]``, ``int64[R]``.
         blocks: consecutive prompts, padded to the longest of them.
         shape: B and S.
     """
 
-    order: Tensor
     place: Tensor
-    blocks: tuple[_Prompts, ...]
+    blocks: tuple[_Block, ...]
     shape: tuple[int, int]
 
     @classmethod
@@ -186,18 +156,17 @@ class Packing:
         lengths = (mask * torch.arange(1, width + 1)).amax(dim=1).clamp(min=1)
         lengths, order = lengths.sort(descending=True, stable=True)
         places: list[Tensor] = []
-        blocks: list[_Prompts] = []
+        blocks: list[_Block] = []
         row = 0
         for first, count, length in _alike(lengths.tolist(), num_heads):
             own = order[first : first + count]
             padding = mask[own, :length] == 0
             places.append((own[:, None] * width + torch.arange(length)).flatten())
             rows = slice(row, row + count * length)
-            blocks.append(
-                _Prompts(first, rows, count, length, padding if bool(padding.any()) else None)
-            )
+            hidden = padding[:, None, None, :] if bool(padding.any()) else None
+            blocks.append(_Block(rows, count, length, hidden))
             row = rows.stop
-        return cls(order, torch.cat(places), tuple(blocks), (num_prompts, width))
+        return cls(torch.cat(places), tuple(blocks), (num_prompts, width))
 
     @property
     def longest(self) -> int:
@@ -230,16 +199,40 @@ def _alike(lengths: list[int], num_heads: int) -> Iterator[tuple[int, int, int]]
 
 
 def _attention(
-    attention: Any, states: Tensor, source: Tensor, bias: Tensor | None, blocks: list[_Block]
+    attention: Any, states: Tensor, bias: Tensor, blocks: Sequence[_Block]
 ) -> Tensor:
-    """What rows ``[R, D]`` find in the rows of a source, ``[R, D]``, before dropout."""
+    """What rows ``[R, D]`` find in their own prompts, ``[R, D]``, before dropout."""
     rate = attention.dropout if attention.training else 0.0
-    query, key, value = attention.q(states), attention.k(source), attention.v(source)
+    parts = (attention.q(states), attention.k(states), attention.v(states), bias)
     with torch.autocast("cpu", enabled=False):
-        found = _Attention.apply(
-            query.float(), key.float(), value.float(), bias, blocks, attention.n_heads, rate
-        )
+        found = _Attention.apply(*(part.float() for part in parts), blocks, rate)
     return attention.o(found)
+
+
+def _cross_attention(attention: Any, targets: Tensor, states: Tensor, mask: Tensor) -> Tensor:
+    """What targets ``[B * T, D]`` find in the encoder's states ``[B, S, D]``, ``[B * T, D]``.
+
+    Targets are few and prompts long, so that it is the queries that pass through the projection of
+    the keys, and the states found that pass through that of the values: ``q (s K)' = (q K') s'``
+    and ``w (s V) = (w s) V``.
+    """
+    num_prompts, heads = len(states), attention.n_heads
+    keys, values = (_weight(each).unflatten(0, (heads, -1)) for each in (attention.k, attention.v))
+    query = attention.q(targets).unflatten(1, (heads, -1)).transpose(0, 1)  # [H, B * T, d]
+    query = (query @ keys).unflatten(1, (num_prompts, -1)).transpose(0, 1).flatten(1, 2)
+    scores = (query @ states.transpose(1, 2)).float()  # [B, H * T, S]
+    scores = scores.masked_fill((mask == 0)[:, None], torch.finfo(scores.dtype).min)
+    weights = F.dropout(scores.softmax(dim=-1), attention.dropout, attention.training)
+    found = (weights @ states).unflatten(1, (heads, -1)).transpose(0, 1).flatten(1, 2)
+    found = found @ values.transpose(1, 2)  # [H, B * T, d]
+    return attention.o(found.transpose(0, 1).flatten(1))
+
+
+def _weight(layer: nn.Module) -> Tensor:
+    """The matrix of a linear layer, ``[out, in]``, low-rank updates included."""
+    if type(layer) is nn.Linear:
+        return layer.weight
+    return layer(torch.eye(layer.linear.in_features)).T
 
 
 def _feed_forward(layer: Any, hidden: Tensor) -> Tensor:
@@ -322,7 +315,10 @@ class _FeedForward(torch.autograd.Function):
 
 
 class _Attention(torch.autograd.Function):
-    """Attention of rows ``[R, H * d]``, block by block; weights are computed again backwards."""
+    """Attention of rows ``[R, H * d]``, block by block; weights are computed again backwards.
+
+    The position bias is ``[H, S, S]``.
+    """
 
     @staticmethod
     def forward(
@@ -330,22 +326,20 @@ class _Attention(torch.autograd.Function):
         query: Tensor,
         key: Tensor,
         value: Tensor,
-        bias: Tensor | None,
-        blocks: list[_Block],
-        num_heads: int,
+        bias: Tensor,
+        blocks: Sequence[_Block],
         rate: float,
     ) -> Tensor:
         found = torch.empty_like(query)
         masks: list[Tensor] = []
         for block in blocks:
-            keys = block.keys or block.queries
-            v = _heads(value[keys], block.count, num_heads)
-            weights = _weights(query, key, bias, block, num_heads)
+            q, k, v = (_heads(each, block, bias) for each in (query, key, value))
+            weights = _weights(q, k, bias, block)
             if rate:
                 masks.append(_kept(weights.shape, rate))
                 weights.mul_(masks[-1])
-            _put(found, block, torch.bmm(weights, v), num_heads)
-        ctx.blocks, ctx.num_heads, ctx.scale = blocks, num_heads, 1 / (1 - rate)
+            _put(found, block, torch.bmm(weights, v))
+        ctx.blocks, ctx.scale = blocks, 1 / (1 - rate)
         ctx.save_for_backward(query, key, value, bias, *masks)
         return found.mul_(ctx.scale) if rate else found
 
@@ -354,63 +348,47 @@ class _Attention(torch.autograd.Function):
         query, key, value, bias, *masks = ctx.saved_tensors
         grad = grads[0] * ctx.scale if masks else grads[0].contiguous()
         of_query, of_key, of_value = map(torch.empty_like, (query, key, value))
-        of_bias = torch.zeros_like(bias) if ctx.needs_input_grad[3] else None
+        of_bias = torch.zeros_like(bias)
         for number, block in enumerate(ctx.blocks):
-            keys = block.keys or block.queries
-            q = _heads(query[block.queries], block.count, ctx.num_heads)
-            k, v = (_heads(each[keys], block.count, ctx.num_heads) for each in (key, value))
-            g = _heads(grad[block.queries], block.count, ctx.num_heads)
-            weights = _weights(query, key, bias, block, ctx.num_heads)
+            q, k, v, g = (_heads(each, block, bias) for each in (query, key, value, grad))
+            weights = _weights(q, k, bias, block)
             of_weights = torch.bmm(g, v.transpose(1, 2))
             used = weights
             if masks:
                 of_weights.mul_(masks[number])
                 used = weights * masks[number]
-            _put_keys(of_value, block, torch.bmm(used.transpose(1, 2), g), ctx.num_heads)
+            _put(of_value, block, torch.bmm(used.transpose(1, 2), g))
             of_scores = torch._softmax_backward_data(of_weights, weights, -1, weights.dtype)
-            _put(of_query, block, torch.bmm(of_scores, k), ctx.num_heads)
-            _put_keys(of_key, block, torch.bmm(of_scores.transpose(1, 2), q), ctx.num_heads)
-            if of_bias is not None:
-                each = of_scores.view(block.count, ctx.num_heads, *of_scores.shape[1:])
-                part = of_bias[:, : block.query_length, : block.key_length]
-                part.add_(each[0] if block.count == 1 else each.sum(dim=0))
-        return of_query, of_key, of_value, of_bias, None, None, None
+            _put(of_query, block, torch.bmm(of_scores, k))
+            _put(of_key, block, torch.bmm(of_scores.transpose(1, 2), q))
+            each = of_scores.unflatten(0, (block.count, -1))
+            part = of_bias[:, : block.length, : block.length]
+            part.add_(each[0] if block.count == 1 else each.sum(dim=0))
+        return of_query, of_key, of_value, of_bias, None, None
 
 
-def _weights(
-    query: Tensor, key: Tensor, bias: Tensor | None, block: _Block, num_heads: int
-) -> Tensor:
-    """Attention weights of a block, ``[count * H, query_length, key_length]``."""
-    q = _heads(query[block.queries], block.count, num_heads)
-    k = _heads(key[block.keys or block.queries], block.count, num_heads)
-    scores = torch.bmm(q, k.transpose(1, 2))
-    each = scores.view(block.count, num_heads, *scores.shape[1:])
-    if bias is not None:
-        each.add_(bias[:, : block.query_length, : block.key_length])
+def _weights(query: Tensor, key: Tensor, bias: Tensor, block: _Block) -> Tensor:
+    """Attention weights of a block, ``[count * H, length, length]``."""
+    scores = torch.bmm(query, key.transpose(1, 2))
+    each = scores.unflatten(0, (block.count, -1))
+    each.add_(bias[:, : block.length, : block.length])
     if block.hidden is not None:
         each.masked_fill_(block.hidden, torch.finfo(scores.dtype).min)
     return scores.softmax(dim=-1)
 
 
-def _heads(rows: Tensor, count: int, num_heads: int) -> Tensor:
-    """``[count * length, H * d]`` -> ``[count * H, length, d]``."""
-    grid = rows.view(count, -1, num_heads, rows.shape[1] // num_heads).transpose(1, 2)
-    return grid[0] if count == 1 else grid.flatten(0, 1)
+def _heads(rows: Tensor, block: _Block, bias: Tensor) -> Tensor:
+    """``[R, H * d]`` -> ``[count * H, length, d]``."""
+    return _grid(rows, block, len(bias)).flatten(0, 1)
 
 
-def _put(rows: Tensor, block: _Block, heads: Tensor, num_heads: int) -> None:
-    """Write ``[count * H, query_length, d]`` where a block's queries stand."""
-    _heads_view(rows[block.queries], block.count, num_heads).copy_(
-        heads.view(block.count, num_heads, *heads.shape[1:])
-    )
+def _grid(rows: Tensor, block: _Block, num_heads: int) -> Tensor:
+    """A view of a block's rows, ``[count, H, length, d]``."""
+    own = rows[block.rows].unflatten(0, (block.count, -1))
+    return own.unflatten(2, (num_heads, -1)).transpose(1, 2)
 
 
-def _put_keys(rows: Tensor, block: _Block, heads: Tensor, num_heads: int) -> None:
-    """Write ``[count * H, key_length, d]`` where a block's keys stand."""
-    _heads_view(rows[block.keys or block.queries], block.count, num_heads).copy_(
-        heads.view(block.count, num_heads, *heads.shape[1:])
-    )
-
-
-def _heads_view(rows: Tensor, count: int, num_heads: int) -> Tensor:
-    return rows.view(count, -1, num_heads, rows.shape[1] // num_heads).transpose(1, 2)
+def _put(rows: Tensor, block: _Block, heads: Tensor) -> None:
+    """Write ``[count * H, length, d]`` where a block's rows stand."""
+    found = heads.unflatten(0, (block.count, -1))
+    _grid(rows, block, found.shape[1]).copy_(found)
