@@ -14,6 +14,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+import numpy as np
 import scipy.sparse as sp
 import torch
 from torch import Tensor, nn
@@ -98,14 +99,24 @@ class _SumsOfRows:
 
     def __matmul__(self, features: Tensor) -> Tensor:
         matrix = self.adjacency
-        return embedding_bag(
-            matrix.columns,
-            features,
-            matrix.crow,
-            mode="sum",
-            per_sample_weights=matrix.values.to(features.dtype),
-            include_last_offset=True,
-        )
+        return _weighted_sums(matrix.crow, matrix.columns, matrix.values, features)
+
+
+def sums_of_rows(matrix: sp.csr_array, features: Tensor) -> Tensor:
+    """A sparse matrix ``[n, m]`` times features ``[m, D]`` on a processor, without gradients."""
+    crow, columns = (torch.from_numpy(a.astype(np.int64)) for a in (matrix.indptr, matrix.indices))
+    return _weighted_sums(crow, columns, torch.from_numpy(matrix.data), features)
+
+
+def _weighted_sums(crow: Tensor, columns: Tensor, values: Tensor, features: Tensor) -> Tensor:
+    return embedding_bag(
+        columns,
+        features,
+        crow,
+        mode="sum",
+        per_sample_weights=values.to(features.dtype),
+        include_last_offset=True,
+    )
 
 
 def light_gcn(
