@@ -14,6 +14,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+import numpy as np
 import scipy.sparse as sp
 import torch
 from torch import Tensor, nn
@@ -99,6 +100,12 @@ class _SumsOfRows:
     def __matmul__(self, features: Tensor) -> Tensor:
         matrix = self.adjacency
         return weighted_sums(matrix.crow, matrix.columns, matrix.values, features)
+
+
+def sums_of_rows(matrix: sp.csr_array, features: Tensor) -> Tensor:
+    """A sparse matrix ``[n, m]`` times features ``[m, D]`` on a processor, without gradients."""
+    crow, columns = (torch.from_numpy(a.astype(np.int64)) for a in (matrix.indptr, matrix.indices))
+    return weighted_sums(crow, columns, torch.from_numpy(matrix.data), features)
 
 
 def light_gcn(

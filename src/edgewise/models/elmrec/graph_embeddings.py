@@ -13,9 +13,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
+import scipy.sparse as sp
 import torch
 from safetensors.numpy import load_file, save_file
 from torch import nn
@@ -39,7 +40,9 @@ from edgewise.models.elmrec.item_graphs import (
     build_item_graphs,
     of_new_user,
 )
-from edgewise.models.layers import TrainedPropagation
+from edgewise.models.layers import SparseAdjacency, TrainedPropagation, sums_of_rows
+
+_COLUMNS_AT_ONCE = 128
 
 
 class GraphTable(nn.Module):
@@ -65,7 +68,10 @@ class GraphTable(nn.Module):
 
 
 class TrainedGraphTable(nn.Module):
-    """Features whose layer 0 is learned, propagated anew in every step (the release's variant)."""
+    """Features whose layer 0 is learned, propagated anew in every step (the release's variant).
+
+    On a processor that is done for the nodes of a batch alone, see :class:`_MeanAtNodes`.
+    """
 
     def __init__(self, propagation: TrainedPropagation) -> None:
         super().__init__()
@@ -73,10 +79,89 @@ class TrainedGraphTable(nn.Module):
 
     def forward(self, node: torch.Tensor, fold: torch.Tensor) -> torch.Tensor:
         """As :meth:`GraphTable.forward`; there are no folds."""
-        features = self.propagation()
-        known = node < len(features)
-        vectors = F.embedding(node.clamp(max=len(features) - 1), features)
-        return vectors * known[..., None]
+        known = node < self.propagation.adjacency.num_nodes
+        if node.device.type != "cpu":
+            features = self.propagation()
+            return F.embedding(node.clamp(max=len(features) - 1), features) * known[..., None]
+        nodes, place = node.masked_fill(~known, 0).unique(return_inverse=True)
+        with torch.autocast("cpu", enabled=False):
+            found = _MeanAtNodes.apply(self.propagation.layer_0, self.propagation, nodes)
+        assert isinstance(found, torch.Tensor)
+        return F.embedding(place, found) * known[..., None]
+
+
+class _MeanAtNodes(torch.autograd.Function):
+    """The mean of layers (eqs. 7 and 15) at some nodes, from the neighbourhoods that they see.
+
+    By Horner's rule ``E_0 + S (E_0 + S (E_0 + ...))``, where the outermost step is taken at the
+    nodes asked for, the next one at their neighbours, and so on: users see items alone after one
+    step, users alone after two, so that a step passes over half of the edges or fewer. The gradient
+    goes the same way back.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any, layer_0: torch.Tensor, propagation: TrainedPropagation, nodes: torch.Tensor
+    ) -> torch.Tensor:
+        shifted = propagation.variant == "shifted"
+        steps: list[_Step] = []
+        for _ in range(propagation.num_layers + shifted):
+            steps.append(_Step.at(steps[-1].seen if steps else nodes, propagation.adjacency))
+        found = layer_0.new_empty(len(nodes), layer_0.shape[1])
+        for own, start in zip(_parts(found), _parts(layer_0), strict=True):
+            part = start.index_select(0, steps[-1].seen if steps else nodes)
+            for number, step in reversed(list(enumerate(steps))):
+                part = sums_of_rows(step.matrix, part)
+                if not (shifted and number == 0):
+                    part += start.index_select(0, step.nodes)
+            own.copy_(part)
+        ctx.steps, ctx.shape, ctx.shifted = steps, layer_0.shape, shifted
+        ctx.nodes, ctx.share = nodes, 1 / (propagation.num_layers + 1)
+        return found.mul_(ctx.share)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: torch.Tensor) -> tuple[torch.Tensor, None, None]:
+        total = grads[0].new_zeros(ctx.shape)
+        back = [(step.seen, sp.csr_array(step.matrix.T)) for step in ctx.steps]
+        for own, grad in zip(_parts(total), _parts(grads[0]), strict=True):
+            part = (grad * ctx.share).contiguous()
+            if not ctx.shifted:
+                own.index_add_(0, ctx.nodes, part)
+            for seen, matrix in back:
+                part = sums_of_rows(matrix, part)
+                own.index_add_(0, seen, part)
+        return total, None, None
+
+
+def _parts(features: torch.Tensor) -> tuple[torch.Tensor, ...]:
+    """Columns ``[N, D]`` in parts: what a step makes of one stays in a processor's cache."""
+    return features.split(_COLUMNS_AT_ONCE, dim=1)
+
+
+@dataclass(frozen=True)
+class _Step:
+    """One step of propagation at some nodes.
+
+    Attributes:
+        nodes: where it arrives, ``int64[n]``.
+        seen: their neighbours, ``int64[m]``.
+        matrix: what arrives from each of them, ``float32[n, m]``.
+    """
+
+    nodes: torch.Tensor
+    seen: torch.Tensor
+    matrix: sp.csr_array
+
+    @classmethod
+    def at(cls, nodes: torch.Tensor, adjacency: SparseAdjacency) -> _Step:
+        whole = sp.csr_array(
+            tuple(a.numpy() for a in (adjacency.values, adjacency.columns, adjacency.crow)),
+            shape=(adjacency.num_nodes, adjacency.num_nodes),
+        )
+        rows = whole[nodes.numpy()]
+        seen, columns = np.unique(rows.indices, return_inverse=True)
+        matrix = sp.csr_array((rows.data, columns, rows.indptr), shape=(len(nodes), len(seen)))
+        return cls(nodes, torch.from_numpy(seen.astype(np.int64)), matrix)
 
 
 def _nothing() -> np.ndarray:

@@ -16,11 +16,11 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 from transformers import T5ForConditionalGeneration
-from transformers.modeling_outputs import BaseModelOutput
 
 from edgewise.data.ragged import Ragged
 from edgewise.decoding.item_prior import continuation_bonus, node_bonus
 from edgewise.decoding.trie import PrefixTrie
+from edgewise.models import t5_forward
 from edgewise.models.elmrec.batch import Batch
 from edgewise.models.elmrec.config import PromptConfig, WholeWordConfig
 from edgewise.models.elmrec.prompts import EntityTokenTable
@@ -110,12 +110,8 @@ class ELMRecModel(nn.Module):
             self.t5.prepare_decoder_input_ids_from_labels(labels)
         )
         shift = self.decoder_shift(batch)
-        # Given labels the library would compute a loss of its own as well.
-        return self.t5(
-            encoder_outputs=BaseModelOutput(last_hidden_state=states),  # type: ignore[arg-type]
-            attention_mask=mask,
-            decoder_inputs_embeds=inputs if shift is None else inputs + shift[:, None],
-        ).logits.float()
+        inputs = inputs if shift is None else inputs + shift[:, None]
+        return self.t5.lm_head(t5_forward.decode(self.t5, inputs, states, mask)).float()
 
     def _among_competitors(
         self, logits: torch.Tensor, batch: Batch, states: torch.Tensor
@@ -139,9 +135,7 @@ class ELMRecModel(nn.Module):
     def encode(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
         """Encoder states ``[B, S', D]`` and their mask, computed once for any decoding."""
         inputs, mask = self.embed(batch)
-        seen = _from_left_to_right(mask, inputs.dtype) if self.uses_item_head(batch) else mask
-        states = self.t5.encoder(inputs_embeds=inputs, attention_mask=seen).last_hidden_state
-        return states, mask
+        return t5_forward.encode(self.t5, inputs, mask, self.uses_item_head(batch)), mask
 
     def embed(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
         """What the encoder reads: ``[P; x + alpha w]`` of Section 3.1.
@@ -419,21 +413,6 @@ class CandidateHead(nn.Module):
 def _of_prompt(states: torch.Tensor, batch: Batch) -> torch.Tensor:
     """The states of the prompt's own tokens, ``[B, S, D]``."""
     return states[:, -batch.node.shape[1] :]
-
-
-def _from_left_to_right(mask: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
-    """A mask to be added to attention scores: no token reads what follows it, or padding.
-
-    Args:
-        mask: 1 on tokens, ``[B, S]``.
-        dtype: of the result.
-
-    Returns:
-        ``[B, 1, S, S]``.
-    """
-    length = mask.shape[1]
-    readable = mask[:, None, None, :] * mask.new_ones(length, length).tril()
-    return (1 - readable.to(dtype)) * torch.finfo(dtype).min
 
 
 def _among_candidates(
