@@ -20,7 +20,14 @@ from edgewise.decoding.constrained_beam import beam_search, rerank
 from edgewise.decoding.diverse_beam import diverse_beam_search
 from edgewise.decoding.exact_scores import score_candidates
 from edgewise.graph.bipartite import BipartiteGraph
-from edgewise.models.base import TorchRecommender, check_layers, check_sizes, chosen_scores
+from edgewise.models.base import (
+    TorchRecommender,
+    best_items,
+    check_layers,
+    check_sizes,
+    chosen_scores,
+    hide,
+)
 from edgewise.models.elmrec.backbone import (
     build_t5,
     build_t5_like,
@@ -34,6 +41,7 @@ from edgewise.models.elmrec.config import PRESETS, ELMRecConfig
 from edgewise.models.elmrec.data import ELMRecData, build_data
 from edgewise.models.elmrec.graph_embeddings import BuiltGraph, GraphFeatures, build_graph
 from edgewise.models.elmrec.model import ELMRecModel, build_item_head
+from edgewise.models.elmrec.one_token import build_one_token_ids
 from edgewise.models.elmrec.priors import ITEM_HEAD, TaskPriors, head_likelihood
 from edgewise.models.elmrec.prompts import (
     EntityTokenTable,
@@ -54,6 +62,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 TOKENS_AT_ONCE = 20_000
+_SCORES_AT_ONCE = 5_000_000
 _EXPLANATIONS_AT_ONCE = 16
 
 
@@ -127,7 +136,7 @@ class ELMRec(TorchRecommender):
         generator = torch.Generator().manual_seed(config.seed)
         older = self.older
         self.tokenizer = build_tokenizer(backbone, split) if older is None else older.tokenizer
-        self.table = build_entity_token_table(self.tokenizer, num_users, num_items)
+        self.table = self._entity_token_table()
         if older is None:
             t5 = build_t5(backbone, self.tokenizer, generator, rank)
         else:
@@ -144,10 +153,15 @@ class ELMRec(TorchRecommender):
         edges = BipartiteGraph.from_interactions(split.graph_edges(), num_users, num_items)
         known = None if older is None else older.graph
         self._built = build_graph(edges, config.graph, width, config.seed, known)
-        start = None
-        if config.prompts.item_head and "sequential" in config.prompts.tasks and older is None:
+        start, prompts = None, config.prompts
+        has_items = prompts.item_head and "sequential" in prompts.tasks
+        if (has_items or prompts.ids == "one-token") and older is None:
             start = item_start(config.prompts.item_init, split, width, config.seed)
         return self._network(t5, self._built.lookup, generator, start)
+
+    def _entity_token_table(self) -> EntityTokenTable:
+        users, items = len(self.data.users), len(self.data.items)
+        return build_entity_token_table(self.tokenizer, users, items, self.config.prompts.ids)
 
     def _network(
         self,
@@ -161,6 +175,9 @@ class ELMRec(TorchRecommender):
         histories = self.data.histories
         # The generator draws for the item head first.
         item_head = build_item_head(config.prompts, self.table, width, generator, histories, start)
+        one_token = build_one_token_ids(
+            config.prompts, self.table, width, generator, item_head, start
+        )
         return ELMRecModel(
             t5,
             config.prompts,
@@ -169,6 +186,7 @@ class ELMRec(TorchRecommender):
             generator,
             config.graph.normalize,
             item_head,
+            one_token,
         )
 
     def stages(self, split: Split) -> Sequence[Stage]:
@@ -222,10 +240,13 @@ class ELMRec(TorchRecommender):
 
         What the user has is banned inside the search, so that lists are full wherever k unseen
         items exist, or filtered out after it, as ``decoding.filtering`` says. With
-        ``decoding.rerank`` off it may be listed whatever ``hidden`` says.
+        ``decoding.rerank`` off it may be listed whatever ``hidden`` says. Where ids are one token
+        there is no search: all items are scored at once.
         """
         search = self.config.decoding
         seen = hidden.seen if search.rerank else None
+        if self.network.one_token is not None:
+            return self._best_of_all(users, histories, replace(hidden, seen=seen), k)
         after = None if seen is None or search.filtering == "during" else seen.rows()
         inside = replace(hidden, seen=None if after else seen)
         banned = inside.banned(len(users))
@@ -250,6 +271,24 @@ class ELMRec(TorchRecommender):
             items += [row[keep][:k] for row, keep in zip(found, exists, strict=True)]
             scores += [row[keep][:k] for row, keep in zip(likelihood, exists, strict=True)]
         return Ranked.of_rows(items, scores)
+
+    def _best_of_all(
+        self, users: np.ndarray, histories: Ragged, hidden: ItemFilter, k: int
+    ) -> Ranked:
+        order = np.argsort(histories.lengths, kind="stable")
+        users, histories, hidden = users[order], histories.take(order), hidden.take(order)
+        parts = [Ranked.of_rows([], [])]
+        for part in self.read_histories(users, histories):
+            found = self._all_scores(part, histories)
+            hide(found, hidden.take(np.array(part.rows)))
+            parts.append(best_items(found, k))
+        return Ranked.concat(parts).put(order)
+
+    def _all_scores(self, part: Encoded, histories: Ragged) -> torch.Tensor:
+        """Log-likelihoods of all items where ids are one token, ``float32[B, I]``."""
+        scores = self.item_scores(part, histories)
+        assert scores is not None
+        return scores.float().log_softmax(1)
 
     def score_items(self, users: np.ndarray, histories: Ragged) -> np.ndarray:
         """The exact log-likelihood of every item as the next one, ``float32[B, I]``."""
@@ -301,6 +340,9 @@ class ELMRec(TorchRecommender):
         among = self.config.prompts.direct_likelihood == "candidates"
         scores: list[np.ndarray] = []
         for part in parts:
+            if self.network.one_token is not None:
+                scores.append(self._scored_at_once(part, histories, lists, direct))
+                continue
             scores += score_candidates(
                 self.network.t5,
                 part.states,
@@ -314,6 +356,18 @@ class ELMRec(TorchRecommender):
                 strength=self._spelling_strength(task),
             )
         return np.concatenate([*scores, np.empty(0)]).astype(np.float32)
+
+    def _scored_at_once(
+        self, part: Encoded, histories: Ragged, lists: Ragged, direct: bool
+    ) -> np.ndarray:
+        """Log-likelihoods of lists' items where ids are one token, ``float32[total]``."""
+        asked = lists.take(np.array(part.rows))
+        if not direct:
+            return chosen_scores(self._all_scores(part, histories), asked)
+        assert part.head_scores is not None
+        return chosen_scores(
+            part.head_scores.log_softmax(1), replace(asked, values=asked.place_of_value)
+        )
 
     def shares(
         self, users: np.ndarray, histories: Ragged, items: np.ndarray
@@ -378,7 +432,7 @@ class ELMRec(TorchRecommender):
             user_embeddings: of :class:`~edgewise.models.elmrec.batch.Batch`, ``float32[B, D]``.
             max_rows: prompts at a time at most.
         """
-        network, lengths = self.network, self.table.tokens.lengths
+        network, lengths = self.network, self.table.read.lengths
         tokens = [int(lengths[prompt].sum()) for prompt in prompts]
         for rows in bounded_rows(tokens, TOKENS_AT_ONCE, max_rows):
             batch = assemble(self.table, task, [prompts[row] for row in rows])
@@ -393,6 +447,8 @@ class ELMRec(TorchRecommender):
     def read_histories(self, users: np.ndarray, histories: Ragged) -> Iterator[Encoded]:
         """Prompts of the sequential task, encoded."""
         most = None if self.priors is None else self.priors.rows_at_once()
+        if self.network.one_token is not None and most is None:
+            most = max(1, _SCORES_AT_ONCE // self.table.num_items)
         return self.encoded("sequential", *self._sequential(users, histories), max_rows=most)
 
     def head_likelihoods(self, users: np.ndarray, histories: Ragged) -> torch.Tensor:
@@ -411,7 +467,8 @@ class ELMRec(TorchRecommender):
         return self.priors.item_scores(part.head_scores, known).to(part.states.device)
 
     def _spelling_strength(self, task: Task) -> float:
-        share = self.priors.spelling if self.priors and task == "sequential" else 1.0
+        told = self.priors.spelling if self.priors and task == "sequential" else None
+        share = 1.0 if told is None else told
         return share * self.network.spelling_strength(task)
 
     def _sequential(
@@ -466,7 +523,7 @@ class ELMRec(TorchRecommender):
     def _load_learned(self, folder: Path, told: Mapping[str, Any]) -> None:
         self.tokenizer = load_tokenizer(folder / "tokenizer")
         num_users, num_items = len(self.data.users), len(self.data.items)
-        self.table = build_entity_token_table(self.tokenizer, num_users, num_items)
+        self.table = self._entity_token_table()
         self.graph = GraphFeatures.load(folder / "graph.safetensors", self.config.graph)
         degrees, features = len(self.graph.item_degrees), len(self.graph.features)
         if (degrees, features) != (num_items, num_users + num_items):
