@@ -36,8 +36,8 @@ class Batch(TensorBatch):
             the answer itself, ``int64[B, 1]``: of direct prompts the target's place among the
             candidates, of sequential ones its item.
         continuations: of direct prompts with spelled targets, the tokens that continue the
-            target's first ``t`` tokens towards each candidate, ``int64[B, T, C]``; -1 for a candidate that begins
-            otherwise. Shorter lists repeat their last candidate. Else None.
+            target's first ``t`` tokens towards each candidate, ``int64[B, T, C]``; -1 for a
+            candidate that begins otherwise. Shorter lists repeat their last candidate. Else None.
         user_embeddings: graph embeddings of the users in place of the train graph's,
             ``float[B, D]``, or None: people who are not in the data, or have new items.
     """

@@ -54,6 +54,11 @@ class PromptConfig(Settings):
         "the whole word's, and what is recommended is scored by candidate_head (direct) and "
         "item_head (sequential) without a decoder. Beyond the paper.",
     )
+    user_vectors: bool = setting(
+        False,
+        "With ids = one-token give users a vector of their own, too; without one they are told by "
+        "spelling, graph and history alone.",
+    )
     tasks: tuple[Task, ...] = setting(
         TASKS, "Tasks that are trained, alternating batch by batch.", symbol="Section A.1.4"
     )

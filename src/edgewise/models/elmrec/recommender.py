@@ -20,14 +20,7 @@ from edgewise.decoding.constrained_beam import beam_search, rerank
 from edgewise.decoding.diverse_beam import diverse_beam_search
 from edgewise.decoding.exact_scores import score_candidates
 from edgewise.graph.bipartite import BipartiteGraph
-from edgewise.models.base import (
-    TorchRecommender,
-    best_items,
-    check_layers,
-    check_sizes,
-    chosen_scores,
-    hide,
-)
+from edgewise.models.base import TorchRecommender, check_layers, check_sizes, chosen_scores
 from edgewise.models.elmrec.backbone import (
     build_t5,
     build_t5_like,
@@ -41,7 +34,7 @@ from edgewise.models.elmrec.config import PRESETS, ELMRecConfig
 from edgewise.models.elmrec.data import ELMRecData, build_data
 from edgewise.models.elmrec.graph_embeddings import BuiltGraph, GraphFeatures, build_graph
 from edgewise.models.elmrec.model import ELMRecModel, build_item_head
-from edgewise.models.elmrec.one_token import build_one_token_ids
+from edgewise.models.elmrec.one_token import best_of_all, build_one_token_ids, scores_of_lists
 from edgewise.models.elmrec.priors import ITEM_HEAD, TaskPriors, head_likelihood
 from edgewise.models.elmrec.prompts import (
     EntityTokenTable,
@@ -246,7 +239,7 @@ class ELMRec(TorchRecommender):
         search = self.config.decoding
         seen = hidden.seen if search.rerank else None
         if self.network.one_token is not None:
-            return self._best_of_all(users, histories, replace(hidden, seen=seen), k)
+            return best_of_all(self, users, histories, replace(hidden, seen=seen), k)
         after = None if seen is None or search.filtering == "during" else seen.rows()
         inside = replace(hidden, seen=None if after else seen)
         banned = inside.banned(len(users))
@@ -271,24 +264,6 @@ class ELMRec(TorchRecommender):
             items += [row[keep][:k] for row, keep in zip(found, exists, strict=True)]
             scores += [row[keep][:k] for row, keep in zip(likelihood, exists, strict=True)]
         return Ranked.of_rows(items, scores)
-
-    def _best_of_all(
-        self, users: np.ndarray, histories: Ragged, hidden: ItemFilter, k: int
-    ) -> Ranked:
-        order = np.argsort(histories.lengths, kind="stable")
-        users, histories, hidden = users[order], histories.take(order), hidden.take(order)
-        parts = [Ranked.of_rows([], [])]
-        for part in self.read_histories(users, histories):
-            found = self._all_scores(part, histories)
-            hide(found, hidden.take(np.array(part.rows)))
-            parts.append(best_items(found, k))
-        return Ranked.concat(parts).put(order)
-
-    def _all_scores(self, part: Encoded, histories: Ragged) -> torch.Tensor:
-        """Log-likelihoods of all items where ids are one token, ``float32[B, I]``."""
-        scores = self.item_scores(part, histories)
-        assert scores is not None
-        return scores.float().log_softmax(1)
 
     def score_items(self, users: np.ndarray, histories: Ragged) -> np.ndarray:
         """The exact log-likelihood of every item as the next one, ``float32[B, I]``."""
@@ -341,7 +316,7 @@ class ELMRec(TorchRecommender):
         scores: list[np.ndarray] = []
         for part in parts:
             if self.network.one_token is not None:
-                scores.append(self._scored_at_once(part, histories, lists, direct))
+                scores.append(scores_of_lists(self, part, histories, lists, task))
                 continue
             scores += score_candidates(
                 self.network.t5,
@@ -356,18 +331,6 @@ class ELMRec(TorchRecommender):
                 strength=self._spelling_strength(task),
             )
         return np.concatenate([*scores, np.empty(0)]).astype(np.float32)
-
-    def _scored_at_once(
-        self, part: Encoded, histories: Ragged, lists: Ragged, direct: bool
-    ) -> np.ndarray:
-        """Log-likelihoods of lists' items where ids are one token, ``float32[total]``."""
-        asked = lists.take(np.array(part.rows))
-        if not direct:
-            return chosen_scores(self._all_scores(part, histories), asked)
-        assert part.head_scores is not None
-        return chosen_scores(
-            part.head_scores.log_softmax(1), replace(asked, values=asked.place_of_value)
-        )
 
     def shares(
         self, users: np.ndarray, histories: Ragged, items: np.ndarray
