@@ -37,7 +37,7 @@ SIZES = {
 }
 TASKS: tuple[Task, ...] = ("direct", "sequential")
 COMMON = ("prompts.tasks=direct,sequential", "priors.names=", "graph.num_folds=2")
-ASKED = {"cpu": 64, "t5-small": 8}
+ASKED = {"cpu": 64, "t5-small": 4}
 
 
 class Learner:
@@ -86,11 +86,11 @@ def in_turns(runs: list[Callable[[], None]], repeats: int) -> list[float]:
 
 def compare(learners: list[Learner], task: Task, size: str) -> dict[str, float]:
     """One task, both forms."""
-    repeats = 15 if size == "cpu" else 3
+    repeats = 10 if size == "cpu" else 2
     steps = in_turns([lambda each=each: each.step(task) for each in learners], repeats)
     users = np.arange(ASKED[size])
     asked = in_turns(
-        [lambda each=each: each.answer(task, users) for each in learners], max(3, repeats // 3)
+        [lambda each=each: each.answer(task, users) for each in learners], max(1, repeats // 3)
     )
     tokens = [each.tokens(task) for each in learners]
     return {
