@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from tests.contracts.recommender_contract import RecommenderContract
 
 from edgewise.models.elmrec.recommender import ELMRec
@@ -24,5 +26,13 @@ SETTINGS = (
 
 
 class TestELMRec(RecommenderContract):
+    FORM: ClassVar[tuple[str, ...]] = ()
+
     def build(self, seed):
-        return ELMRec.from_preset("tiny", [*SETTINGS, f"seed={seed}"])
+        return ELMRec.from_preset("tiny", [*SETTINGS, *self.FORM, f"seed={seed}"])
+
+
+class TestOneToken(TestELMRec):
+    """Users and items as one vector each, answers scored by the heads."""
+
+    FORM: ClassVar = ("prompts.ids=one-token",)

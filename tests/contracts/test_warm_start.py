@@ -31,10 +31,17 @@ SETTINGS = {
 }
 FROZEN = ("graph.features=random", "graph.num_folds=0")
 TRAINED_GRAPH = ("graph.features=trained", "graph.num_folds=0")
+ONE_TOKEN = (
+    *FROZEN,
+    "prompts.ids=one-token",
+    "prompts.item_head=true",
+    "prompts.user_vectors=true",
+)
 CASES = [
     *((name, ()) for name in TRAINED if name != "elmrec"),
     ("elmrec", FROZEN),
     ("elmrec", TRAINED_GRAPH),
+    ("elmrec", ONE_TOKEN),
     ("gru4rec", ("tied=false",)),
     ("unisrec", ("mode=inductive", "freeze_encoder=true")),
 ]

@@ -271,7 +271,7 @@ NUM_CELLS = {
     "graph-gpt/figure-6": 36,
     "graph-gpt/table-1": 2,
     "graph-gpt/table-2": 132,
-    "priors": 36,
+    "priors": 48,
     "reviews": 1,
     "sequential": 8,
     "ties": 32,

@@ -117,6 +117,8 @@ MATCH = "prompts.graph_match=true prompts.candidate_head=true prompts.direct_lik
             "candidate_head needs prompts.direct_likelihood=candidates",
         ),
         (f"{MATCH} whole_words.direct=none", "graph_match needs"),
+        ("prompts.ids=one-token", "in the direct and sequential task: set prompts.cand"),
+        ("prompts.ids=one-token prompts.tasks=sequential", "in the sequential task: set"),
     ],
 )
 def test_impossible_settings_are_refused(assignment, message):

@@ -22,6 +22,7 @@ from edgewise.models.tokenizers import train_tokenizer
 
 NUM_USERS, NUM_ITEMS, WIDTH = 20, 1200, 64
 KINDS = ("graph", "incremental", "random")
+IDS = ("prompts.ids=spelled", "prompts.ids=one-token")
 
 
 @pytest.fixture(scope="module")
@@ -231,9 +232,9 @@ CANDIDATE_HEAD = (
 )
 
 
-@pytest.fixture(scope="module")
-def with_candidate_head(shop_split):
-    return small_elmrec(*CANDIDATE_HEAD).fit(shop_split)
+@pytest.fixture(scope="module", params=IDS)
+def with_candidate_head(shop_split, request):
+    return small_elmrec(*CANDIDATE_HEAD, request.param).fit(shop_split)
 
 
 def prompt_and_loss(model, user: int, candidates: np.ndarray, target: int) -> float:
@@ -309,9 +310,9 @@ ITEM_HEAD = (
 )
 
 
-@pytest.fixture(scope="module")
-def with_item_head(shop_split) -> ELMRec:
-    return small_elmrec(*ITEM_HEAD).fit(shop_split)
+@pytest.fixture(scope="module", params=IDS)
+def with_item_head(shop_split, request) -> ELMRec:
+    return small_elmrec(*ITEM_HEAD, request.param).fit(shop_split)
 
 
 def sequential_batch(model: ELMRec, histories: list[list[int]], targets: list[int]):

@@ -33,6 +33,9 @@ NO_HEADS = (
     "prompts.direct_likelihood=vocabulary",
 )
 
+ONE_TOKEN = ("prompts.ids=one-token",)
+FORMS = ("heads", "no heads", "one token")
+
 
 def rows_of(model: ELMRec) -> list[np.ndarray]:
     rng = np.random.default_rng(0)
@@ -51,7 +54,7 @@ def answers(model: ELMRec) -> list[np.ndarray]:
     return [found.item_index, found.score, *scores]
 
 
-@pytest.fixture(scope="module", params=[(), NO_HEADS], ids=["heads", "no heads"])
+@pytest.fixture(scope="module", params=[(), NO_HEADS, ONE_TOKEN], ids=FORMS)
 def mixed(shop_split, request) -> ELMRec:
     """Both ranking tasks with all usual priors; do not change it."""
     return small_elmrec(RANKING, *PRIORS, *request.param).fit(shop_split)
@@ -208,9 +211,11 @@ def test_each_task_has_weights_of_its_own(mixed):
 
 def test_what_was_learned_is_told(mixed):
     names = [name for name, _ in mixed.learned_rows()]
-    assert names[0] == "direct: weight" and names[-1] == "sequential: spelling"
+    spelled = mixed.priors.spelling is not None
+    assert spelled == (mixed.config.prompts.ids == "spelled")
+    assert names[0] == "direct: weight" and (names[-1] == "sequential: spelling") == spelled
     heads = int(mixed.network.item_head is not None)
-    assert len(set(names)) == len(names) == 2 * (len(USUAL) + 2) + 1 + heads
+    assert len(set(names)) == len(names) == 2 * (len(USUAL) + 2) + spelled + heads
     np.testing.assert_array_equal(mixed.fitted_on_valid(), mixed.priors.first.users)
     rows = mixed.score_shares(3, np.array([5, 9]))
     assert [{part.name for part in row} for row in rows] == [{"language model", *USUAL}] * 2
@@ -224,6 +229,8 @@ def test_what_was_learned_is_told(mixed):
 
 
 def test_spelling_is_the_likeliest_of_those_tried(mixed, shop_split):
+    if mixed.priors.spelling is None:
+        return  # one token an id: nothing is spelled
     mixture = mixed.priors.mixtures["sequential"]
     model, rows = copy.copy(mixed), mixture.rows(shop_split, mixed.config.priors, 0)
     ((users, targets, histories),) = rows

@@ -49,6 +49,8 @@ def answers(model: ELMRec) -> tuple[np.ndarray, np.ndarray]:
         ("graph.features=random", "graph.num_folds=3"),
         ("graph.features=trained", "graph.num_folds=0"),
         ("prompts.history_sampling=prefix", "training.gradient_accumulation=2"),
+        ("prompts.ids=one-token", "prompts.user_vectors=true"),
+        ("prompts.ids=one-token", "whole_words.injection=prepending"),
     ],
     ids=" ".join,
 )

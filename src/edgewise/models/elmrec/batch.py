@@ -32,10 +32,12 @@ class Batch(TensorBatch):
             ``int64[B]``.
         user: each example's user as a node, ``int64[B]``.
         task: of all examples.
-        labels: target tokens, -100 on padding, ``int64[B, T]``, or None.
-        continuations: of direct prompts with targets, the tokens that continue the target's first
-            ``t`` tokens towards each candidate, ``int64[B, T, C]``; -1 for a candidate that begins
-            otherwise. Shorter lists repeat their last candidate. Else None.
+        labels: target tokens, -100 on padding, ``int64[B, T]``, or None. Where ids are one token,
+            the answer itself, ``int64[B, 1]``: of direct prompts the target's place among the
+            candidates, of sequential ones its item.
+        continuations: of direct prompts with spelled targets, the tokens that continue the
+            target's first ``t`` tokens towards each candidate, ``int64[B, T, C]``; -1 for a
+            candidate that begins otherwise. Shorter lists repeat their last candidate. Else None.
         user_embeddings: graph embeddings of the users in place of the train graph's,
             ``float[B, D]``, or None: people who are not in the data, or have new items.
     """
@@ -76,7 +78,7 @@ def assemble(
     is_entity = words <= table.unknown_user
     is_user = (words < table.num_users) | (words == table.unknown_user)
     is_hidden = False if spelled_unknown is None else spelled_unknown[rows.row_of_value] & is_user
-    tokens = table.tokens.take(np.where(is_hidden, table.unknown_user, words))
+    tokens = table.read.take(np.where(is_hidden, table.unknown_user, words))
     word = tokens.row_of_value
     per_prompt = np.bincount(rows.row_of_value[word], minlength=len(prompts))
     cells = Ragged.of_lengths(per_prompt, tokens.values)
@@ -84,8 +86,12 @@ def assemble(
     labels = None if targets is None else padded_rows(targets, -100)
     continuations = None
     if task == "direct" and labels is not None:
-        candidates = [row - table.num_users for row in rows.keep(is_entity & ~is_user).rows()]
-        continuations = torch.from_numpy(_continuations(table, candidates, labels))
+        candidates = rows.keep(is_entity & ~is_user)
+        if table.first_entity is None:
+            items = [row - table.num_users for row in candidates.rows()]
+            continuations = torch.from_numpy(_continuations(table, items, labels))
+        else:
+            labels = _places(candidates, table.num_users + labels)
     return Batch(
         input_ids=laid_out(cells, tokens.values, table.pad_id),
         attention_mask=laid_out(cells, np.ones_like(tokens.values), 0),
@@ -137,6 +143,11 @@ def padded_rows(rows: list[np.ndarray], padding: int) -> np.ndarray:
     for padded, row in zip(grid, rows, strict=True):
         padded[: len(row)] = row
     return grid
+
+
+def _places(lists: Ragged, wanted: np.ndarray) -> np.ndarray:
+    """The place of each row's wanted value, which it holds once; both ``int64[B, 1]``."""
+    return lists.place_of_value[lists.values == wanted[lists.row_of_value, 0]][:, None]
 
 
 def _continuations(

@@ -50,6 +50,18 @@ class PromptConfig(Settings):
         "unknown_user_rate": "user_dropout",
     }
 
+    ids: Literal["spelled", "one-token"] = setting(
+        "spelled",
+        "spelled: a user or item is several sub-words, read and written; or one-token: the encoder "
+        "reads one vector each, the mean of these sub-words' embeddings plus one of its own plus "
+        "the whole word's, and what is recommended is scored by candidate_head (direct) and "
+        "item_head (sequential) without a decoder. Beyond the paper.",
+    )
+    user_vectors: bool = setting(
+        False,
+        "With ids = one-token give users a vector of their own, too; without one they are told by "
+        "spelling, graph and history alone.",
+    )
     tasks: tuple[Task, ...] = setting(
         TASKS, "Tasks that are trained, alternating batch by batch.", symbol="Section A.1.4"
     )
@@ -101,8 +113,8 @@ class PromptConfig(Settings):
     item_head: bool = setting(
         False,
         "Give every item a trained embedding, read in sequential prompts beside the item's "
-        "spelling and matched with the encoder's state of the history; the answer is then "
-        "normalised over the catalogue's items. Beyond the paper.",
+        "spelling (with ids = one-token in all prompts) and matched with the encoder's state of "
+        "the history; the answer is then normalised over the catalogue's items. Beyond the paper.",
     )
     item_dropout: float = setting(0.2, "Of those embeddings and of that state.", ge=0, lt=1)
     item_init: Literal["random", "transitions", "texts"] = setting(
@@ -294,6 +306,15 @@ class ELMRecConfig(MethodConfig):
             not prompts.graph_match
             or (prompts.candidate_head and self.whole_words.direct == "graph"),
             "prompts.graph_match needs prompts.candidate_head=true and whole_words.direct=graph",
+        )
+        heads = {"direct": prompts.candidate_head, "sequential": prompts.item_head}
+        lacking = [task for task, head in heads.items() if task in prompts.tasks and not head]
+        check(
+            prompts.ids == "spelled" or not lacking,
+            f"prompts.ids=one-token spells no answer, and nothing else gives one in the "
+            f"{' and '.join(lacking)} task: set prompts.candidate_head=true (with "
+            "prompts.direct_likelihood=candidates) for direct, prompts.item_head=true for "
+            "sequential",
         )
         check(len(prompts.tasks) > 0, "prompts.tasks is empty: name at least one task")
         check(len(set(prompts.tasks)) == len(prompts.tasks), "prompts.tasks names a task twice")

@@ -23,6 +23,7 @@ from edgewise.decoding.trie import PrefixTrie
 from edgewise.models import t5_forward
 from edgewise.models.elmrec.batch import Batch
 from edgewise.models.elmrec.config import PromptConfig, WholeWordConfig
+from edgewise.models.elmrec.one_token import OneTokenIds, start_at
 from edgewise.models.elmrec.prompts import EntityTokenTable
 from edgewise.recommender import TASKS, Task
 
@@ -43,6 +44,7 @@ class ELMRecModel(nn.Module):
         generator: of the random start of soft-prompt and order embeddings.
         normalize: scale every graph embedding to a mean square of 1.
         item_head: matches histories with items, in the sequential task; None = off.
+        one_token: what is read of users and items that are one token; None where ids are spelled.
     """
 
     def __init__(
@@ -54,9 +56,10 @@ class ELMRecModel(nn.Module):
         generator: torch.Generator,
         normalize: bool = False,
         item_head: ItemHead | None = None,
+        one_token: OneTokenIds | None = None,
     ) -> None:
         super().__init__()
-        self.item_head = item_head
+        self.item_head, self.one_token = item_head, one_token
         self.t5, self.graph, self.normalize = t5, graph, normalize
         self.prompts, self.whole_words = prompts, whole_words
         width = t5.config.d_model
@@ -74,12 +77,16 @@ class ELMRecModel(nn.Module):
             if prompts.candidate_head
             else None
         )
+        if one_token is not None and "explanation" not in prompts.tasks:
+            for each in (t5.decoder.block, t5.decoder.final_layer_norm):  # nothing is written
+                each.requires_grad_(False)
 
     def embedding_parameters(self) -> list[torch.Tensor]:
         """Embeddings that are read as inputs, for a learning rate of their own."""
         tokens = self.t5.get_input_embeddings().weight
         items = [] if self.item_head is None else [self.item_head.embeddings]
-        return [tokens, self.prompt_embeddings, self.order_embeddings, self.no_entity, *items]
+        own = [] if self.one_token is None else list(self.one_token.parameters())
+        return [tokens, self.prompt_embeddings, self.order_embeddings, self.no_entity, *items, *own]
 
     # The loss
 
@@ -88,19 +95,27 @@ class ELMRecModel(nn.Module):
 
         With ``direct_likelihood = candidates`` each step of a direct target is normalised over the
         tokens that lead to a candidate, with an item head each step of a sequential one over those
-        that lead to an item.
+        that lead to an item; where ids are one token, over candidates and items themselves.
         """
         assert batch.labels is not None
         states, mask = self.encode(batch)
+        if self.one_token is not None and batch.task != "explanation":
+            scores = self.head_scores(batch, states)
+            assert scores is not None
+            loss = F.cross_entropy(scores.float(), batch.labels[:, 0])
+            return loss + self._history_loss(batch, states)
         logits = self._target_logits(batch, batch.labels, states, mask)
         logits = self._among_competitors(logits, batch, states)
         losses = F.cross_entropy(logits.transpose(1, 2), batch.labels, reduction="none")
         targets = batch.labels != -100
         loss = (losses.sum(dim=1) / targets.sum(dim=1)).mean()
-        if self.training and self.uses_item_head(batch):
-            assert self.item_head is not None
-            loss = loss + self.item_head.history_loss(_of_prompt(states, batch), batch)
-        return loss
+        return loss + self._history_loss(batch, states)
+
+    def _history_loss(self, batch: Batch, states: torch.Tensor) -> torch.Tensor | float:
+        if not (self.training and self.uses_item_head(batch)):
+            return 0.0
+        assert self.item_head is not None
+        return self.item_head.history_loss(_of_prompt(states, batch), batch)
 
     def _target_logits(
         self, batch: Batch, labels: torch.Tensor, states: torch.Tensor, mask: torch.Tensor
@@ -144,10 +159,12 @@ class ELMRecModel(nn.Module):
             inputs ``[B, S', D]`` and their mask ``[B, S']``.
         """
         mask = batch.attention_mask
-        tokens = self.t5.get_input_embeddings()(batch.input_ids)
+        words = self.t5.get_input_embeddings()
+        one_token = self.one_token
+        tokens = words(batch.input_ids) if one_token is None else one_token(batch.input_ids, words)
         if not self.prompts.text_prompt:
             tokens = torch.zeros_like(tokens)
-        if self.uses_item_head(batch):
+        if self.uses_item_head(batch) and self.one_token is None:
             assert self.item_head is not None
             tokens = tokens + self.item_head.read(batch)
         whole_words = self.whole_word_embeddings(batch)
@@ -372,9 +389,7 @@ def build_item_head(
     usual = max(1.0, float(targets.mean())) if len(targets) else 1.0
     trie = table.spellings.trie
     head = ItemHead(trie, table.num_users, width, prompts.item_dropout, generator, usual)
-    if start is not None:
-        known = torch.from_numpy(start.any(axis=1))
-        head.embeddings.data[known] = torch.from_numpy(start)[known] * width**-0.5
+    start_at(head.embeddings, start)
     return head
 
 

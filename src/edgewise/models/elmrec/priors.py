@@ -16,7 +16,8 @@ mixture's users. First ``w`` by the likelihood of items, without the spelling: t
 problem over whole items. Then v, of the strength that training gave the spelling times 0, 1/4, 1/2,
 1 or 2, by the exact likelihood of the targets in the tree. Without an item head the first step has
 the priors alone (a head that finds all items alike), and the second decides how much of the T5 is
-added to them.
+added to them. Where ids are one token (``prompts.ids``) nothing is spelled: s is the score, of all
+items at once.
 
 **Direct.** A candidate's log-likelihood, and what the item head says of it where the sequential
 task was trained as well, are mixed with priors by weights of their own
@@ -69,11 +70,12 @@ class TaskPriors:
 
     Attributes:
         mixtures: of the tasks that were trained.
-        spelling: what the strength of the spelled logits is multiplied by, v over that strength.
+        spelling: what the strength of the spelled logits is multiplied by, v over that strength;
+            None where items are not spelled.
     """
 
     mixtures: dict[Task, PriorMixture]
-    spelling: float = 1.0
+    spelling: float | None = 1.0
 
     @classmethod
     def of(
@@ -87,7 +89,8 @@ class TaskPriors:
         heads = (ITEM_HEAD,) if config.prompts.item_head and "sequential" in used else ()
         spoken: dict[Task, tuple[str, ...]] = {"direct": (LANGUAGE_MODEL, *heads)}
         alone = (LANGUAGE_MODEL,)
-        return cls({task: first.twin(spoken.get(task, alone)) for task in used})
+        spelling = 1.0 if config.prompts.ids == "spelled" else None
+        return cls({task: first.twin(spoken.get(task, alone)) for task in used}, spelling)
 
     @property
     def first(self) -> PriorMixture:
@@ -128,7 +131,8 @@ class TaskPriors:
         if "sequential" in self.mixtures:
             mixture = self.mixtures["sequential"]
             mixture.fit(split, config.priors, config.seed, model.head_likelihoods)
-            self._fit_spelling(model, split)
+            if self.spelling is not None:
+                self._fit_spelling(model, split)
         if "direct" in self.mixtures:
             rng = np.random.default_rng((config.seed, _STREAM))
             draw = partial(_candidates, num_items=split.dataset.num_items, rng=rng)
@@ -153,7 +157,7 @@ class TaskPriors:
         for task, mixture in self.mixtures.items():
             prefix = f"{task}: " if len(self.mixtures) > 1 else ""
             rows += [(prefix + name, told) for name, told in mixture.learned_rows()]
-            if task == "sequential":
+            if task == "sequential" and self.spelling is not None:
                 rows.append((prefix + "spelling", f"{self.spelling:g} of its trained strength"))
         return tuple(rows)
 
@@ -176,7 +180,8 @@ class TaskPriors:
         }
         for task, each in told["tasks"].items():
             mixtures[task].new_items = NewItemWeights.from_dict(each.get("new_items"))
-        return cls(mixtures, float(told["spelling"]))
+        spelling = told["spelling"]
+        return cls(mixtures, None if spelling is None else float(spelling))
 
 
 def target_likelihoods(

@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
@@ -111,9 +111,11 @@ class EntityTokenTable:
 
     Attributes:
         num_users, num_items: U and I; words ``0..U - 1`` are users, the next I are items.
-        tokens: of each whole word, ``int64``.
+        tokens: what each whole word is spelled with, ``int64``.
         template_words: number of each word that occurs in a template.
         pad_id, eos_id: of the tokenizer.
+        first_entity: where a user or item is read as one token, the number of the first user's;
+            that of whole word w is ``first_entity + w``. None where ids are read as spelled.
     """
 
     num_users: int
@@ -122,6 +124,7 @@ class EntityTokenTable:
     template_words: dict[str, int]
     pad_id: int
     eos_id: int
+    first_entity: int | None = None
 
     @property
     def num_nodes(self) -> int:
@@ -134,6 +137,18 @@ class EntityTokenTable:
         return self.num_nodes
 
     @cached_property
+    def read(self) -> Ragged:
+        """What the encoder reads of each whole word, ``int64``."""
+        if self.first_entity is None:
+            return self.tokens
+        entities = np.arange(self.unknown_user + 1)
+        words = self.tokens.take(np.arange(len(entities), len(self.tokens)))
+        lengths = np.concatenate([np.ones_like(entities), words.lengths])
+        return Ragged.of_lengths(
+            lengths, np.concatenate([self.first_entity + entities, words.values])
+        )
+
+    @cached_property
     def spellings(self) -> TokenTable:
         """Every item's tokens with the end token, as the decoder writes them."""
         items = self.tokens.take(np.arange(self.num_users, self.num_nodes))
@@ -144,14 +159,24 @@ class EntityTokenTable:
         return TokenTable(table, lengths)
 
     def target(self, item: int) -> np.ndarray:
-        """The tokens of an item as an answer, end token included."""
+        """The tokens of an item as an answer, end token included; its number where it is one."""
+        if self.first_entity is not None:
+            return np.array([item], dtype=np.int64)
         return self.spellings.tokens[item, : self.spellings.lengths[item]]
 
 
 def build_entity_token_table(
-    tokenizer: PreTrainedTokenizerBase, num_users: int, num_items: int
+    tokenizer: PreTrainedTokenizerBase,
+    num_users: int,
+    num_items: int,
+    ids: Literal["spelled", "one-token"] = "spelled",
 ) -> EntityTokenTable:
     """Tokenise every user, every item and every word of every template, each once.
+
+    Args:
+        tokenizer: of the language model.
+        num_users, num_items: U and I.
+        ids: how users and items are read, as ``prompts.ids`` says.
 
     Raises:
         ConfigError: the tokenizer cannot tell two items apart.
@@ -169,6 +194,7 @@ def build_entity_token_table(
         {word: first_word + n for n, word in enumerate(words)},
         int(pad_id),  # pyright: ignore[reportArgumentType]
         int(eos_id),  # pyright: ignore[reportArgumentType]
+        None if ids == "spelled" else len(tokenizer),
     )
     try:
         _ = table.spellings

@@ -40,6 +40,7 @@ from edgewise.models.elmrec.data import ELMRecData, build_data
 from edgewise.models.elmrec.graph_embeddings import BuiltGraph, GraphFeatures, build_graph
 from edgewise.models.elmrec.item_graphs import ItemGraphs, told_graphs
 from edgewise.models.elmrec.model import ELMRecModel, build_item_head
+from edgewise.models.elmrec.one_token import best_of_all, build_one_token_ids, scores_of_lists
 from edgewise.models.elmrec.priors import ITEM_HEAD, TaskPriors, head_likelihood
 from edgewise.models.elmrec.prompts import (
     EntityTokenTable,
@@ -61,6 +62,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 TOKENS_AT_ONCE = 20_000
+_SCORES_AT_ONCE = 5_000_000
 _EXPLANATIONS_AT_ONCE = 16
 
 
@@ -135,7 +137,7 @@ class ELMRec(TorchRecommender):
         generator = torch.Generator().manual_seed(config.seed)
         older = self.older
         self.tokenizer = build_tokenizer(backbone, split) if older is None else older.tokenizer
-        self.table = build_entity_token_table(self.tokenizer, num_users, num_items)
+        self.table = self._entity_token_table()
         if older is None:
             t5 = build_t5(backbone, self.tokenizer, generator, rank)
         else:
@@ -153,10 +155,15 @@ class ELMRec(TorchRecommender):
         known = None if older is None else older.graph
         graphs = self._item_graphs = ItemGraphs.of(split, self.data.histories, config.graph)
         self._built = build_graph(edges, config.graph, width, config.seed, known, graphs)
-        start = None
-        if config.prompts.item_head and "sequential" in config.prompts.tasks and older is None:
+        start, prompts = None, config.prompts
+        has_items = prompts.item_head and "sequential" in prompts.tasks
+        if (has_items or prompts.ids == "one-token") and older is None:
             start = item_start(config.prompts.item_init, split, width, config.seed)
         return self._network(t5, self._built.lookup, generator, start)
+
+    def _entity_token_table(self) -> EntityTokenTable:
+        users, items = len(self.data.users), len(self.data.items)
+        return build_entity_token_table(self.tokenizer, users, items, self.config.prompts.ids)
 
     def _network(
         self,
@@ -170,6 +177,9 @@ class ELMRec(TorchRecommender):
         histories = self.data.histories
         # The generator draws for the item head first.
         item_head = build_item_head(config.prompts, self.table, width, generator, histories, start)
+        one_token = build_one_token_ids(
+            config.prompts, self.table, width, generator, item_head, start
+        )
         return ELMRecModel(
             t5,
             config.prompts,
@@ -178,6 +188,7 @@ class ELMRec(TorchRecommender):
             generator,
             config.graph.normalize,
             item_head,
+            one_token,
         )
 
     def stages(self, split: Split) -> Sequence[Stage]:
@@ -232,10 +243,13 @@ class ELMRec(TorchRecommender):
 
         What the user has is banned inside the search, so that lists are full wherever k unseen
         items exist, or filtered out after it, as ``decoding.filtering`` says. With
-        ``decoding.rerank`` off it may be listed whatever ``hidden`` says.
+        ``decoding.rerank`` off it may be listed whatever ``hidden`` says. Where ids are one token
+        there is no search: all items are scored at once.
         """
         search = self.config.decoding
         seen = hidden.seen if search.rerank else None
+        if self.network.one_token is not None:
+            return best_of_all(self, users, histories, replace(hidden, seen=seen), k)
         after = None if seen is None or search.filtering == "during" else seen.rows()
         inside = replace(hidden, seen=None if after else seen)
         banned = inside.banned(len(users))
@@ -311,6 +325,9 @@ class ELMRec(TorchRecommender):
         among = self.config.prompts.direct_likelihood == "candidates"
         scores: list[np.ndarray] = []
         for part in parts:
+            if self.network.one_token is not None:
+                scores.append(scores_of_lists(self, part, histories, lists, task))
+                continue
             scores += score_candidates(
                 self.network.t5,
                 part.states,
@@ -388,7 +405,7 @@ class ELMRec(TorchRecommender):
             user_embeddings: of :class:`~edgewise.models.elmrec.batch.Batch`, ``float32[B, D]``.
             max_rows: prompts at a time at most.
         """
-        network, lengths = self.network, self.table.tokens.lengths
+        network, lengths = self.network, self.table.read.lengths
         tokens = [int(lengths[prompt].sum()) for prompt in prompts]
         for rows in bounded_rows(tokens, TOKENS_AT_ONCE, max_rows):
             batch = assemble(self.table, task, [prompts[row] for row in rows])
@@ -403,6 +420,8 @@ class ELMRec(TorchRecommender):
     def read_histories(self, users: np.ndarray, histories: Ragged) -> Iterator[Encoded]:
         """Prompts of the sequential task, encoded."""
         most = None if self.priors is None else self.priors.rows_at_once()
+        if self.network.one_token is not None and most is None:
+            most = max(1, _SCORES_AT_ONCE // self.table.num_items)
         return self.encoded("sequential", *self._sequential(users, histories), max_rows=most)
 
     def head_likelihoods(self, users: np.ndarray, histories: Ragged) -> torch.Tensor:
@@ -421,7 +440,8 @@ class ELMRec(TorchRecommender):
         return self.priors.item_scores(part.head_scores, known).to(part.states.device)
 
     def _spelling_strength(self, task: Task) -> float:
-        share = self.priors.spelling if self.priors and task == "sequential" else 1.0
+        told = self.priors.spelling if self.priors and task == "sequential" else None
+        share = 1.0 if told is None else told
         return share * self.network.spelling_strength(task)
 
     def _sequential(
@@ -476,7 +496,7 @@ class ELMRec(TorchRecommender):
     def _load_learned(self, folder: Path, told: Mapping[str, Any]) -> None:
         self.tokenizer = load_tokenizer(folder / "tokenizer")
         num_users, num_items = len(self.data.users), len(self.data.items)
-        self.table = build_entity_token_table(self.tokenizer, num_users, num_items)
+        self.table = self._entity_token_table()
         self.graph = GraphFeatures.load(folder / "graph.safetensors", self.config.graph)
         degrees, features = len(self.graph.item_degrees), len(self.graph.features)
         if (degrees, features) != (num_items, num_users + num_items):

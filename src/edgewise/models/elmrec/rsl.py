@@ -132,6 +132,7 @@ class RSLConfig(ELMRecConfig):
             "rsl writes spans over the whole vocabulary: leave prompts.item_head, "
             "prompts.candidate_head and prompts.direct_likelihood as they are",
         )
+        check(prompts.ids == "spelled", "rsl writes ids token by token: leave prompts.ids spelled")
         kinds = {words.kind(task) for task in TASKS}
         check(
             kinds == {"incremental"} and words.injection == "addition",
