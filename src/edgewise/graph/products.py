@@ -9,10 +9,14 @@ Legend: E entries, D feature columns.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
 import scipy.sparse as sp
+
+from edgewise.graph.bipartite import BipartiteGraph
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -66,3 +70,36 @@ def weighted_sums(offsets: Tensor, columns: Tensor, values: Tensor, features: Te
         per_sample_weights=values.to(features.dtype),
         include_last_offset=True,
     )
+
+
+@dataclass(frozen=True, eq=False)
+class FactoredAdjacency:
+    """The normalised adjacency as B above the diagonal and its transpose below.
+
+    Products are those with the matrix itself.
+
+    Attributes:
+        num_users: U.
+        upper: B, ``float32[U, I]``.
+    """
+
+    num_users: int
+    upper: sp.csr_array
+
+    @classmethod
+    def of(cls, graph: BipartiteGraph) -> FactoredAdjacency:
+        """The adjacency of a graph."""
+        return cls(graph.num_users, graph.normalized_biadjacency())
+
+    @cached_property
+    def lower(self) -> sp.csr_array:
+        """The transpose of B, ``float32[I, U]``."""
+        return self.upper.T.tocsr()
+
+    def __matmul__(self, features: np.ndarray) -> np.ndarray:
+        """The product with ``[N, D]``."""
+        of_users, of_items = features[: self.num_users], features[self.num_users :]
+        found = np.empty(features.shape, dtype=np.result_type(self.upper, features))
+        found[: self.num_users] = times(self.upper, of_items)
+        found[self.num_users :] = times(self.lower, of_users)
+        return found
