@@ -190,15 +190,14 @@ def by_torch(matrix: sp.csr_array, features: np.ndarray) -> np.ndarray:
 def by_mkl() -> Callable[[sp.csr_array, np.ndarray], np.ndarray] | None:
     if importlib.util.find_spec("sparse_dot_mkl") is None:
         return None
-    from sparse_dot_mkl import dot_product_mkl
-
+    dot_product_mkl = importlib.import_module("sparse_dot_mkl").dot_product_mkl
     return lambda matrix, features: dot_product_mkl(sp.csr_matrix(matrix, copy=False), features)
 
 
 def by_numba() -> Callable[[sp.csr_array, np.ndarray], np.ndarray] | None:
     if importlib.util.find_spec("numba") is None:
         return None
-    import numba
+    numba: Any = importlib.import_module("numba")
 
     @numba.njit(parallel=True, fastmath=True)
     def kernel(indptr, indices, data, features, found):

@@ -22,10 +22,8 @@ def uneven(num_rows: int = 90, num_columns: int = 40) -> sp.csr_array:
 
 
 @pytest.mark.parametrize("threads", [1, 2])
-@pytest.mark.parametrize("entries_a_block", [10, 10**6])
-def test_a_product_is_that_of_dense_matrices(threads, entries_a_block, monkeypatch):
+def test_a_product_is_that_of_dense_matrices(threads, monkeypatch):
     monkeypatch.setattr(products, "_LARGE", 0)
-    monkeypatch.setattr(products, "_ENTRIES_A_BLOCK", entries_a_block)
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
     try:

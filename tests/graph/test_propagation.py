@@ -11,6 +11,7 @@ from tests.oracles.propagation import dense_adjacency, mean_of_powers
 from edgewise.data.dataset import Interactions
 from edgewise.errors import ConfigError
 from edgewise.graph.bipartite import BipartiteGraph
+from edgewise.graph.products import FactoredAdjacency
 from edgewise.graph.propagation import (
     initial_features,
     new_user_features,
@@ -138,4 +139,4 @@ def test_the_two_blocks_of_the_adjacency_are_the_adjacency():
     graph = BipartiteGraph.from_interactions(rows, 10, 8)
     features = rng.standard_normal((18, 5)).astype(np.float32)
     dense = graph.normalized_adjacency().toarray() @ features
-    assert np.allclose(graph.factored_adjacency() @ features, dense, atol=1e-6)
+    assert np.allclose(FactoredAdjacency.of(graph) @ features, dense, atol=1e-6)

@@ -14,7 +14,6 @@ import scipy.sparse as sp
 from edgewise.data.dataset import Interactions
 from edgewise.data.pairs import distinct, pair_keys
 from edgewise.errors import DataError
-from edgewise.graph.products import times
 
 _EDGES_AT_ONCE = 8_000_000
 
@@ -99,10 +98,6 @@ class BipartiteGraph:
         upper = self._biadjacency
         return sp.csr_array(sp.block_array([[None, upper], [upper.T, None]], format="csr"))
 
-    def factored_adjacency(self) -> FactoredAdjacency:
-        """The same matrix as its two blocks."""
-        return FactoredAdjacency(self.num_users, self._biadjacency)
-
     @cached_property
     def _biadjacency(self) -> sp.csr_array:
         values = np.repeat(inverse_sqrt(self.user_degrees), self.user_degrees)
@@ -115,34 +110,6 @@ class BipartiteGraph:
         """The same nodes without the marked edges (``bool[E]``)."""
         keep = ~edge_mask
         return BipartiteGraph(self.num_users, self.num_items, self.users[keep], self.items[keep])
-
-
-@dataclass(frozen=True, eq=False)
-class FactoredAdjacency:
-    """The normalised adjacency as B above the diagonal and its transpose below.
-
-    Products are those with the matrix itself.
-
-    Attributes:
-        num_users: U.
-        upper: B, ``float32[U, I]``.
-    """
-
-    num_users: int
-    upper: sp.csr_array
-
-    @cached_property
-    def lower(self) -> sp.csr_array:
-        """The transpose of B, ``float32[I, U]``."""
-        return self.upper.T.tocsr()
-
-    def __matmul__(self, features: np.ndarray) -> np.ndarray:
-        """The product with ``[N, D]``."""
-        of_users, of_items = features[: self.num_users], features[self.num_users :]
-        found = np.empty(features.shape, dtype=np.result_type(self.upper, features))
-        found[: self.num_users] = times(self.upper, of_items)
-        found[self.num_users :] = times(self.lower, of_users)
-        return found
 
 
 def _index_type(values: np.ndarray) -> type[np.signedinteger]:

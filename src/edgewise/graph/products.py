@@ -9,18 +9,20 @@ Legend: E entries, D feature columns.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
 import scipy.sparse as sp
+
+from edgewise.graph.bipartite import BipartiteGraph
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 # E * D from which loading torch pays within the dozens of products of one decomposition.
 _LARGE = 100_000_000
-_ENTRIES_A_BLOCK = 1_000_000
-_BLOCKS_A_THREAD = 8
 
 
 def times(matrix: sp.csr_array, features: np.ndarray) -> np.ndarray:
@@ -60,29 +62,44 @@ def weighted_sums(offsets: Tensor, columns: Tensor, values: Tensor, features: Te
     """
     import torch
 
-    def sums(first: int, last: int, start: int, end: int) -> Tensor:
-        return torch.nn.functional.embedding_bag(
-            columns[start:end],
-            features,
-            offsets[first : last + 1] - start if start else offsets[first : last + 1],
-            mode="sum",
-            per_sample_weights=values[start:end].to(features.dtype),
-            include_last_offset=True,
-        )
+    return torch.nn.functional.embedding_bag(
+        columns,
+        features,
+        offsets,
+        mode="sum",
+        per_sample_weights=values.to(features.dtype),
+        include_last_offset=True,
+    )
 
-    num_entries, threads = len(columns), torch.get_num_threads()
-    num_blocks = max(1, num_entries // _ENTRIES_A_BLOCK)
-    if threads > 1:
-        # Threads share out a block's rows evenly, whose lengths are alike only in small blocks.
-        num_blocks = max(num_blocks, min(threads * _BLOCKS_A_THREAD, num_entries // 20_000))
-    if num_blocks <= 1:
-        return sums(0, len(offsets) - 1, 0, num_entries)
-    found = features.new_empty(len(offsets) - 1, features.shape[1])
-    wanted = torch.arange(1, num_blocks, dtype=torch.int64) * num_entries // num_blocks
-    inner = torch.searchsorted(offsets, wanted.to(offsets.dtype)).tolist()
-    edges = sorted({0, *inner, len(found)})
-    entries = offsets[edges].tolist()
-    for place in range(len(edges) - 1):
-        rows = edges[place], edges[place + 1]
-        found[slice(*rows)] = sums(*rows, *entries[place : place + 2])
-    return found
+
+@dataclass(frozen=True, eq=False)
+class FactoredAdjacency:
+    """The normalised adjacency as B above the diagonal and its transpose below.
+
+    Products are those with the matrix itself.
+
+    Attributes:
+        num_users: U.
+        upper: B, ``float32[U, I]``.
+    """
+
+    num_users: int
+    upper: sp.csr_array
+
+    @classmethod
+    def of(cls, graph: BipartiteGraph) -> FactoredAdjacency:
+        """The adjacency of a graph."""
+        return cls(graph.num_users, graph.normalized_biadjacency())
+
+    @cached_property
+    def lower(self) -> sp.csr_array:
+        """The transpose of B, ``float32[I, U]``."""
+        return self.upper.T.tocsr()
+
+    def __matmul__(self, features: np.ndarray) -> np.ndarray:
+        """The product with ``[N, D]``."""
+        of_users, of_items = features[: self.num_users], features[self.num_users :]
+        found = np.empty(features.shape, dtype=np.result_type(self.upper, features))
+        found[: self.num_users] = times(self.upper, of_items)
+        found[self.num_users :] = times(self.lower, of_users)
+        return found

@@ -17,6 +17,7 @@ import numpy as np
 
 from edgewise.errors import ConfigError
 from edgewise.graph.bipartite import BipartiteGraph, inverse_sqrt
+from edgewise.graph.products import FactoredAdjacency
 
 Variant = Literal["mean", "shifted"]
 Features = TypeVar("Features", bound=Any)
@@ -105,7 +106,7 @@ def random_features(
     """
     check_propagation(dim, num_layers, variant)
     layer_0 = initial_features(graph.num_nodes, dim, sigma, seed)
-    return mean_of_layers(graph.factored_adjacency(), layer_0, num_layers, variant)
+    return mean_of_layers(FactoredAdjacency.of(graph), layer_0, num_layers, variant)
 
 
 def propagate_new_user(item_features: np.ndarray, item_degrees: np.ndarray) -> np.ndarray:

@@ -25,6 +25,7 @@ from torch.nn import functional as F
 from edgewise.config import check
 from edgewise.graph.bipartite import BipartiteGraph
 from edgewise.graph.cross_fitting import CrossFitted, cross_fit, rotation_onto
+from edgewise.graph.products import FactoredAdjacency
 from edgewise.graph.propagation import (
     check_propagation,
     initial_features,
@@ -421,7 +422,7 @@ def _layer_0(
 
 def _random(graph: BipartiteGraph, config: GraphConfig, layer_0: np.ndarray) -> GraphFeatures:
     layers, variant = config.num_propagation_layers, config.variant
-    features = mean_of_layers(graph.factored_adjacency(), layer_0, layers, variant)
+    features = mean_of_layers(FactoredAdjacency.of(graph), layer_0, layers, variant)
     as_features = config.features == "random" and not layers and variant == "mean"
     kept = _nothing() if as_features else layer_0
     no_values = np.empty(0, np.float32)
