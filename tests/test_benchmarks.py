@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import importlib.util
 import json
+import os
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -15,6 +17,7 @@ import numpy as np
 import polars as pl
 import pytest
 
+from edgewise.data.importing import read_dataset
 from edgewise.data.splits import leave_one_out
 from edgewise.data.synthetic import make_demo_shop
 from edgewise.evaluation.evaluate import evaluate_direct, evaluate_sequential
@@ -219,3 +222,27 @@ def test_the_ablation_of_priors_has_the_figures_of_the_evaluation(monkeypatch):
     agree("all")
     model.mixture = None
     agree(script.LANGUAGE_MODEL)
+
+
+@pytest.mark.skipif(find_spec("ray") is None, reason="Ray is not installed (extra ray)")
+def test_files_cleaned_by_ray_are_those_cleaned_by_polars(tmp_path, monkeypatch):
+    import ray
+
+    monkeypatch.syspath_prepend(FOLDER)
+    monkeypatch.setenv("PYTHONPATH", f"{FOLDER}{os.pathsep}{os.environ.get('PYTHONPATH', '')}")
+    script = script_of("preprocessing")
+    files = script.write_files(tmp_path, 3, 200)
+    script.by_polars(files, tmp_path / "polars.parquet")
+    script.start_ray(2)
+    try:
+        script.by_ray(files, tmp_path / "ray.parquet")
+    finally:
+        ray.shutdown()
+    rows = [
+        pl.read_parquet(tmp_path / f"{way}.parquet").sort("timestamp") for way in ("polars", "ray")
+    ]
+    raw = pl.concat([pl.read_csv(file) for file in files])
+    wanted = raw.filter(pl.col("stars") >= 3, pl.col("user") != "")
+    assert rows[0].equals(rows[1]) and len(rows[0]) == len(wanted)
+    dataset = read_dataset(tmp_path / "ray.parquet")
+    assert dataset.num_users == wanted["user"].n_unique()
