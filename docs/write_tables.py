@@ -434,7 +434,8 @@ def beside(
     content = results.read(file)
     found: Rows = [[head, *columns]]
     for name, label in rows.items() if content else ():
-        found.append([label, *(_at(content, name, *spec) for spec in columns.values())])
+        cells = [_at(content, name, *spec) for spec in columns.values()]
+        found.append([label, *(cells if any(cells) else [NOT_RUN])])
     return found if content else [*found, [NOT_RUN]]
 
 

@@ -267,3 +267,17 @@ def test_parts_of_a_benchmark_have_the_cells_that_they_know(
         ["5 nodes", "21", "12.3", "2.00", ""],
         ["lost", "21", "not run"],
     ]
+
+
+def test_a_table_of_a_benchmark_may_have_columns_of_several_places(tables, tmp_path):
+    (tmp_path / "x.json").write_text(
+        '{"b": {"of": {"all": {"up": 0.12, "up_deviation": 0.01}}}, "t": {"all": {"up": 2}}}'
+    )
+    columns = {"B": ["b|of|{}|up", ".2f", "up_deviation"], "T": ["t|{}|up", ".1f", "none"]}
+    rows = {"all": "everything", "lost": "what is lost"}
+    assert tables.beside(tables.Results(tmp_path), "x", "part", rows, columns) == [
+        ["part", "B", "T"],
+        ["everything", "0.12 ± 0.01", "2.0"],
+        ["what is lost", "not run"],
+    ]
+    assert tables.beside(tables.Results(tmp_path), "y", "part", rows, columns)[1:] == [["not run"]]

@@ -96,7 +96,7 @@ def test_events_that_are_told_later_add_to_a_new_item(split, mixture):
     told = replace(mixture, priors=tuple(mixture.priors))
     told.untaught = mixture.untaught
     popular = told.priors[3]
-    left = popular.left.copy()
+    left = np.array(popular.left)
     left[0, item] = 40.0
     told.priors = (*told.priors[:3], replace(popular, left=left))
     histories = split.known_before("valid").take(USERS)

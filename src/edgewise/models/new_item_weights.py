@@ -172,14 +172,16 @@ def place_new(
     assert weights is not None
     columns = torch.from_numpy(untaught).to(total.device)
     found = total[:, columns] - spoken
-    others = total.clone()
-    others[:, columns] = -torch.inf
+    total[:, columns] = -torch.inf
     row, item = (
         torch.from_numpy(each.astype(np.int64)).to(total.device)
         for each in (histories.row_of_value, histories.values)
     )
-    others[row, item] = -torch.inf
-    total -= others.logsumexp(1, keepdim=True).nan_to_num(neginf=0.0)
+    had = total[row, item]
+    total[row, item] = -torch.inf
+    others = total.logsumexp(1, keepdim=True).nan_to_num(neginf=0.0)
+    total[row, item] = had
+    total -= others
     found += weights.offset
     for place, (prior, size) in enumerate(zip(mixture.priors, mixture.sizes, strict=True), start=1):
         if prior.name in weights.names:

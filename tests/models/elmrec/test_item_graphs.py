@@ -18,7 +18,7 @@ from edgewise.graph.transitions import item_transitions
 from edgewise.item_texts import item_attributes
 from edgewise.models.elmrec.config import GraphConfig
 from edgewise.models.elmrec.graph_embeddings import BuiltGraph, build_graph
-from edgewise.models.elmrec.item_graphs import ItemGraphs, told_graphs
+from edgewise.models.elmrec.item_graphs import ItemGraphs, ProjectedTable, told_graphs
 from edgewise.models.elmrec.recommender import ELMRec
 
 BOTH = ("transitions", "attributes")
@@ -114,6 +114,7 @@ def test_a_pair_is_not_told_by_its_own_edge(shop_split):
     assert graphs is not None
     expected = graphs.features(part, config, WIDTH, 3)
     node = torch.arange(graph.num_nodes)[None]
+    assert isinstance(found.lookup, ProjectedTable)
     told = found.lookup.more(node, torch.tensor([1]))[0]
     np.testing.assert_allclose(told, expected, atol=1e-5)
     assert not np.allclose(expected, found.start.more)
@@ -122,6 +123,7 @@ def test_a_pair_is_not_told_by_its_own_edge(shop_split):
 def test_folds_of_singular_vectors_lie_near_the_whole_graphs(shop_split):
     found = built(shop_split, num_folds=3)
     node = torch.arange(len(found.start.more))[None]
+    assert isinstance(found.lookup, ProjectedTable)
     for fold in range(3):
         told = found.lookup.more(node, torch.tensor([fold]))[0].numpy()
         near = (unit(told) * unit(found.start.more)).sum(1)
