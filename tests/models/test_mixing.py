@@ -12,9 +12,10 @@ import torch
 from edgewise.data.ragged import Ragged
 from edgewise.data.splits import Split, leave_one_out
 from edgewise.data.synthetic import make_demo_shop
-from edgewise.models import mixing
+from edgewise.models import mixing, prior_features
 from edgewise.models.item_priors import PRIORS, ItemPrior, PriorsConfig
 from edgewise.models.mixing import LANGUAGE_MODEL, PriorMixture, mixing_users, told_before
+from edgewise.models.prior_features import PriorFeatures, entropies
 
 USERS = np.arange(9)
 
@@ -50,15 +51,25 @@ def asked(split: Split) -> tuple[Ragged, torch.Tensor]:
     return histories, language_model(USERS, histories)
 
 
-def test_scores_are_weights_times_features(split, mixture):
+@pytest.mark.parametrize("at_once", [1024, 7])
+def test_scores_are_weights_times_features(split, mixture, monkeypatch, at_once):
+    monkeypatch.setattr(prior_features, "_ITEMS_AT_ONCE", at_once)
     histories, likelihood = asked(split)
-    weights = torch.randn(len(USERS), len(PRIORS), generator=torch.Generator().manual_seed(0))
+    weights = torch.randn(len(USERS), 1 + len(PRIORS), generator=torch.Generator().manual_seed(0))
     total = likelihood.clone()
-    mixture.add(total, weights, histories)
-    wanted = likelihood + sum(
-        weights[:, n, None] * feature for n, feature in enumerate(mixture.features(histories))
+    PriorFeatures(mixture.priors, mixture.sizes).mix(total, weights, histories)
+    wanted = weights[:, :1] * likelihood + sum(
+        weights[:, n, None] * feature for n, feature in enumerate(mixture.features(histories), 1)
     )
     torch.testing.assert_close(total, wanted, rtol=1e-4, atol=1e-5)
+
+
+def test_entropies_are_of_the_softmax_whatever_is_added(split):
+    _, likelihood = asked(split)
+    expected = -(likelihood.exp() * likelihood).sum(1)
+    never = torch.full((len(USERS), 1), -torch.inf)
+    for scores in (likelihood, likelihood + 30, torch.cat([likelihood, never], 1)):
+        torch.testing.assert_close(entropies(scores), expected, rtol=1e-4, atol=1e-5)
 
 
 def test_features_are_logs_of_scores_in_usual_sizes(split, mixture):

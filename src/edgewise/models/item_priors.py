@@ -170,7 +170,11 @@ class ItemPrior:
 
     def asked(self, histories: Ragged) -> sp.csr_array:
         """a, ``float32[B, I]``."""
-        places = (self.weights(histories), histories.values, histories.offsets)
+        weights = self.weights(histories)
+        if self.newest:  # what is not read is not multiplied
+            read = weights > 0
+            weights, histories = weights[read], histories.keep(read)
+        places = (weights, histories.values, histories.offsets)
         return sp.csr_array(places, shape=(len(histories), self.left.shape[0]))
 
     def scores_of(self, histories: Ragged, items: np.ndarray) -> np.ndarray:

@@ -162,22 +162,6 @@ class PriorMixture:
 
     # Mixing
 
-    def add(self, total: torch.Tensor, weights: torch.Tensor, histories: Ragged) -> None:
-        """Add all priors' ``w_p log(1 + S_p / e_p)`` to scores, in place.
-
-        Args:
-            total: ``float32[B, I]``, contiguous.
-            weights: of each user and prior, ``float32[B, P]``.
-            histories: of the users.
-        """
-        if self._features is None or self._features.priors != self.priors:
-            self._features = PriorFeatures(self.priors, self.sizes)
-        on_cpu = total.device.type == "cpu"
-        found = total if on_cpu else torch.zeros(total.shape)
-        self._features.add(found, weights.cpu(), histories)
-        if not on_cpu:
-            total += found.to(total.device)
-
     def features(self, histories: Ragged) -> Iterator[torch.Tensor]:
         """``log(1 + S_p / e_p)`` of one prior after the other, ``float32[B, I]``."""
         for prior, size in zip(self.priors, self.sizes, strict=True):
@@ -256,13 +240,15 @@ class PriorMixture:
                 overwritten and returned.
             histories: of the same users, none empty.
         """
-        own = self.user_weights(histories, scores)
-        self._level(scores).mul_(own[:, :1])
-        spoken = scores[:, self.untaught] if self.new_items is not None else None
-        self.add(scores, own[:, 1:], histories)
-        if spoken is not None and len(self.untaught):
-            place_new(self, scores, own, spoken, histories)
-        return scores
+        if self._features is None or self._features.priors != self.priors:
+            self._features = PriorFeatures(self.priors, self.sizes)
+        own = self.user_weights(histories, scores).cpu()
+        found = self._level(scores).cpu()
+        spoken = found[:, self.untaught] * own[:, :1]
+        self._features.mix(found, own, histories)
+        if self.new_items is not None and len(self.untaught):
+            place_new(self, found, own, spoken, histories)
+        return scores if found is scores else scores.copy_(found)
 
     def user_weights(
         self, histories: Ragged, likelihood: torch.Tensor, choices: np.ndarray | None = None

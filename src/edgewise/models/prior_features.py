@@ -42,7 +42,7 @@ class PriorFeatures:
         self._sparse, self._dense = list[tuple[int, float]](), list[tuple[int, torch.Tensor]]()
         for place, (prior, size) in enumerate(zip(priors, sizes, strict=True)):
             if prior.left.shape[0] == 1:
-                self._constant.append(place)
+                self._constant.append(place + 1)
                 rows.append(np.log1p(np.asarray(prior.left[0]) / size))
             elif prior.right is None:
                 self._sparse.append((place, float(size)))
@@ -52,42 +52,41 @@ class PriorFeatures:
                 self._dense.append((place, torch.from_numpy(right)))
         self._rows = torch.from_numpy(np.stack(rows).astype(np.float32)) if rows else None
 
-    def add(self, total: torch.Tensor, weights: torch.Tensor, histories: Ragged) -> None:
-        """Add ``w_p log(1 + S_p / e_p)`` of all priors to scores, in place.
+    def mix(self, scores: torch.Tensor, weights: torch.Tensor, histories: Ragged) -> None:
+        """Multiply scores by their weight and add ``w_p log(1 + S_p / e_p)`` of all priors.
 
         Args:
-            total: ``float32[B, I]``, contiguous, on the CPU.
-            weights: of each user and prior, ``float32[B, P]``, likewise.
+            scores: overwritten, ``float32[B, I]``, contiguous, on the CPU.
+            weights: of each user's score and priors, ``float32[B, 1 + P]``, likewise.
             histories: of the users.
         """
-        if self._rows is not None:
-            total.addmm_(weights[:, self._constant], self._rows)
-        for place, right in self._dense:
-            self._add_vectors(total, weights[:, place : place + 1], place, right, histories)
+        asked = [
+            (self._vectors(place, histories), right, weights[:, place + 1 : place + 2])
+            for place, right in self._dense
+        ]
+        num_items = scores.shape[1]
+        room = torch.empty(len(scores) * min(_ITEMS_AT_ONCE, num_items))
+        for start in range(0, num_items, _ITEMS_AT_ONCE):
+            stretch = slice(start, start + _ITEMS_AT_ONCE)
+            part = scores[:, stretch].mul_(weights[:, :1])
+            if self._rows is not None:
+                part.addmm_(weights[:, self._constant], self._rows[:, stretch])
+            found = room[: part.numel()].view(part.shape)
+            for vectors, right, weight in asked:
+                torch.mm(vectors, right[:, stretch], out=found)
+                part.addcmul_(found.clamp_min_(1).log_(), weight)
         for place, size in self._sparse:
-            self._add_neighbours(total, weights[:, place], place, size, histories)
+            self._add_neighbours(scores, weights[:, place + 1], place, size, histories)
 
-    def _add_vectors(
-        self,
-        total: torch.Tensor,
-        weight: torch.Tensor,
-        place: int,
-        right: torch.Tensor,
-        histories: Ragged,
-    ) -> None:
+    def _vectors(self, place: int, histories: Ragged) -> torch.Tensor:
+        """Of users, and a 1, ``float32[B, D + 1]``."""
         prior = self.priors[place]
-        vectors = torch.ones(len(total), len(right))
-        vectors[:, :-1] = torch.from_numpy(prior.asked(histories) @ prior.left)
-        scores = torch.empty(len(total) * min(_ITEMS_AT_ONCE, total.shape[1]))
-        for start in range(0, total.shape[1], _ITEMS_AT_ONCE):
-            part = total[:, start : start + _ITEMS_AT_ONCE]
-            found = scores[: part.numel()].view(part.shape)
-            torch.mm(vectors, right[:, start : start + _ITEMS_AT_ONCE], out=found)
-            part.addcmul_(found.clamp_min_(1).log_(), weight)
+        found = torch.from_numpy(prior.asked(histories) @ prior.left)
+        return torch.cat([found, torch.ones(len(found), 1)], 1)
 
     def _add_neighbours(
         self,
-        total: torch.Tensor,
+        scores: torch.Tensor,
         weight: torch.Tensor,
         place: int,
         size: float,
@@ -96,11 +95,11 @@ class PriorFeatures:
         prior = self.priors[place]
         found = sp.csr_array(prior.asked(histories) @ prior.left)
         lengths = np.diff(found.indptr)
-        at = np.repeat(np.arange(len(total)) * total.shape[1], lengths)
+        at = np.repeat(np.arange(len(scores)) * scores.shape[1], lengths)
         at += found.indices
         values = torch.from_numpy(found.data).div_(size).log1p_()
         values *= torch.from_numpy(np.repeat(weight.numpy(), lengths))
-        total.view(-1).scatter_add_(0, torch.from_numpy(at), values)
+        scores.view(-1).scatter_add_(0, torch.from_numpy(at), values)
 
 
 def entropies(scores: torch.Tensor) -> torch.Tensor:

@@ -11,6 +11,7 @@ from edgewise.config import updated
 from edgewise.errors import ConfigError
 from edgewise.models.graph_gpt import quantised as module
 from edgewise.models.graph_gpt.config import AttentionConfig
+from edgewise.models.graph_gpt.model import Series
 from edgewise.models.graph_gpt.quantised import quantised
 
 
@@ -31,10 +32,10 @@ def test_products_are_those_of_rounded_matrices():
 def test_what_is_hung_on_layers_stays():
     model, batch = small_model(AttentionConfig(gates=True)), random_batch(rows=5)
     gpt = quantised(model.gpt)
-    before = model.last_hidden(batch, gpt)
+    before = model.last_hidden(batch, Series(gpt))
     torch.testing.assert_close(before, model.last_hidden(batch), atol=0.4, rtol=0.1)
     model.gates.fill_(3.0)
-    assert (model.last_hidden(batch, gpt) - before).abs().max() > 0.01
+    assert (model.last_hidden(batch, Series(gpt)) - before).abs().max() > 0.01
 
 
 def test_lists_change_a_little_and_weights_not_at_all(fitted, shop_split):

@@ -9,6 +9,7 @@ import torch
 from tests.models.graph_gpt.conftest import NUM_TEXT, random_batch, small_model
 
 from edgewise.models.graph_gpt.config import AttentionConfig
+from edgewise.models.graph_gpt.model import Series
 from edgewise.models.graph_gpt.reading import last_states, shared_words
 
 
@@ -50,6 +51,19 @@ def test_ends_are_those_of_a_whole_reading(config, implementation):
         mask = model.mask(batch)
         found = last_states(model.gpt, batch.input_ids, mask, batch.last, shared)
         torch.testing.assert_close(found, whole, atol=1e-5, rtol=1e-5)
+
+
+@torch.no_grad()
+def test_words_that_were_read_before_are_not_read_again():
+    model, batch = small_model(), batch_of()
+    whole, series = model.last_hidden(batch), Series(model.gpt)
+    for _ in range(2):
+        torch.testing.assert_close(model.last_hidden(batch, series), whole, atol=1e-5, rtol=1e-5)
+    assert list(series.words) == [(0, 1, 2)]
+    one, other = batch_of(rows=1), batch_of(words=2)
+    for each in (one, other):
+        wanted = model.last_hidden(each)
+        torch.testing.assert_close(model.last_hidden(each, series), wanted, atol=1e-5, rtol=1e-5)
 
 
 @torch.no_grad()

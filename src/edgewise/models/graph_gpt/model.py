@@ -5,6 +5,7 @@ Shapes: B batch, S tokens, D hidden, H heads, L layers, T text tokens, U users, 
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
@@ -22,9 +23,24 @@ from edgewise.models.graph_gpt.attention_bias import (
 )
 from edgewise.models.graph_gpt.batch import IGNORED, PromptBatch
 from edgewise.models.graph_gpt.config import AttentionConfig
-from edgewise.models.graph_gpt.reading import last_states, shared_words
+from edgewise.models.graph_gpt.reading import Keys, last_states, shared_words
 from edgewise.models.item_head import ItemLoss, item_cross_entropy
 from edgewise.training.processes import union_of_all
+
+
+@dataclass(frozen=True)
+class Series:
+    """What batches of prompts that follow each other share; weights must not move meanwhile.
+
+    Attributes:
+        gpt: reads them: the network's own, or a quantised one.
+        columns: of :meth:`GraphGPTModel.item_columns`, where they are many.
+        words: see :func:`~edgewise.models.graph_gpt.reading.last_states`.
+    """
+
+    gpt: GPT2Model
+    columns: torch.Tensor | None = None
+    words: dict[tuple[int, ...], dict[int, Keys]] = field(default_factory=dict)
 
 
 class GraphGPTModel(nn.Module):
@@ -118,19 +134,20 @@ class GraphGPTModel(nn.Module):
         output = self.gpt(input_ids, attention_mask=mask, past_key_values=past, use_cache=keep)
         return output.last_hidden_state, output.past_key_values
 
-    def last_hidden(self, batch: PromptBatch, gpt: GPT2Model | None = None) -> torch.Tensor:
+    def last_hidden(self, batch: PromptBatch, series: Series | None = None) -> torch.Tensor:
         """What the model makes of each prompt's last token, ``float[B, D]``.
 
         Args:
             batch: prompts.
-            gpt: that reads them in place of its own, such as a quantised one.
+            series: what batches that follow each other share.
         """
         if self.training:  # dropout is drawn for all tokens
             rows = torch.arange(len(batch), device=batch.input_ids.device)
             return self.hidden(batch)[rows, batch.last]
         last = batch.last
         shared = shared_words(batch.input_ids, batch.node, last)
-        return last_states(gpt or self.gpt, batch.input_ids, self.mask(batch), last, shared)
+        gpt, words = (self.gpt, None) if series is None else (series.gpt, series.words)
+        return last_states(gpt, batch.input_ids, self.mask(batch), last, shared, words)
 
     # Predicting
 
@@ -142,20 +159,13 @@ class GraphGPTModel(nn.Module):
         """Scores of every item (Eq. 7), ``float[..., I]``; no other token's row is multiplied."""
         return F.linear(hidden, self.gpt.wte.weight[self.first_item :])
 
-    def next_item_logits(
-        self,
-        batch: PromptBatch,
-        columns: torch.Tensor | None = None,
-        gpt: GPT2Model | None = None,
-    ) -> torch.Tensor:
+    def next_item_logits(self, batch: PromptBatch, series: Series | None = None) -> torch.Tensor:
         """Scores of every item as what follows each prompt, ``float32[B, I]``.
 
-        Args:
-            batch: prompts.
-            columns: of :meth:`item_columns`, where many batches follow each other.
-            gpt: as for :meth:`last_hidden`.
+        Arguments as for :meth:`last_hidden`.
         """
-        states = self.last_hidden(batch, gpt)
+        states = self.last_hidden(batch, series)
+        columns = None if series is None else series.columns
         logits = self.item_logits(states) if columns is None else states @ columns
         return logits.float()
 

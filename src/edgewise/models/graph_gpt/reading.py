@@ -63,7 +63,12 @@ def _joined(before: torch.Tensor, new: torch.Tensor) -> torch.Tensor:
 
 
 def last_states(
-    gpt: GPT2Model, input_ids: torch.Tensor, mask: torch.Tensor, last: torch.Tensor, shared: int
+    gpt: GPT2Model,
+    input_ids: torch.Tensor,
+    mask: torch.Tensor,
+    last: torch.Tensor,
+    shared: int,
+    words: dict[tuple[int, ...], dict[int, Keys]] | None = None,
 ) -> torch.Tensor:
     """What the network makes of each prompt's last token, ``float[B, D]``.
 
@@ -74,15 +79,18 @@ def last_states(
         last: the place of each prompt's last token, ``int64[B]``.
         shared: F, words in front that all prompts begin with, whose rows of the mask are equal;
             at most the place of the first last token.
+        words: keys and values of such words by their tokens, of the same weights: those that are
+            there are not read again, and others are added.
     """
     *earlier, final = gpt.h
-    count = shared if len(input_ids) >= _LEAST_PROMPTS else 0
-    words = _Noted({})
+    count = shared if words or len(input_ids) >= _LEAST_PROMPTS else 0
+    before = None
     if count:
-        states = _embedded(gpt, input_ids[:1, :count], 0)
-        for block in gpt.h:
-            states = block(states, words, mask[:1, :, :count, :count])
-    before = _Before(words.known) if count else None
+        first, words = input_ids[:1, :count], {} if words is None else words
+        key = tuple(first[0].tolist())
+        if key not in words:
+            words[key] = _read_words(gpt, first, mask[:1, :, :count, :count])
+        before = _Before(words[key])
     states = _embedded(gpt, input_ids[:, count:], count)
     for block in earlier:
         states = block(states, before, mask[:, :, count:])
@@ -93,6 +101,14 @@ def last_states(
         known = before.update(*known, len(earlier))
     rows_of_mask = mask[rows, :, last][:, :, None]
     return gpt.ln_f(final(asked, _Known({len(earlier): known}), rows_of_mask))[:, 0]
+
+
+def _read_words(gpt: GPT2Model, input_ids: torch.Tensor, mask: torch.Tensor) -> dict[int, Keys]:
+    """Keys and values of words in front, in every layer."""
+    noted, states = _Noted({}), _embedded(gpt, input_ids, 0)
+    for block in gpt.h:
+        states = block(states, noted, mask)
+    return noted.known
 
 
 def _embedded(gpt: GPT2Model, input_ids: torch.Tensor, first: int) -> torch.Tensor:

@@ -39,7 +39,7 @@ from edgewise.models.graph_gpt.backbone import (
 )
 from edgewise.models.graph_gpt.batch import Distances, assemble
 from edgewise.models.graph_gpt.config import PRESETS, DecodingConfig, GraphGPTConfig, StageName
-from edgewise.models.graph_gpt.model import GraphGPTModel
+from edgewise.models.graph_gpt.model import GraphGPTModel, Series
 from edgewise.models.graph_gpt.prompts import TEMPLATES, HistoryWriter, explanation_prompt
 from edgewise.models.graph_gpt.quantised import quantised
 from edgewise.models.graph_gpt.stages import build_stages
@@ -263,14 +263,15 @@ class GraphGPT(TorchRecommender):
         prompts = self.writer.prompts(users, histories)
         lengths = np.array([len(prompt) for prompt in prompts], dtype=np.int64)
         order = np.argsort(lengths, kind="stable")
-        columns = self.network.item_columns() if len(users) >= _USERS_FOR_COLUMNS else None
-        gpt = self._integers if self.config.decoding.weights == "int8" else None
+        network, integers = self.network, self.config.decoding.weights == "int8"
+        columns = network.item_columns() if len(users) >= _USERS_FOR_COLUMNS else None
+        series = Series(self._integers if integers else network.gpt, columns)
         for part in bounded_parts(lengths[order], *self._at_once()):
             rows = order[part]
             chosen = [prompts[row] for row in rows]
             graph = self.distances
             batch = assemble(self.tokens, chosen, distances=graph, user_index=users[rows])
-            yield rows, self.network.next_item_logits(batch.to(self.device), columns, gpt)
+            yield rows, network.next_item_logits(batch.to(self.device), series)
 
     @property
     def _integers(self) -> GPT2Model:
