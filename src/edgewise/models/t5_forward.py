@@ -63,9 +63,7 @@ def encode(t5: T5ForConditionalGeneration, inputs: Tensor, mask: Tensor, causal:
     return packing.grid(_dropout(stack.final_layer_norm(hidden), stack.dropout))
 
 
-def decode(
-    t5: T5ForConditionalGeneration, inputs: Tensor, states: Tensor, mask: Tensor
-) -> Tensor:
+def decode(t5: T5ForConditionalGeneration, inputs: Tensor, states: Tensor, mask: Tensor) -> Tensor:
     """The decoder's last states for given targets, ready for the output layer, ``[B, T, D]``.
 
     Args:
@@ -198,9 +196,7 @@ def _alike(lengths: list[int], num_heads: int) -> Iterator[tuple[int, int, int]]
 # Layers
 
 
-def _attention(
-    attention: Any, states: Tensor, bias: Tensor, blocks: Sequence[_Block]
-) -> Tensor:
+def _attention(attention: Any, states: Tensor, bias: Tensor, blocks: Sequence[_Block]) -> Tensor:
     """What rows ``[R, D]`` find in their own prompts, ``[R, D]``, before dropout."""
     rate = attention.dropout if attention.training else 0.0
     parts = (attention.q(states), attention.k(states), attention.v(states), bias)
