@@ -224,7 +224,7 @@ def _cross_attention(attention: Any, targets: Tensor, states: Tensor, mask: Tens
     return attention.o(found.transpose(0, 1).flatten(1))
 
 
-def _weight(layer: nn.Module) -> Tensor:
+def _weight(layer: Any) -> Tensor:
     """The matrix of a linear layer, ``[out, in]``, low-rank updates included."""
     if type(layer) is nn.Linear:
         return layer.weight
@@ -354,7 +354,9 @@ class _Attention(torch.autograd.Function):
                 of_weights.mul_(masks[number])
                 used = weights * masks[number]
             _put(of_value, block, torch.bmm(used.transpose(1, 2), g))
-            of_scores = torch._softmax_backward_data(of_weights, weights, -1, weights.dtype)
+            of_scores = torch.ops.aten._softmax_backward_data(
+                of_weights, weights, -1, weights.dtype
+            )
             _put(of_query, block, torch.bmm(of_scores, k))
             _put(of_key, block, torch.bmm(of_scores.transpose(1, 2), q))
             each = of_scores.unflatten(0, (block.count, -1))
