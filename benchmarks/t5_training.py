@@ -157,6 +157,8 @@ def reading(batch: Batch) -> Callable[[ELMRecModel], None]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--json", type=Path, help="write the figures to this file")
+    parser.add_argument("--direct", type=int, default=8, help="prompts of the direct task")
+    parser.add_argument("--sequential", type=int, default=64, help="and of the sequential one")
     parser.add_argument("--repeats", type=int, default=3)
     options = parser.parse_args()
     torch.set_num_threads(1)
@@ -164,7 +166,10 @@ def main() -> None:
     sides = Sides(model)
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-5, fused=True)
     report: Figures = {}
-    tasks: tuple[tuple[Task, int], ...] = (("direct", 8), ("sequential", 64))
+    tasks: tuple[tuple[Task, int], ...] = (
+        ("direct", options.direct),
+        ("sequential", options.sequential),
+    )
     for task, size in tasks:
         prompts = batch(table, task, size)
         works = {"reading": reading(prompts), "training": training_step(prompts, optimizer)}
