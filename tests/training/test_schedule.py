@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 
+from edgewise.training import trainer
 from edgewise.training.config import TrainingConfig
-from edgewise.training.trainer import learning_rate_at, uses_bf16
+from edgewise.training.trainer import bf16_speed, learning_rate_at, uses_bf16
 
 
 def test_warm_up_then_constant():
@@ -32,12 +33,22 @@ def test_bf16_as_asked():
 
 
 @pytest.mark.parametrize(
-    ("capabilities", "wanted"),
-    [({"avx512_bf16": True}, True), ({"amx_bf16": True}, True), ({"avx512_f": True}, False)],
+    ("capabilities", "speed", "wanted"),
+    [
+        ({"avx512_bf16": True}, 2.0, True),
+        ({"amx_bf16": True}, 4.0, True),
+        ({"avx512_bf16": True}, 0.6, False),
+        ({"avx512_f": True}, 2.0, False),
+    ],
 )
-def test_auto_asks_the_processor(monkeypatch, capabilities, wanted):
+def test_auto_asks_the_processor_and_its_speed(monkeypatch, capabilities, speed, wanted):
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities, raising=False)
+    monkeypatch.setattr(trainer, "bf16_speed", lambda: speed)
     assert uses_bf16("auto", torch.device("cpu")) is wanted
+
+
+def test_the_speed_of_bf16_is_measured():
+    assert 0 < bf16_speed() < 100
 
 
 def test_auto_asks_the_gpu(monkeypatch):

@@ -63,9 +63,7 @@ def encode(t5: T5ForConditionalGeneration, inputs: Tensor, mask: Tensor, causal:
     return packing.grid(_dropout(stack.final_layer_norm(hidden), stack.dropout))
 
 
-def decode(
-    t5: T5ForConditionalGeneration, inputs: Tensor, states: Tensor, mask: Tensor
-) -> Tensor:
+def decode(t5: T5ForConditionalGeneration, inputs: Tensor, states: Tensor, mask: Tensor) -> Tensor:
     """The decoder's last states for given targets, ready for the output layer, ``[B, T, D]``.
 
     Args:
@@ -198,9 +196,7 @@ def _alike(lengths: list[int], num_heads: int) -> Iterator[tuple[int, int, int]]
 # Layers
 
 
-def _attention(
-    attention: Any, states: Tensor, bias: Tensor, blocks: Sequence[_Block]
-) -> Tensor:
+def _attention(attention: Any, states: Tensor, bias: Tensor, blocks: Sequence[_Block]) -> Tensor:
     """What rows ``[R, D]`` find in their own prompts, ``[R, D]``, before dropout."""
     rate = attention.dropout if attention.training else 0.0
     parts = (attention.q(states), attention.k(states), attention.v(states), bias)
@@ -228,7 +224,7 @@ def _cross_attention(attention: Any, targets: Tensor, states: Tensor, mask: Tens
     return attention.o(found.transpose(0, 1).flatten(1))
 
 
-def _weight(layer: nn.Module) -> Tensor:
+def _weight(layer: Any) -> Tensor:
     """The matrix of a linear layer, ``[out, in]``, low-rank updates included."""
     if type(layer) is nn.Linear:
         return layer.weight
@@ -358,7 +354,9 @@ class _Attention(torch.autograd.Function):
                 of_weights.mul_(masks[number])
                 used = weights * masks[number]
             _put(of_value, block, torch.bmm(used.transpose(1, 2), g))
-            of_scores = torch._softmax_backward_data(of_weights, weights, -1, weights.dtype)
+            of_scores = torch.ops.aten._softmax_backward_data(
+                of_weights, weights, -1, weights.dtype
+            )
             _put(of_query, block, torch.bmm(of_scores, k))
             _put(of_key, block, torch.bmm(of_scores.transpose(1, 2), q))
             each = of_scores.unflatten(0, (block.count, -1))

@@ -63,7 +63,9 @@ class TrainingConfig(Settings):
         lt=1,
     )
     precision: Literal["auto", "fp32", "bf16"] = setting(
-        "auto", "auto takes bf16 autocast where the hardware multiplies bf16 natively."
+        "auto",
+        "auto takes bf16 autocast where the hardware multiplies bf16 natively; on a processor only "
+        "where a product in bf16 is clearly faster.",
     )
     max_minutes: float = setting(
         0.0,

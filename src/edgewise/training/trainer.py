@@ -18,6 +18,7 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -37,6 +38,9 @@ from edgewise.training.weight_average import WeightAverage
 if TYPE_CHECKING:
     from accelerate import Accelerator
 
+# Rounding has to be paid for, and a choice near 1 might differ from one run to the next.
+_CLEARLY = 1.25
+
 
 def learning_rate_at(step: int, total_steps: int, config: TrainingConfig) -> float:
     """Linear warm-up, then constant or half a cosine down to zero."""
@@ -50,12 +54,29 @@ def learning_rate_at(step: int, total_steps: int, config: TrainingConfig) -> flo
 
 
 def uses_bf16(precision: str, device: torch.device) -> bool:
-    """Whether to autocast to bf16: as asked, or where the hardware multiplies it natively."""
+    """Whether to autocast to bf16: as asked, or where the hardware multiplies it faster.
+
+    A processor with instructions for it may still be slower by them than in fp32: those are timed.
+    """
     if precision != "auto":
         return precision == "bf16"
     if device.type == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
-    return any(map(_cpu_has, ("avx512_bf16", "amx_bf16")))
+    return any(map(_cpu_has, ("avx512_bf16", "amx_bf16"))) and bf16_speed() > _CLEARLY
+
+
+@cache
+def bf16_speed() -> float:
+    """How many times as fast as fp32 this processor multiplies bf16; measured once a process."""
+    states, weight = torch.randn(512, 512), torch.randn(1024, 512)
+    seconds: list[list[float]] = [[], []]
+    for _ in range(6):
+        for taken, dtype in zip(seconds, (torch.float32, torch.bfloat16), strict=True):
+            first, second = states.to(dtype), weight.to(dtype)
+            start = time.perf_counter()
+            torch.mm(first, second.T)
+            taken.append(time.perf_counter() - start)
+    return min(seconds[0]) / min(seconds[1])
 
 
 def _cpu_has(flag: str) -> bool:
@@ -254,6 +275,8 @@ class Trainer:
         self.total_steps = config.epochs * self.data.steps_per_epoch
         device = self.accelerator.device
         dtype_is_bf16 = uses_bf16(config.precision, device)
+        if config.precision == "auto":
+            self.log.precision(dtype_is_bf16)
         self.autocast = lambda: torch.autocast(device.type, torch.bfloat16, enabled=dtype_is_bf16)
 
     def run(self, resume: bool) -> Curves:
@@ -530,6 +553,11 @@ class TrainingLog:
         rate = f"{speed:.1f} batches/s" if speed else ""
         self._bar.update(self._task, completed=step, loss=loss, rate=rate)
         self._accelerator.log({"train/loss": loss, "train/learning_rate": learning_rate}, step)
+
+    def precision(self, is_bf16: bool) -> None:
+        if self._show:
+            line = f"{self._stage}: trains in {'bf16' if is_bf16 else 'fp32'}"
+            print(f"{line} (training.precision=auto)", file=sys.stderr, flush=True)
 
     def validation(self, step: int, found: Mapping[str, float]) -> None:
         self._accelerator.log({f"valid/{name}": value for name, value in found.items()}, step)

@@ -10,7 +10,12 @@ from tests.models.elmrec.conftest import small_elmrec
 from edgewise.data.splits import Split
 from edgewise.graph.bipartite import BipartiteGraph
 from edgewise.models.elmrec.config import GraphConfig
-from edgewise.models.elmrec.graph_embeddings import GraphFeatures, GraphTable, build_graph
+from edgewise.models.elmrec.graph_embeddings import (
+    GraphFeatures,
+    GraphTable,
+    TrainedGraphTable,
+    build_graph,
+)
 
 PLAIN = ("prompts.tasks=direct,sequential", "training.epochs=1", "graph.num_folds=0")
 KINDS = ("random", "trained", "spectral")
@@ -37,6 +42,27 @@ def test_a_trained_table_starts_as_the_frozen_one(shop_split):
     expected, found = frozen.lookup(node, fold), trained.lookup(node, fold)
     torch.testing.assert_close(found, expected)
     assert not found[0, 2].any()
+
+
+@pytest.mark.parametrize("variant", ["mean", "shifted"])
+@pytest.mark.parametrize("num_layers", [0, 1, 4])
+def test_propagation_for_a_batch_is_that_of_all_nodes(shop_split, variant, num_layers):
+    graph = graph_of(shop_split)
+    config = GraphConfig(
+        features="trained", num_folds=0, num_propagation_layers=num_layers, variant=variant
+    )
+    # Wider than the columns that are propagated at once.
+    table = build_graph(graph, config, 130, seed=3).lookup
+    assert isinstance(table, TrainedGraphTable)
+    node, fold = torch.tensor([[0, 41, 60, 41], [7, 0, 87, 88]]), torch.tensor([-1, -1])
+    weight = torch.randn(2, 4, 130)
+    everything = torch.cat([table.propagation(), torch.zeros(1, 130)])
+    wanted = everything[node]
+    found = table(node, fold)
+    torch.testing.assert_close(found, wanted)
+    (of_all,) = torch.autograd.grad((wanted * weight).sum(), table.propagation.layer_0)
+    (of_batch,) = torch.autograd.grad((found * weight).sum(), table.propagation.layer_0)
+    torch.testing.assert_close(of_batch, of_all)
 
 
 def test_rank_keeps_the_leading_columns_and_the_length_of_embeddings(shop_split):
