@@ -314,14 +314,14 @@ class _Ids:
             lists.setdefault(user, []).append(typed)
         return {user: self.item_finder.known(row) for user, row in lists.items()}
 
-    def users(self, typed: Sequence[Typed], predictor: Predictor, everybody: bool) -> list[str]:
+    def users(self, typed: Sequence[Typed], predictor: Predictor, everybody: bool) -> Sequence[str]:
         """The users that were named, or all."""
         if not everybody:
             found = self.user_finder.known(typed)
             check(bool(found), f"{typed[0].place if typed else '--users'}: no known user in it")
             return found
         if not isinstance(predictor.candidates, dict):
-            return list(self.user_finder.vocabulary.ids)
+            return self.user_finder.vocabulary.ids
         return self.user_finder.known(Typed(u, "--candidates") for u in predictor.candidates)
 
 
