@@ -189,7 +189,11 @@ def index(num_items: int, tell: Tell) -> None:
     before, begun = _peak(), time.process_time()
     exact, _ = best_of_products(queries, items, NEAREST)
     spent, added = time.process_time() - begun, _peak() - before
-    common = {"items": num_items, "numbers": VECTOR_SIZE, "queries": QUERIES}
+    common: dict[str, float] = {
+        "items": num_items,
+        "numbers": VECTOR_SIZE,
+        "queries": QUERIES,
+    }
     found = {"milliseconds": 1000 * spent / QUERIES, "recall": 1.0, "added_bytes": added}
     tell("exact", common | found)
     begun = time.process_time()

@@ -50,7 +50,7 @@ def test_large_data_are_made_and_commands_are_timed(tmp_path, monkeypatch):
     fitted = large.timed(command, training=True)
     assert 0 < fitted["plan_seconds"] <= fitted["audit_seconds"], "the plan comes first"
     assert fitted["peak_bytes"] > 2**20
-    with pytest.raises(SystemExit, match=r"edgewise data info .* failed:\n(.|\n)*no data set"):
+    with pytest.raises(SystemExit, match=r"data info .* failed:\n(.|\n)*no data set"):
         large.timed(["data", "info", str(tmp_path)])
 
 

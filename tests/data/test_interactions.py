@@ -45,7 +45,8 @@ def test_what_takes_the_place_of_a_data_set_changes_nothing_of_one_that_is_open(
     np.testing.assert_array_equal(opened.interactions.timestamp, expected)
     opened = Dataset.load(folder)
     shutil.rmtree(folder)
-    assert len(opened.interactions.timestamp) == len(opened.interactions)
+    times = opened.interactions.timestamp
+    assert times is not None and len(times) == len(opened.interactions)
 
 
 def test_columns_longer_than_what_is_read_at_once(folder, monkeypatch):

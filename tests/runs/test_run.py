@@ -16,6 +16,7 @@ from tests.seals import edit
 
 from edgewise import locks
 from edgewise.data.dataset import Vocabulary
+from edgewise.data.interactions import Later
 from edgewise.errors import ConfigError, DataError, LockedError, ModelFolderError
 from edgewise.runs.audit import audit_run
 from edgewise.runs.run import (
@@ -195,6 +196,14 @@ def test_it_is_opened_as_what_it_was_fitted_as(run):
     assert (opened.label, opened.tasks, opened.config) == ("Fake", run.tasks, run.config)
     assert (run.folder / "config.toml").read_text().startswith('method = "fake"\n')
     assert (run.folder / "curves.png").is_file()
+
+
+def test_an_opened_run_holds_ids_once_and_no_train_rows(run):
+    opened = open_run(run.folder)
+    fitted, dataset = opened.model.data, opened.dataset
+    assert fitted.users is dataset.users and fitted.items is dataset.items
+    assert fitted.titles is dataset.catalog.title
+    assert all(isinstance(vars(opened.split.train)[n], Later) for n in opened.split.train.columns)
 
 
 def test_the_data_set_must_be_the_one_it_was_fitted_on(run, data, tmp_path):

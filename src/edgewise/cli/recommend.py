@@ -331,14 +331,14 @@ class _Ids:
 
     def users(
         self, typed: Sequence[Typed], candidates: RawCandidates | None, everybody: bool
-    ) -> list[str]:
+    ) -> Sequence[str]:
         """The users that were named, or all."""
         if not everybody:
             found = self.user_finder.known(typed)
             check(bool(found), f"{typed[0].place if typed else '--users'}: no known user in it")
             return found
         if not isinstance(candidates, dict):
-            return list(self.user_finder.vocabulary.ids)
+            return self.user_finder.vocabulary.ids
         return self.user_finder.known(Typed(u, "--candidates") for u in candidates)
 
 

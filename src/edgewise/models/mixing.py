@@ -240,15 +240,25 @@ class PriorMixture:
                 overwritten and returned.
             histories: of the same users, none empty.
         """
-        if self._features is None or self._features.priors != self.priors:
-            self._features = PriorFeatures(self.priors, self.sizes)
         own = self.user_weights(histories, scores).cpu()
         found = self._level(scores).cpu()
         spoken = found[:, self.untaught] * own[:, :1]
-        self._features.mix(found, own, histories)
+        self.sum_up(found, own, histories)
         if self.new_items is not None and len(self.untaught):
             place_new(self, found, own, spoken, histories)
         return scores if found is scores else scores.copy_(found)
+
+    def sum_up(self, scores: torch.Tensor, weights: torch.Tensor, histories: Ragged) -> None:
+        """Scores times their weight and all priors times theirs, in place.
+
+        Args:
+            scores: ``float32[B, I]``, contiguous, on the CPU.
+            weights: of each user's score and priors, ``float32[B, 1 + P]``, likewise.
+            histories: of the users.
+        """
+        if self._features is None or self._features.priors != self.priors:
+            self._features = PriorFeatures(self.priors, self.sizes)
+        self._features.mix(scores, weights, histories)
 
     def user_weights(
         self, histories: Ragged, likelihood: torch.Tensor, choices: np.ndarray | None = None

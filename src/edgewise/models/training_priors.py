@@ -101,8 +101,8 @@ class TrainingPriors:
 
     def _told(self, mixture: PriorMixture, histories: Ragged) -> torch.Tensor:
         total = torch.zeros(len(histories), len(mixture.item_counts))
-        weights = torch.from_numpy(self.weights).expand(len(histories), -1)
-        mixture.add(total, weights, histories)
+        weights = torch.from_numpy(np.append(np.float32(0), self.weights))
+        mixture.sum_up(total, weights.expand(len(histories), -1).contiguous(), histories)
         return total
 
 

@@ -165,14 +165,16 @@ class Predictor:
     why: bool = False
 
     def users(self, ids: Sequence[str]) -> Iterator[Answer]:
-        """Lists of users of the data set, by raw id."""
+        """Lists of users of the data set, by raw id; everybody's ids need no looking up."""
         dataset, model = self.run.dataset, self.run.model
         histories = histories_of(dataset.num_users, dataset.interactions)
-        lengths = histories.lengths[model.user_index(ids)]
-        cold = [user for user, length in zip(ids, lengths, strict=True) if not length]
+        everybody = ids is dataset.users.ids
+        index = np.arange(len(ids)) if everybody else model.user_index(ids)
+        cold = histories.lengths[index] == 0
+        any_cold = bool(cold.any())
         for start in range(0, len(ids), USERS_AT_ONCE):
-            part = list(ids[start : start + USERS_AT_ONCE])
-            users = model.user_index(part)
+            place = slice(start, start + USERS_AT_ONCE)
+            part, users = list(ids[place]), index[place]
             if self.candidates is None:
                 lists = model.recommend(users, self.k, histories=histories, **self._filters)
             else:
@@ -185,8 +187,9 @@ class Predictor:
             frame = lists.to_frame(dataset)
             if self.why:
                 frame = frame.with_columns(why=self._reasons(lists, histories))
-            if cold:  # in every part, since they may become one table
-                frame = frame.with_columns(cold=pl.col("user_id").is_in(cold))
+            if any_cold:  # in every part, since they may become one table
+                own = [part[row] for row in np.flatnonzero(cold[place])]
+                frame = frame.with_columns(cold=pl.col("user_id").is_in(own))
             yield Answer(part, frame, start + len(part), len(ids))
 
     def asked_as(self, task: Task) -> Predictor:
