@@ -116,6 +116,7 @@ def measure() -> Figures:
         for task in TASKS:
             name = f"{task}_{size}".replace("-", "_")
             figures[name] = compare(learners, task, size)
+            print(name, figures[name], flush=True)
     return figures
 
 
