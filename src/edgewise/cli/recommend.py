@@ -147,7 +147,7 @@ def recommend(
     }
     asked = ids.some_items("--similar-to", similar_to) if similar_to else []
     newcomer = ids.some_items("--history", history, once=False) if history else []
-    named: list[str] = []
+    named: Sequence[str] = []
     if not similar_to and not history:
         typed = listed_users or given_ids("--users", typed_users, ids.user_finder)
         named = ids.users(typed, choices, all_)
