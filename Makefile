@@ -4,16 +4,19 @@
 #   VENV=.venv          where the environment goes
 #   PEERS=.peers       where RecBole's own environment goes (make peers)
 #   LIBRARIES=.libraries  where that of implicit and RecTools goes (make peers)
+#   RELEASES=.releases  where that of the two papers' releases goes (make releases)
+#   ELMREC=FOLDER LLM4REC=FOLDER  checkouts of the releases
 #   DATA=FOLDER        the imported data set of make peers; the built-in shop without one
 #   TORCH_INDEX=URL     an extra package index for torch; on Linux without a GPU, PyTorch's
 #                       index of CPU wheels saves several gigabytes of download
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo serve-demo test check format bench peers report docs clean
+.PHONY: help setup demo serve-demo test check format bench scale peers releases report docs clean
 
 VENV ?= .venv
 PEERS ?= .peers
 LIBRARIES ?= .libraries
+RELEASES ?= .releases
 DATA ?=
 TORCH_INDEX ?=
 BIN := $(VENV)/bin
@@ -21,7 +24,8 @@ STAMP := $(VENV)/.installed
 DOCS_STAMP := $(VENV)/.installed-docs
 NEW_ENOUGH := import sys; sys.exit(sys.version_info < (3, 11))
 CANDIDATES := python3.11 python3.12 python3.13 python3
-BENCHMARKS := importing large propagation distances attention decoding prompts batch
+BENCHMARKS := importing large propagation distances attention decoding prompts batch \
+    startup one_token t5_training
 
 ifndef PYTHON
 PYTHON := $(shell for python in $(CANDIDATES); do \
@@ -63,6 +67,21 @@ bench: $(STAMP) ## measure speed; writes results/bench/*.json
 	@mkdir -p results/bench
 	for name in $(BENCHMARKS); do \
 	    $(BIN)/python benchmarks/$$name.py --json results/bench/$$name.json || exit 1; done
+
+scale: $(STAMP) ## measure what grows up to a million users; takes hours, 4 GB of memory and 3 GB of disk
+	@mkdir -p results/bench
+	for part in data lists index; do \
+	    $(BIN)/python benchmarks/scale.py $$part --json results/bench/scale_$$part.json || exit 1; done
+	$(BIN)/python benchmarks/graph_scale.py --json results/bench/graph_scale.json
+
+releases: $(STAMP) $(RELEASES)/.installed ## the papers' releases beside edgewise: ELMREC=FOLDER or LLM4REC=FOLDER
+	@mkdir -p results/bench
+	@test -n "$(ELMREC)$(LLM4REC)" || { \
+	    echo "name a checkout: make releases ELMREC=FOLDER or LLM4REC=FOLDER" >&2; exit 1; }
+	if [ -n "$(ELMREC)" ]; then $(BIN)/python benchmarks/releases/compare.py elmrec $(ELMREC) \
+	    --python $(RELEASES)/bin/python --json results/bench/releases_elmrec.json; fi
+	if [ -n "$(LLM4REC)" ]; then $(BIN)/python benchmarks/releases/compare.py llm4rec $(LLM4REC) \
+	    --python $(RELEASES)/bin/python --json results/bench/releases_llm4rec.json; fi
 
 peers: $(STAMP) $(PEERS)/.installed $(LIBRARIES)/.installed ## measure RecBole, implicit and RecTools beside edgewise; DATA=FOLDER keeps the figures
 	@mkdir -p results/bench
@@ -110,6 +129,12 @@ $(VENV)/.programs: | $(BIN)/python
 $(PEERS)/.installed: benchmarks/peers/requirements.txt | $(BIN)/python
 	$(BIN)/python -m venv $(PEERS)
 	$(PEERS)/bin/python -m pip install -q \
+	    $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) --requirement $<
+	@touch $@
+
+$(RELEASES)/.installed: benchmarks/releases/requirements.txt | $(BIN)/python
+	$(BIN)/python -m venv $(RELEASES)
+	$(RELEASES)/bin/python -m pip install -q \
 	    $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) --requirement $<
 	@touch $@
 
