@@ -263,7 +263,7 @@ def test_sparse_gradients_are_the_rows_of_dense_ones(inputs, name):
     negatives = np.arange(6) if name in SHARED_SAMPLE else torch.randint(40, (23, 6))
     table, found = torch.nn.Parameter(items.detach().clone()), []
     for sparse in (False, True):
-        loss = ItemLoss(name, np.arange(40), 6, 0.5, sparse)
+        loss = ItemLoss(name, np.arange(40), 6, 0.5, sparse=sparse)
         torch.manual_seed(1)
         (slope,) = torch.autograd.grad(loss(hidden, table, targets, negatives), table)
         assert slope.is_sparse == sparse

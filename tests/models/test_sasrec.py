@@ -13,8 +13,7 @@ from torch.nn import functional as F
 
 from edgewise.data.ragged import Ragged
 from edgewise.errors import ConfigError
-from edgewise.graph.transitions import transition_features
-from edgewise.models import next_item
+from edgewise.graph import transitions
 from edgewise.models.item_head import sampling_shares
 from edgewise.models.next_item import NextItemBatch
 from edgewise.models.sasrec import SASRec, SASRecConfig, SASRecNetwork
@@ -145,13 +144,13 @@ def test_items_may_start_from_transitions(split):
 
 
 def test_the_plan_is_told_before_transitions_are_counted(split, monkeypatch):
-    told = []
+    told, count = [], transitions.transition_features
 
     def counted(histories, num_items, width, seed):
         told.append("transitions")
-        return transition_features(histories, num_items, width, seed)
+        return count(histories, num_items, width, seed)
 
-    monkeypatch.setattr(next_item, "transition_features", counted)
+    monkeypatch.setattr(transitions, "transition_features", counted)
     model = SASRec.from_preset("tiny", ["item_init=transitions", "training.epochs=1"])
     model.fit(split, on_plan=lambda plan: told.append("plan"))
     assert told == ["plan", "transitions"]

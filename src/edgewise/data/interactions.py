@@ -147,7 +147,7 @@ class StoredRows:
     def __init__(self, path: Path) -> None:
         with path.open("rb") as file:
             self._bytes = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-        self.schema = pl.read_parquet_schema(path)
+        self.schema = pl.scan_parquet(path, glob=False).collect_schema()
         counts: dict[str, int] = (
             pl.scan_parquet(path, glob=False)
             .select(pl.len().alias(""), pl.all().null_count())
@@ -159,13 +159,13 @@ class StoredRows:
 
     def column(self, name: str) -> pl.Series:
         """One column as it is written."""
-        return pl.read_parquet(self._copied(), columns=[name])[name]
+        return pl.read_parquet(self._copied(), columns=[name], glob=False)[name]
 
     def numbers(self, name: str) -> np.ndarray:
         """One column without nulls as an array; what is read at once is a few megabytes."""
         kind = pl.Series(dtype=self.schema[name]).to_numpy().dtype
         found = np.empty(self.height, kind)
-        rows = pl.scan_parquet(self._copied()).select(name)
+        rows = pl.scan_parquet(self._copied(), glob=False).select(name)
         for start in range(0, self.height, _ROWS_AT_ONCE):
             some = rows.slice(start, _ROWS_AT_ONCE).collect()
             found[start : start + _ROWS_AT_ONCE] = some[name].to_numpy()

@@ -158,7 +158,7 @@ def leave_one_out(dataset: Dataset) -> Split:
     """Each user's last row is test, the one before it validation.
 
     Users with fewer than three rows train only. Among rows of equal time the source's order
-    decides, as it does everywhere in :class:`~edgewise.data.dataset.Interactions`.
+    decides, as it does everywhere in :class:`~edgewise.data.interactions.Interactions`.
     """
     lengths = np.bincount(dataset.interactions.user_index, minlength=dataset.num_users)
     ends = np.cumsum(lengths)[lengths >= _MIN_ROWS]

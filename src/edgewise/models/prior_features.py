@@ -108,8 +108,8 @@ def entropies(scores: torch.Tensor) -> torch.Tensor:
     Args:
         scores: log-likelihoods up to a constant of each row, ``float32[B, I]``.
     """
-    found = scores.new_empty(len(scores))
-    for part in _some_rows(scores):
+    found = scores.new_zeros(len(scores))
+    for part in _some_rows(scores) if scores.shape[1] else ():
         lower = scores[part] - scores[part].amax(1, keepdim=True)
         shares = lower.exp()
         total = shares.sum(1)
