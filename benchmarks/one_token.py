@@ -2,7 +2,7 @@
 
 Run ``python benchmarks/one_token.py [--json FILE]``. Both forms of ELMRec learn from the same rows
 in one process, one thread and in turns: a step of training (batch, loss, gradient, optimiser) of
-the direct and of the sequential task, and answers to users. Sizes are those of the preset ``cpu``,
+the direct and of the sequential task, and answers to users. Sizes are those of ``cpu-spelled``,
 and T5-small's with the paper's 99 negatives; each spells ids with a tokenizer of its own data, so
 that one has about two sub-words, and four in T5-small's own tokenizer.
 """
@@ -46,7 +46,7 @@ class Learner:
 
     def __init__(self, split: Split, size: str, form: str) -> None:
         settings = (*COMMON, *SIZES[size], f"prompts.ids={form}", "training.max_minutes=0.01")
-        self.model = ELMRec.from_preset("cpu", settings).fit(split, show_progress=False)
+        self.model = ELMRec.from_preset("cpu-spelled", settings).fit(split, show_progress=False)
         self.data: ELMRecData = build_data(
             self.model.config, split, self.model.table, self.model.tokenizer, None
         )

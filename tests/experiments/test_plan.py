@@ -119,7 +119,7 @@ def test_decoding_that_a_run_was_not_fitted_with_is_set_when_it_is_measured(layo
 
 def test_the_settings_of_a_command_are_the_cells(layout, write_config):
     text = 'preset = "cpu"\nseed = 4\ngraph.rank = 0\nprompts.tasks = ["direct"]\n'
-    (cell,) = cells(layout, write_config, f"{text}training.learning_rate = 1e-3\n")
+    (cell,) = cells(layout, write_config, f"{text}training.learning_rate = 2e-3\n")
     words = words_of(fit_command(cell, layout, layout.run_folder(cell.key), "fit"))
     given = [words[at + 1] for at, word in enumerate(words) if word == "--set"]
     assert len(given) == 4 and resolve_config(ELMREC, "cpu", None, given) == cell.settings

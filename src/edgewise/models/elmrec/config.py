@@ -370,6 +370,23 @@ def _small(
     }
 
 
+def _one_token() -> dict[str, Any]:
+    values = _small(
+        {"name": "cpu", "mimetic_init": False, "dropout": 0.2},
+        64,
+        "whole",
+        {"epochs": 2, "batch_size": 64, "learning_rate": 1e-3, "embedding_lr_multiplier": 1.0},
+    )
+    values["prompts"] |= {
+        "ids": "one-token",
+        "graph_match": True,
+        "item_init": "texts",
+        "item_dropout": 0.3,
+        "user_dropout": 0.5,
+    }
+    return values
+
+
 def _paper(
     direct: float, sequential: float, sigma: float, extra: int, rate: float
 ) -> dict[str, Any]:
@@ -417,8 +434,10 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
         "prefix",
         {"epochs": 10, "learning_rate": 2e-3, "embedding_lr_multiplier": 1.0},
     ),
-    # For data of Beauty's size on two cores.
-    "cpu": _small({"name": "cpu", "dropout": 0.0}, 64, "whole", {"epochs": 10}),
+    # For data of Beauty's size on two cores: users and items are one token each.
+    "cpu": _one_token(),
+    # The same size in the paper's form.
+    "cpu-spelled": _small({"name": "cpu", "dropout": 0.0}, 64, "whole", {"epochs": 10}),
     **_AS_PUBLISHED,
     **{
         f"{name}-from-scratch": {**values, "backbone": _FROM_SCRATCH}
