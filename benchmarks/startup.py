@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -121,7 +122,8 @@ def main() -> None:
     for name, values in found.items():
         print(f"{name:24}", *(f"{key} {value:.2f}" for key, value in values.items()), sep="  ")
     if told.json:
-        keep(told.json, {"commands": found, "settings": {"rounds": told.rounds}})
+        named = {re.sub(r"\W+", "_", name).strip("_"): row for name, row in found.items()}
+        keep(told.json, {**named, "settings": {"rounds": told.rounds}})
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ stretch. Releases are adapted from outside, see ``elmrec_release.py`` and ``llm4
 * ``direct``: users a second, the ten best of 100 candidates; the release by 20 beams.
 * ``sequential``: users a second, the ten best of the catalogue by 20 beams, seen items left out.
 * ``train_direct``, ``train_sequential``: steps a second, batches of eight.
+* the same with ``_one_token`` behind the name: users and items as one token each on our side.
 * ``bias``: the matrices R of one batch of prompts; ``predict``: users a second, GPT-2 small.
 """
 
@@ -22,6 +23,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -38,6 +40,8 @@ from measuring import keep
 
 _HERE = Path(__file__).parent
 _WRITERS = {"elmrec": write_p5, "llm4rec": write_matrix}
+# What is behind the name of a task, and options of our side.
+_FORMS = {"elmrec": {"": ["spelled"], "_one_token": ["one-token"]}, "llm4rec": {"": []}}
 
 
 class Side:
@@ -97,20 +101,27 @@ def compare(asked: argparse.Namespace) -> dict[str, dict[str, float]]:
         batch = [str(asked.batch)] if asked.release == "elmrec" else []
         users = [str(asked.users), str(asked.their_users or asked.users)]
         release = [str(asked.checkout.resolve()), str(folder), users[1], *batch]
-        with (
-            Side(sys.executable, f"{asked.release}_ours.py", str(place), users[0]) as ours,
-            Side(asked.python, f"{asked.release}_release.py", *release) as theirs,
-        ):
-            found = {}
-            for task in asked.tasks or theirs.tasks:
-                for side in (ours, theirs):  # the first time is warming up
-                    side.run(task)
-                rounds = [(ours.run(task), theirs.run(task)) for _ in range(asked.rounds)]
-                mine, other = zip(*rounds, strict=True)
-                found[task] = figures(mine, other)
-                print(
-                    task, {key: round(value, 4) for key, value in found[task].items()}, flush=True
+        found = {}
+        with ExitStack() as stack:
+            sides = {
+                form: stack.enter_context(
+                    Side(sys.executable, f"{asked.release}_ours.py", str(place), users[0], *options)
                 )
+                for form, options in _FORMS[asked.release].items()
+            }
+            theirs = stack.enter_context(
+                Side(asked.python, f"{asked.release}_release.py", *release)
+            )
+            for task in asked.tasks or theirs.tasks:
+                turns = [*sides.values(), theirs]
+                for side in turns:  # the first time is warming up
+                    side.run(task)
+                rounds = [[side.run(task) for side in turns] for _ in range(asked.rounds)]
+                *ours, other = zip(*rounds, strict=True)
+                for form, mine in zip(sides, ours, strict=True):
+                    found[task + form] = figures(mine, other)
+                    shown = {key: round(value, 4) for key, value in found[task + form].items()}
+                    print(task + form, shown, flush=True)
     return found
 
 
@@ -131,7 +142,7 @@ def main() -> None:
     if asked.json:
         about = {"data": str(asked.data.name) if asked.data else "built-in shop"}
         about |= {"users": asked.users, "their_batch": asked.batch}
-        keep(asked.json, {asked.release: found, "settings": about})
+        keep(asked.json, {**found, "settings": about})
 
 
 if __name__ == "__main__":

@@ -1,7 +1,8 @@
-"""Our ELMRec as the other side: ``python elmrec_ours.py DATA USERS``, by the public classes.
+"""Our ELMRec as the other side: ``python elmrec_ours.py DATA USERS FORM``, by the public classes.
 
 The paper's own form (preset ``paper-beauty``: trained graph embeddings, three soft prompts), the
-tokenizer and random weights of the same size as the release, 32-bit floats.
+tokenizer and random weights of the same size as the release, 32-bit floats. FORM ``one-token`` is
+the same with users and items as one token each, scored by the two heads.
 """
 
 from __future__ import annotations
@@ -24,6 +25,15 @@ from edgewise.data.splits import Split
 from edgewise.training.trainer import Stage
 
 _SETTINGS = (f"decoding.num_beams={NUM_BEAMS}", f"decoding.rerank_extra={NUM_EXTRA}")
+_FORMS = {
+    "spelled": (),
+    "one-token": (
+        "prompts.ids=one-token",
+        "prompts.candidate_head=true",
+        "prompts.item_head=true",
+        "prompts.direct_likelihood=candidates",
+    ),
+}
 
 
 class Untrained(ELMRec):
@@ -46,7 +56,8 @@ def main() -> None:
         backbone = Path(name) / "t5"
         T5ForConditionalGeneration(T5Config(**T5_SMALL)).save_pretrained(backbone)  # type: ignore
         one_tokenizer().save_pretrained(backbone)
-        model = Untrained.from_preset("paper-beauty", [*_SETTINGS, f"backbone.name={backbone}"])
+        settings = [*_SETTINGS, *_FORMS[sys.argv[3]], f"backbone.name={backbone}"]
+        model = Untrained.from_preset("paper-beauty", settings)
         model.fit(split, show_progress=False)
     network, pool = model.network, model.kept.data.pool  # type: ignore[attr-defined]
     trainable = network.graph
