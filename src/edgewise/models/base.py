@@ -34,8 +34,9 @@ from edgewise.models.warm_start import Layout, check_start, start_warm, told_sta
 from edgewise.recommender import FitOptions, FitPlan, ItemFilter, Recommender, Task, Users
 from edgewise.training.checkpoint import save_network
 from edgewise.training.config import TrainingConfig
+from edgewise.training.log import check_trackers
 from edgewise.training.processes import rows_of_all
-from edgewise.training.trainer import Average, Stage, check_trackers, train
+from edgewise.training.trainer import Average, Stage, train
 
 # A hit or miss tells less of a row than its likelihood does.
 _MAX_VALIDATION_ROWS = 5000
