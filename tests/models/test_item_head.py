@@ -11,9 +11,9 @@ from edgewise.errors import ConfigError
 from edgewise.models import item_head
 from edgewise.models.item_head import (
     LOSSES,
+    MANY_ITEMS,
     OWN_SAMPLE,
     SHARED_SAMPLE,
-    SPARSE_ABOVE,
     ItemLoss,
     ItemSampler,
     binary_cross_entropy,
@@ -296,10 +296,10 @@ def test_items_are_drawn_as_often_as_they_are_taken():
 
 
 def test_gradients_are_sparse_where_the_catalogue_is_large_and_the_loss_samples():
-    assert has_sparse_gradients("auto", "sampled_softmax", SPARSE_ABOVE + 1)
-    assert not has_sparse_gradients("auto", "sampled_softmax", SPARSE_ABOVE)
-    assert not has_sparse_gradients("auto", "softmax", SPARSE_ABOVE + 1)
-    assert not has_sparse_gradients("dense", "bpr", SPARSE_ABOVE + 1)
+    assert has_sparse_gradients("auto", "sampled_softmax", MANY_ITEMS + 1)
+    assert not has_sparse_gradients("auto", "sampled_softmax", MANY_ITEMS)
+    assert not has_sparse_gradients("auto", "softmax", MANY_ITEMS + 1)
+    assert not has_sparse_gradients("dense", "bpr", MANY_ITEMS + 1)
     assert has_sparse_gradients("sparse", "bpr", 10)
     with pytest.raises(ConfigError, match="softmax reads all"):
         has_sparse_gradients("sparse", "softmax", 10)

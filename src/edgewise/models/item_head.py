@@ -40,8 +40,8 @@ SHARED_SAMPLE = frozenset({"sampled_softmax", "top1"})
 # Whose sampled items are of each position, drawn among those that its user has not taken.
 OWN_SAMPLE = frozenset({"bce", "bpr"})
 
-# Above so many items, gradients of tables are sparse where nothing else is said.
-SPARSE_ABOVE = 50_000
+# Above so many items losses sample them, and gradients are sparse, where nothing else is said.
+MANY_ITEMS = 50_000
 
 # About what a processor's caches hold, the large one and the small one; what keeps a GPU busy.
 _NUMBERS_AT_ONCE = 2_000_000
@@ -250,7 +250,7 @@ def has_sparse_gradients(asked: str, loss: str, num_items: int) -> bool:
         "training.embedding_gradients=sparse needs a loss of sampled items, and softmax reads all "
         "of them: set it to auto or dense, or the loss to sampled_softmax or in_batch_softmax",
     )
-    return asked == "sparse" or (asked == "auto" and loss != "softmax" and num_items > SPARSE_ABOVE)
+    return asked == "sparse" or (asked == "auto" and loss != "softmax" and num_items > MANY_ITEMS)
 
 
 def told_gradients(network: nn.Module) -> tuple[tuple[str, str], ...]:

@@ -10,6 +10,7 @@ from tests.models.graph_gpt.conftest import same_weights, small_graph_gpt
 from edgewise.data.ragged import Ragged
 from edgewise.errors import ConfigError
 from edgewise.models.graph_gpt.recommender import GraphGPT
+from edgewise.models.graph_gpt.stages import sequence
 from edgewise.models.graph_gpt.tokens import TokenSpace
 
 ALONE = ("stages=sequence", "history.user_token=false", "backbone.user_tokens=false")
@@ -74,6 +75,7 @@ def test_losses_of_sampled_items(shop_split, name, gradients):
     plans = []
     model.fit(shop_split, on_plan=plans.append)
     assert ("embeddings" in dict(plans[0].rows)) == (gradients == "sparse")
+    assert dict(plans[0].rows)["loss"] == f"{name} (sequence_loss.name)"
     curves = model.stage_curves["sequence"]
     assert curves.valid[-1]["loss"] < np.log(48), "better than chance, by the softmax over all"
     batch = model.stages(shop_split)[0].data.batch(0, slice(None))
@@ -86,3 +88,25 @@ def test_sparse_gradients_need_sampled_items(shop_split):
     model = small_graph_gpt(*ALONE, "training.sequence.embedding_gradients=sparse")
     with pytest.raises(ConfigError, match="softmax reads all"):
         model.fit(shop_split)
+
+
+@pytest.mark.parametrize(
+    ("most", "setting", "wanted"),
+    [
+        (48, "seed=0", "softmax"),
+        (47, "seed=0", "sampled_softmax"),
+        (47, "sequence_loss.name=softmax", "softmax"),
+        (47, "sequence.residual=true", "softmax"),
+        (47, "sequence.label_smoothing=0.1", "softmax"),
+        (48, "sequence_loss.name=in_batch_softmax", "in_batch_softmax"),
+    ],
+)
+def test_many_items_are_sampled(monkeypatch, most, setting, wanted):
+    monkeypatch.setattr(sequence, "MANY_ITEMS", most)
+    assert sequence.loss_of(small_graph_gpt(*ALONE, setting).config, 48) == wanted
+
+
+@pytest.mark.parametrize("setting", ["sequence.residual=true", "sequence.label_smoothing=0.1"])
+def test_what_changes_the_loss_over_all_items_samples_none(setting):
+    with pytest.raises(ConfigError, match="sampled_softmax reads some items"):
+        small_graph_gpt(*ALONE, setting, "sequence_loss.name=sampled_softmax")

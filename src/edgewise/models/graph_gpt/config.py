@@ -178,11 +178,13 @@ class SequenceLossConfig(Settings):
 
     SECTION = "sequence_loss"
 
-    name: Literal["softmax", "sampled_softmax", "in_batch_softmax"] = setting(
-        "softmax",
+    name: Literal["auto", "softmax", "sampled_softmax", "in_batch_softmax"] = setting(
+        "auto",
         "softmax over all items; sampled_softmax: over the target and items sampled by how often "
         "they are taken, with logQ correction; in_batch_softmax: over the targets of the batch, "
-        "likewise. Validation is by all items whatever the loss.",
+        "likewise; auto: softmax, and sampled_softmax above 50,000 items, unless sequence.residual "
+        "or sequence.label_smoothing need all of them. Validation is by all items whatever the "
+        "loss.",
     )
     num_negatives: int = setting(1000, "Sampled items of a batch, of sampled_softmax.", ge=1)
 
@@ -270,6 +272,13 @@ class GraphGPTConfig(MethodConfig):
         check(
             not (history.targets == "masked" and history.mask_rate == 0),
             "history.targets=masked needs a history.mask_rate above 0",
+        )
+        of_all = self.sequence_loss.name in ("auto", "softmax")
+        check(
+            of_all or not (self.sequence.residual or self.sequence.label_smoothing),
+            f"sequence_loss.name={self.sequence_loss.name} reads some items, and sequence.residual "
+            "and sequence.label_smoothing change the loss over all: set them to false and 0, or "
+            "sequence_loss.name=softmax",
         )
         check(
             not self.sequence.residual or len(self.priors.names) > 0,

@@ -44,6 +44,7 @@ from edgewise.models.graph_gpt.prompts import TEMPLATES, HistoryWriter, explanat
 from edgewise.models.graph_gpt.quantised import quantised
 from edgewise.models.graph_gpt.stages import build_stages
 from edgewise.models.graph_gpt.stages.content import ContentData
+from edgewise.models.graph_gpt.stages.sequence import loss_of
 from edgewise.models.graph_gpt.tokens import TokenSpace
 from edgewise.models.item_head import ItemLoss, has_sparse_gradients, told_gradients
 from edgewise.models.item_priors import unknown_priors
@@ -146,13 +147,14 @@ class GraphGPT(TorchRecommender):
 
     def _item_loss(self) -> ItemLoss | None:
         """Of the sequence stage, where it samples items."""
-        config, counts = self.config.sequence_loss, self.data.item_counts
-        asked = self.config.training.sequence.embedding_gradients
-        sparse = has_sparse_gradients(asked, config.name, len(counts))
-        if config.name == "softmax":
+        counts = self.data.item_counts
+        name, asked = loss_of(self.config, len(counts)), self.config.training.sequence
+        sparse = has_sparse_gradients(asked.embedding_gradients, name, len(counts))
+        if name == "softmax":
             return None
         alone = self.config.stages == ("sequence",)  # others read and move all tokens
-        return ItemLoss(config.name, counts, config.num_negatives, sparse=sparse and alone)
+        num_negatives = self.config.sequence_loss.num_negatives
+        return ItemLoss(name, counts, num_negatives, sparse=sparse and alone)
 
     def stages(self, split: Split) -> list[Stage]:
         """Content, events, predictive and sequence, as the configuration asks for them.
@@ -174,12 +176,13 @@ class GraphGPT(TorchRecommender):
         return stages
 
     def plan(self, stages: Sequence[Stage]) -> tuple[tuple[str, str], ...]:
-        attention = self.config.attention
+        attention, loss = self.config.attention, self.network.item_loss
         gates = ", learned strengths" if attention.gates else ""
         path = f", {attention.path} paths" if attention.kind == "graph" else ""
         return (
             ("attention", f"{attention.kind}{path}{gates}"),
             *((stage.name, _size(stage)) for stage in stages),
+            *((("loss", f"{loss.name} (sequence_loss.name)"),) if loss is not None else ()),
             *told_gradients(self.network),
             *told_before(self.mixture, self._lacking),
         )

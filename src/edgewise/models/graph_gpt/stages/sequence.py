@@ -32,7 +32,7 @@ from edgewise.models.graph_gpt.stages.schedule import (
     share_of,
 )
 from edgewise.models.graph_gpt.tokens import TokenSpace
-from edgewise.models.item_head import ItemSampler
+from edgewise.models.item_head import MANY_ITEMS, ItemSampler, LossName
 from edgewise.models.training_priors import TrainingPriors
 from edgewise.training.trainer import Average
 
@@ -215,6 +215,15 @@ class SequenceData:
         return self._assembled(users, prompts, targets)
 
 
+def loss_of(config: GraphGPTConfig, num_items: int) -> LossName:
+    """The loss that ``sequence_loss.name`` means for so many items."""
+    name = config.sequence_loss.name
+    if name != "auto":
+        return name
+    of_all = config.sequence.residual or config.sequence.label_smoothing > 0
+    return "softmax" if of_all or num_items <= MANY_ITEMS else "sampled_softmax"
+
+
 def build_sequence(
     config: GraphGPTConfig,
     split: Split,
@@ -237,9 +246,9 @@ def build_sequence(
         _log.warning("%s has no train rows: the sequence stage is left out", split.dataset.name)
         return None
     writer = HistoryWriter.of(config, tokens, ("sequence",))
-    loss, sampled = config.sequence_loss, None
-    if loss.name != "softmax":  # in_batch_softmax has the targets
-        sampled = loss.num_negatives if loss.name == "sampled_softmax" else 0
+    loss, sampled = loss_of(config, tokens.num_items), None
+    if loss != "softmax":  # in_batch_softmax has the targets
+        sampled = config.sequence_loss.num_negatives if loss == "sampled_softmax" else 0
     held_out = np.stack([split.valid.user_index, split.valid.item_index], axis=1)
     return SequenceData(
         histories=split.known_before("valid"),
