@@ -12,11 +12,12 @@ from tests.seals import edit as seal_again
 from edgewise.data.dataset import Catalog, Dataset, Interactions, Vocabulary
 from edgewise.data.item_lists import CandidateLists
 from edgewise.data.ragged import Ragged
-from edgewise.data.splits import Split
+from edgewise.data.splits import Split, leave_one_out
+from edgewise.data.synthetic import make_demo_shop
 from edgewise.errors import ConfigError, EdgewiseError, ModelFolderError, UnknownIdError
 from edgewise.files import file_checksum
 from edgewise.models.popularity import Popularity
-from edgewise.recommender import Recommender, popularity_scores
+from edgewise.recommender import ItemFilter, Recommender, popularity_scores
 
 # Train counts: item 1 three times, items 0 and 3 twice, item 2 once, items 4 and 5 never.
 TRAIN = [(0, 1), (0, 3), (1, 1), (1, 0), (2, 1), (2, 0), (2, 3), (2, 2)]
@@ -208,3 +209,20 @@ def test_equal_counts_are_not_in_the_order_of_raw_ids():
     by_score = np.argsort(-popularity_scores(np.zeros(200), 0))
     places = np.array([ids.index(items.ids[n]) for n in by_score])
     assert 0.3 < (np.diff(places) > 0).mean() < 0.7
+
+
+@pytest.mark.parametrize("k", [1, 7, 60])
+@pytest.mark.parametrize("what", ["all", "seen", "hidden", "both"])
+def test_lists_by_the_common_order_are_those_of_all_scores(k, what):
+    split = leave_one_out(make_demo_shop(0, num_users=40, num_items=50))
+    model, users = Popularity().fit(split), np.arange(40)
+    histories = split.known_before("test")
+    model.prepare(histories)
+    shared = np.random.default_rng(0).random(50) < 0.4
+    seen = histories if what in ("seen", "both") else None
+    hidden = ItemFilter(seen, shared if what in ("hidden", "both") else None)
+    quick = model.rank_items(users, histories, hidden, k)
+    plain = Recommender.rank_items(model, users, histories, hidden, k)
+    assert (quick.items.offsets == plain.items.offsets).all()
+    assert (quick.items.values == plain.items.values).all()
+    assert quick.scores.values == pytest.approx(plain.scores.values)
