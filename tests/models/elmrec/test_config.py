@@ -9,7 +9,7 @@ from edgewise.errors import ConfigError
 from edgewise.models.elmrec.config import PRESETS, ELMRecConfig, GraphConfig
 
 PUBLISHED = {"paper-beauty", "paper-sports", "paper-toys", "pod", "p5", "t5"}
-NAMES = {"tiny", "cpu", *PUBLISHED, *(f"{name}-from-scratch" for name in PUBLISHED)}
+NAMES = {"tiny", "cpu", "cpu-spelled", *PUBLISHED, *(f"{name}-from-scratch" for name in PUBLISHED)}
 
 
 def preset(name: str) -> ELMRecConfig:

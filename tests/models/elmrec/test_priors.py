@@ -306,7 +306,7 @@ def test_rsl_mixes_them_too(shop_split):
 
 def test_presets_of_the_paper_have_none():
     with_priors = {name for name, values in PRESETS.items() if "priors" in values}
-    assert with_priors == {"tiny", "cpu"} and ELMRec().config.priors.names == ()
+    assert with_priors == {"tiny", "cpu", "cpu-spelled"} and ELMRec().config.priors.names == ()
 
 
 def test_items_start_from_transitions_and_texts(shop_split):
