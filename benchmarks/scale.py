@@ -157,12 +157,14 @@ def _speed(
 ) -> dict[str, float]:
     """Figures of a command beside those of the opened run, which one user's list costs."""
     busy = values["processor_seconds"] - opened["processor_seconds"]
+    # Less than opening the run varies by is no measurement.
+    known = busy > 0.1 * opened["processor_seconds"]
     return {
         "users": sizes.users,
         "items": sizes.items,
         "lists": count,
         "seconds": values["seconds"],
-        "users_per_processor_second": count / busy,
+        **({"users_per_processor_second": count / busy} if known else {}),
         "peak_bytes": values["peak_bytes"],
         "open_seconds": opened["processor_seconds"],
         "open_peak_bytes": opened["peak_bytes"],
