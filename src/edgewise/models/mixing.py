@@ -242,9 +242,10 @@ class PriorMixture:
         """
         own = self.user_weights(histories, scores).cpu()
         found = self._level(scores).cpu()
-        spoken = found[:, self.untaught] * own[:, :1]
+        places_new = self.new_items is not None and len(self.untaught) > 0
+        spoken = found[:, self.untaught] * own[:, :1] if places_new else None
         self.sum_up(found, own, histories)
-        if self.new_items is not None and len(self.untaught):
+        if spoken is not None:
             place_new(self, found, own, spoken, histories)
         return scores if found is scores else scores.copy_(found)
 
