@@ -57,6 +57,33 @@ def test_acknowledged_events_survive_kill_9(tmp_path):
     assert told <= found.seen == len(found.events) <= told + 1
 
 
+_CLOSER = """
+import sys, threading, time
+from edgewise.serving.store import StoredEvent, open_store
+
+def work():
+    for n in range(30):
+        store.add_events([StoredEvent(f"{n}", "u", "i", "click", 1)])
+        store.person("u")
+
+store = open_store(sys.argv[1])
+for _ in range(20):
+    threads = [threading.Thread(target=work) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    while any(thread.is_alive() for thread in threads):
+        store.close()
+        time.sleep(0.0005)
+"""
+
+
+def test_it_may_be_closed_while_threads_are_at_work(tmp_path):
+    path = tmp_path / "store.db"
+    done = subprocess.run([sys.executable, "-c", _CLOSER, path], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert open_store(path).person("u").seen == 30
+
+
 def test_people_are_not_named_outside_of_the_log(tmp_path):
     store = open_store(tmp_path / "store.db")
     store.put_lists("v1", [("secret-name", StoredList(0, []))])  # noqa: F405

@@ -91,8 +91,6 @@ class SQLiteStore:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._local = threading.local()
-        self._opened: list[sqlite3.Connection] = []
-        self._lock = threading.Lock()
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             if not path.exists():  # people's events are nobody else's to read
@@ -286,10 +284,8 @@ class SQLiteStore:
                 db.execute("DELETE FROM state WHERE name = 'wanted'")
 
     def close(self) -> None:
-        with self._lock:
-            for db in self._opened:
-                db.close()
-            self._opened.clear()
+        # A connection that is closed while its thread is in SQLite crashes the process; one that
+        # nobody refers to any more closes itself, which a thread's own call puts off to its end.
         self._local = threading.local()
 
     # The file
@@ -318,8 +314,6 @@ class SQLiteStore:
             db.execute("PRAGMA journal_mode = WAL").fetchall()
             db.execute("PRAGMA secure_delete = ON").fetchall()
             self._local.db = db
-            with self._lock:
-                self._opened.append(db)
         return db
 
     @contextmanager
