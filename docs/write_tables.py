@@ -217,6 +217,41 @@ def beside_popularity(results: Results, head: str, groups: Sequence[Mapping[str,
     return rows
 
 
+def at_a_glance(
+    results: Results, columns: Mapping[str, Sequence[str]], names: Mapping[str, str]
+) -> Rows:
+    """HitRate@10 / NDCG@10, means over seeds, the best NDCG of a column in bold.
+
+    Args:
+        results: the files.
+        columns: by their heads: what stands for ``{}`` in a place, and a task.
+        names: labels of rows, each with the place of its figures below ``results/``.
+    """
+    found = {
+        label: [results.of(name.format(data), task) for data, task in columns.values()]
+        for label, name in names.items()
+    }
+    best = [
+        max((_mean_of(each, "NDCG@10") for each in column if len(each)), default=0.0)
+        for column in zip(*found.values(), strict=True)
+    ]
+    body = []
+    for label, own in found.items():
+        cells = []
+        for each, most in zip(own, best, strict=True):
+            told = _pair(partial(_mean_of, each)) if len(each) else NOT_RUN
+            is_best = len(each) and _mean_of(each, "NDCG@10") == most
+            cells.append(f"**{told}**" if is_best else told)
+        seconds = own[0].unique("file")["seconds"].median() if len(own[0]) else None
+        cells.append("" if seconds is None else f"{seconds:,.0f}")
+        body.append([label, *cells])
+    return [["method", *columns, "training on the first, s"], *body]
+
+
+def _mean_of(figures: pl.DataFrame, metric: str) -> float:
+    return statistics.mean(figures.filter(metric=metric)["mean"].to_list())
+
+
 _REVIEWS = "reviews/musical_instruments/all-tasks"
 _TEXT = ("BLEU-1", "BLEU-4", "ROUGE-1", "ROUGE-2", "ROUGE-L", "Distinct")
 
@@ -490,6 +525,8 @@ def _tables() -> Iterator[tuple[str, Callable[[Results], Rows]]]:
     declared = tomllib.loads((ROOT / "docs" / "tables.toml").read_text(encoding="utf-8"))
     for name, about in declared["beside-popularity"].items():
         yield name, partial(beside_popularity, **about)
+    for name, about in declared["at-a-glance"].items():
+        yield name, partial(at_a_glance, **about)
     for name, rows in declared["protocols"].items():
         yield name, partial(two_protocols, names=rows)
     for name, names in declared["seeds"].items():
