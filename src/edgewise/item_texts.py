@@ -34,7 +34,6 @@ from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
-from scipy.sparse.linalg import svds
 
 from edgewise.config import Settings, check, setting
 from edgewise.data.dataset import Catalog, Dataset
@@ -228,6 +227,8 @@ def tfidf_vectors(texts: Sequence[str], size: int) -> np.ndarray:
     matrix = tfidf_matrix(texts)
     least: int = min(matrix.shape)  # type: ignore[arg-type]
     if size < least // 2:
+        from scipy.sparse.linalg import svds
+
         found: Any = svds(matrix, k=size, v0=np.random.default_rng(0).normal(size=least))
         u, s, vt = found[0][:, ::-1], found[1][::-1], found[2][::-1]
     else:

@@ -1,6 +1,10 @@
-"""Two real tokenizers: one trained on a shop's texts, and one of T5's kind."""
+"""Two real tokenizers, one trained on a shop's texts and one of T5's kind; what loading loads."""
 
 from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 from tests.checkpoints import save_sentencepiece_tokenizer
@@ -27,3 +31,17 @@ def t5_tokenizer(tmp_path_factory):
 @pytest.fixture(scope="session", params=["trained", "t5"])
 def tokenizer(request):
     return request.getfixturevalue(f"{request.param}_tokenizer")
+
+
+def libraries_to_answer(folder: Path) -> set[str]:
+    """Which of the heavy ones are loaded when a saved model recommends."""
+    code = f"""
+import sys
+from edgewise import load_model
+load_model({str(folder)!r}).recommend([0], 3)
+heavy = {{"torch", "torch._dynamo", "transformers", "accelerate", "pandas", "sklearn"}}
+print(*sorted(heavy & sys.modules.keys()))
+"""
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, check=True, capture_output=True, text=True, timeout=120)
+    return set(done.stdout.split())

@@ -21,16 +21,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from torch import Tensor
-from transformers import T5ForConditionalGeneration
 
 from edgewise.decoding.item_prior import node_bonus
 from edgewise.decoding.step_scores import children, edge_log_probs, sibling_log_probs
 from edgewise.decoding.t5_tree import NodeBatch, NodeCache, TreeDecoder
 from edgewise.decoding.trie import PrefixTrie
+
+if TYPE_CHECKING:
+    from transformers import T5ForConditionalGeneration
 
 _DEAD = float("-inf")
 

@@ -13,14 +13,17 @@ continuations a group looks at, D hidden.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from transformers import T5ForConditionalGeneration
 
 from edgewise.decoding.t5_tree import NodeBatch, NodeCache, PromptMemory, TreeDecoder
 from edgewise.errors import ConfigError
+
+if TYPE_CHECKING:
+    from transformers import T5ForConditionalGeneration
 
 _DEAD = float("-inf")
 

@@ -16,12 +16,14 @@ vocabulary.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from transformers import T5ForConditionalGeneration
+
+if TYPE_CHECKING:
+    from transformers import T5ForConditionalGeneration
 
 
 class TreeDecoder:

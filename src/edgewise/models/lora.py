@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import torch
 from torch import nn
 from torch.nn import functional as F
-from transformers import T5ForConditionalGeneration
+
+if TYPE_CHECKING:
+    from transformers import T5ForConditionalGeneration
 
 
 class LowRankLinear(nn.Module):

@@ -23,12 +23,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from transformers import T5ForConditionalGeneration
+
+if TYPE_CHECKING:
+    from transformers import T5ForConditionalGeneration
 
 # Attention weights of a block, 4 MB: they stay in a processor's cache, and the allocator keeps
 # their memory, where larger ones are fetched from the system anew each time.

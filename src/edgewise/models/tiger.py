@@ -32,13 +32,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 import torch
 from safetensors.torch import load_model
 from torch import nn
-from transformers import T5Config, T5ForConditionalGeneration
 
 from edgewise.config import MethodConfig, section, setting
 from edgewise.data.ragged import Ragged
@@ -54,12 +53,17 @@ from edgewise.graph.bipartite import BipartiteGraph
 from edgewise.graph.spectral import spectral_features
 from edgewise.graph.transitions import transition_features
 from edgewise.item_texts import ItemTexts, TextConfig
+from edgewise.models import t5_forward
 from edgewise.models.base import Examples, HeldOut, NoRandomStart, TensorBatch, TorchRecommender
+from edgewise.models.saved_networks import T5_DEFAULTS, t5_of
 from edgewise.models.semantic_ids import codes_like_old, residual_kmeans, with_collision_code
 from edgewise.models.warm_start import REST
 from edgewise.recommender import ItemFilter, Task
 from edgewise.training.config import TrainingConfig
 from edgewise.training.trainer import Stage
+
+if TYPE_CHECKING:
+    from transformers import T5ForConditionalGeneration
 
 _PAD, _FIRST_TOKEN = 0, 2  # 1 is T5's end token, which ids of equal length do without
 _PROMPTS_AT_ONCE = 256
@@ -120,30 +124,32 @@ class TIGERNetwork(nn.Module):
         config: settings.
         codes: semantic ids, ``int64[I, C]``.
         num_collisions: codes of the last level.
+        saved: a T5 that is not trained, see :mod:`edgewise.models.saved_networks`.
     """
 
     tokens: torch.Tensor
 
-    def __init__(self, config: TIGERConfig, codes: np.ndarray, num_collisions: int) -> None:
+    def __init__(
+        self, config: TIGERConfig, codes: np.ndarray, num_collisions: int, saved: bool = False
+    ) -> None:
         super().__init__()
         users = config.num_user_tokens
         first = _FIRST_TOKEN + users + np.arange(config.num_levels + 1) * config.num_codes
         self.register_buffer("tokens", torch.from_numpy(codes + first))
-        self.t5 = T5ForConditionalGeneration(
-            T5Config(
-                vocab_size=int(first[-1]) + num_collisions,
-                d_model=config.hidden_size,
-                d_kv=config.head_size,
-                d_ff=config.inner_size,
-                num_layers=config.num_layers,
-                num_decoder_layers=config.num_layers,
-                num_heads=config.num_heads,
-                dropout_rate=config.dropout,
-                pad_token_id=_PAD,
-                eos_token_id=1,
-                decoder_start_token_id=_PAD,  # pyright: ignore[reportCallIssue]
-            )
-        )
+        settings: dict[str, Any] = {
+            "vocab_size": int(first[-1]) + num_collisions,
+            "d_model": config.hidden_size,
+            "d_kv": config.head_size,
+            "d_ff": config.inner_size,
+            "num_layers": config.num_layers,
+            "num_decoder_layers": config.num_layers,
+            "num_heads": config.num_heads,
+            "dropout_rate": config.dropout,
+            "pad_token_id": _PAD,
+            "eos_token_id": 1,
+            "decoder_start_token_id": _PAD,
+        }
+        self.t5 = t5_of({**T5_DEFAULTS, **settings}) if saved else _trainable(settings)
 
     def embedding_parameters(self) -> list[torch.Tensor]:
         """Token embeddings, which ``training.embedding_lr_multiplier`` is for."""
@@ -157,9 +163,14 @@ class TIGERNetwork(nn.Module):
 
     def encode(self, batch: TIGERBatch) -> torch.Tensor:
         """What the decoder reads of prompts, ``float[B, S, D]``."""
-        return self.t5.encoder(
-            input_ids=batch.input_ids, attention_mask=batch.attention_mask
-        ).last_hidden_state
+        inputs = self.t5.get_input_embeddings()(batch.input_ids)
+        return t5_forward.encode(self.t5, inputs, batch.attention_mask, causal=False)
+
+
+def _trainable(settings: Mapping[str, Any]) -> T5ForConditionalGeneration:
+    from transformers import T5Config, T5ForConditionalGeneration
+
+    return T5ForConditionalGeneration(T5Config(**settings))
 
 
 class TIGER(TorchRecommender):
@@ -376,7 +387,7 @@ class TIGER(TorchRecommender):
         shape = len(self.data.items), self.config.num_levels + 1
         codes = np.zeros(shape, dtype=np.int64)
         with NoRandomStart():
-            network = TIGERNetwork(self.config, codes, told["num_collisions"])
+            network = TIGERNetwork(self.config, codes, told["num_collisions"], saved=True)
         load_model(network, folder / "model.safetensors")
         self.network = self._spelling(network)
         self.network.eval()

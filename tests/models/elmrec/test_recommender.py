@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
+from tests.models.conftest import libraries_to_answer
 from tests.models.elmrec.conftest import same_weights, small_elmrec
 from tests.seals import edit
 from transformers.modeling_outputs import BaseModelOutput
@@ -336,6 +337,7 @@ def test_a_loaded_model_answers_alike(fitted, saved):
     assert loaded.explain([(1, 2)]) == fitted.explain([(1, 2)])
     new = [np.array([4, 9])]
     assert np.array_equal(fitted.recommend_new(new).score, loaded.recommend_new(new).score)
+    assert libraries_to_answer(saved) == {"torch"}
 
 
 def test_saving_again_keeps_everything(fitted, saved, tmp_path):

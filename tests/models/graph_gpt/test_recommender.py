@@ -11,6 +11,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.models.conftest import libraries_to_answer
 from tests.models.graph_gpt.conftest import same_weights, small_graph_gpt
 from tests.seals import edit
 
@@ -412,6 +413,7 @@ class TestStorage:
         loaded = GraphGPT.from_pretrained(tmp_path / "model")
         pairs = [(0, 1), (7, 3)]
         assert loaded.explain(pairs) == fitted.explain(pairs)
+        assert libraries_to_answer(tmp_path / "model") == {"torch"}
 
     def test_a_vocabulary_that_does_not_match(self, fitted, tmp_path):
         fitted.save_pretrained(tmp_path / "model")

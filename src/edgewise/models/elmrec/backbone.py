@@ -6,8 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from transformers import AutoConfig, T5Config, T5ForConditionalGeneration
-from transformers.utils import logging as transformers_logging
 
 from edgewise.errors import ConfigError
 from edgewise.models.elmrec.config import BackboneConfig
@@ -15,7 +13,7 @@ from edgewise.models.elmrec.prompts import all_templates
 from edgewise.models.tokenizers import corpus_of, load_tokenizer, train_tokenizer
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedTokenizerBase
+    from transformers import PreTrainedTokenizerBase, T5ForConditionalGeneration
 
     from edgewise.data.splits import Split
 
@@ -92,6 +90,9 @@ def build_t5(
     """
     if is_from_scratch(config.name):
         return _random_t5(config, tokenizer, generator, free_columns)
+    from transformers import AutoConfig, T5ForConditionalGeneration
+    from transformers.utils import logging as transformers_logging
+
     transformers_logging.disable_progress_bar()
     try:
         kind = AutoConfig.from_pretrained(config.name).model_type
@@ -111,6 +112,8 @@ def build_t5_like(
     t5: T5ForConditionalGeneration, config: BackboneConfig
 ) -> T5ForConditionalGeneration:
     """Random weights of the sizes of another T5."""
+    from transformers import T5Config, T5ForConditionalGeneration
+
     settings = {**t5.config.to_dict(), "dropout_rate": config.dropout}
     return T5ForConditionalGeneration(T5Config.from_dict(settings))
 
@@ -162,6 +165,8 @@ def _random_t5(
     generator: torch.Generator,
     free_columns: int,
 ) -> T5ForConditionalGeneration:
+    from transformers import T5Config, T5ForConditionalGeneration
+
     seed = int(torch.randint(2**31, (1,), generator=generator))
     with torch.random.fork_rng():
         torch.manual_seed(seed)

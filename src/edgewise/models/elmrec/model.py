@@ -11,11 +11,12 @@ vocabulary, D hidden size.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional as F
-from transformers import T5ForConditionalGeneration
 
 from edgewise.data.ragged import Ragged
 from edgewise.decoding.item_prior import continuation_bonus, node_bonus
@@ -26,6 +27,9 @@ from edgewise.models.elmrec.config import PromptConfig, WholeWordConfig
 from edgewise.models.elmrec.one_token import OneTokenIds, start_at
 from edgewise.models.elmrec.prompts import EntityTokenTable
 from edgewise.recommender import TASKS, Task
+
+if TYPE_CHECKING:
+    from transformers import T5ForConditionalGeneration
 
 _FIRST_MATCH = 4.0
 

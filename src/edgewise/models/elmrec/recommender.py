@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 import numpy as np
 import torch
 from safetensors.torch import load_model
-from transformers import T5Config, T5ForConditionalGeneration
 
 from edgewise.config import check
 from edgewise.data.ragged import Ragged
@@ -52,14 +51,15 @@ from edgewise.models.item_priors import unknown_priors
 from edgewise.models.item_start import item_start
 from edgewise.models.list_mixing import mixed_lists
 from edgewise.models.mixing import told_before
-from edgewise.models.tokenizers import load_tokenizer
+from edgewise.models.saved_networks import t5_of
+from edgewise.models.tokenizers import read_tokenizer
 from edgewise.models.warm_start import check_share
 from edgewise.recommender import TASKS, ItemFilter, ScoreShare, Task
 from edgewise.training.checkpoint import save_network
 from edgewise.training.trainer import Stage
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedTokenizerBase
+    from transformers import PreTrainedTokenizerBase, T5ForConditionalGeneration
 
 TOKENS_AT_ONCE = 20_000
 _SCORES_AT_ONCE = 5_000_000
@@ -494,7 +494,7 @@ class ELMRec(TorchRecommender):
         return learned
 
     def _load_learned(self, folder: Path, told: Mapping[str, Any]) -> None:
-        self.tokenizer = load_tokenizer(folder / "tokenizer")
+        self.tokenizer = read_tokenizer(folder / "tokenizer")
         num_users, num_items = len(self.data.users), len(self.data.items)
         self.table = self._entity_token_table()
         self.graph = GraphFeatures.load(folder / "graph.safetensors", self.config.graph)
@@ -502,11 +502,9 @@ class ELMRec(TorchRecommender):
         if (degrees, features) != (num_items, num_users + num_items):
             raise ValueError(f"graph.safetensors does not fit {num_users} users, {num_items} items")
         check_layers(told["t5"])
-        t5_config = T5Config.from_dict(told["t5"])
-        weights = folder / "model.safetensors"
-        check_sizes(lambda: T5ForConditionalGeneration(t5_config), weights, "t5.")
+        check_sizes(lambda: t5_of(told["t5"]), folder / "model.safetensors", "t5.")
         with NoRandomStart():
-            t5 = T5ForConditionalGeneration(t5_config)
+            t5 = t5_of(told["t5"])
         self.network = self._network(t5, self.graph.lookup(), torch.Generator())
         load_model(self.network, folder / "model.safetensors")
         self.network.eval()

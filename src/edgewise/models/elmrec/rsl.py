@@ -46,8 +46,6 @@ import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional as F
-from transformers import T5ForConditionalGeneration
-from transformers.modeling_outputs import BaseModelOutput
 
 from edgewise.config import Settings, check, section, setting
 from edgewise.data.dataset import Catalog
@@ -76,7 +74,7 @@ from edgewise.recommender import TASKS, Task
 from edgewise.training.trainer import Stage
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedTokenizerBase
+    from transformers import PreTrainedTokenizerBase, T5ForConditionalGeneration
 
 _SENTINEL = "<extra_id_0>"
 _ATTRIBUTES: Task = "explanation"  # whose turn, soft prompt and seed sentences of attributes take
@@ -365,7 +363,7 @@ class RSLModel(ELMRecModel):
             self.t5.prepare_decoder_input_ids_from_labels(labels)
         )
         return self.t5(
-            encoder_outputs=BaseModelOutput(last_hidden_state=states),  # type: ignore[arg-type]
+            encoder_outputs=(states,),  # type: ignore[arg-type]
             attention_mask=mask,
             decoder_inputs_embeds=inputs + self._of_places(batch.positions, batch.task),
         ).logits.float()

@@ -8,17 +8,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 from torch import nn
-from transformers import AutoConfig, GPT2Config, GPT2Model
-from transformers.utils import logging as transformers_logging
 
 from edgewise.config import check
 from edgewise.errors import ConfigError
 from edgewise.models.graph_gpt.config import BackboneConfig
 from edgewise.models.graph_gpt.tokens import TokenSpace, corpus_of, train_text_tokenizer
+from edgewise.models.saved_networks import attention_implementation
 from edgewise.models.tokenizers import load_tokenizer
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedTokenizerBase
+    from transformers import GPT2Model, PreTrainedTokenizerBase
 
     from edgewise.data.splits import Split
 
@@ -33,11 +32,6 @@ _WITHOUT_NETWORK = (
     f"from random weights with --set backbone.name=NAME, one of {', '.join(FROM_SCRATCH)} (the "
     "preset paper-from-scratch does)."
 )
-
-
-def attention_implementation() -> str:
-    """The faster of two that agree: on a CPU, for prompts of this length, plain products."""
-    return "sdpa" if torch.cuda.is_available() else "eager"
 
 
 def build_tokens(config: BackboneConfig, split: Split, templates: Sequence[str]) -> TokenSpace:
@@ -82,6 +76,8 @@ def build_gpt(config: BackboneConfig, tokens: TokenSpace, generator: torch.Gener
 
 def build_gpt_like(gpt: GPT2Model, config: BackboneConfig, tokens: TokenSpace) -> GPT2Model:
     """Random weights of the sizes of another network, for more users and items."""
+    from transformers import GPT2Config, GPT2Model
+
     settings = {**gpt.config.to_dict(), "vocab_size": len(tokens), **_dropout(config)}
     implementation = attention_implementation()
     return GPT2Model(GPT2Config.from_dict(settings, attn_implementation=implementation))
@@ -97,6 +93,8 @@ def _dropout(config: BackboneConfig) -> dict[str, Any]:
 
 
 def _random_gpt(config: BackboneConfig, tokens: TokenSpace) -> GPT2Model:
+    from transformers import GPT2Config, GPT2Model
+
     settings = GPT2Config(
         vocab_size=len(tokens),
         n_positions=config.max_tokens,
@@ -113,6 +111,9 @@ def _random_gpt(config: BackboneConfig, tokens: TokenSpace) -> GPT2Model:
 
 
 def _checkpoint(config: BackboneConfig) -> GPT2Model:
+    from transformers import AutoConfig, GPT2Model
+    from transformers.utils import logging as transformers_logging
+
     transformers_logging.disable_progress_bar()
     try:
         found = AutoConfig.from_pretrained(config.name)

@@ -7,12 +7,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
 from torch.nn import functional as F
-from transformers import Cache, GPT2Model
 
 from edgewise.models.graph_gpt.attention_bias import (
     attention_mask,
@@ -23,9 +22,12 @@ from edgewise.models.graph_gpt.attention_bias import (
 )
 from edgewise.models.graph_gpt.batch import IGNORED, PromptBatch
 from edgewise.models.graph_gpt.config import AttentionConfig
-from edgewise.models.graph_gpt.reading import Keys, last_states, shared_words
+from edgewise.models.graph_gpt.reading import KeyCache, Keys, last_states, read, shared_words
 from edgewise.models.item_head import ItemLoss, item_cross_entropy
 from edgewise.training.processes import union_of_all
+
+if TYPE_CHECKING:
+    from transformers import GPT2Model
 
 
 @dataclass(frozen=True)
@@ -47,7 +49,7 @@ class GraphGPTModel(nn.Module):
     """The graph-attentive GPT-2 (Section 3.2).
 
     Args:
-        gpt: stock, with T + U + I embeddings.
+        gpt: stock or saved, with T + U + I embeddings.
         num_text: T.
         num_users: U that have tokens.
         attention: R.
@@ -84,7 +86,7 @@ class GraphGPTModel(nn.Module):
 
     def _add_gates(self) -> None:
         """Let every layer multiply R by a strength of its own and of each head."""
-        shape = self.gpt.config.num_hidden_layers, self.gpt.config.num_attention_heads
+        shape = self.gpt.config.n_layer, self.gpt.config.n_head
         self.gates = nn.Parameter(torch.ones(shape))
         for layer, block in enumerate(self.gpt.h):
             block.attn.register_forward_pre_hook(partial(self._gate, layer), with_kwargs=True)  # pyright: ignore[reportAttributeAccessIssue]
@@ -117,9 +119,9 @@ class GraphGPTModel(nn.Module):
         self,
         input_ids: torch.Tensor,
         mask: torch.Tensor,
-        past: Cache | None = None,
+        past: KeyCache | None = None,
         keep: bool = False,
-    ) -> tuple[torch.Tensor, Cache | None]:
+    ) -> tuple[torch.Tensor, KeyCache | None]:
         """Go on reading after what a cache holds.
 
         Args:
@@ -131,8 +133,8 @@ class GraphGPTModel(nn.Module):
         Returns:
             ``float[B, N, D]``, and the cache or None.
         """
-        output = self.gpt(input_ids, attention_mask=mask, past_key_values=past, use_cache=keep)
-        return output.last_hidden_state, output.past_key_values
+        past = KeyCache({}) if keep and past is None else past
+        return read(self.gpt, input_ids, mask, past), past
 
     def last_hidden(self, batch: PromptBatch, series: Series | None = None) -> torch.Tensor:
         """What the model makes of each prompt's last token, ``float[B, D]``.

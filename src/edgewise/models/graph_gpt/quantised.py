@@ -9,14 +9,16 @@ from __future__ import annotations
 
 import warnings
 from copy import copy
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
-from transformers import GPT2Model
-from transformers.pytorch_utils import Conv1D
 
 from edgewise.errors import ConfigError
+from edgewise.models.saved_networks import is_conv1d
+
+if TYPE_CHECKING:
+    from transformers import GPT2Model
 
 
 def quantised(gpt: GPT2Model) -> GPT2Model:
@@ -41,15 +43,15 @@ def _changed(module: Any, change: Any) -> Any:
     found = change(module)
     if found is not None:
         return found
-    if not any(isinstance(each, Conv1D) for each in module.modules()):
+    if not any(map(is_conv1d, module.modules())):
         return module
     found = copy(module)
     found._modules = {name: _changed(each, change) for name, each in module._modules.items()}
     return found
 
 
-def _as_integers(module: nn.Module) -> nn.Module | None:
-    if not isinstance(module, Conv1D):
+def _as_integers(module: Any) -> nn.Module | None:
+    if not is_conv1d(module):
         return None
     linear = nn.Linear(module.nx, module.nf)
     linear.weight = nn.Parameter(module.weight.detach().T.contiguous().float(), False)

@@ -16,11 +16,14 @@ Shapes: B prompts, S tokens, F words in front that all share, D hidden, H heads,
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
-from transformers import GPT2Model
-from transformers.pytorch_utils import Conv1D
+
+from edgewise.models.saved_networks import is_conv1d
+
+if TYPE_CHECKING:
+    from transformers import GPT2Model
 
 Keys = tuple[torch.Tensor, torch.Tensor]
 # For fewer prompts, reading the words once is no gain.
@@ -50,16 +53,40 @@ class _Known(_Before):
         return self.known[layer]
 
 
-class _Noted(_Before):
-    """Before anything is read; what is read is noted."""
+class KeyCache(_Before):
+    """The same, and the new ones are noted; empty before anything is read."""
 
     def update(self, keys: torch.Tensor, values: torch.Tensor, layer: int, *_: object) -> Keys:
+        if layer in self.known:
+            keys, values = super().update(keys, values, layer)
         self.known[layer] = keys, values
         return keys, values
+
+    @property
+    def num_tokens(self) -> int:
+        """That were read."""
+        return self.known[0][0].shape[2] if self.known else 0
 
 
 def _joined(before: torch.Tensor, new: torch.Tensor) -> torch.Tensor:
     return torch.cat([before, new], 2)
+
+
+def read(
+    gpt: GPT2Model, input_ids: torch.Tensor, mask: torch.Tensor, past: KeyCache | None = None
+) -> torch.Tensor:
+    """What the network makes of every new token, ``float[B, N, D]``.
+
+    Args:
+        gpt: stock or saved.
+        input_ids: the new tokens, ``int64[B, N]``.
+        mask: their rows of the mask, over all tokens so far, ``float[B, 1, N, S]``.
+        past: of the tokens before; the new ones are added.
+    """
+    states = gpt.drop(_embedded(gpt, input_ids, 0 if past is None else past.num_tokens))
+    for block in gpt.h:
+        states = block(states, past, mask)
+    return gpt.ln_f(states)
 
 
 def last_states(
@@ -73,7 +100,7 @@ def last_states(
     """What the network makes of each prompt's last token, ``float[B, D]``.
 
     Args:
-        gpt: stock, in evaluation mode.
+        gpt: stock or saved, in evaluation mode.
         input_ids: ``int64[B, S]``, right-padded.
         mask: causality, padding and the bias, ``float[B, 1, S, S]``.
         last: the place of each prompt's last token, ``int64[B]``.
@@ -105,7 +132,7 @@ def last_states(
 
 def _read_words(gpt: GPT2Model, input_ids: torch.Tensor, mask: torch.Tensor) -> dict[int, Keys]:
     """Keys and values of words in front, in every layer."""
-    noted, states = _Noted({}), _embedded(gpt, input_ids, 0)
+    noted, states = KeyCache({}), _embedded(gpt, input_ids, 0)
     for block in gpt.h:
         states = block(states, noted, mask)
     return noted.known
@@ -120,7 +147,7 @@ def _keys_and_values(block: Any, states: torch.Tensor) -> Keys:
     """Of all tokens in one layer, ``float[B, H, S, D / H]`` each."""
     size, attention, normed = states.shape[-1], block.attn, block.ln_1(states).flatten(0, 1)
     matrix = attention.c_attn
-    if isinstance(matrix, Conv1D):  # else one of integers, which is not cut
+    if is_conv1d(matrix):  # else one of integers, which is not cut
         flat = torch.addmm(matrix.bias[size:], normed, matrix.weight[:, size:])
     else:
         flat = matrix(normed)[:, size:]

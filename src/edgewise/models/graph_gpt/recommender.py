@@ -7,13 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import torch
 from safetensors.numpy import load_file, save_file
 from safetensors.torch import load_model
-from transformers import GPT2Config, GPT2Model
 
 from edgewise.config import check
 from edgewise.data.ragged import Ragged
@@ -31,7 +30,6 @@ from edgewise.models.base import (
 from edgewise.models.graph_gpt.attention_bias import attention_mask, build_distances
 from edgewise.models.graph_gpt.backbone import (
     FROM_SCRATCH,
-    attention_implementation,
     build_gpt,
     build_gpt_like,
     build_tokens,
@@ -51,11 +49,15 @@ from edgewise.models.item_priors import unknown_priors
 from edgewise.models.item_start import item_start
 from edgewise.models.mixing import PriorMixture, told_before
 from edgewise.models.prior_features import log_normalisers, normalise
-from edgewise.models.tokenizers import load_tokenizer
+from edgewise.models.saved_networks import gpt2_of
+from edgewise.models.tokenizers import read_tokenizer
 from edgewise.models.training_priors import TrainingPriors
 from edgewise.models.warm_start import ITEMS, REST, USERS, Layout, check_share
 from edgewise.recommender import ItemFilter, ScoreShare, Task
 from edgewise.training.trainer import Stage
+
+if TYPE_CHECKING:
+    from transformers import GPT2Model
 
 _PAIRS_AT_ONCE = 1_000_000
 # Of the widest layer, or scores of items: so few that memory is used again, not asked for anew.
@@ -130,7 +132,7 @@ class GraphGPT(TorchRecommender):
             self.tokens = TokenSpace(self.older.tokens.tokenizer, *sizes, backbone.user_tokens)
             gpt = build_gpt_like(self.older.network.gpt, backbone, self.tokens)
         if backbone.item_init != "random" and self.older is None:
-            vectors = item_start(backbone.item_init, split, gpt.config.hidden_size, seed)
+            vectors = item_start(backbone.item_init, split, gpt.config.n_embd, seed)
             assert vectors is not None
             start_items(gpt, self.tokens, vectors, backbone.init_std)
         self._read_graph(split.graph_histories())
@@ -290,7 +292,7 @@ class GraphGPT(TorchRecommender):
         """Pairs of tokens, tokens and rows that are read together at most."""
         on_cpu = self.device.type == "cpu"
         numbers = _NUMBERS_AT_ONCE if on_cpu else _NUMBERS_AT_ONCE_ON_GPU
-        inner = 4 * self.network.gpt.config.hidden_size
+        inner = 4 * self.network.gpt.config.n_embd
         scores = numbers // max(1, self.tokens.num_items)
         return _PAIRS_AT_ONCE, max(1, numbers // inner), max(1, scores)
 
@@ -413,7 +415,7 @@ class GraphGPT(TorchRecommender):
     def _load_learned(self, folder: Path, told: Mapping[str, Any]) -> None:
         sizes = len(self.data.users), len(self.data.items)
         with_users = self.config.backbone.user_tokens
-        self.tokens = TokenSpace(load_tokenizer(folder / "tokenizer"), *sizes, with_users)
+        self.tokens = TokenSpace(read_tokenizer(folder / "tokenizer"), *sizes, with_users)
         found = told["gpt"]["vocab_size"]
         if found != len(self.tokens):
             raise ValueError(
@@ -422,12 +424,10 @@ class GraphGPT(TorchRecommender):
             )
         edges = load_file(folder / "edges.safetensors")
         self._read_graph(Ragged(edges["offsets"], edges["items"]))
-        implementation = attention_implementation()
         check_layers(told["gpt"])
-        gpt = GPT2Config.from_dict(told["gpt"], attn_implementation=implementation)
-        check_sizes(lambda: GPT2Model(gpt), folder / "model.safetensors", "gpt.")
+        check_sizes(lambda: gpt2_of(told["gpt"]), folder / "model.safetensors", "gpt.")
         with NoRandomStart():
-            self.network = self._around(GPT2Model(gpt))
+            self.network = self._around(gpt2_of(told["gpt"]))
         load_model(self.network, folder / "model.safetensors")
         self.network.eval()
         self.trained_stages = tuple(told["stages"])
