@@ -1,9 +1,10 @@
-"""How long commands take that have little to do: help, refusals, one user's list.
+"""How long commands take that have little to do: help, refusals, a list, a service's start.
 
 Run ``python benchmarks/startup.py [--json FILE] [--runs FOLDER]``. The built-in shop, methods
 fitted for one epoch (kept in FOLDER); every command in a process of its own, all in turns with
 ``python -c "import torch"``, five times. Medians of seconds of processor, which other work does not
-stretch, and by the clock; the ratio is to importing torch, of processor seconds.
+stretch, and by the clock; the ratio is to importing torch, of processor seconds. A service is told
+to stop when it is ready, which is where its clock stops.
 """
 
 from __future__ import annotations
@@ -11,10 +12,12 @@ from __future__ import annotations
 import argparse
 import os
 import re
+import socket
 import subprocess
 import sys
 import tempfile
 import time
+import urllib.request
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import median
@@ -37,7 +40,9 @@ METHODS: Mapping[str, Sequence[str]] = {
     "sasrec": _ONE_EPOCH,
     "graph-gpt": (*_ONE_EPOCH, *(word for each in _CONTENT for word in ("--set", each))),
     "elmrec": _ONE_EPOCH,
+    "tiger": _ONE_EPOCH,
 }
+_SERVE = "serve"
 _OF_COMMAND = [sys.executable, "-m", "edgewise.cli.main"]
 
 
@@ -55,6 +60,9 @@ def commands(folder: Path, user: str) -> dict[str, tuple[list[str], int]]:
     for method in METHODS:
         name = f"recommend, {method}"
         asked[name] = (["recommend", str(folder / method), "--users", user], 0)
+    asked["evaluate, graph-gpt"] = (["evaluate", run, "--task", "sequential"], 0)
+    for method in ("sasrec", "graph-gpt", "elmrec"):
+        asked[f"serve, {method}"] = ([_SERVE, str(folder / method)], 0)
     return {name: ([*_OF_COMMAND, *words], code) for name, (words, code) in asked.items()}
 
 
@@ -76,16 +84,41 @@ def timed(words: Sequence[str], expected: int = 0) -> tuple[float, float]:
     Raises:
         SystemExit: it ends otherwise than expected.
     """
-    start = time.perf_counter()
-    with tempfile.TemporaryFile() as told:
-        process = subprocess.Popen(words, stdout=told, stderr=told, env={**os.environ, **_THREADS})
+    start, serves = time.perf_counter(), _SERVE in words
+    with tempfile.TemporaryDirectory() as folder, tempfile.TemporaryFile() as told:
+        port = free_port()
+        at = ["--port", str(port), "--store", f"{folder}/store.db"] if serves else []
+        environment = {**os.environ, **_THREADS}
+        process = subprocess.Popen([*words, *at], stdout=told, stderr=told, env=environment)
+        ready = until_ready(process, port) if serves else None
         _, status, used = os.wait4(process.pid, 0)
+        end = ready or time.perf_counter()
         code = os.waitstatus_to_exitcode(status)
         process.returncode = code
         if code != expected:
             told.seek(0)
             raise SystemExit(f"{' '.join(words)} ended with {code}: {told.read().decode()}")
-    return used.ru_utime + used.ru_stime, time.perf_counter() - start
+    return used.ru_utime + used.ru_stime, end - start
+
+
+def free_port() -> int:
+    """Of this machine."""
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return found.getsockname()[1]
+
+
+def until_ready(process: subprocess.Popen[bytes], port: int) -> float:
+    """Tell a service to stop when it is ready; the time at which it was."""
+    for _ in range(5000):
+        try:
+            urllib.request.urlopen(f"http://127.0.0.1:{port}/health/ready", timeout=1).close()
+            break
+        except OSError:
+            time.sleep(0.02)
+    now = time.perf_counter()
+    process.terminate()
+    return now
 
 
 _THREADS = {"OMP_NUM_THREADS": "1"}
