@@ -9,9 +9,7 @@ in that package's metadata and is found once it is installed::
 
 from __future__ import annotations
 
-import gc
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
@@ -308,19 +306,6 @@ def _installed() -> dict[str, Method]:
 def _found(path: str) -> Any:
     module, _, name = path.partition(":")
     try:
-        with _no_collection():
-            return getattr(import_module(module), name)
+        return getattr(import_module(module), name)
     except (ImportError, AttributeError) as error:
         raise ConfigError(f"the method at {path} cannot be loaded: {error}") from error
-
-
-@contextmanager
-def _no_collection() -> Iterator[None]:
-    """What is imported stays: to look for garbage in it meanwhile takes a tenth of the time."""
-    collects = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if collects:
-            gc.enable()
