@@ -1,12 +1,12 @@
 """Our half of the comparison, run by :mod:`compare` in a process of its own.
 
-``python edgewise_side.py JOB OUT`` writes ``OUT/figures.json``, as ``recbole_side.py`` does.
+``python edgewise_side.py JOB OUT`` writes ``OUT/figures.json``, as ``recbole_side.py`` does, and
+answers :mod:`evaluation` where the job says ``turns``.
 """
 
 from __future__ import annotations
 
 import json
-import resource
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -20,8 +20,12 @@ from edgewise.config import updated
 from edgewise.data.dataset import Dataset
 from edgewise.data.splits import Split, leave_one_out
 from edgewise.evaluation.evaluate import evaluate_sequential
+from edgewise.evaluation.report import RankingReport
 from edgewise.models.registry import find_method
 from edgewise.training.trainer import Average, Stage, TrainingData
+
+sys.path.append(str(Path(__file__).parents[1]))
+from sides import answer, peak_bytes
 
 METRICS = ("HitRate", "NDCG", "MRR")
 
@@ -68,9 +72,9 @@ def measure(job: dict[str, Any]) -> dict[str, Any]:
 
             return [replace(stage, data=data, on_epoch_start=begin)]
 
-        def trained(self) -> None:
+        def trained(self, split: Split) -> None:
             starts.append(clocks())
-            super().trained()
+            super().trained(split)
 
     model = Timed(updated(Timed.Config(), job["settings"]))
     model.fit(split)
@@ -80,9 +84,15 @@ def measure(job: dict[str, Any]) -> dict[str, Any]:
         "train_peak_bytes": peak_bytes(),
         "threads": torch.get_num_threads(),
     }
+
+    def evaluate() -> RankingReport:
+        return evaluate_sequential(model, split, ks=(10,), metrics=METRICS)
+
+    if job.get("turns"):
+        answer({"evaluate": lambda: evaluate().num_users})
     if job["longest"]:
         before = clocks()
-        report = evaluate_sequential(model, split, ks=(10,), metrics=METRICS)
+        report = evaluate()
         figures["evaluation_clocks"] = [before, clocks()]
         figures["peak_bytes"] = peak_bytes()
         figures["told"] = {name: each.mean for name, each in report.metrics.items()}
@@ -92,12 +102,6 @@ def measure(job: dict[str, Any]) -> dict[str, Any]:
 def clocks() -> tuple[float, float]:
     """Seconds of the clock, and of the processor, which other work does not stretch."""
     return time.perf_counter(), time.process_time()
-
-
-def peak_bytes() -> int:
-    """The most memory that this process has held."""
-    scale = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * scale
 
 
 if __name__ == "__main__":

@@ -2,14 +2,14 @@
 
 ``python recbole_side.py JOB OUT`` reads a job (JSON), times epochs of training and, where it is
 asked for lists, one evaluation over the whole catalogue, and writes ``OUT/figures.json`` and
-``OUT/lists.npz``. It imports nothing of edgewise.
+``OUT/lists.npz``; it answers :mod:`evaluation` where the job says ``turns``. It imports nothing of
+edgewise.
 """
 
 from __future__ import annotations
 
 import json
 import platform
-import resource
 import sys
 import time
 from collections.abc import Iterator
@@ -23,6 +23,9 @@ import torch
 from recbole.config import Config
 from recbole.data import create_dataset, data_preparation
 from recbole.utils import get_model, get_trainer, init_seed
+
+sys.path.append(str(Path(__file__).parents[1]))
+from sides import answer, peak_bytes
 
 
 class FirstBatches:
@@ -72,9 +75,15 @@ def measure(job: dict[str, Any], out: Path) -> dict[str, Any]:
         },
         "threads": torch.get_num_threads(),
     }
+
+    def evaluate() -> dict[str, Any]:
+        return trainer.evaluate(test, load_best_model=False, show_progress=False)
+
+    if job.get("turns"):
+        answer({"evaluate": lambda: evaluate() and test.sample_size})
     if job["longest"]:
         before = clocks()
-        told = trainer.evaluate(test, load_best_model=False, show_progress=False)
+        told = evaluate()
         figures["evaluation_clocks"] = [before, clocks()]
         figures["peak_bytes"] = peak_bytes()
         figures["told"] = {name: float(value) for name, value in told.items()}
@@ -101,12 +110,6 @@ def lists(trainer: Any, test: Any, longest: int) -> tuple[np.ndarray, np.ndarray
     tokens = np.array([-1, *map(int, dataset.field2id_token["item_id"][1:])])
     names = dataset.id2token("user_id", users).astype(np.int64)
     return names, tokens[items], scores
-
-
-def peak_bytes() -> int:
-    """The most memory that this process has held."""
-    scale = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * scale
 
 
 if __name__ == "__main__":
