@@ -84,7 +84,7 @@ def compare(peer: Peer, data: Path, python: str, effort: Effort, evaluated: bool
             for side in _SIDES:
                 job = {**jobs[side], "batches": effort.batches, "epochs": effort.epochs}
                 job["longest"] = K + int(split.known_before("test").lengths.max()) if last else 0
-                told[side].append(_run(side, job, folder, python))
+                told[side].append(run_side(side, job, folder, python))
         figures = _figures(peer, told)
         if evaluated:
             lists = ImportedLists(**np.load(folder / "lists.npz"))
@@ -93,13 +93,15 @@ def compare(peer: Peer, data: Path, python: str, effort: Effort, evaluated: bool
     return figures
 
 
-def told_ours(peer: Peer, data: Path, effort: Effort) -> dict[str, Any]:
+def told_ours(peer: Peer, data: Path, effort: Effort | None = None) -> dict[str, Any]:
     """The job of ``edgewise_side.py``."""
     training = {
         "batch_size": peer.our_batch_size or peer.batch_size,
         "learning_rate": LEARNING_RATE,
     }
-    rest = {"epochs": effort.epochs, "patience": 0, "precision": "fp32"}
+    rest: dict[str, Any] = {"precision": "fp32"}
+    if effort is not None:
+        rest |= {"epochs": effort.epochs, "patience": 0}
     settings = {**peer.ours, peer.stage: {**training, **rest}}
     return {"name": peer.name, "data": str(data.resolve()), "settings": settings}
 
@@ -127,7 +129,7 @@ def told_recbole(
     return {"model": peer.model, "settings": settings}
 
 
-def _run(side: str, job: Mapping[str, Any], folder: Path, python: str) -> dict[str, Any]:
+def run_side(side: str, job: Mapping[str, Any], folder: Path, python: str) -> dict[str, Any]:
     """One training in a process of its own."""
     file = folder / f"{side}.json"
     file.write_text(json.dumps(job), encoding="utf-8")

@@ -1,7 +1,8 @@
 """Our half of the comparison, run by :mod:`compare` in a process of its own.
 
 ``python edgewise_side.py JOB OUT`` writes ``OUT/figures.json``, as ``recbole_side.py`` does, and
-answers :mod:`evaluation` where the job says ``turns``.
+answers :mod:`evaluation` where the job says ``turns``. Where it says ``trained``, it trains as long
+as :mod:`accuracy` wants and writes ``OUT/lists.npz``.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from edgewise.config import updated
@@ -99,6 +101,26 @@ def measure(job: dict[str, Any]) -> dict[str, Any]:
     return figures
 
 
+def learn(job: dict[str, Any], out: Path) -> dict[str, Any]:
+    """Train until validation improves no more, and recommend."""
+    split = leave_one_out(Dataset.load(job["data"]))
+    method: Any = find_method(job["name"]).recommender
+    start = clocks()
+    model = method(updated(method.Config(), job["settings"])).fit(split)
+    seconds = clocks()[1] - start[1]
+    asked = np.unique(split.test.user_index)
+    found = model.recommend(asked, job["longest"], histories=split.known_before("test"))
+    items = np.full((len(asked), job["longest"]), -1)
+    scores = np.full(items.shape, -np.inf)
+    place = np.searchsorted(asked, found.user_index), found.rank - 1
+    items[place], scores[place] = found.item_index, found.score
+    np.savez(out / "lists.npz", users=asked, items=items, scores=scores)
+    curves = model.stage_curves["training"]
+    values = [each["NDCG@10"] for each in curves.valid]
+    best = 1 + values.index(max(values))
+    return {"processor_seconds": seconds, "epochs": len(values), "best_epoch": best}
+
+
 def clocks() -> tuple[float, float]:
     """Seconds of the clock, and of the processor, which other work does not stretch."""
     return time.perf_counter(), time.process_time()
@@ -106,5 +128,6 @@ def clocks() -> tuple[float, float]:
 
 if __name__ == "__main__":
     job_file, folder = map(Path, sys.argv[1:])
-    result = measure(json.loads(job_file.read_text(encoding="utf-8")))
+    job = json.loads(job_file.read_text(encoding="utf-8"))
+    result = learn(job, folder) if job.get("trained") else measure(job)
     (folder / "figures.json").write_text(json.dumps(result), encoding="utf-8")
