@@ -40,7 +40,7 @@ sys.path.append(str(Path(__file__).parents[1]))
 from measuring import keep
 
 K = 10
-_LEAST_ROWS, _MAX_ITEMS, _SMALLER = 5, 20, 4
+_LEAST_ROWS, _MAX_ITEMS, _SMALLER = 5, 10, 4
 # Beside those of settings.py: what one package does by itself and the other does not.
 _ALIKE = {"weight_decay": 0.0, "max_grad_norm": 0.0}
 
