@@ -56,9 +56,9 @@ class Effort:
         seconds: of the processor, after which a training ends with its epoch.
     """
 
-    epochs: int = 60
+    epochs: int = 200
     pretraining: int = 5
-    patience: int = 5
+    patience: int = 10
     seconds: float = 240
 
 
