@@ -109,7 +109,8 @@ def learn(job: dict[str, Any], out: Path) -> dict[str, Any]:
     model = method(updated(method.Config(), job["settings"])).fit(split)
     seconds = clocks()[1] - start[1]
     asked = np.unique(split.test.user_index)
-    found = model.recommend(asked, job["longest"], histories=split.known_before("test"))
+    known = split.known_before(job["known_before"])
+    found = model.recommend(asked, job["longest"], histories=known)
     items = np.full((len(asked), job["longest"]), -1)
     scores = np.full(items.shape, -np.inf)
     place = np.searchsorted(asked, found.user_index), found.rank - 1
