@@ -6,10 +6,11 @@ environment that has RecBole. Both packages learn from the same part of the data
 most popular items by users who have five of them or more, so that each training ends in minutes:
 the same sizes, loss and learning rate (``settings.py``), batches with as many items to be told, no
 penalty that one of them does not have. Models that read no histories know users by their train rows
-alone, as RecBole does, where ours could read validation rows as well. Each keeps its epoch of the best NDCG@10 on validation rows,
-and the lists of both for the test rows, seen items left out, are scored by edgewise's metrics. The
-interval is of the difference over the same users; it says nothing of other random starts, by which
-either moves, too. ``--quick`` takes the built-in shop and two epochs.
+alone, as RecBole does, where ours could read validation rows as well. Each keeps its epoch of the
+best NDCG@10 on validation rows, and the lists of both for the test rows, seen items left out, are
+scored by edgewise's metrics. The interval is of the difference over the same users; it says nothing
+of other random starts, by which either moves, too. ``--quick`` takes the built-in shop and two
+epochs.
 """
 
 from __future__ import annotations
