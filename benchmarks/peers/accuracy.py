@@ -45,6 +45,9 @@ K = 10
 _LEAST_ROWS, _MAX_ITEMS, _SMALLER = 5, 10, 4
 # Beside those of settings.py: what one package does by itself and the other does not.
 _ALIKE = {"weight_decay": 0.0, "max_grad_norm": 0.0}
+# By BPR, RecBole 1.2.1 takes the sampled item from the table that is read, not from the scored one.
+_BY_SOFTMAX = ("hgn",)
+_SOFTMAX = {"loss_type": "CE", "train_neg_sample_args": None}
 
 
 @dataclass(frozen=True)
@@ -98,7 +101,8 @@ def compare(peer: Peer, data: Path, python: str, effort: Effort) -> dict[str, An
     """
     split = leave_one_out(Dataset.load(data))
     peer = _short(peer, split)
-    found: dict[str, Any] = {"model": peer.model}
+    found: dict[str, Any] = {"model": peer.model, "patience": effort.patience}
+    found["seconds_at_most"] = effort.seconds
     reports: dict[str, RankingReport] = {}
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -140,6 +144,9 @@ def _short(peer: Peer, split: Split) -> Peer:
     if "window" not in ours:
         ours["max_items"] = max_items
     batch = max(1, round(peer.batch_size / targets))
+    if peer.name in _BY_SOFTMAX:
+        peer = replace(peer, recbole={**peer.recbole, **_SOFTMAX})
+        ours["loss"] = "softmax"
     return replace(peer, ours=ours, max_items=max_items, our_batch_size=batch)
 
 
@@ -162,6 +169,7 @@ def main() -> None:
     parser.add_argument("--models", nargs="+", choices=names, default=names)
     parser.add_argument("--items", type=int, default=500, help="of the part")
     parser.add_argument("--epochs", type=int, default=Effort.epochs)
+    parser.add_argument("--patience", type=int, default=Effort.patience)
     parser.add_argument("--seconds", type=float, default=Effort.seconds)
     parser.add_argument("--quick", action="store_true", help="the built-in shop, two epochs")
     parser.add_argument("--json", type=Path, help="write the figures to this file, model by model")
@@ -169,7 +177,7 @@ def main() -> None:
     if given.data is None and not given.quick:
         parser.error("name an imported data set, or --quick")
     python = str(Path(given.recbole).absolute())
-    effort = Effort(epochs=given.epochs, seconds=given.seconds)
+    effort = Effort(epochs=given.epochs, patience=given.patience, seconds=given.seconds)
     with tempfile.TemporaryDirectory() as folder:
         data = Path(folder, "part")
         if given.quick:
