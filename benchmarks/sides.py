@@ -32,6 +32,7 @@ class Side:
         script: what calls :func:`answer`.
         options: of the script.
         environment: variables beside this process's own and one thread.
+        folder: that it works in, where libraries may leave files; this process's own if None.
     """
 
     def __init__(
@@ -40,12 +41,14 @@ class Side:
         script: Path,
         *options: str,
         environment: Mapping[str, str] | None = None,
+        folder: Path | None = None,
     ) -> None:
         self._process = subprocess.Popen(
             [python, str(script), *options],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
+            cwd=folder,
             env={**os.environ, **_ONE_THREAD, **(environment or {})},
         )
         self.tasks: Sequence[str] = self._told()

@@ -33,7 +33,7 @@ sys.path.append(str(Path(__file__).parents[1]))
 from measuring import keep
 from sides import Side
 
-_HERE = Path(__file__).parent
+_HERE = Path(__file__).resolve().parent
 _EFFORT = Effort(batches=2, epochs=1)
 _OLD_PICKLES = {"TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD": "1"}
 
@@ -64,6 +64,7 @@ def compare(peer: Peer, data: Path, python: str, rounds: int, their_batch: int) 
                 _HERE / script,
                 *(str(file), name),
                 environment=_OLD_PICKLES,
+                folder=folder,
             )
             sides.append(stack.enter_context(side))
             side.run("evaluate")
