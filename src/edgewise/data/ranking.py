@@ -68,6 +68,8 @@ def top_k(scores: np.ndarray, k: int) -> np.ndarray:
 def best_of_rows(scores: np.ndarray, k: int) -> Ranked:
     """What :func:`top_k` finds in each row of scores ``[B, I]``."""
     num_rows, num_items = scores.shape
+    if scores.dtype.kind != "f":
+        scores = scores.astype(np.float64)
     row, item = np.divmod(_candidates(scores, k), num_items)
     values = scores[row, item]
     rows = Ragged.of_lengths(np.bincount(row, minlength=num_rows))
