@@ -93,6 +93,37 @@ def test_lists_of_others_are_scored_by_our_metrics(split, export):
     assert means["HitRate@1"] == 0 and means["HitRate@2"] == 1 and means["MRR@2"] == 0.5
 
 
+def test_the_part_is_of_popular_items_and_of_users_who_have_many(monkeypatch):
+    monkeypatch.syspath_prepend(PEERS)
+    accuracy = __import__("accuracy")
+    rows = {"ann": "abcdez", "bob": "abcde", "cat": "abcdy", "dan": "abc"}
+    pairs = [(user, item) for user, items in rows.items() for item in items]
+    columns = {"user_id": [u for u, _ in pairs], "item_id": [i for _, i in pairs]}
+    items = {"item_id": list("abcdeyz"), "title": list("ABCDEYZ"), "brand": list("1112223")}
+    dataset = Dataset.from_frame(columns | {"timestamp": list(range(len(pairs)))}, items)
+    part = accuracy.part_of(dataset, 5)
+    assert sorted(part.users.ids) == ["ann", "bob"] and sorted(part.items.ids) == list("abcde")
+    brands = dict(zip(part.items.ids, part.catalog.brand, strict=True))
+    assert brands == {"a": "1", "b": "1", "c": "1", "d": "2", "e": "2"}
+    histories = leave_one_out(part).known_before("valid")
+    for user, name in enumerate(part.users.ids):
+        assert "".join(part.items.ids[item] for item in histories[user]) == rows[name][:3]
+
+
+def test_evaluations_are_compared_by_medians(monkeypatch):
+    monkeypatch.syspath_prepend(PEERS)
+    evaluation = __import__("evaluation")
+
+    def told(*seconds):
+        rest = {"count": 12, "peak_bytes": 5}
+        return [{"seconds": 2 * s, "processor_seconds": s, **rest} for s in seconds]
+
+    found = evaluation.figures(told(1.0, 2.0, 9.0), told(6.0, 8.0, 100.0))
+    assert (found["users"], found["rounds"], found["ours_bytes"]) == (12, 3, 5)
+    assert (found["ours_users_a_second"], found["recbole_users_a_second"]) == (6.0, 1.5)
+    assert (found["times"], found["times_by_the_clock"]) == (4.0, 4.0)
+
+
 def test_methods_without_gradients_are_compared(tmp_path):
     default = ROOT / ".libraries" / "bin" / "python"
     python = Path(os.environ.get("EDGEWISE_LIBRARIES_PYTHON", default))

@@ -75,9 +75,11 @@ def test_ids_are_spelled_as_t5_spells_them(turns):
     assert len(tokenizer) <= turns.VOCABULARY
 
 
-def test_sides_tell_and_are_heard(turns, monkeypatch, capsys):
+def test_sides_tell_and_are_heard(monkeypatch, capsys):
+    monkeypatch.syspath_prepend(RELEASES.parent)
+    sides = __import__("sides")
     monkeypatch.setattr("sys.stdin", iter(["one\n"]))
-    turns.answer({"one": lambda: 3})
-    names, done = map(turns.told, capsys.readouterr().out.splitlines())
+    sides.answer({"one": lambda: 3})
+    names, done = map(sides.told, capsys.readouterr().out.splitlines())
     assert names == ["one"] and done["count"] == 3 and done["seconds"] >= 0
-    assert turns.told("a warning of a library\n") is None
+    assert sides.told("a warning of a library\n") is None

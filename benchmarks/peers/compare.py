@@ -76,19 +76,15 @@ def compare(peer: Peer, data: Path, python: str, effort: Effort, evaluated: bool
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         jobs = {
-            "ours": {
-                "name": peer.name,
-                "data": str(data.resolve()),
-                "settings": _ours(peer, effort),
-            },
-            "recbole": {"model": peer.model, "settings": _recbole(peer, split, folder)},
+            "ours": told_ours(peer, data, effort),
+            "recbole": told_recbole(peer, split, folder),
         }
         for number in range(effort.rounds):
             last = evaluated and number == effort.rounds - 1
             for side in _SIDES:
                 job = {**jobs[side], "batches": effort.batches, "epochs": effort.epochs}
                 job["longest"] = K + int(split.known_before("test").lengths.max()) if last else 0
-                told[side].append(_run(side, job, folder, python))
+                told[side].append(run_side(side, job, folder, python))
         figures = _figures(peer, told)
         if evaluated:
             lists = ImportedLists(**np.load(folder / "lists.npz"))
@@ -97,19 +93,26 @@ def compare(peer: Peer, data: Path, python: str, effort: Effort, evaluated: bool
     return figures
 
 
-def _ours(peer: Peer, effort: Effort) -> dict[str, Any]:
+def told_ours(peer: Peer, data: Path, effort: Effort | None = None) -> dict[str, Any]:
+    """The job of ``edgewise_side.py``."""
     training = {
         "batch_size": peer.our_batch_size or peer.batch_size,
         "learning_rate": LEARNING_RATE,
     }
-    rest = {"epochs": effort.epochs, "patience": 0, "precision": "fp32"}
-    return {**peer.ours, peer.stage: {**training, **rest}}
+    rest: dict[str, Any] = {"precision": "fp32"}
+    if effort is not None:
+        rest |= {"epochs": effort.epochs, "patience": 0}
+    settings = {**peer.ours, peer.stage: {**training, **rest}}
+    return {"name": peer.name, "data": str(data.resolve()), "settings": settings}
 
 
-def _recbole(peer: Peer, split: Split, folder: Path) -> dict[str, Any]:
+def told_recbole(
+    peer: Peer, split: Split, folder: Path, scored_at_once: int = _SCORE_BATCH
+) -> dict[str, Any]:
+    """The job of ``recbole_side.py``, whose files are written."""
     # Scores of one batch, which RecBole counts in rows or, without histories, in pairs.
-    scored = _SCORE_BATCH * (1 if peer.max_items else split.dataset.num_items + 1)
-    return {
+    scored = scored_at_once * (1 if peer.max_items else split.dataset.num_items + 1)
+    settings = {
         **write_atomic(split, folder, peer.max_items, peer.min_items),
         "train_batch_size": peer.batch_size,
         **peer.recbole,
@@ -123,9 +126,10 @@ def _recbole(peer: Peer, split: Split, folder: Path) -> dict[str, Any]:
         "state": "ERROR",
         "checkpoint_dir": str(folder / "saved"),
     }
+    return {"model": peer.model, "settings": settings}
 
 
-def _run(side: str, job: Mapping[str, Any], folder: Path, python: str) -> dict[str, Any]:
+def run_side(side: str, job: Mapping[str, Any], folder: Path, python: str) -> dict[str, Any]:
     """One training in a process of its own."""
     file = folder / f"{side}.json"
     file.write_text(json.dumps(job), encoding="utf-8")

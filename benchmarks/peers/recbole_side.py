@@ -2,14 +2,16 @@
 
 ``python recbole_side.py JOB OUT`` reads a job (JSON), times epochs of training and, where it is
 asked for lists, one evaluation over the whole catalogue, and writes ``OUT/figures.json`` and
-``OUT/lists.npz``. It imports nothing of edgewise.
+``OUT/lists.npz``; it answers :mod:`evaluation` where the job says ``turns``, and
+trains until validation improves no more where it says ``trained``, for :mod:`accuracy`. It imports
+nothing of edgewise.
 """
 
 from __future__ import annotations
 
+import copy
 import json
 import platform
-import resource
 import sys
 import time
 from collections.abc import Iterator
@@ -23,6 +25,9 @@ import torch
 from recbole.config import Config
 from recbole.data import create_dataset, data_preparation
 from recbole.utils import get_model, get_trainer, init_seed
+
+sys.path.append(str(Path(__file__).parents[1]))
+from sides import answer, peak_bytes
 
 
 class FirstBatches:
@@ -47,17 +52,12 @@ class FirstBatches:
 
 
 def measure(job: dict[str, Any], out: Path) -> dict[str, Any]:
-    config = Config(model=job["model"], dataset="peer", config_dict=job["settings"])
-    init_seed(config["seed"], True)
-    train, _, test = data_preparation(config, create_dataset(config))
-    network = get_model(config["model"])(config, train.dataset).to(config["device"])
-    trainer = get_trainer(config["MODEL_TYPE"], config["model"])(config, network)
+    config, (train, _, test) = prepared(job["model"], job["settings"])
+    network, trainer = made(config, train)
     batches = FirstBatches(train, job["batches"])
     starts = [clocks()]
     for epoch in range(job["epochs"]):
-        if hasattr(network, "e_step"):
-            network.e_step()  # NCL's clustering
-        trainer._train_epoch(batches, epoch, show_progress=False)
+        train_epoch(network, trainer, batches, epoch)
         starts.append(clocks())
     figures = {
         "batches": len(train),
@@ -72,15 +72,70 @@ def measure(job: dict[str, Any], out: Path) -> dict[str, Any]:
         },
         "threads": torch.get_num_threads(),
     }
+
+    def evaluate() -> dict[str, Any]:
+        return trainer.evaluate(test, load_best_model=False, show_progress=False)
+
+    if job.get("turns"):
+        answer({"evaluate": lambda: evaluate() and test.sample_size})
     if job["longest"]:
         before = clocks()
-        told = trainer.evaluate(test, load_best_model=False, show_progress=False)
+        told = evaluate()
         figures["evaluation_clocks"] = [before, clocks()]
         figures["peak_bytes"] = peak_bytes()
         figures["told"] = {name: float(value) for name, value in told.items()}
         users, items, scores = lists(trainer, test, job["longest"])
         np.savez(out / "lists.npz", users=users, items=items, scores=scores)
     return figures
+
+
+def prepared(model: str, settings: dict[str, Any]) -> tuple[Any, Any]:
+    """Its configuration, and train, validation and test rows."""
+    config = Config(model=model, dataset="peer", config_dict=settings)
+    init_seed(config["seed"], True)
+    return config, data_preparation(config, create_dataset(config))
+
+
+def made(config: Any, train: Any) -> tuple[Any, Any]:
+    """The network and its trainer."""
+    network = get_model(config["model"])(config, train.dataset).to(config["device"])
+    return network, get_trainer(config["MODEL_TYPE"], config["model"])(config, network)
+
+
+def train_epoch(network: Any, trainer: Any, batches: Any, epoch: int) -> None:
+    if hasattr(network, "e_step"):
+        network.e_step()  # NCL's clustering
+    trainer._train_epoch(batches, epoch, show_progress=False)
+
+
+def learn(job: dict[str, Any], out: Path) -> dict[str, Any]:
+    """Train until validation improves no more, and recommend."""
+    config, (train, valid, test) = prepared(job["model"], job["settings"])
+    network, trainer = made(config, train)
+    start = time.process_time()
+    if config["train_stage"] == "pretrain":
+        for epoch in range(job["pretraining"]):
+            train_epoch(network, trainer, train, epoch)
+        network.train_stage, network.loss_fct = "finetune", torch.nn.CrossEntropyLoss()
+        trainer = get_trainer(config["MODEL_TYPE"], config["model"])(config, network)
+    scores, best = list[float](), {}
+    for epoch in range(job["epochs"]):
+        train_epoch(network, trainer, train, epoch)
+        score, _ = trainer._valid_epoch(valid)
+        if score > max(scores, default=-1.0):
+            best = copy.deepcopy(network.state_dict())
+        scores.append(score)
+        waited = len(scores) - 1 - scores.index(max(scores))
+        if waited >= job["patience"] or time.process_time() - start > job["seconds"]:
+            break
+    seconds = time.process_time() - start
+    network.load_state_dict(best)
+    network.restore_user_e = None  # what graph models keep of the last epoch
+    network.eval()
+    users, items, found = lists(trainer, test, job["longest"])
+    np.savez(out / "lists.npz", users=users, items=items, scores=found)
+    best_epoch = 1 + scores.index(max(scores))
+    return {"processor_seconds": seconds, "epochs": len(scores), "best_epoch": best_epoch}
 
 
 def clocks() -> tuple[float, float]:
@@ -103,14 +158,9 @@ def lists(trainer: Any, test: Any, longest: int) -> tuple[np.ndarray, np.ndarray
     return names, tokens[items], scores
 
 
-def peak_bytes() -> int:
-    """The most memory that this process has held."""
-    scale = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * scale
-
-
 if __name__ == "__main__":
     job_file, folder = map(Path, sys.argv[1:])
     del sys.argv[1:]  # which RecBole would read as settings
-    result = measure(json.loads(job_file.read_text(encoding="utf-8")), folder)
+    job = json.loads(job_file.read_text(encoding="utf-8"))
+    result = (learn if job.get("trained") else measure)(job, folder)
     (folder / "figures.json").write_text(json.dumps(result), encoding="utf-8")

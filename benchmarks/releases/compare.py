@@ -19,18 +19,14 @@ stretch. Releases are adapted from outside, see ``elmrec_release.py`` and ``llm4
 from __future__ import annotations
 
 import argparse
-import os
-import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from statistics import median
-from typing import Any
 
 from layouts import write_matrix, write_p5
-from turns import told
 
 from edgewise.data.dataset import Dataset
 from edgewise.data.splits import leave_one_out
@@ -38,6 +34,7 @@ from edgewise.data.synthetic import make_demo_shop
 
 sys.path.append(str(Path(__file__).parents[1]))
 from measuring import keep
+from sides import Side
 
 _HERE = Path(__file__).parent
 _WRITERS = {"elmrec": write_p5, "llm4rec": write_matrix}
@@ -46,41 +43,6 @@ _FORMS = {
     "elmrec": {"": ["spelled"], "_int8": ["int8"], "_one_token": ["one-token"]},
     "llm4rec": {"": []},
 }
-
-
-class Side:
-    """A process that does one task when asked; see ``turns.py``."""
-
-    def __init__(self, python: str, script: str, *options: str) -> None:
-        self._process = subprocess.Popen(
-            [python, str(_HERE / script), *options],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            env={**os.environ, "OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"},
-        )
-        self.tasks: list[str] = self._told()
-
-    def __enter__(self) -> Side:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self._process.kill()
-        self._process.wait()
-
-    def run(self, task: str) -> dict[str, float]:
-        """How many users, steps or batches were done, and in how many seconds."""
-        assert self._process.stdin is not None
-        self._process.stdin.write(task + "\n")
-        self._process.stdin.flush()
-        return self._told()
-
-    def _told(self) -> Any:
-        assert self._process.stdout is not None
-        for line in self._process.stdout:
-            if (found := told(line)) is not None:
-                return found
-        raise SystemExit(f"a side ended with status {self._process.wait()}; its message is above")
 
 
 def figures(ours: Sequence[Mapping[str, float]], theirs: Sequence[Mapping[str, float]]) -> dict:
@@ -109,12 +71,18 @@ def compare(asked: argparse.Namespace) -> dict[str, dict[str, float]]:
         with ExitStack() as stack:
             sides = {
                 form: stack.enter_context(
-                    Side(sys.executable, f"{asked.release}_ours.py", str(place), users[0], *options)
+                    Side(
+                        sys.executable,
+                        _HERE / f"{asked.release}_ours.py",
+                        str(place),
+                        users[0],
+                        *options,
+                    )
                 )
                 for form, options in _FORMS[asked.release].items()
             }
             theirs = stack.enter_context(
-                Side(asked.python, f"{asked.release}_release.py", *release)
+                Side(asked.python, _HERE / f"{asked.release}_release.py", *release)
             )
             for task in asked.tasks or theirs.tasks:
                 forms = [form for form, side in sides.items() if task in side.tasks]

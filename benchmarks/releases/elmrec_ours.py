@@ -18,12 +18,15 @@ import numpy as np
 import torch
 from layouts import NUM_NEGATIVES
 from transformers import T5Config, T5ForConditionalGeneration
-from turns import NUM_BEAMS, NUM_EXTRA, NUM_RESULTS, T5_SMALL, TRAINING_BATCH, answer, one_tokenizer
+from turns import NUM_BEAMS, NUM_EXTRA, NUM_RESULTS, T5_SMALL, TRAINING_BATCH, one_tokenizer
 
 from edgewise import Dataset, ELMRec, leave_one_out
 from edgewise.data.item_lists import CandidateLists
 from edgewise.data.splits import Split
 from edgewise.training.trainer import Stage
+
+sys.path.append(str(Path(__file__).parents[1]))
+from sides import answer
 
 _SETTINGS = (f"decoding.num_beams={NUM_BEAMS}", f"decoding.rerank_extra={NUM_EXTRA}")
 _FORMS = {

@@ -14,6 +14,7 @@ import sys
 import types
 from collections.abc import Callable
 from itertools import count
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -24,9 +25,11 @@ from turns import (
     NUM_RESULTS,
     T5_SMALL,
     TRAINING_BATCH,
-    answer,
     one_tokenizer,
 )
+
+sys.path.append(str(Path(__file__).parents[1]))
+from sides import answer
 
 _SETTINGS = {"alpha": 9, "sigma": 6, "L": 4}  # of Beauty, its Table 9
 _NUM_NEGATIVES, _RATE = 99, 5e-4

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import cast
 
 import numpy as np
 import torch
-from turns import GPT2_SMALL, answer
+from turns import GPT2_SMALL
 
 from edgewise import Dataset, GraphGPT, leave_one_out
 from edgewise.data.splits import Split
 from edgewise.models.graph_gpt.batch import assemble
 from edgewise.training.trainer import Stage
+
+sys.path.append(str(Path(__file__).parents[1]))
+from sides import answer
 
 _NUM_RESULTS = 40
 _SETTINGS = ("backbone.name=gpt2", f"backbone.max_tokens={GPT2_SMALL['n_positions']}")

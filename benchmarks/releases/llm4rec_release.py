@@ -21,7 +21,10 @@ import numpy as np
 import scipy.sparse as sp
 import torch
 from transformers import GPT2Config
-from turns import GPT2_SMALL, GPT2_WORDS, answer
+from turns import GPT2_SMALL, GPT2_WORDS
+
+sys.path.append(str(Path(__file__).parents[1]))
+from sides import answer
 
 _WORD = re.compile(r"(user|item)_(\d+)|\w+|,")
 _NUM_RESULTS = 40

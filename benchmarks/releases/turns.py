@@ -1,15 +1,7 @@
-"""What both sides of a comparison share, whatever versions their environments have.
-
-A side is a process that makes its model once and then does one task each time it is asked, so that
-two sides can take turns and neither computes while the other is timed.
-"""
+"""Sizes and the tokenizer that both sides share, whatever versions their environments have."""
 
 from __future__ import annotations
 
-import json
-import sys
-import time
-from collections.abc import Callable, Mapping
 from typing import Any
 
 VOCABULARY = 32_128
@@ -31,7 +23,6 @@ GPT2_SMALL = {"n_layer": 12, "n_embd": 768, "n_head": 12, "n_positions": 1024}
 GPT2_WORDS = 50_257
 TRAINING_BATCH = 8
 NUM_BEAMS, NUM_RESULTS, NUM_EXTRA = 20, 10, 10
-_RESULT = "RESULT "
 
 
 def one_tokenizer() -> Any:
@@ -58,26 +49,3 @@ def one_tokenizer() -> Any:
     return PreTrainedTokenizerFast(
         tokenizer_object=tokenizer, pad_token="<pad>", eos_token="</s>", unk_token="<unk>"
     )
-
-
-def answer(tasks: Mapping[str, Callable[[], int]]) -> None:
-    """Do the task whose name comes in a line of the standard input, time it, and tell.
-
-    Args:
-        tasks: by name; each returns how many users, steps or batches it has done.
-    """
-    print(_RESULT + json.dumps(sorted(tasks)), flush=True)
-    for line in sys.stdin:
-        start = time.perf_counter(), time.process_time()
-        count = tasks[line.strip()]()
-        told = {
-            "count": count,
-            "seconds": time.perf_counter() - start[0],
-            "processor_seconds": time.process_time() - start[1],
-        }
-        print(_RESULT + json.dumps(told), flush=True)
-
-
-def told(line: str) -> Any:
-    """What a side has told in a line; None for what its libraries print."""
-    return json.loads(line.removeprefix(_RESULT)) if line.startswith(_RESULT) else None

@@ -45,6 +45,11 @@ def test_the_best_may_stand_beside_each_other_and_at_the_end():
     assert found[1].tolist() == list(range(100, 110))
 
 
+def test_whole_numbers_are_scores_too():
+    found = best_of_rows(np.array([[3, 9, 9, -1]]), 3)
+    assert (found.items[0].tolist(), found.scores[0].tolist()) == ([1, 2, 0], [9, 9, 3])
+
+
 def test_scores_are_left_as_they_are():
     scores = drawn("tied", 3, 500)
     before = scores.copy()

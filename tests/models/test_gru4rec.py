@@ -30,8 +30,10 @@ def by_hand(network, items):
 
 def test_the_equations():
     network, items = build(), np.array([3, 17, 3, 0, 9])
-    found = network.states(torch.from_numpy(items)[None])[0]
-    assert array(found) == pytest.approx(by_hand(network, items), abs=1e-5)
+    expected = pytest.approx(by_hand(network, items), abs=1e-5)
+    assert array(network.states(torch.from_numpy(items)[None])[0]) == expected
+    rows, asked = torch.from_numpy(np.tile(items, (5, 1))), torch.arange(5)
+    assert array(network.states_at(rows, asked)) == expected
 
 
 @pytest.mark.parametrize("tied", [True, False])

@@ -1,8 +1,8 @@
 """The best items of many rows of scores at once.
 
-Nearly all of a row can be passed over by one maximum a stretch: the k best values of a row lie in
-the k stretches of the highest maxima, since each of these holds a value at least as high as any
-outside of them. So a row is read once, and only k stretches of it are searched.
+Nearly all of a row can be passed over by one maximum a stretch: k stretches have the k highest
+maxima, so that k values reach the lowest of these, and the k best values and all that equal them
+lie in the few stretches whose maximum does. So a row is read once, and only those are searched.
 
 Shapes: B rows, I items, k items of a list.
 """
@@ -67,9 +67,20 @@ def top_k(scores: np.ndarray, k: int) -> np.ndarray:
 
 def best_of_rows(scores: np.ndarray, k: int) -> Ranked:
     """What :func:`top_k` finds in each row of scores ``[B, I]``."""
-    places = _highest(scores, min(k + 1, scores.shape[1]))
-    values = np.take_along_axis(scores, places, axis=1)
-    return best_of_highest(places, values, k, lambda rows: scores[rows])
+    num_rows, num_items = scores.shape
+    if scores.dtype.kind != "f":
+        scores = scores.astype(np.float64)
+    row, item = np.divmod(_candidates(scores, k), num_items)
+    values = scores[row, item]
+    rows = Ragged.of_lengths(np.bincount(row, minlength=num_rows))
+    table = np.full((num_rows, int(rows.lengths.max(initial=0))), -np.inf, scores.dtype)
+    table[row, rows.values - rows.offsets[row]] = values
+    order = np.argsort(-table, axis=1, kind="stable")[:, :k]
+    best = np.take_along_axis(table, order, axis=1)
+    finite = np.isfinite(best)
+    items = item[(rows.offsets[:-1, None] + order)[finite]]
+    lists = Ragged.of_lengths(finite.sum(axis=1), items)
+    return Ranked(lists, Ragged(lists.offsets, best[finite]))
 
 
 def best_of_highest(
@@ -126,25 +137,31 @@ def best_of_products(
     return places, values
 
 
-def _highest(scores: np.ndarray, k: int) -> np.ndarray:
-    """Places of the k highest values of each row, in any order, ``int64[B, k]``."""
-    num_stretches = scores.shape[1] // _STRETCH
+def _candidates(scores: np.ndarray, k: int) -> np.ndarray:
+    """``row * I + item`` of few values that the k best of their rows are among, ``int64[n]``.
+
+    Rising; of values that equal the k-th best of a row all are there.
+    """
+    num_items = scores.shape[1]
+    num_stretches = num_items // _STRETCH
     if num_stretches < _STRETCHES_AN_ITEM * k:
-        return _partitioned(scores, k)
+        return np.flatnonzero(scores >= _bars(scores, k))
     # Stretch n holds every num_stretches-th item from n on, so that maxima are taken of whole rows.
     whole = num_stretches * _STRETCH
     stretches = scores[:, :whole].reshape(len(scores), _STRETCH, num_stretches)
-    chosen = _partitioned(stretches.max(axis=1), k)
-    rows = np.arange(len(scores))[:, None]
-    inside = stretches[rows, :, chosen].reshape(len(scores), -1)
-    candidates = np.concatenate([inside, scores[:, whole:]], axis=1)
-    best = _partitioned(candidates, k)
-    stretch, place = np.divmod(best, _STRETCH)
-    of_stretch = chosen[rows, np.minimum(stretch, k - 1)] + place * num_stretches
-    return np.where(stretch < k, of_stretch, best - k * _STRETCH + whole)
+    maxima = stretches.max(axis=1)
+    bars = _bars(maxima, k)
+    row, stretch = np.divmod(np.flatnonzero(maxima >= bars), num_stretches)
+    inside = stretches[row, :, stretch]
+    near, place = np.divmod(np.flatnonzero(inside >= bars[row]), _STRETCH)
+    found = row[near] * num_items + stretch[near] + place * num_stretches
+    row, place = np.divmod(np.flatnonzero(scores[:, whole:] >= bars), max(num_items - whole, 1))
+    return np.sort(np.concatenate([found, row * num_items + whole + place]))
 
 
-def _partitioned(values: np.ndarray, k: int) -> np.ndarray:
+def _bars(values: np.ndarray, k: int) -> np.ndarray:
+    """The k-th highest value of each row, or the lowest finite number, ``[B, 1]``."""
+    lowest = np.finfo(values.dtype).min
     if k >= values.shape[1]:
-        return np.tile(np.arange(values.shape[1]), (len(values), 1))
-    return np.argpartition(values, -k, axis=1)[:, -k:]
+        return np.full((len(values), 1), lowest, values.dtype)
+    return np.fmax(np.partition(values, -k, axis=1)[:, -k, None], lowest)

@@ -58,8 +58,15 @@ class GRU4RecNetwork(NextItemNetwork):
 
     def states(self, items: torch.Tensor) -> torch.Tensor:
         """What each position knows of itself and earlier ones, ``[B, S] -> [B, S, D]``."""
-        found, _ = self.gru(self.dropout(self.read(items)))
+        return self.out(self.dropout(self._units(items)))
+
+    def states_at(self, items: torch.Tensor, asked: torch.Tensor) -> torch.Tensor:
+        found = self._units(items)[torch.arange(len(items), device=items.device), asked]
         return self.out(self.dropout(found))
+
+    def _units(self, items: torch.Tensor) -> torch.Tensor:
+        """The recurrent units of the last layer, ``int64[B, S] -> float[B, S, H]``."""
+        return self.gru(self.dropout(self.read(items)))[0]
 
     def item_table(self) -> torch.Tensor:
         return self.scored.weight
