@@ -284,8 +284,8 @@ def main() -> None:
                     suffix = f"_{threads}" if name == "products" else ""
                     figures[f"{name}_{num_rows // 1_000_000}m{suffix}"] = found
                     print(name, json.dumps(found), flush=True)
-    if given.json:
-        keep(given.json, figures)
+                    if given.json:
+                        keep(given.json, figures)
 
 
 if __name__ == "__main__":
