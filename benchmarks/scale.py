@@ -142,7 +142,7 @@ def lists(scales: list[float], methods: list[str], place: Path, tell: Tell) -> N
         for method in methods:
             run = place / f"{method}-{scale:g}"
             name, settings = method.removesuffix("-svd"), METHODS[method]
-            if not (run / "run.json").exists():
+            if not (run / "model").exists():
                 timed(["fit", name, "--data", str(folder), "--out", str(run), *settings, "--force"])
             everybody = not settings
             count = sizes.users if everybody else len(range(0, sizes.users, step))
