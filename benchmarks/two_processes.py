@@ -133,7 +133,8 @@ def memory() -> dict[str, dict[str, float]]:
 def told(what: str, launcher: tuple[str, ...], threads: int) -> dict[str, float]:
     """What a process of its own, or the first of two, says of itself."""
     command = [sys.executable, *launcher, __file__, "--child", what]
-    environment = os.environ | {"OMP_NUM_THREADS": str(threads)}
+    # Threads that wait for others sleep, so that their waiting is no work of the processor.
+    environment = os.environ | {"OMP_NUM_THREADS": str(threads), "OMP_WAIT_POLICY": "PASSIVE"}
     done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=True)
     found = json.loads(done.stdout.strip().splitlines()[-1])
     print(what, *launcher[-1:], threads, found, flush=True)
