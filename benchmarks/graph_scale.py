@@ -178,8 +178,8 @@ def round_trip(made: Made) -> Figures:
     def plain() -> np.ndarray:
         found = torch.from_numpy(features)
         for matrix in (graph, turned):
-            parts = (torch.from_numpy(p) for p in (matrix.indptr, matrix.indices, matrix.data))
-            found = weighted_sums(*parts, found)
+            offsets, columns = map(torch.from_numpy, (matrix.indptr, matrix.indices))
+            found = weighted_sums(offsets, columns, torch.from_numpy(matrix.data), found)
         return found.numpy()
 
     ways = {"here": partial(both.gram, features), "plain": plain}
