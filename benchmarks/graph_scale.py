@@ -6,8 +6,9 @@ nothing repeats that would make results small. A thirtieth as many users as rows
 these in items. Each job runs in a process of its own, which tells its seconds, its seconds of
 processor (which other work on the machine does not stretch) and the most memory it held, data and
 libraries included, on one thread. ``products`` compares ways to multiply, on one thread and on two,
-those that are installed (``pip install numba sparse_dot_mkl mkl`` for all). Figures are added to
-those that the file holds.
+those that are installed (``pip install numba sparse_dot_mkl mkl`` for all). ``round_trip``
+compares a product there and back with the same in torch's memory, without blocks. Figures are added
+to those that the file holds.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ from measuring import best_times, keep
 from edgewise.data.dataset import Interactions
 from edgewise.data.ragged import Ragged
 from edgewise.graph.bipartite import BipartiteGraph
-from edgewise.graph.products import times
+from edgewise.graph.products import BothWays, times, weighted_sums
 from edgewise.graph.propagation import random_features
 from edgewise.graph.spectral import spectral_features
 from edgewise.graph.transition_counts import item_transitions
@@ -166,6 +167,40 @@ def products(made: Made) -> Figures:
     return found
 
 
+def round_trip(made: Made) -> Figures:
+    """Seconds of processor of items -> users -> items, as it is taken and in the plain way."""
+    import torch
+
+    graph = made.graph().normalized_biadjacency()
+    both, turned = BothWays(graph), graph.T.tocsr()
+    features = np.random.default_rng(0).random((made.num_items, _WIDTH), dtype=np.float32)
+
+    def plain() -> np.ndarray:
+        found = torch.from_numpy(features)
+        for matrix in (graph, turned):
+            offsets, columns = map(torch.from_numpy, (matrix.indptr, matrix.indices))
+            found = weighted_sums(offsets, columns, torch.from_numpy(matrix.data), found)
+        return found.numpy()
+
+    ways = {"here": partial(both.gram, features), "plain": plain}
+    expected = plain()
+    difference = np.abs(both.gram(features) - expected).max() / np.abs(expected).max()
+    del expected
+    times_of = {name: list[float]() for name in ways}
+    for _ in range(3):
+        for name, way in ways.items():
+            begun = time.process_time()
+            way()
+            times_of[name].append(time.process_time() - begun)
+    spent = {name: float(np.median(each)) for name, each in times_of.items()}
+    return {
+        **{f"{name}_processor_seconds": each for name, each in spent.items()},
+        **{f"{name}_seconds_an_entry": each / graph.nnz for name, each in spent.items()},
+        "times": spent["plain"] / spent["here"],
+        "difference": float(difference),
+    }
+
+
 def by_threads(matrix: sp.csr_array, features: np.ndarray) -> np.ndarray:
     """SciPy's product, rows of equal numbers of entries on each thread."""
     threads = int(os.environ["OMP_NUM_THREADS"])
@@ -220,7 +255,7 @@ JOBS: dict[str, Callable[[Made], Figures]] = {
     job.__name__: job
     for job in (
         build, random, spectral, transitions, transitions_in_file, transitions_plain, neighbors,
-        two_step, products,
+        two_step, products, round_trip,
     )
 }  # fmt: skip
 
@@ -284,8 +319,8 @@ def main() -> None:
                     suffix = f"_{threads}" if name == "products" else ""
                     figures[f"{name}_{num_rows // 1_000_000}m{suffix}"] = found
                     print(name, json.dumps(found), flush=True)
-    if given.json:
-        keep(given.json, figures)
+                    if given.json:
+                        keep(given.json, figures)
 
 
 if __name__ == "__main__":

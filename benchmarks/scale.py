@@ -6,8 +6,9 @@ Run ``python benchmarks/scale.py data|lists|index [--scales 1 3 10] [--json FILE
 - ``data``: import, look at, split, append to it and audit it all. From the smallest and the largest
   scale follows what a billion rows would take: seconds of processor and bytes of memory grow along
   the line through both. ``growth`` is the exponent of the seconds between the two, 1 being linear.
-- ``lists``: 20 items for some of the users out of the whole catalogue, by what each method learned
-  from all of them, and for everybody by ``batch`` and ``recommend --all`` of popularity.
+- ``lists``: 20 items for some of the users out of the whole catalogue, by ``batch`` and
+  ``recommend``, from what each method learned from all of them; of popularity for everybody.
+  ``--place FOLDER`` keeps data and runs there, and uses those that it has.
 - ``index``: the ten nearest of generated vectors, exactly by blocks and by faiss (HNSW).
 
 A file that is there is added to, so that scales may be measured one by one. Each command runs in a
@@ -38,7 +39,9 @@ USERS_ASKED, K = 10_000, 20
 METHODS = {
     "popularity": (),
     "item-knn": ("--set", "neighbors=100"),
-    "graph-filter": ("--preset", "svd"),
+    "graph-filter": ("--set", "neighbors=200"),
+    "graph-filter-svd": ("--preset", "svd"),
+    "transitions": ("--set", "neighbors=200"),
 }
 Tell = Callable[[str, dict[str, float]], None]
 VECTOR_SIZE, CLUSTERS, QUERIES, NEAREST = 32, 2000, 500, 10
@@ -124,32 +127,35 @@ def split(folder: str, kind: str) -> None:
         print(f"{len(part):,} rows, {len(np.unique(part.item_index)):,} items")
 
 
-def lists(scales: list[float], place: Path, tell: Tell) -> None:
+def lists(scales: list[float], methods: list[str], place: Path, tell: Tell) -> None:
     """Lists for some users at every scale, and for everybody of popularity."""
     for scale in scales:
         sizes, log, folder = Sizes.of_scale(scale), place / "log.csv", place / f"data-{scale:g}"
-        made_elsewhere(log, sizes)
-        timed(["data", "import", str(log), "--out", str(folder)])
-        log.unlink()
+        if not folder.exists():
+            made_elsewhere(log, sizes)
+            timed(["data", "import", str(log), "--out", str(folder)])
+            log.unlink()
         some, one = place / "some.txt", place / "one.txt"
         step = max(1, sizes.users // USERS_ASKED)
         some.write_text("".join(f"u{user}\n" for user in range(0, sizes.users, step)))
         one.write_text("u0\n")
-        for method, settings in METHODS.items():
-            run = str(place / f"{method}-{scale:g}")
-            timed(["fit", method, "--data", str(folder), "--out", run, *settings])
-            asked = {"batch_some": some} | ({"batch_all": None} if not settings else {})
-            command = ["batch", run, "-k", str(K), "--force", "--out", str(place / "lists")]
-            opened = timed([*command, "--users", str(one)])
-            for name, users in asked.items():
-                count = sizes.users if users is None else len(range(0, sizes.users, step))
-                values = timed([*command, *([] if users is None else ["--users", str(users)])])
-                tell(f"{method}_{name}_{scale:g}", _speed(values, opened, count, sizes))
-            if not settings:
-                command = ["recommend", run, "-k", str(K), "--out", str(place / "all.parquet")]
-                values = timed([*command, "--all"])
-                found = _speed(values, opened, sizes.users, sizes)
-                tell(f"{method}_recommend_all_{scale:g}", found)
+        for method in methods:
+            run = place / f"{method}-{scale:g}"
+            name, settings = method.removesuffix("-svd"), METHODS[method]
+            if not (run / "model").exists():
+                timed(["fit", name, "--data", str(folder), "--out", str(run), *settings, "--force"])
+            everybody = not settings
+            count = sizes.users if everybody else len(range(0, sizes.users, step))
+            batch = ["batch", str(run), "-k", str(K), "--force", "--out", str(place / "lists")]
+            recommend = ["recommend", str(run), "-k", str(K), "--out", str(place / "all.parquet")]
+            opened = timed([*batch, "--users", str(one)])
+            for what, command in (
+                ("batch", [*batch, *([] if everybody else ["--users", str(some)])]),
+                ("recommend", [*recommend, *(["--all"] if everybody else ["--users-file", some])]),
+            ):
+                values = timed(list(map(str, command)))
+                asked = "all" if everybody else "some"
+                tell(f"{method}_{what}_{asked}_{scale:g}", _speed(values, opened, count, sizes))
 
 
 def _speed(
@@ -234,6 +240,8 @@ def main() -> None:
     parser.add_argument("--kind", default="leave-one-out", help="of the split")
     parser.add_argument("--scales", type=float, nargs="+", default=SCALES)
     parser.add_argument("--items", type=int, default=1_000_000, help="of the index")
+    parser.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS))
+    parser.add_argument("--place", type=Path, help="a folder that is kept, of lists")
     parser.add_argument("--json", type=Path, help="write the figures to this file")
     given = parser.parse_args()
     if given.what == "split":
@@ -243,9 +251,10 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as place:
         if given.what == "index":
             index(given.items, tell)
+        elif given.what == "lists":
+            lists(sorted(given.scales), given.methods, given.place or Path(place), tell)
         else:
-            measure = data if given.what == "data" else lists
-            measure(sorted(given.scales), Path(place), tell)
+            data(sorted(given.scales), Path(place), tell)
 
 
 if __name__ == "__main__":

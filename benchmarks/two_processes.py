@@ -6,11 +6,13 @@ to ``docs/images/two-processes.png``.
 
     python benchmarks/two_processes.py            curves of the demo shop, and the rest
     python benchmarks/two_processes.py --speed    the rest alone: seconds by one process with one
-                                                  thread and with two, and by two with one each;
-                                                  memory of a table that is whole or spread
+                                                  thread and with two, and by two with one each
+                                                  (or by some of these --ways); memory of a table
+                                                  that is whole or spread
 
 Seconds of the clock say something on a machine that has nothing else to do; those of the processor,
-of the first process, say what each has to do wherever they are taken.
+of the first process, say what each has to do wherever they are taken, but for two threads: where
+other work takes the cores, they count their waiting for each other.
 """
 
 from __future__ import annotations
@@ -22,6 +24,7 @@ import resource
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
@@ -81,13 +84,15 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--speed", action="store_true")
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--ways", nargs="+", choices=WAYS, default=list(WAYS), help="of --speed")
     parser.add_argument("--child", choices=["fits", "whole", "sharded"])
     asked = parser.parse_args()
     if asked.child:
         return child(asked.child)
     result = json.loads(RESULT.read_text("utf-8")) if asked.speed else curves_of_both()
     result |= {"speed_machine": describe_machine(), "speed_versions": versions()}
-    result |= {"speed_rounds": asked.rounds} | speeds(asked.rounds) | memory()
+    result |= {"speed_rounds": asked.rounds} | speeds(asked.rounds, asked.ways)
+    result |= memory()
     write_text(RESULT, json.dumps(result, indent=2) + "\n")
 
 
@@ -105,12 +110,17 @@ def curves_of_both() -> dict[str, Any]:
     return result
 
 
-def speeds(num_rounds: int) -> dict[str, dict[str, float]]:
-    """The median seconds of training of every method, the ways in turns, and their ratios."""
-    rounds = [{way: told("fits", *how) for way, how in WAYS.items()} for _ in range(num_rounds)]
+def speeds(num_rounds: int, ways: Sequence[str]) -> dict[str, dict[str, float]]:
+    """The median seconds of training of every method, the ways in turns, and their ratios.
+
+    Args:
+        num_rounds: how often each way is taken.
+        ways: of :data:`WAYS`, two processes among them.
+    """
+    rounds = [{way: told("fits", *WAYS[way]) for way in ways} for _ in range(num_rounds)]
     found = {f"speed_{name}": dict[str, float]() for name in FITS}
     for name, kind in product(FITS, ("seconds", "processor_seconds")):
-        times = {way: median([each[way][f"{name}_{kind}"] for each in rounds]) for way in WAYS}
+        times = {way: median([each[way][f"{name}_{kind}"] for each in rounds]) for way in ways}
         two = times["two_processes_one_thread"]
         found[f"speed_{name}"] |= {
             **{f"{way}_{kind}": each for way, each in times.items()},

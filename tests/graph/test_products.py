@@ -8,7 +8,7 @@ import scipy.sparse as sp
 import torch
 
 from edgewise.graph import products, row_blocks
-from edgewise.graph.products import times
+from edgewise.graph.products import BothWays, sparse_times, times
 from edgewise.graph.row_blocks import blocks, in_threads, num_threads, rows_of_product
 
 
@@ -34,6 +34,33 @@ def test_a_product_is_that_of_dense_matrices(threads, monkeypatch):
             np.testing.assert_allclose(found, matrix.toarray() @ features, rtol=1e-6, atol=1e-6)
     finally:
         torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize("large", [0, 10**9])
+@pytest.mark.parametrize("rows_of_block", [7, 1000])
+def test_both_ways_are_products_of_dense_matrices(large, rows_of_block, monkeypatch):
+    monkeypatch.setattr(products, "_LARGE", large)
+    monkeypatch.setattr(products, "_VALUES_AT_ONCE", 20)
+    monkeypatch.setattr(products, "_ROWS_OF_BLOCK", rows_of_block)
+    rng = np.random.default_rng(1)
+    for matrix in (uneven(), uneven().T.tocsr(), sp.csr_array((3, 5), dtype=np.float32)):
+        dense, both = np.asarray(matrix.todense()), BothWays(matrix)
+        of_columns = np.asfortranarray(rng.random((dense.shape[1], 6), dtype=np.float32))
+        of_rows = rng.random((dense.shape[0] + 1, 6), dtype=np.float32)[1:]  # begins anywhere
+        for found, expected in (
+            (both @ of_columns, dense @ of_columns),
+            (both.transposed(of_rows), dense.T @ of_rows),
+            (both.gram(of_columns), dense.T @ (dense @ of_columns)),
+        ):
+            np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("passed", [0, 10**9], ids=["looked up", "passed over"])
+def test_sparse_rows_times_a_matrix_are_those_of_dense_ones(passed, monkeypatch):
+    monkeypatch.setattr(products, "_PASSED", passed)
+    rows, matrix = uneven(20, 90), uneven()
+    found = sparse_times(rows, matrix)
+    np.testing.assert_allclose(found, rows.toarray() @ matrix.toarray(), rtol=1e-6)
 
 
 def test_other_types_and_vectors_are_left_to_scipy(monkeypatch):

@@ -12,7 +12,7 @@ from __future__ import annotations
 import numpy as np
 import scipy.sparse as sp
 
-from edgewise.graph.products import times
+from edgewise.graph.products import BothWays
 from edgewise.graph.propagation import initial_features
 
 _EXTRA_COLUMNS = 16
@@ -46,18 +46,18 @@ def leading_singular_vectors(
         zeros = np.zeros((num_rows + num_columns + 1, dim), np.float32)
         return zeros[:num_rows], zeros[-1], zeros[num_rows:-1]
     width = min(dim + _EXTRA_COLUMNS, num_rows, num_columns)
-    transpose = matrix.T.tocsr()
+    both = BothWays(matrix)
     basis = _orthonormal(initial_features(num_columns, width, 1.0, seed))
     for _ in range(num_iterations):
-        basis = _orthonormal(_filtered(matrix, transpose, *_ritz(matrix, basis)))
-    return _decompose(matrix, basis, dim)
+        basis = _orthonormal(_filtered(both, basis))
+    return _decompose(both, basis, dim)
 
 
 def _decompose(
-    matrix: sp.csr_array, basis: np.ndarray, dim: int
+    matrix: BothWays, basis: np.ndarray, dim: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """U, s and V of the matrix restricted to the span of the basis, ``dim`` columns of each."""
-    q, r = _qr(times(matrix, basis))
+    q, r = _qr(matrix @ basis)
     left, values, right_t = np.linalg.svd(r.astype(np.float64))
     items = basis @ right_t.T.astype(np.float32)
     signs = np.sign(items[np.abs(items).argmax(axis=0), np.arange(len(values))])
@@ -66,28 +66,26 @@ def _decompose(
     return _padded(dim, users, values[:rank], (items * signs)[:, :rank])
 
 
-def _ritz(matrix: sp.csr_array, basis: np.ndarray) -> tuple[np.ndarray, float]:
-    """The basis turned so that each column estimates one singular vector; the least s squared."""
-    projected = times(matrix, basis)
-    squares, vectors = np.linalg.eigh(projected.T @ projected)
-    return basis @ vectors[:, ::-1], float(squares[0])
-
-
-def _filtered(
-    matrix: sp.csr_array, transpose: sp.csr_array, basis: np.ndarray, bound: float
-) -> np.ndarray:
+def _filtered(matrix: BothWays, basis: np.ndarray) -> np.ndarray:
     """A Chebyshev polynomial of degree 4 of ``matrix.T @ matrix``, times the basis.
 
     On a graph's biadjacency each degree is a propagation round trip items -> users -> items. The
     spectrum of a shop's graph falls so slowly that plain powers need a hundred of them. The
     polynomial stays within 1 on the unwanted eigenvalues ``[0, bound]`` and grows as fast as any
-    above it. Far below 0.1 the growth would overflow float32's precision, and nothing is lost by
-    keeping the bound there.
+    above it, the bound being the least that the basis estimates. Far below 0.1 the growth would
+    overflow float32's precision, and nothing is lost by keeping the bound there.
     """
-    factor = np.float32(2.0 / max(bound, _LEAST_BOUND))
-    before, now = basis, factor * times(transpose, times(matrix, basis)) - basis
+    product = matrix.gram(basis)
+    squares, vectors = np.linalg.eigh(basis.T @ product)
+    # Turned so that each column estimates one singular vector, largest first.
+    turn = vectors[:, ::-1]
+    before, now = basis @ turn, product @ turn
+    factor = np.float32(2.0 / max(float(squares[0]), _LEAST_BOUND))
+    now *= factor
+    now -= before
     for _ in range(_DEGREE - 1):
-        after = (2 * factor) * times(transpose, times(matrix, now))
+        after = matrix.gram(now)
+        after *= 2 * factor
         after -= 2 * now
         after -= before
         before, now = now, after

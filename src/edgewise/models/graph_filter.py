@@ -30,7 +30,7 @@ import scipy.sparse as sp
 from edgewise.config import setting
 from edgewise.data.ragged import Ragged
 from edgewise.data.splits import Split
-from edgewise.graph.products import times
+from edgewise.graph.products import BothWays, sparse_times
 from edgewise.graph.randomized_svd import leading_singular_vectors
 from edgewise.graph.row_blocks import rows_of_product
 from edgewise.models.counting import (
@@ -98,7 +98,7 @@ class GraphFilter(CountingRecommender):
     }
     LEARNED = ("graph", "meetings", "degrees", "values", "vectors", "fixed")
     SCORE_UNIT: ClassVar[str] = "filtered signal"
-    _turned: tuple[sp.csr_array, sp.csr_array] | None = None
+    _turned: BothWays | None = None
     graph: sp.csr_array
     meetings: sp.csr_array
     degrees: np.ndarray
@@ -160,7 +160,7 @@ class GraphFilter(CountingRecommender):
             once = self._met(rows)
             scores = _dense(once) + config.low_pass * self._low(rows, self.values**2)
             if config.steps:
-                scores += config.steps * _dense(self._met(once))
+                scores += config.steps * self._met_again(once)
         elif config.filter == "gf-cf":
             spread = taken @ sp.diags_array(powers(self.degrees, -0.5))
             low = self._low(spread, 1.0) * powers(self.degrees, 0.5)
@@ -180,16 +180,19 @@ class GraphFilter(CountingRecommender):
             return sp.csr_array(rows @ self.meetings)
         if sp.issparse(rows):  # the users of some items are soon found
             near = np.ascontiguousarray((rows @ self.graph.T).toarray().T)
-        else:
-            near = times(self.graph, np.ascontiguousarray(rows.T))
-        return times(self._transpose, near).T
+            return self._both.transposed(near).T
+        return self._both.gram(np.ascontiguousarray(rows.T)).T
+
+    def _met_again(self, rows: Any) -> np.ndarray:
+        """The same of what that found, which is less sparse."""
+        return sparse_times(rows, self.meetings) if self.config.neighbors else self._met(rows)
 
     @property
-    def _transpose(self) -> sp.csr_array:
-        """The transpose of B, made when it is first asked for."""
-        if self._turned is None or self._turned[0] is not self.graph:
-            self._turned = self.graph, self.graph.T.tocsr()
-        return self._turned[1]
+    def _both(self) -> BothWays:
+        """B and its transpose, made when it is first asked for."""
+        if self._turned is None or self._turned.matrix is not self.graph:
+            self._turned = BothWays(self.graph)
+        return self._turned
 
     def _low(self, rows: sp.csr_array, gains: Any) -> np.ndarray:
         """Rows times ``V gains V^T``, ``float32[B, I]``."""

@@ -23,6 +23,7 @@ import scipy.sparse as sp
 
 from edgewise.config import check, setting
 from edgewise.data.ragged import Ragged
+from edgewise.graph.products import sparse_times
 from edgewise.graph.transition_counts import item_transitions
 from edgewise.models.counting import (
     CountingConfig,
@@ -96,10 +97,10 @@ class Transitions(CountingRecommender):
 
     def score_items(self, users: np.ndarray, histories: Ragged) -> np.ndarray:
         asked = self.recent(histories, self.config.recency)
-        once = sp.csr_array(asked @ self.transitions).toarray()
-        scores = self.config.first * once
+        once = sp.csr_array(asked @ self.transitions)
+        scores = self.config.first * once.toarray()
         if self.config.second:
-            scores += self.config.second * (once @ self.transitions)
+            scores += self.config.second * sparse_times(once, self.transitions)
         return self.above_popularity(scores)
 
     @property
