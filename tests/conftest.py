@@ -13,6 +13,9 @@ from tests.warm import warm_programs
 # Tests start several processes and run small matrices: one thread each is fastest.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
+# Many processes read the same modules, and pytest takes seconds to rewrite those of the tests.
+sys.dont_write_bytecode = False
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 
 @pytest.fixture(scope="session")

@@ -103,7 +103,7 @@ def serve(path: str) -> tuple[list[str], str, dict[str, str]]:
     listener = socket.socket(socket.AF_UNIX)
     listener.bind(f"{path}.new")
     listener.listen(64)
-    os.rename(f"{path}.new", path)
+    Path(f"{path}.new").rename(path)
     asked = selectors.DefaultSelector()
     asked.register(listener, selectors.EVENT_READ)
     asked.register(0, selectors.EVENT_READ)
@@ -157,9 +157,9 @@ def _take_over(files: list[int], numbers: list[int]) -> None:
         os.dup2(high, number)
         os.close(high)
     # Those of the server know of its files whether they can be sought in, and of its terminal.
-    sys.stdin = open(0, encoding="utf-8", closefd=False)
-    sys.stdout = open(1, "w", encoding="utf-8", closefd=False)
-    sys.stderr = open(
+    sys.stdin = os.fdopen(0, encoding="utf-8", closefd=False)
+    sys.stdout = os.fdopen(1, "w", encoding="utf-8", closefd=False)
+    sys.stderr = os.fdopen(
         2, "w", encoding="utf-8", buffering=1, errors="backslashreplace", closefd=False
     )
 
@@ -213,7 +213,7 @@ def run(words: list[str]) -> None:
         exec(compile(words[1], "<string>", "exec"), main.__dict__)
     elif words[0] == "-m":
         sys.argv = words[1:]
-        sys.path.insert(0, os.getcwd())
+        sys.path.insert(0, str(Path.cwd()))
         runpy.run_module(words[1], run_name="__main__", alter_sys=True)
     else:
         sys.argv = words
