@@ -90,7 +90,7 @@ def run_block(
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=600,
     )
 
 
@@ -193,7 +193,7 @@ def test_every_file_is_on_the_map() -> None:
 
 def run_script(python: Path, name: str, *options: str) -> subprocess.CompletedProcess[str]:
     command = [python, ROOT / "docs" / name, *options]
-    return subprocess.run(command, capture_output=True, text=True, timeout=120)
+    return subprocess.run(command, capture_output=True, text=True, timeout=600)
 
 
 def test_the_reference_of_settings_is_up_to_date(programs: Path) -> None:

@@ -63,7 +63,7 @@ def test_one_recommendation(ease_run: Path, tmp_path: Path):
     try:
         serve.start(http_options={"host": "127.0.0.1", "port": port})
         settings = {"runs": str(ease_run), "store": str(tmp_path / "store.db")}
-        serve.run(app({**settings, "deadline_ms": "10000"}))
+        serve.run(app({**settings, "deadline_ms": "60000"}))
         run = open_run(ease_run)
         user = run.dataset.users.ids[7]
         rows = histories_of(run.dataset.num_users, run.dataset.interactions)

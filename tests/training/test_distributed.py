@@ -36,7 +36,7 @@ def two(folder, run, programs) -> Results:
     python = str(programs / "python")
     command = [python, *LAUNCH, "--no-python", python, distributed_run.__file__, str(folder)]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stderr[-3000:]
     return [json.loads(Path(folder, f"rank-{rank}.json").read_text()) for rank in (0, 1)]
 
