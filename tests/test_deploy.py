@@ -55,7 +55,7 @@ def test_options_exist(file: str) -> None:
     import typer
 
     words = starts()[file]
-    command = typer.main.get_command(app).commands[words[0]]  # type: ignore[attr-defined]
+    _, command, _ = typer.main.get_command(app).resolve_command(None, words)  # type: ignore
     known = {option for each in command.params for option in each.opts}
     options = [word for word in words if word.startswith("--")]
     assert options and set(options) <= known

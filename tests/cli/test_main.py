@@ -44,7 +44,7 @@ print("PROBE", code, time.process_time(), *sorted(loaded))
 def probe(*arguments: object) -> tuple[int, float, set[str]]:
     """Exit code, seconds of processor time and the heavy libraries of a command."""
     words = [sys.executable, "-c", PROBE, *map(str, arguments)]
-    done = subprocess.run(words, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(words, capture_output=True, text=True, timeout=6000)
     assert "PROBE" in done.stdout, done.stderr
     code, seconds, *loaded = done.stdout.rpartition("PROBE ")[2].split()
     return int(code), float(seconds), set(loaded)
@@ -171,6 +171,6 @@ def test_the_shell_completes(typed, offered):
     environment = {**os.environ, **words, "_EDGEWISE_COMPLETE": "complete_bash"}
     code = "from edgewise.cli.main import main; main()"
     done = subprocess.run(
-        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=60
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=600
     )
     assert offered in done.stdout.split(), done.stderr

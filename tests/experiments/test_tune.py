@@ -20,6 +20,7 @@ from edgewise.experiments.tune import (
     run_search,
 )
 from edgewise.models.registry import METHODS
+from edgewise.runs import train as training
 from edgewise.runs.evaluate import evaluate_task
 from edgewise.runs.spec import DataInfo
 
@@ -170,6 +171,7 @@ high = 9
 @pytest.fixture
 def search(tmp_path, monkeypatch):
     monkeypatch.setitem(METHODS, FAKE.name, FAKE)
+    monkeypatch.setattr(training, "draw_curves", lambda *_: None)  # a picture a trial
     dataset = make_demo_shop(3, num_users=60, num_items=96)
     dataset.save(tmp_path / "shop")
     file = tmp_path / "space.toml"

@@ -163,7 +163,7 @@ def test_kills_at_random_times_leave_the_model_of_an_unkilled_run(tmp_path):
         [sys.executable, script, str(tmp_path), "--kills", "4"],
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=600,
     )
     assert done.returncode == 0, done.stdout + done.stderr
     told = json.loads(done.stdout.splitlines()[-1])

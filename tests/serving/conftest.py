@@ -115,7 +115,7 @@ def worlds(ease_run: Path, folder: Path) -> Iterator[Make]:
 
         def make(*runs: Path, **more: Any) -> World:
             folders = runs or (ease_run,)
-            told = {"store": str(folder / "store.db"), "deadline_ms": 5000, **more}
+            told = {"store": str(folder / "store.db"), "deadline_ms": 60_000, **more}
             gate = create_app(ServeSettings(tuple(map(str, folders)), **told))
             client = stack.enter_context(TestClient(gate, base_url=LOCAL))
             return World(client, open_run(folders[0]), service_of(gate.app))  # type: ignore[arg-type]

@@ -151,7 +151,7 @@ batch.write_batch(sys.argv[1], sys.argv[2], k=5, users_per_shard=4, on_progress=
 def test_a_killed_process_is_gone_on_from(run, tmp_path):
     once = write_batch(run, tmp_path / "once", k=5, users_per_shard=4)
     command = [sys.executable, "-c", CODE, str(run.folder), str(tmp_path / "b")]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=600)
     assert done.returncode == -signal.SIGKILL, done.stderr
     before = read_batch(tmp_path / "b")
     assert not before.finished and 4 <= len(before.shards) < 15

@@ -50,7 +50,7 @@ def address(
     """Of a service on a real socket."""
     store = tmp_path_factory.mktemp("store") / "store.db"
     settings = ServeSettings(
-        (str(ease_run), str(knn_run)), str(store), keys=str(keys[0]), deadline_ms=5000
+        (str(ease_run), str(knn_run)), str(store), keys=str(keys[0]), deadline_ms=60_000
     )
     server = uvicorn.Server(
         uvicorn.Config(create_app(settings), port=0, log_config=None, access_log=False)

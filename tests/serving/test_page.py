@@ -24,7 +24,7 @@ def ids(found: list[dict]) -> list[str]:
 
 def laid_out(world: World) -> dict:
     """The map, once it is there."""
-    for _ in range(200):
+    for _ in range(2400):
         told = world.client.get("/page-data/map").json()
         if told["state"] != "working":
             return told

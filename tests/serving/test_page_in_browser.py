@@ -81,7 +81,7 @@ class Server:
 
     def __enter__(self) -> str:
         self._thread.start()
-        for _ in range(500):
+        for _ in range(3000):
             if self._server.started:
                 port = self._server.servers[0].sockets[0].getsockname()[1]
                 return f"http://127.0.0.1:{port}"
@@ -123,7 +123,7 @@ def base(
 ) -> Iterator[str]:
     store = tmp_path_factory.mktemp("page") / "store.db"
     runs = (str(ease_run), str(knn_run))
-    with Server(runs=runs, store=str(store), deadline_ms=5000) as address:
+    with Server(runs=runs, store=str(store), deadline_ms=60_000) as address:
         yield address
 
 
@@ -132,7 +132,7 @@ def visit(browser: Browser, base: str, request: pytest.FixtureRequest) -> Iterat
     """A new page; ``indirect`` parameters are those of the browser's context."""
     told = {"viewport": {"width": 1280, "height": 900}, **getattr(request, "param", {})}
     context = browser.new_context(**told)
-    context.set_default_timeout(10_000)
+    context.set_default_timeout(60_000)
     found = Visit(context.new_page(), base)
     yield found
     context.close()

@@ -15,6 +15,9 @@ from edgewise.errors import ConfigError
 from edgewise.runs.run import open_run
 from edgewise.serving.ray_app import RaySettings, app
 
+# On a busy machine; Ray Serve kills a proxy that has not begun within 5 seconds, for good.
+PATIENT = {f"RAY_SERVE_PROXY_{what}_CHECK_TIMEOUT_S": "120" for what in ("READY", "HEALTH")}
+
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # Ray's own
 
 
@@ -58,12 +61,12 @@ def test_one_recommendation(ease_run: Path, tmp_path: Path):
         include_dashboard=False,
         log_to_driver=False,
         object_store_memory=80 * 2**20,
-        runtime_env={"env_vars": {"PYTHONPATH": path, "OMP_NUM_THREADS": "1"}},
+        runtime_env={"env_vars": {"PYTHONPATH": path, "OMP_NUM_THREADS": "1", **PATIENT}},
     )
     try:
         serve.start(http_options={"host": "127.0.0.1", "port": port})
         settings = {"runs": str(ease_run), "store": str(tmp_path / "store.db")}
-        serve.run(app({**settings, "deadline_ms": "10000"}))
+        serve.run(app({**settings, "deadline_ms": "60000"}))
         run = open_run(ease_run)
         user = run.dataset.users.ids[7]
         rows = histories_of(run.dataset.num_users, run.dataset.interactions)

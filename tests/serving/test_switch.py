@@ -164,9 +164,9 @@ def test_questions_are_asked_together(world: World):
             expected = world.best(world.history(user), question.k)
             assert [served.catalogue.ids[item] for item in items] == expected
         go = threading.Event()
-        busy = asyncio.create_task(batcher.run(lambda: go.wait(10), None))
+        busy = asyncio.create_task(batcher.run(lambda: go.wait(120), None))
         await asyncio.sleep(0.01)
-        waiting = [asyncio.create_task(batcher.rank(served, q, 0.05)) for q in questions]
+        waiting = [asyncio.create_task(batcher.rank(served, q, 0.5)) for q in questions]
         await asyncio.sleep(0.01)
         with pytest.raises(FullError):
             await batcher.rank(served, questions[0], 1)
@@ -194,7 +194,7 @@ def test_new_items_are_listed_once_the_model_is_told_of_them(make_world: Make, m
     told["categories"] = list(catalog.categories[like])
     one.client.put("/v1/items/fresh", json=told)
     for world in (one, two):
-        for _ in range(500):
+        for _ in range(6000):
             found = world.items(user_id=user, k=60)
             if "fresh" in found:
                 break

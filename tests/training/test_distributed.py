@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -32,11 +31,12 @@ def folder(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def two(folder, run) -> Results:
+def two(folder, run, programs) -> Results:
     """What each of two processes ended with."""
-    command = [sys.executable, *LAUNCH, distributed_run.__file__, str(folder)]
+    python = str(programs / "python")
+    command = [python, *LAUNCH, "--no-python", python, distributed_run.__file__, str(folder)]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stderr[-3000:]
     return [json.loads(Path(folder, f"rank-{rank}.json").read_text()) for rank in (0, 1)]
 

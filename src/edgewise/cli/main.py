@@ -8,6 +8,7 @@ from __future__ import annotations
 import atexit
 import gc
 import signal
+from functools import cache
 from typing import Annotated, Any
 
 import typer
@@ -22,21 +23,31 @@ _JOURNEY += ["export", "tune", "reproduce", "compare"]
 
 
 class Edgewise(ClearErrors):
-    """Reads groups of commands, with all that they import, only when they are called."""
+    """Reads a command's options, or a group with all that it imports, only when it is called."""
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
-        if args and args[0] == "data":
-            from edgewise.cli.data import app as data_app
-
-            return "data", typer.main.get_group(data_app), args[1:]
-        if args and args[0] == "client":
-            from edgewise.cli.client import app as client_app
-
-            return "client", typer.main.get_group(client_app), args[1:]
+        if args and args[0] in _COMMANDS:
+            return args[0], _command(args[0]), args[1:]
+        if args and args[0] in _GROUPS:
+            return args[0], _GROUPS[args[0]](), args[1:]
         return super().resolve_command(ctx, args)
 
     def list_commands(self, ctx: Any) -> list[str]:
         return sorted(super().list_commands(ctx), key=_JOURNEY.index)
+
+
+@cache
+def _data() -> Any:
+    from edgewise.cli.data import app
+
+    return typer.main.get_group(app)
+
+
+@cache
+def _client() -> Any:
+    from edgewise.cli.client import app
+
+    return typer.main.get_group(app)
 
 
 app = typer.Typer(
@@ -76,19 +87,34 @@ def root(
     """Options of all commands; ``--debug`` is read by :class:`~edgewise.cli.errors.ClearErrors`."""
 
 
-@app.command("data", help="Import, describe and make data sets.")
-def _data() -> None:
-    """Stands in the list of commands; see :class:`Edgewise`."""
+_GROUPS = {"data": _data, "client": _client}
+_ROOMS = demo, fit, evaluate, audit, recommend, batch, serve, experiments
+_COMMANDS = {
+    typer.main.get_command_name(function.__name__): (function, epilog, renamed)
+    for room in _ROOMS
+    for function, epilog, renamed in room.COMMANDS
+}
 
 
-@app.command("client", help="Ask a service that runs: recommend, explain, events, models.")
-def _client() -> None:
-    """As above."""
+@cache
+def _command(name: str) -> Any:
+    """A command with its options, which take a few milliseconds to read."""
+    function, epilog, renamed = _COMMANDS[name]
+    alone = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+    alone.command(name, epilog=epilog, cls=command_of(renamed))(function)
+    return typer.main.get_command(alone)
 
 
-for _room in (demo, fit, evaluate, audit, recommend, batch, serve, experiments):
-    for _function, _examples, _renamed in _room.COMMANDS:
-        app.command(epilog=_examples, cls=command_of(_renamed))(_function)
+def _stands_in() -> None:
+    """For a command in the list of all; see :class:`Edgewise`."""
+
+
+app.command("data", help="Import, describe and make data sets.")(_stands_in)
+app.command("client", help="Ask a service that runs: recommend, explain, events, models.")(
+    _stands_in
+)
+for _name, (_function, _, _) in _COMMANDS.items():
+    app.command(_name, help=_function.__doc__)(_stands_in)
 
 
 app.add_typer(export.app, name="export")
