@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.warm import warm_programs
 
 # Tests start several processes and run small matrices: one thread each is fastest.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -26,13 +24,3 @@ def real_data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"no real data at {folder}; set EDGEWISE_REAL_DATA to a folder that has it")
     return folder
-
-
-@pytest.fixture(scope="session")
-def programs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A folder with ``python`` and ``edgewise`` that start at once, see :mod:`tests.warm`."""
-    if sys.platform != "linux":
-        yield Path(sys.executable).parent
-        return
-    with warm_programs(tmp_path_factory.mktemp("programs")) as folder:
-        yield folder

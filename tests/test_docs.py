@@ -7,6 +7,7 @@ import json
 import os
 import re
 import subprocess
+import sys
 import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -66,22 +67,23 @@ def write_ratings(path: Path, num_users: int = 40, num_items: int = 150) -> None
 
 
 def run_block(
-    block: Block, folder: Path, programs: Path, packages: Path | None = None
+    block: Block, folder: Path, packages: Path | None = None
 ) -> subprocess.CompletedProcess[str]:
     """Run a block where a reader would: in a folder of their own, the environment on PATH.
 
     ``packages`` stands in for a folder of installed packages.
     """
+    binaries = str(Path(sys.executable).parent)
     paths = [*([] if packages is None else [str(packages)]), os.environ.get("PYTHONPATH", "")]
     environment = os.environ | {
         "PYTHONPATH": os.pathsep.join(path for path in paths if path),
-        "PATH": os.pathsep.join([str(programs), os.environ["PATH"]]),
+        "PATH": os.pathsep.join([binaries, os.environ["PATH"]]),
         "OMP_NUM_THREADS": "1",
         "HF_HUB_OFFLINE": "1",
     }
     command = {
         "bash": ["bash", "-euo", "pipefail", "-c", block.code],
-        "python": [str(programs / "python"), "-c", block.code],
+        "python": [sys.executable, "-c", block.code],
     }[block.language]
     return subprocess.run(
         command,
@@ -94,7 +96,7 @@ def run_block(
     )
 
 
-def test_readme_blocks_run_in_order(tmp_path: Path, programs: Path) -> None:
+def test_readme_blocks_run_in_order(tmp_path: Path) -> None:
     write_ratings(tmp_path / "ratings.csv")
     rows = [
         "user_id,item_id,timestamp,rating,review",
@@ -106,7 +108,7 @@ def test_readme_blocks_run_in_order(tmp_path: Path, programs: Path) -> None:
     for block in blocks_of(ROOT / "README.md"):
         if block.language not in executed or block.reason_not_run or block.only_makes:
             continue
-        done = run_block(block, tmp_path, programs)
+        done = run_block(block, tmp_path)
         assert done.returncode == 0, (
             f"README.md line {block.line}:\n{block.code}\n{done.stdout}\n{done.stderr}"
         )
@@ -191,13 +193,13 @@ def test_every_file_is_on_the_map() -> None:
     assert not missing, f"docs/architecture.md does not name {missing}"
 
 
-def run_script(python: Path, name: str, *options: str) -> subprocess.CompletedProcess[str]:
-    command = [python, ROOT / "docs" / name, *options]
+def run_script(name: str, *options: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, str(ROOT / "docs" / name), *options]
     return subprocess.run(command, capture_output=True, text=True, timeout=600)
 
 
-def test_the_reference_of_settings_is_up_to_date(programs: Path) -> None:
-    done = run_script(programs / "python", "write_settings.py", "--check")
+def test_the_reference_of_settings_is_up_to_date() -> None:
+    done = run_script("write_settings.py", "--check")
     assert done.returncode == 0, done.stdout + done.stderr
 
 
@@ -249,28 +251,28 @@ def test_references_in_docstrings_lead_somewhere() -> None:
     assert not wrong
 
 
-def test_metrics_of_ones_own_are_measured(tmp_path: Path, programs: Path) -> None:
+def test_metrics_of_ones_own_are_measured(tmp_path: Path) -> None:
     """The page's script runs, and names every metric that can be asked for."""
     from edgewise.evaluation.list_metrics import LIST_METRICS
     from edgewise.evaluation.metrics import METRICS
 
     page = ROOT / "docs" / "metrics.md"
     (script,) = (block for block in blocks_of(page) if block.language == "python")
-    done = run_block(script, tmp_path, programs)
+    done = run_block(script, tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
     assert 1 < float(done.stdout) <= 10
     named = re.findall(r"^\| `(\w+)` \|", page.read_text(), flags=re.MULTILINE)
     assert sorted(named) == sorted([*METRICS, *LIST_METRICS])
 
 
-def test_data_grow_as_their_page_says(tmp_path: Path, programs: Path) -> None:
+def test_data_grow_as_their_page_says(tmp_path: Path) -> None:
     """Its commands and its script run, on the reader's rows and some that come later."""
     write_ratings(tmp_path / "ratings.csv", num_users=20, num_items=40)
     rows = ["user_id,item_id,timestamp", "fresh-customer,i3,1800000000", "u1,shiny,1800000001"]
     (tmp_path / "new-orders.csv").write_text("\n".join([*rows, "fresh-customer,i5,1800000002"]))
     (tmp_path / "new-items.csv").write_text("item_id,title\nshiny,A shiny thing\n")
     for block in blocks_of(ROOT / "docs" / "growing.md"):
-        done = run_block(block, tmp_path, programs)
+        done = run_block(block, tmp_path)
         assert done.returncode == 0, f"{block.code}\n{done.stdout}\n{done.stderr}"
     assert "grown=2 times" in done.stdout and "Grown(ItemKNN(" in done.stdout
 
@@ -279,7 +281,7 @@ ADD_A_METHOD = ROOT / "docs" / "contributing" / "add-a-method.md"
 
 
 @pytest.fixture(scope="module")
-def followed(tmp_path_factory: pytest.TempPathFactory, programs: Path) -> Path:
+def followed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder in which a reader has followed the page: an installed package, and its commands."""
     folder = tmp_path_factory.mktemp("reader")
     blocks = list(blocks_of(ADD_A_METHOD))
@@ -288,7 +290,7 @@ def followed(tmp_path_factory: pytest.TempPathFactory, programs: Path) -> Path:
     install(folder / "site-packages", method, project["entry-points"])
     write_two_groups(folder / "data" / "mine")
     commands = next(b for b in blocks if b.language == "bash")
-    done = run_block(commands, folder, programs, folder / "site-packages")
+    done = run_block(commands, folder, packages=folder / "site-packages")
     assert done.returncode == 0, done.stdout + done.stderr
     return folder
 

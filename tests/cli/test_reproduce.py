@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-from multiprocessing import spawn
 from pathlib import Path
 
 import pytest
@@ -25,9 +23,8 @@ evaluation.negatives = 30
 
 
 @pytest.fixture
-def project(shop, tmp_path, monkeypatch, programs) -> Path:
+def project(shop, tmp_path, monkeypatch) -> Path:
     """A project folder with one table of one cell and the shop's ratings as raw data."""
-    monkeypatch.setattr(spawn, "_python_exe", os.fsencode(programs / "python"))
     (tmp_path / "configs/paper").mkdir(parents=True)
     (tmp_path / "configs/paper/table-1.toml").write_text(TABLE)
     raw = tmp_path / "raw" / "shop"

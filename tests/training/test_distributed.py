@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -31,10 +32,9 @@ def folder(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def two(folder, run, programs) -> Results:
+def two(folder, run) -> Results:
     """What each of two processes ended with."""
-    python = str(programs / "python")
-    command = [python, *LAUNCH, "--no-python", python, distributed_run.__file__, str(folder)]
+    command = [sys.executable, *LAUNCH, distributed_run.__file__, str(folder)]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stderr[-3000:]
