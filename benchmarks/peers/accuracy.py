@@ -58,7 +58,7 @@ class Effort:
         epochs: at most.
         pretraining: epochs before, of models that have some; the last is kept.
         patience: epochs without a better validation until a training ends.
-        seconds: of the processor, after which a training ends with its epoch.
+        seconds: of the processor, after which RecBole's training ends with its epoch.
     """
 
     epochs: int = 200
@@ -157,8 +157,8 @@ def _patient(job: Mapping[str, Any], peer: Peer, effort: Effort) -> dict[str, An
     if peer.stage == "pretraining":
         settings["pretraining"] = {**training, "epochs": effort.pretraining}
     patience = {"epochs": effort.epochs, "patience": effort.patience}
-    limit = {"validation_metric": f"NDCG@{K}", "max_minutes": effort.seconds / 60}
-    return {**job, "settings": {**settings, "training": {**training, **patience, **limit}}}
+    training |= {**patience, "validation_metric": f"NDCG@{K}"}
+    return {**job, "settings": {**settings, "training": training}}
 
 
 def main() -> None:
