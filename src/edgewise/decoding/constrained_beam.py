@@ -11,7 +11,8 @@ history. Two ways around that, of one search:
 
 The search walks the catalogue's prefix tree, so it finds only real items, none twice. A prompt's
 beams are nodes of one tree: they share the encoded prompt, its cross-attention keys and the
-self-attention keys of their common past, and nothing is copied from beam to beam.
+self-attention keys of their common past, and nothing is copied from beam to beam. What all items
+begin with is decoded at once.
 
 Legend: B prompts, S prompt tokens, K list length, W beams of a prompt, R live beams of all prompts,
 E ways to go on from them (children), D hidden, I items.
@@ -118,7 +119,7 @@ def beam_search(
     memory = decoder.remember(encoder_hidden, encoder_mask, decoder_shift)
     tree = CatalogueTree.build(trie, banned, encoder_hidden.device)
     width = max(num_beams, num_results)
-    beams = _Beams.at_root(len(encoder_hidden), tree, decoder.start_token)
+    beams = _Beams.at_first_choice(len(encoder_hidden), tree, decoder.start_token)
     found = _Found.nothing(len(encoder_hidden), num_results, encoder_hidden.device)
     bonus = None if pointed is None else node_bonus(trie, pointed)
     cache = NodeCache()
@@ -160,6 +161,15 @@ class CatalogueTree:
         place = torch.searchsorted(self.emptied, key).clamp_(max=len(self.emptied) - 1)
         return self.emptied[place] == key
 
+    def beginning(self) -> Tensor:
+        """The root and the nodes below it that every item passes, ``int64[L]``."""
+        passed = [0]
+        while True:
+            first, last = self.child_offsets[passed[-1] : passed[-1] + 2].tolist()
+            if last - first != 1 or int(self.item[first]) >= 0:
+                return torch.tensor(passed, device=self.token.device)
+            passed.append(first)
+
 
 def emptied_nodes(trie: PrefixTrie, banned: Sequence[np.ndarray]) -> np.ndarray:
     """Sorted keys ``prompt * num_nodes + node`` of the subtrees whose items are all banned."""
@@ -184,7 +194,8 @@ class _Beams:
         prompt: ``int64[R]``, never decreasing.
         node: ``int64[R]``, where in the catalogue's tree a beam stands.
         score: ``float32[R]``, log-likelihood so far.
-        inputs: the same beams as the decoder wants them.
+        inputs: the same beams as the decoder wants them; before them, at the start, the nodes
+            on the way to the first choice.
         num_cached: nodes decoded before these.
     """
 
@@ -195,17 +206,31 @@ class _Beams:
     num_cached: int
 
     @classmethod
-    def at_root(cls, num_prompts: int, tree: CatalogueTree, start_token: int) -> _Beams:
+    def at_first_choice(cls, num_prompts: int, tree: CatalogueTree, start_token: int) -> _Beams:
+        """One beam a prompt, at the end of what all items begin with."""
         prompt = torch.arange(num_prompts, device=tree.token.device)
         prompt = prompt[~tree.is_emptied(prompt, torch.zeros_like(prompt))]
-        root = torch.zeros_like(prompt)
-        row = torch.arange(len(prompt), device=prompt.device)
-        inputs = NodeBatch(torch.full_like(root, start_token), row[:, None], root, prompt, 1)
-        return cls(prompt, root, torch.zeros(len(root), device=root.device), inputs, 0)
+        chain = tree.beginning()
+        count, length = len(prompt), len(chain)
+        # Step by step, so that the beams are the last rows.
+        depths = torch.arange(length, device=prompt.device).repeat_interleave(count)
+        row = torch.arange(count * length, device=prompt.device)
+        steps_up = torch.arange(length, device=prompt.device)
+        ancestors = (row[:, None] - count * steps_up).clamp(min=0)
+        tokens = tree.token[chain].index_fill(0, chain.new_zeros(1), start_token)
+        slots = prompt.repeat(length) * length + depths
+        inputs = NodeBatch(tokens[depths], ancestors, depths, slots, length)
+        score = torch.zeros(count, device=prompt.device)
+        return cls(prompt, chain[-1].expand(count), score, inputs, 0)
 
     @property
     def num_alive(self) -> int:
         return len(self.node)
+
+    @property
+    def num_passed(self) -> int:
+        """Rows of the inputs that stand before the beams' own: nodes with one way to go on."""
+        return len(self.inputs.tokens) - self.num_alive
 
 
 @dataclass(frozen=True)
@@ -232,18 +257,24 @@ def _grow(
     beams: _Beams,
     bonus: Tensor | None,
 ) -> _Edges:
-    """Score all children of the live beams, whose decoded states are ``[R, D]``.
+    """Score all children of the live beams, which are the last of the decoded ``[R, D]``.
 
     ``bonus``, ``[B, nodes]``, holds the prior of every node of the tree, or is None.
     """
     beam, node = children(tree.child_offsets, beams.node)
-    prompt = beams.prompt[beam]
+    prompt, before = beams.prompt[beam], beams.score
     if bonus is None:
-        log_probs = edge_log_probs(decoder, hidden, beam, tree.token[node])
+        passed = beams.num_passed
+        row = torch.cat([torch.arange(passed, device=beam.device), beam + passed])
+        token = torch.cat([beams.inputs.tokens[beams.num_alive :], tree.token[node]])
+        forced, log_probs = edge_log_probs(decoder, hidden, row, token).split([passed, len(node)])
+        # Each beam has passed as many; a node's one child stands behind it by the number of beams.
+        before = before + forced.view(-1, beams.num_alive).sum(0) if passed else before
     else:
-        log_probs = sibling_log_probs(decoder, hidden, beam, tree.token[node], bonus[prompt, node])
+        own, token = hidden[beams.num_passed :], tree.token[node]
+        log_probs = sibling_log_probs(decoder, own, beam, token, bonus[prompt, node])
     allowed = ~tree.is_emptied(prompt, node)
-    score = beams.score[beam] + log_probs
+    score = before[beam] + log_probs
     return _Edges(beam[allowed], prompt[allowed], node[allowed], score[allowed])
 
 
@@ -285,10 +316,11 @@ def _next_beams(
     chosen = going[places[alive]]
     prompt, slot = torch.nonzero(alive, as_tuple=True)
     node = edges.node[chosen]
-    num_cached = beams.num_cached + beams.num_alive
+    num_cached = beams.num_cached + len(beams.inputs.tokens)
     row = num_cached + torch.arange(len(chosen), device=chosen.device)
-    ancestors = torch.cat([row[:, None], beams.inputs.ancestors[edges.beam[chosen]]], 1)
-    depths = beams.inputs.depths[edges.beam[chosen]] + 1
+    parent = beams.num_passed + edges.beam[chosen]
+    ancestors = torch.cat([row[:, None], beams.inputs.ancestors[parent]], 1)
+    depths = beams.inputs.depths[parent] + 1
     inputs = NodeBatch(tree.token[node], ancestors, depths, prompt * width + slot, width)
     return _Beams(prompt, node, scores[alive], inputs, num_cached)
 

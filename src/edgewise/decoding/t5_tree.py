@@ -15,7 +15,9 @@ vocabulary.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import torch
@@ -23,13 +25,21 @@ import torch.nn.functional as F
 from torch import Tensor
 from transformers import T5ForConditionalGeneration
 
+WORDS_AT_ONCE = 2048
+
 
 class TreeDecoder:
-    """The decoder and output layer of a T5 model, read-only, over tree nodes."""
+    """The decoder and output layer of a T5 model, read-only, over tree nodes.
+
+    Attributes:
+        head: the output layer, whose ``weight`` is ``[V, D]``.
+        vocabulary: logits of consecutive words, one function of ``[R, D]`` for each part.
+    """
 
     def __init__(self, t5: T5ForConditionalGeneration) -> None:
         self.stack: Any = t5.decoder
         self.head = t5.lm_head
+        self.vocabulary = _in_parts(t5.lm_head)
         self.vocab_size = t5.config.vocab_size
         self.num_heads = t5.config.num_heads
         start = getattr(t5.config, "decoder_start_token_id", None)
@@ -76,7 +86,7 @@ class TreeDecoder:
 
     def logits(self, hidden: Tensor) -> Tensor:
         """Scores of the next token, ``[R, V]``."""
-        return self.head(hidden)
+        return F.linear(hidden, self.head.weight)
 
     def _split(self, states: Tensor) -> Tensor:
         """``[B, S, H * d_kv]`` -> ``[B, H, S, d_kv]``."""
@@ -106,13 +116,19 @@ class TreeDecoder:
         cache: NodeCache,
     ) -> Tensor:
         keys, values = cache.append(layer, attention.k(normed), attention.v(normed))
-        shape = (*nodes.ancestors.shape, self.num_heads, -1)
-        path = nodes.ancestors.flatten()
-        keys = keys.index_select(0, path).view(shape)  # [R, A, H, d_kv]
-        values = values.index_select(0, path).view(shape)
-        query = attention.q(normed).unflatten(-1, (1, self.num_heads, -1))
-        weights = ((query * keys).sum(-1) + bias).float().softmax(dim=1).to(values.dtype)
-        return attention.o((weights[..., None] * values).sum(1).flatten(1))
+        query = attention.q(normed)
+        # Step by step: what is gathered of one step fits a processor's cache, of a path it would not.
+        path = nodes.ancestors.unbind(1)
+        scores = [self._heads(query * keys.index_select(0, node)).sum(-1) for node in path]
+        weights = (torch.stack(scores, dim=1) + bias).float().softmax(dim=1).to(values.dtype)
+        found = torch.zeros_like(self._heads(query))
+        for step, node in enumerate(path):
+            found.addcmul_(weights[:, step, :, None], self._heads(values.index_select(0, node)))
+        return attention.o(found.flatten(1))
+
+    def _heads(self, states: Tensor) -> Tensor:
+        """``[R, H * d_kv]`` -> ``[R, H, d_kv]``."""
+        return states.unflatten(-1, (self.num_heads, -1))
 
     def _attend_prompt(
         self,
@@ -195,6 +211,15 @@ class NodeCache:
         return keys, values
 
 
+def _in_parts(head: Any) -> list[Callable[[Tensor], Tensor]]:
+    """The output layer a few thousand words at a time on a processor, whole elsewhere."""
+    if hasattr(head, "parts"):
+        return list(head.parts)
+    on_cpu = head.weight.device.type == "cpu"
+    size = WORDS_AT_ONCE if on_cpu else len(head.weight)
+    return [partial(F.linear, weight=part) for part in head.weight.split(size)]
+
+
 def _feed_forward(layer: Any, hidden: Tensor) -> Tensor:
     """The library's feed-forward layer, plain (T5) or gated (T5 1.1), dropout off."""
     dense = layer.DenseReluDense
@@ -204,4 +229,5 @@ def _feed_forward(layer: Any, hidden: Tensor) -> Tensor:
     else:
         inner = dense.act(dense.wi(normed))
     # The library keeps this one matrix in single precision in half-precision models.
-    return dense.wo(inner.to(dense.wo.weight.dtype))
+    weight = dense.wo.weight
+    return dense.wo(inner.to(weight.dtype) if isinstance(weight, Tensor) else inner)
