@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 from transformers.modeling_outputs import BaseModelOutput
 
 from edgewise.decoding import TokenTable, beam_search, rerank, score_candidates
@@ -146,6 +147,39 @@ def test_repeated_bans_count_once(t5, prompts, table, banned) -> None:
         t5, prompts.hidden, prompts.mask, table.trie, 8, 8, [np.repeat(row, 2) for row in banned]
     )
     np.testing.assert_array_equal(once, twice)
+
+
+@pytest.mark.parametrize("beginning", [[3], [3, 8, 3]])
+@pytest.mark.parametrize("has_prior", [False, True])
+def test_what_all_items_begin_with(t5, prompts, table, banned, beginning, has_prior) -> None:
+    rows = [[*beginning, *row[:length]] for row, length in zip(table.tokens, table.lengths)]
+    longer = TokenTable.from_lists([list(map(int, row)) for row in rows])
+    prior = np.random.default_rng(4).normal(size=(len(prompts.hidden), len(table)))
+    told = {"strength": 0.5}
+    pointed = torch.from_numpy(prior).float() if has_prior else None
+    everything = [np.arange(len(table))] * len(prompts.hidden)
+    exact = np.array(
+        score_candidates(
+            t5, prompts.hidden, prompts.mask, longer, everything, pointed_items=pointed, **told
+        )
+    )
+    items, scores = beam_search(
+        t5,
+        prompts.hidden,
+        prompts.mask,
+        longer.trie,
+        len(table),
+        10,
+        banned,
+        pointed=pointed,
+        **told,
+    )
+    for row, seen in enumerate(banned):
+        allowed = np.setdiff1d(np.arange(len(table)), seen)
+        best = allowed[np.argsort(-exact[row, allowed])][:10]
+        np.testing.assert_array_equal(items[row, : len(best)], best)
+        np.testing.assert_allclose(scores[row, : len(best)], exact[row, best], atol=1e-4)
+        assert np.all(items[row, len(best) :] == -1)
 
 
 def test_emptied_subtrees_by_hand() -> None:

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from edgewise.decoding import score_candidates, step_scores
-from edgewise.decoding.step_scores import children
+from edgewise.decoding import score_candidates, step_scores, t5_tree
+from edgewise.decoding.step_scores import children, edge_log_probs
+from edgewise.decoding.t5_tree import TreeDecoder
 
 
 def test_children_are_those_of_the_tree(table) -> None:
@@ -31,3 +32,15 @@ def test_blocks_of_logits_do_not_matter(
         whole, score_candidates(t5, prompts.hidden, prompts.mask, table, lists), strict=True
     ):
         np.testing.assert_allclose(first, second, atol=1e-4)
+
+
+@torch.no_grad()
+def test_steps_are_normalised_over_the_whole_vocabulary(t5, monkeypatch) -> None:
+    monkeypatch.setattr(t5_tree, "WORDS_AT_ONCE", 7)
+    monkeypatch.setattr(step_scores, "_ROWS_AT_ONCE", 2)
+    hidden = torch.randn(5, 32, generator=torch.Generator().manual_seed(0))
+    parent, token = torch.tensor([0, 0, 2, 4, 4, 4]), torch.tensor([3, 39, 3, 0, 5, 39])
+    found = edge_log_probs(TreeDecoder(t5), hidden, parent, token)
+    logits = hidden.numpy().astype(float) @ t5.lm_head.weight.numpy().astype(float).T
+    total = np.log(np.exp(logits).sum(axis=1))
+    np.testing.assert_allclose(found, (logits - total[:, None])[parent, token], atol=1e-5)

@@ -156,3 +156,16 @@ def test_training_with_dropout_repeats_and_differs_by_seed():
     (_, first, _), (_, again, _) = run(by_us, t5, mask, False), run(by_us, t5, mask, False)
     assert torch.equal(first, again)
     assert not torch.allclose(first, run(by_us, t5.eval(), mask, False)[1], atol=1e-3)
+
+
+@pytest.mark.parametrize("causal", [False, True])
+@pytest.mark.parametrize("mask", MASKS.values(), ids=MASKS)
+@torch.no_grad()
+def test_what_is_only_read_equals_the_library(mask, causal):
+    t5 = small_t5(dropout=0.5).eval()
+    inputs = torch.randn(*mask.shape, WIDTH, generator=torch.Generator().manual_seed(1))
+    targets = torch.randn(len(mask), TARGETS, WIDTH)
+    expected, _ = by_library(t5, inputs, mask, targets, causal)
+    shown = mask.bool()
+    found = encode(t5, inputs, mask, causal)[shown]
+    torch.testing.assert_close(found, expected[shown], atol=1e-5, rtol=0)

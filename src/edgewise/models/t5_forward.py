@@ -54,10 +54,16 @@ def encode(t5: T5ForConditionalGeneration, inputs: Tensor, mask: Tensor, causal:
     first = stack.block[0].layer[0].SelfAttention
     bias = first.compute_bias(packing.longest, packing.longest)[0]
     blocks = [block.going_forward() if causal else block for block in packing.blocks]
+    only_read = not (torch.is_grad_enabled() or stack.training)
+    biases = [_shown(bias, block) for block in blocks] if only_read else []
     hidden = _dropout(packing.rows(inputs), stack.dropout)
     for block in stack.block:
         attend, feed = block.layer[0], block.layer[-1]
-        found = _attention(attend.SelfAttention, attend.layer_norm(hidden), bias, blocks)
+        normed = attend.layer_norm(hidden)
+        if only_read:
+            found = _reading_attention(attend.SelfAttention, normed, biases, blocks)
+        else:
+            found = _attention(attend.SelfAttention, normed, bias, blocks)
         hidden = _add(hidden, found, attend.dropout)
         hidden = _add(hidden, _feed_forward(feed, hidden), feed.dropout)
     return packing.grid(_dropout(stack.final_layer_norm(hidden), stack.dropout))
@@ -203,6 +209,27 @@ def _attention(attention: Any, states: Tensor, bias: Tensor, blocks: Sequence[_B
     with torch.autocast("cpu", enabled=False):
         found = _Attention.apply(*(part.float() for part in parts), blocks, rate)
     return attention.o(found)
+
+
+def _reading_attention(
+    attention: Any, states: Tensor, biases: Sequence[Tensor], blocks: Sequence[_Block]
+) -> Tensor:
+    """:func:`_attention` without dropout and gradients, whose weights never leave the cache."""
+    parts = attention.q(states), attention.k(states), attention.v(states)
+    found = torch.empty_like(parts[0])
+    for block, bias in zip(blocks, biases, strict=True):
+        query, key, value = (_grid(each, block, bias.shape[1]) for each in parts)
+        attended = F.scaled_dot_product_attention(query, key, value, attn_mask=bias, scale=1.0)
+        _grid(found, block, bias.shape[1]).copy_(attended)
+    return attention.o(found)
+
+
+def _shown(bias: Tensor, block: _Block) -> Tensor:
+    """The position bias of a block, hugely negative where it must not read."""
+    own = bias[None, :, : block.length, : block.length]
+    if block.hidden is None:
+        return own
+    return own.masked_fill(block.hidden, torch.finfo(own.dtype).min)
 
 
 def _cross_attention(attention: Any, targets: Tensor, states: Tensor, mask: Tensor) -> Tensor:

@@ -399,3 +399,21 @@ def test_folders_of_other_models_and_none_are_refused(shop_split, tmp_path):
         ELMRec.from_pretrained(tmp_path / "popular")
     with pytest.raises(ModelFolderError, match="not a model folder"):
         ELMRec.from_pretrained(tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize("task", ["direct", "sequential"])
+def test_with_integers_scores_change_a_little_and_weights_not_at_all(fitted, task):
+    users = np.arange(12)
+    lists = CandidateLists.from_lists(users, [np.arange(10, 20)] * 12)
+    state = {name: weight.clone() for name, weight in fitted.network.state_dict().items()}
+    config, exact = fitted.config, fitted.score_candidates(lists, task=task)
+    fitted.config = updated(config, {"decoding": {"weights": "int8"}})
+    try:
+        found, best = fitted.score_candidates(lists, task=task), fitted.recommend(users, 5)
+        texts = fitted.explain([(0, 3)])
+    finally:
+        fitted.config = config
+    assert 0 < np.abs(found - exact).max() < 0.3 and len(best) == 60
+    assert all(torch.equal(w, state[n]) for n, w in fitted.network.state_dict().items())
+    np.testing.assert_array_equal(fitted.score_candidates(lists, task=task), exact)
+    assert texts == fitted.explain([(0, 3)])  # texts are written as they were learned

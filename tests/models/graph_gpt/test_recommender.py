@@ -515,3 +515,19 @@ def test_items_start_from_transitions_and_texts(shop_split):
     start = item_start("texts", shop_split, 64, 0)
     found = model.node_vectors()[shop_split.dataset.num_users :]
     np.testing.assert_allclose(found, start * model.config.backbone.init_std, atol=1e-4)
+
+
+def test_with_integers_lists_change_a_little_and_weights_not_at_all(fitted, shop_split):
+    users = np.arange(12)
+    histories = fitted.data.histories.take(users)
+    exact = fitted.scores(users, histories)
+    config, state = fitted.config, {n: w.clone() for n, w in fitted.network.state_dict().items()}
+    fitted.config = updated(config, {"decoding": {"weights": "int8"}})
+    try:
+        found = fitted.scores(users, histories)
+    finally:
+        fitted.config = config
+    assert 0 < (found - exact).abs().max() < 0.2
+    assert all(torch.equal(w, state[n]) for n, w in fitted.network.state_dict().items())
+    assert torch.equal(fitted.scores(users, histories), exact)
+    assert same_weights(fitted, fitted) and small_graph_gpt("decoding.weights=int8")

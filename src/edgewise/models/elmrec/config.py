@@ -253,6 +253,11 @@ class DecodingConfig(Settings):
     SECTION = "decoding"
     RENAMED: ClassVar = {"num_extra_candidates": "rerank_extra"}
 
+    weights: Literal["fp32", "int8"] = setting(
+        "fp32",
+        "Of the layers when recommending: int8 rounds their matrices to 8-bit integers, which is "
+        "faster on a CPU where layers are wide; lists change a little.",
+    )
     num_beams: int = setting(20, "Of the catalogue search.", ge=1, le=10_000)
     rerank_extra: int = setting(
         15,

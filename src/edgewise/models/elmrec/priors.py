@@ -197,7 +197,7 @@ def target_likelihoods(
         histories: of the users.
         targets: ``int64[B]``.
     """
-    network, found = model.network, [list[np.ndarray]() for _ in SPELLINGS]
+    network, found = model.answering, [list[np.ndarray]() for _ in SPELLINGS]
     strength = network.spelling_strength("sequential")
     for part in model.read_histories(users, histories):
         rows = np.array(part.rows)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from copy import copy
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
@@ -52,6 +53,7 @@ from edgewise.models.item_priors import unknown_priors
 from edgewise.models.item_start import item_start
 from edgewise.models.list_mixing import mixed_lists
 from edgewise.models.mixing import told_before
+from edgewise.models.quantised import with_integers
 from edgewise.models.tokenizers import load_tokenizer
 from edgewise.models.warm_start import check_share
 from edgewise.recommender import TASKS, ItemFilter, ScoreShare, Task
@@ -236,6 +238,16 @@ class ELMRec(TorchRecommender):
 
     # Answering
 
+    @property
+    def answering(self) -> ELMRecModel:
+        """The network, with matrices of integers where ``decoding.weights`` asks for them."""
+        network = self.network
+        if self.config.decoding.weights == "fp32":
+            return network
+        found = copy(network)
+        found._modules = {**network._modules, "t5": with_integers(network.t5)}
+        return found
+
     def rank_items(
         self, users: np.ndarray, histories: Ragged, hidden: ItemFilter, k: int
     ) -> Ranked:
@@ -257,7 +269,7 @@ class ELMRec(TorchRecommender):
         scores: list[np.ndarray] = []
         for part in self.read_histories(users, histories):
             found, likelihood = beam_search(
-                self.network.t5,
+                self.answering.t5,
                 part.states,
                 part.mask,
                 self.table.spellings.trie,
@@ -329,7 +341,7 @@ class ELMRec(TorchRecommender):
                 scores.append(scores_of_lists(self, part, histories, lists, task))
                 continue
             scores += score_candidates(
-                self.network.t5,
+                self.answering.t5,
                 part.states,
                 part.mask,
                 self.table.spellings,
@@ -405,7 +417,8 @@ class ELMRec(TorchRecommender):
             user_embeddings: of :class:`~edgewise.models.elmrec.batch.Batch`, ``float32[B, D]``.
             max_rows: prompts at a time at most.
         """
-        network, lengths = self.network, self.table.read.lengths
+        network = self.network if task == "explanation" else self.answering
+        lengths = self.table.read.lengths
         tokens = [int(lengths[prompt].sum()) for prompt in prompts]
         for rows in bounded_rows(tokens, TOKENS_AT_ONCE, max_rows):
             batch = assemble(self.table, task, [prompts[row] for row in rows])

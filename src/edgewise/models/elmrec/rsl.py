@@ -497,5 +497,5 @@ class RSL(ELMRec):
         lengths = [int(spans.words.lengths[prompt].sum()) for prompt in masked]
         for rows in bounded_rows(lengths, TOKENS_AT_ONCE, max_rows):
             batch = spans.assemble(task, [masked[row] for row in rows]).to(self.device)
-            states, mask = self.network.encode(batch)
+            states, mask = self.answering.encode(batch)
             yield Encoded(rows, states, mask, self.network.decoder_shift(batch), None)

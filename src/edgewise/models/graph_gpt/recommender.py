@@ -41,7 +41,6 @@ from edgewise.models.graph_gpt.batch import Distances, assemble
 from edgewise.models.graph_gpt.config import PRESETS, DecodingConfig, GraphGPTConfig, StageName
 from edgewise.models.graph_gpt.model import GraphGPTModel, Series
 from edgewise.models.graph_gpt.prompts import TEMPLATES, HistoryWriter, explanation_prompt
-from edgewise.models.graph_gpt.quantised import quantised
 from edgewise.models.graph_gpt.stages import build_stages
 from edgewise.models.graph_gpt.stages.content import ContentData
 from edgewise.models.graph_gpt.stages.sequence import loss_of
@@ -51,6 +50,7 @@ from edgewise.models.item_priors import unknown_priors
 from edgewise.models.item_start import item_start
 from edgewise.models.mixing import PriorMixture, told_before
 from edgewise.models.prior_features import log_normalisers, normalise
+from edgewise.models.quantised import with_integers
 from edgewise.models.tokenizers import load_tokenizer
 from edgewise.models.training_priors import TrainingPriors
 from edgewise.models.warm_start import ITEMS, REST, USERS, Layout, check_share
@@ -113,7 +113,6 @@ class GraphGPT(TorchRecommender):
     distances: Distances | None
     trained_stages: tuple[StageName, ...]
     mixture: PriorMixture | None = None
-    _quantised: tuple[GPT2Model, GPT2Model] | None = None
 
     # Learning
 
@@ -268,23 +267,13 @@ class GraphGPT(TorchRecommender):
         order = np.argsort(lengths, kind="stable")
         network, integers = self.network, self.config.decoding.weights == "int8"
         columns = network.item_columns() if len(users) >= _USERS_FOR_COLUMNS else None
-        series = Series(self._integers if integers else network.gpt, columns)
+        series = Series(with_integers(network.gpt) if integers else network.gpt, columns)
         for part in bounded_parts(lengths[order], *self._at_once()):
             rows = order[part]
             chosen = [prompts[row] for row in rows]
             graph = self.distances
             batch = assemble(self.tokens, chosen, distances=graph, user_index=users[rows])
             yield rows, network.next_item_logits(batch.to(self.device), series)
-
-    @property
-    def _integers(self) -> GPT2Model:
-        """The network with matrices of integers, made once."""
-        gpt = self.network.gpt
-        if self._quantised is None or self._quantised[0] is not gpt:
-            on_cpu = self.device.type == "cpu"
-            check(on_cpu, "decoding.weights=int8 is for answering on a CPU: set it to fp32")
-            self._quantised = gpt, quantised(gpt)
-        return self._quantised[1]
 
     def _at_once(self) -> tuple[int, int, int]:
         """Pairs of tokens, tokens and rows that are read together at most."""
