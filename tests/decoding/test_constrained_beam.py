@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -152,10 +154,11 @@ def test_repeated_bans_count_once(t5, prompts, table, banned) -> None:
 @pytest.mark.parametrize("beginning", [[3], [3, 8, 3]])
 @pytest.mark.parametrize("has_prior", [False, True])
 def test_what_all_items_begin_with(t5, prompts, table, banned, beginning, has_prior) -> None:
-    rows = [[*beginning, *row[:length]] for row, length in zip(table.tokens, table.lengths)]
-    longer = TokenTable.from_lists([list(map(int, row)) for row in rows])
+    tokens, lengths = table.tokens.tolist(), table.lengths.tolist()
+    rows = [[*beginning, *row[:end]] for row, end in zip(tokens, lengths, strict=True)]
+    longer = TokenTable.from_lists(rows)
     prior = np.random.default_rng(4).normal(size=(len(prompts.hidden), len(table)))
-    told = {"strength": 0.5}
+    told: Any = {"strength": 0.5}
     pointed = torch.from_numpy(prior).float() if has_prior else None
     everything = [np.arange(len(table))] * len(prompts.hidden)
     exact = np.array(

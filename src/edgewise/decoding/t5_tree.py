@@ -117,7 +117,7 @@ class TreeDecoder:
     ) -> Tensor:
         keys, values = cache.append(layer, attention.k(normed), attention.v(normed))
         query = attention.q(normed)
-        # Step by step: what is gathered of one step fits a processor's cache, of a path it would not.
+        # What is gathered of one step fits a processor's cache; of whole paths it would not.
         path = nodes.ancestors.unbind(1)
         scores = [self._heads(query * keys.index_select(0, node)).sum(-1) for node in path]
         weights = (torch.stack(scores, dim=1) + bias).float().softmax(dim=1).to(values.dtype)
