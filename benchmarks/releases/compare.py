@@ -11,7 +11,8 @@ stretch. Releases are adapted from outside, see ``elmrec_release.py`` and ``llm4
 * ``direct``: users a second, the ten best of 100 candidates; the release by 20 beams.
 * ``sequential``: users a second, the ten best of the catalogue by 20 beams, seen items left out.
 * ``train_direct``, ``train_sequential``: steps a second, batches of eight.
-* the same with ``_one_token`` behind the name: users and items as one token each on our side.
+* the same with ``_one_token`` behind the name: users and items as one token each on our side; with
+  ``_int8``: our side answers with matrices of 8-bit integers.
 * ``bias``: the matrices R of one batch of prompts; ``predict``: users a second, GPT-2 small.
 """
 
@@ -41,7 +42,10 @@ from measuring import keep
 _HERE = Path(__file__).parent
 _WRITERS = {"elmrec": write_p5, "llm4rec": write_matrix}
 # What is behind the name of a task, and options of our side.
-_FORMS = {"elmrec": {"": ["spelled"], "_one_token": ["one-token"]}, "llm4rec": {"": []}}
+_FORMS = {
+    "elmrec": {"": ["spelled"], "_int8": ["int8"], "_one_token": ["one-token"]},
+    "llm4rec": {"": []},
+}
 
 
 class Side:
@@ -113,12 +117,13 @@ def compare(asked: argparse.Namespace) -> dict[str, dict[str, float]]:
                 Side(asked.python, f"{asked.release}_release.py", *release)
             )
             for task in asked.tasks or theirs.tasks:
-                turns = [*sides.values(), theirs]
+                forms = [form for form, side in sides.items() if task in side.tasks]
+                turns = [*(sides[form] for form in forms), theirs]
                 for side in turns:  # the first time is warming up
                     side.run(task)
                 rounds = [[side.run(task) for side in turns] for _ in range(asked.rounds)]
                 *ours, other = zip(*rounds, strict=True)
-                for form, mine in zip(sides, ours, strict=True):
+                for form, mine in zip(forms, ours, strict=True):
                     found[task + form] = figures(mine, other)
                     shown = {key: round(value, 4) for key, value in found[task + form].items()}
                     print(task + form, shown, flush=True)

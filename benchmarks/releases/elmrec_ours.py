@@ -1,8 +1,9 @@
 """Our ELMRec as the other side: ``python elmrec_ours.py DATA USERS FORM``, by the public classes.
 
 The paper's own form (preset ``paper-beauty``: trained graph embeddings, three soft prompts), the
-tokenizer and random weights of the same size as the release, 32-bit floats. FORM ``one-token`` is
-the same with users and items as one token each, scored by the two heads.
+tokenizer and random weights of the same size as the release, 32-bit floats. FORM ``int8`` answers
+with matrices of 8-bit integers; ``one-token`` is the same as ``spelled`` with users and items as
+one token each, scored by the two heads.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from edgewise.training.trainer import Stage
 _SETTINGS = (f"decoding.num_beams={NUM_BEAMS}", f"decoding.rerank_extra={NUM_EXTRA}")
 _FORMS = {
     "spelled": (),
+    "int8": ("decoding.weights=int8",),
     "one-token": (
         "prompts.ids=one-token",
         "prompts.candidate_head=true",
@@ -62,7 +64,7 @@ def main() -> None:
     network, pool = model.network, model.kept.data.pool  # type: ignore[attr-defined]
     trainable = network.graph
     ELMRec.trained(model, split)
-    answering = network.graph
+    frozen = network.graph
     rate = model.config.training.learning_rate
     network.graph = trainable
     optimizer = torch.optim.AdamW(network.parameters(), lr=rate, fused=True)
@@ -86,25 +88,23 @@ def main() -> None:
     candidates = CandidateLists.from_lists(asked, lists)
 
     def direct() -> int:
-        network.graph = answering
+        network.graph = frozen
         network.eval()
         model.score_candidates(candidates, task="direct")
         return len(asked)
 
     def sequential() -> int:
-        network.graph = answering
+        network.graph = frozen
         network.eval()
         model.recommend(asked, NUM_RESULTS)
         return len(asked)
 
-    answer(
-        {
-            "train_direct": lambda: train("direct"),
-            "train_sequential": lambda: train("sequential"),
-            "direct": direct,
-            "sequential": sequential,
-        }
-    )
+    learning = {
+        "train_direct": lambda: train("direct"),
+        "train_sequential": lambda: train("sequential"),
+    }
+    answering = {"direct": direct, "sequential": sequential}
+    answer(answering if sys.argv[3] == "int8" else learning | answering)
 
 
 if __name__ == "__main__":

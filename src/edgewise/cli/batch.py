@@ -14,6 +14,7 @@ from edgewise.cli.ids import (
     FilterOption,
     IdFinder,
     IncludeSeenOption,
+    WeightsOption,
     checked_filters,
     each_id,
     for_everybody,
@@ -65,6 +66,7 @@ def batch(
         bool,
         typer.Option("--check", help="Write nothing: check the files, and whether RUN is theirs."),
     ] = False,
+    weights: WeightsOption = None,
     skip_unknown: Annotated[
         bool, typer.Option("--skip-unknown", help="Leave unknown ids out with a warning.")
     ] = False,
@@ -97,7 +99,7 @@ def batch(
 
     with progress_bar("users") as told:
         written = write_batch(
-            found.open_run(),
+            found.open_run(weights),
             out,
             asked,
             k=at_most("-k", k, found.dataset.num_items),

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from edgewise.cli.ids import WeightsOption
 from edgewise.cli.output import (
     at_most,
     command_line,
@@ -78,6 +79,7 @@ def evaluate(
             help="decoding.key=value or priors.relearn=true, before the run's own; repeatable.",
         ),
     ] = None,
+    weights: WeightsOption = None,
     by: Annotated[
         list[str] | None,
         typer.Option(
@@ -127,7 +129,7 @@ def evaluate(
         f"with 'edgewise fit {spec.method_name} --protocol {protocol}'",
     )
     audited = saved_headline(run)
-    opened = open_run(run, data).decoding_as(set_ or [])
+    opened = open_run(run, data, weights).decoding_as(set_ or [])
     warn_of(opened.notes)
     if warning := warning_on(spec.protocol, opened.dataset):
         say(warning, colour="red")

@@ -46,6 +46,13 @@ FilterOption = Annotated[
 IncludeSeenOption = Annotated[
     bool, typer.Option("--include-seen", help="Lists may hold what the users have.")
 ]
+WeightsOption = Annotated[
+    str | None,
+    typer.Option(
+        help="int8 answers with matrices of 8-bit integers, faster on a processor and a little "
+        "less exact; fp32 without. Of language models; the run's own if absent."
+    ),
+]
 
 _FILES = (".txt", ".csv", ".tsv", ".json", ".jsonl", ".parquet")
 _SEPARATORS = ",\t;|"

@@ -16,6 +16,7 @@ from edgewise.cli.ids import (
     IdFinder,
     IncludeSeenOption,
     Typed,
+    WeightsOption,
     checked_filters,
     for_everybody,
     given_ids,
@@ -102,6 +103,7 @@ def recommend(
     skip_unknown: Annotated[
         bool, typer.Option("--skip-unknown", help="Leave unknown ids out with a warning.")
     ] = False,
+    weights: WeightsOption = None,
     data: Annotated[
         Path | None, typer.Option(help="Where the data set stands, if it has moved.")
     ] = None,
@@ -152,7 +154,7 @@ def recommend(
         typed = listed_users or given_ids("--users", typed_users, ids.user_finder)
         named = ids.users(typed, choices, all_)
     # Whatever is wrong is told by now: the model takes longer to load than all the rest.
-    opened = found.open_run()
+    opened = found.open_run(weights)
     warn_of(opened.notes)
     predictor = Predictor(
         opened,

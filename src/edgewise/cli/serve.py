@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from edgewise.cli.ids import WeightsOption
 from edgewise.cli.output import examples, say
 from edgewise.config import check, nearest
 from edgewise.errors import ConfigError
@@ -73,6 +74,7 @@ def serve(
     threads: Annotated[
         int | None, typer.Option(help="Of the model in each worker; the cores are shared out.")
     ] = None,
+    weights: WeightsOption = None,
     log_level: Annotated[
         str, typer.Option(help="debug, info (a line a request), warning or error.")
     ] = "info",
@@ -103,6 +105,7 @@ def serve(
         rate=rate,
         max_body=max_body,
         log_level=log_level,
+        weights=weights,
     )
     _check_settings(settings, host)
     with _listening(host, port) as listener:

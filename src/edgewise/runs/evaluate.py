@@ -98,6 +98,8 @@ def cautions(result: TaskResult) -> list[str]:
     first = next(iter(result.reports.values()))
     grown: Any = first.settings.get("growth")
     age = [] if grown is None else [age_note(grown)]
+    if first.settings.get("weights") == "int8":
+        age.append("matrices were rounded to 8-bit integers (decoding.weights=int8)")
     if isinstance(first, RankingReport):
         return age + list_notes(first.settings, first.num_users)
     worse = worse_texts(result)
@@ -179,6 +181,8 @@ def evaluate_task(
     for label, system in systems.items():
         start = time.perf_counter()
         report = _with_age(_measure(system, run, task, conditions), run, conditions.part)
+        if not reports:
+            report = _with_weights(report, run)
         answering[label] = system.seconds
         reports[label] = _grouped(system, run, report, conditions)
         seconds[label] = time.perf_counter() - start
@@ -231,6 +235,7 @@ def save_result(
     place = folder or run.folder / "evaluation"
     raw = "-allow-seen" if conditions.allow_seen else ""
     raw += f"-first-events-{conditions.first_events}" if conditions.first_events else ""
+    raw += f"-{run.weights}" if run.weights else ""
     written = []
     for number, (name, report) in enumerate(result.reports.items()):
         system = "" if number == 0 else f"-{_as_file(name)}"
@@ -359,6 +364,17 @@ def _with_age(report: Report, run: Run, part: str) -> Report:
     if report.settings["task"] == "explanation":
         told["texts_left_out"] = len(getattr(texts_of(run), part)) - len(measured_texts(run, part))
     return replace(report, settings={**report.settings, "growth": told})
+
+
+def _with_weights(report: Report, run: Run) -> Report:
+    """The report with how matrices were rounded, where the method can round them.
+
+    Explanations are written without.
+    """
+    weights = setting_of(run.config, "decoding.weights", None)
+    if weights is None or report.settings["task"] == "explanation":
+        return report
+    return replace(report, settings={**report.settings, "weights": weights})
 
 
 def baseline_label(task: Task) -> str:

@@ -21,6 +21,7 @@ from edgewise.config import (
     MethodConfig,
     check,
     is_of_answers,
+    nearest,
     to_dict,
     to_toml,
     updated,
@@ -34,7 +35,7 @@ from edgewise.models.registry import find_method
 from edgewise.parsing import Shape, check_shape, read_json
 from edgewise.recommender import TASKS, Task
 from edgewise.runs.provenance import code_versions, describe_machine
-from edgewise.runs.spec import DataInfo, RunSpec, StartInfo
+from edgewise.runs.spec import DataInfo, RunSpec, StartInfo, setting_of
 from edgewise.seals import check_fields, seal_fields
 
 if TYPE_CHECKING:
@@ -49,6 +50,8 @@ KIND = "edgewise run"
 _VERSION = 3
 _AGAIN = "Put back what was there, or fit the run again"
 TRAINING, FINISHED = "training", "finished"
+WEIGHTS = ("fp32", "int8")
+_WEIGHTS = "decoding.weights"
 
 
 class _DataPart(Shape):
@@ -142,6 +145,8 @@ class Run:
         split: the very split it was fitted on, graph edges and texts included; the same kind of
             split of grown data, without held-out rows that the model knows.
         growth: how far the data have grown since; None where they have not.
+        weights: ``fp32`` or ``int8``, where matrices are rounded in another way than the run's own
+            settings say; None where they are not.
     """
 
     folder: Path
@@ -150,6 +155,7 @@ class Run:
     dataset: Dataset
     split: Split
     growth: Growth | None = None
+    weights: str | None = None
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -214,8 +220,12 @@ class Run:
         if not assignments:
             return self
         config = with_overrides(self.config, assignments)
+        weights = setting_of(config, _WEIGHTS, None)
+        if weights == setting_of(self.config, _WEIGHTS, None):
+            weights = self.weights
         self.model.config = config
-        return replace(self, info=replace(self.info, spec=replace(self.spec, config=config)))
+        info = replace(self.info, spec=replace(self.spec, config=config))
+        return replace(self, info=info, weights=weights)
 
 
 @dataclass(frozen=True, eq=False)
@@ -237,15 +247,22 @@ class RunData:
     def __repr__(self) -> str:
         return f"RunData({self.folder}: {self.dataset!r})"
 
-    def open_run(self) -> Run:
+    def open_run(self, weights: str | None = None) -> Run:
         """Load the model, too.
 
+        Args:
+            weights: as for :func:`open_run`.
+
         Raises:
+            ConfigError: the method has no such weights.
             ModelFolderError: the model is damaged or another run's.
             DataError: the data set is not the one the run was fitted on.
         """
         info, dataset = _info_of(self.told, self.folder), self.dataset
         spec = info.spec
+        if weights is not None:
+            check_weights(spec, weights)
+            return self.open_run().decoding_as([f"{_WEIGHTS}={weights}"])
         fitted = spec.split(spec.data.state_of(dataset, self.place))
         model = spec.method.recommender.from_pretrained(self.folder / "model")
         # Of a copy, so that columns that are read for it are kept no longer.
@@ -413,7 +430,23 @@ def _read_finished(folder: str | Path) -> dict[str, Any]:
     return values
 
 
-def open_run(folder: str | Path, data: str | Path | None = None) -> Run:
+def check_weights(spec: RunSpec, weights: str) -> None:
+    """Refuse weights that there are not, or that a run's method cannot answer with.
+
+    Raises:
+        ConfigError: says which there are.
+    """
+    check(
+        weights in WEIGHTS, f"--weights {weights}: choose fp32 or int8.{nearest(weights, WEIGHTS)}"
+    )
+    check(
+        setting_of(spec.config, _WEIGHTS, None) is not None,
+        f"--weights {weights}: {spec.method_name} has no matrices that could be rounded; the "
+        "language models elmrec, rsl and graph-gpt have. Leave --weights out",
+    )
+
+
+def open_run(folder: str | Path, data: str | Path | None = None, weights: str | None = None) -> Run:
     """Open a finished run.
 
     Where its data set has grown since it was fitted (``edgewise data append``), the model is asked
@@ -426,12 +459,15 @@ def open_run(folder: str | Path, data: str | Path | None = None) -> Run:
     Args:
         folder: made by ``edgewise fit``.
         data: where the data set stands now, if it has moved.
+        weights: ``int8`` to answer with matrices of 8-bit integers, ``fp32`` without; None as the
+            run's own ``decoding.weights`` says.
 
     Raises:
+        ConfigError: the method has no such weights.
         ModelFolderError: there is no finished run, or its model is damaged or another run's.
         DataError: the data set is missing or is not the one the run was fitted on.
     """
-    return open_data(folder, data).open_run()
+    return open_data(folder, data).open_run(weights)
 
 
 def open_data(folder: str | Path, data: str | Path | None = None) -> RunData:

@@ -86,6 +86,7 @@ class ServeSettings:
         rate: requests a second of a key, over all workers; 0 has no limit.
         max_body: bytes of a request.
         log_level: of the log.
+        weights: of :func:`edgewise.runs.run.open_run`, for all models.
         name: of the worker, unlike that of any other; made up if left out.
     """
 
@@ -101,13 +102,14 @@ class ServeSettings:
     rate: float = 0
     max_body: int = 1_000_000
     log_level: str = "info"
+    weights: str | None = None
     name: str = ""
 
     @property
     def folders(self) -> RunFolders:
         """Where versions are found."""
         models, data = (None if each is None else Path(each) for each in (self.models, self.data))
-        return RunFolders([Path(run) for run in self.runs], models, data)
+        return RunFolders([Path(run) for run in self.runs], models, data, self.weights)
 
 
 def create_app(settings: ServeSettings) -> Gate:

@@ -210,6 +210,7 @@ def write_batch(
         _ids(run, deny),
         listed or None,
         cache,
+        run.weights,
     )
     model.hidden(options.allow, options.deny, options.filters)  # a wrong one is told at once
     about = _about(run, options, numbers, users_per_shard)
@@ -293,6 +294,7 @@ def _about(
             "allow": _told(options.allow),
             "deny": _told(options.deny),
             "filters": options.filters,
+            "weights": options.weights,
             "cache": None if options.cache is None else _without_password(options.cache),
         },
         "versions": versions(),

@@ -43,6 +43,7 @@ class ShardOptions:
         exclude_seen, allow, deny, filters: of :meth:`edgewise.recommender.Recommender.recommend`;
             raw ids.
         cache: address of a service's store, whose events count and which gets the lists.
+        weights: of :func:`edgewise.runs.run.open_run`.
     """
 
     run: str
@@ -53,6 +54,7 @@ class ShardOptions:
     deny: tuple[str, ...] | None = None
     filters: Mapping[str, Sequence[str]] | None = None
     cache: str | None = None
+    weights: str | None = None
 
 
 @dataclass(frozen=True)
@@ -108,7 +110,7 @@ class ShardWriter:
 
     def __init__(self, options: ShardOptions, folder: Path, run: Run | None = None) -> None:
         self.options, self.folder = options, folder
-        run = run or open_run(options.run, options.data)
+        run = run or open_run(options.run, options.data, options.weights)
         self.model, dataset = run.model, run.dataset
         self._users, self._items = dataset.users, dataset.items
         self._item_ids = pl.Series(dataset.items.ids, dtype=pl.String)

@@ -81,13 +81,15 @@ class Served:
     opened: Run
 
     @classmethod
-    def load(cls, folder: Path, data: Path | None = None) -> Served:
+    def load(cls, folder: Path, data: Path | None = None, weights: str | None = None) -> Served:
         """Open a run and ask it one question, so that the first person does not wait.
+
+        Arguments as for :func:`edgewise.runs.run.open_run`.
 
         Raises:
             EdgewiseError: the run, its model or its data set cannot be used.
         """
-        run = open_run(folder, data)
+        run = open_run(folder, data, weights)
         run.model.require("sequential")
         return cls.of(model_version(folder), run, run)
 

@@ -41,7 +41,7 @@ class RaySettings(BaseModel):
         keys: a file of keys.
         replicas: of the service, each of which holds the model in memory.
         threads: of the model in each, which Ray reserves as processors.
-        deadline_ms, stored, rate, log_level: as of ``edgewise serve``.
+        deadline_ms, stored, rate, log_level, weights: as of ``edgewise serve``.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -57,6 +57,7 @@ class RaySettings(BaseModel):
     stored: int = Field(200, ge=1, le=10_000)
     rate: float = Field(0, ge=0)
     log_level: str = "info"
+    weights: str | None = None
 
     def to_serve(self) -> ServeSettings:
         """As the service has them; paths become absolute, as replicas run in other folders."""
@@ -74,6 +75,7 @@ class RaySettings(BaseModel):
             stored=self.stored,
             rate=self.rate,
             log_level=self.log_level,
+            weights=self.weights,
         )
 
 

@@ -24,7 +24,7 @@ import numpy as np
 
 from edgewise.config import check
 from edgewise.errors import DataError, EdgewiseError, UnknownIdError
-from edgewise.runs.run import FINISHED, is_run, read_info
+from edgewise.runs.run import FINISHED, check_weights, is_run, read_info
 from edgewise.serving.catalogue import Catalogue
 from edgewise.serving.event_log import had_and_dismissed, new_events
 from edgewise.serving.model import Ranking, Served, Taste, with_new_items
@@ -48,11 +48,13 @@ class RunFolders:
         runs: run folders; the first one answers where nothing else was activated.
         models: a folder of run folders, looked through whenever versions are asked for.
         data: where the data set of all of them stands now, if it has moved.
+        weights: that all of them answer with, see :func:`edgewise.runs.run.open_run`.
     """
 
     runs: Sequence[Path]
     models: Path | None = None
     data: Path | None = None
+    weights: str | None = None
 
     def find(self) -> dict[str, Path]:
         """Finished runs by version, the first one first; others are passed over.
@@ -76,11 +78,14 @@ class RunFolders:
         """Refuse a first run whose data set is not there, before anything is loaded.
 
         Raises:
-            ModelFolderError, ConfigError: see :meth:`find`.
+            ModelFolderError, ConfigError: see :meth:`find`; it has no such weights.
             DataError: names the data set that is missing.
         """
         folder = next(iter(self.find().values()))
-        place = self.data or Path(read_info(folder).spec.data.folder)
+        spec = read_info(folder).spec
+        if self.weights is not None:
+            check_weights(spec, self.weights)
+        place = self.data or Path(spec.data.folder)
         if not place.exists():
             raise DataError(
                 f"{place}: the data set of {folder} is not there; say where it is with --data"
@@ -127,7 +132,7 @@ class Shop:
             versions = self.versions()
             if version not in versions:
                 raise self.unknown(version, versions)
-            served = Served.load(versions[version], self.folders.data)
+            served = Served.load(versions[version], self.folders.data, self.folders.weights)
             self.renew(served.catalogue)
             self.loaded = {**self.loaded, version: served}
             return served

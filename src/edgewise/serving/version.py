@@ -30,10 +30,12 @@ def model_version(run_folder: str | Path) -> str:
 
 
 def lists_key(run: Run) -> str:
-    """By which an opened run's lists are stored: its version, and its data where they have grown.
+    """By which an opened run's lists are stored: its version, its data where they have grown, and
+    its weights where they are rounded otherwise than its own settings say.
 
     Raises:
         ModelFolderError: see :func:`model_version`.
     """
     version, fitted, now = model_version(run.folder), run.spec.data.checksum, run.dataset.checksum
-    return version if now == fitted else f"{version}+{now[:_DIGITS]}"
+    version = version if now == fitted else f"{version}+{now[:_DIGITS]}"
+    return f"{version}+{run.weights}" if run.weights else version
