@@ -199,6 +199,41 @@ def test_decoding_can_change_and_is_recorded(edgewise, run, tmp_path):
     assert json.loads((run / "run.json").read_text())["config"]["decoding"]["num_beams"] == 20
 
 
+def test_rounded_weights_never_pass_for_others(edgewise, run, tmp_path):
+    found = {}
+    for weights in ("fp32", "int8"):
+        file = tmp_path / f"{weights}.json"
+        asked = ("--max-users", 9, "--json", file, "--per-user", tmp_path / "users")
+        result = edgewise("evaluate", run, "--weights", weights, *asked)
+        assert result.exit_code == 0, result.output
+        assert ("rounded to 8-bit integers" in result.output) == (weights == "int8")
+        found[weights] = json.loads(file.read_text())
+        assert found[weights]["run"]["config"]["decoding"]["weights"] == weights
+        for task in ("direct", "sequential"):
+            reports = found[weights]["results"][task].values()
+            told = [report["settings"].get("weights") for report in reports]
+            assert told == [None if weights == "fp32" else "int8"] * 2
+        texts = next(iter(found[weights]["results"]["explanation"].values()))
+        assert "weights" not in texts["settings"]
+    names = {path.stem for path in (tmp_path / "users").glob("sequential-test*.json")}
+    assert {"sequential-test", "sequential-test-int8"} <= names
+    assert json.loads((run / "run.json").read_text())["config"]["decoding"]["weights"] == "fp32"
+
+
+@pytest.mark.parametrize("verb", ["evaluate", "recommend", "batch", "serve"])
+def test_weights_that_there_are_not(edgewise, run, fake_run, tmp_path, verb):
+    more = {"recommend": ("--all",), "batch": ("--out", tmp_path / "lists"), "serve": ("--port", 0)}
+    if verb == "serve":
+        more["serve"] += ("--store", tmp_path / "store.db")
+    for folder, weights, told in (
+        (fake_run, "int8", "fake has no matrices that could be rounded"),
+        (run, "int4", "choose fp32 or int8"),
+    ):
+        result = edgewise(verb, folder, "--weights", weights, *more.get(verb, ()))
+        assert result.exit_code == 2, result.output
+        assert told in " ".join(result.output.split())
+
+
 def test_what_training_has_used_cannot_change(edgewise, run):
     result = edgewise("evaluate", run, "--set", "training.epochs=3")
     assert result.exit_code == 2

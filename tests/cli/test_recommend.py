@@ -77,6 +77,30 @@ def test_formats_agree(edgewise, run, opened, tmp_path):
     assert list(csv.DictReader(StringIO(out.read_text()))) == table
 
 
+def test_lists_of_rounded_weights(edgewise, run, opened, tmp_path):
+    user, scores = opened.dataset.users.ids[3], {}
+    for weights in ("fp32", "int8"):
+        result = edgewise(
+            "recommend", run, "--users", user, "--weights", weights, "--format", "json"
+        )
+        assert result.exit_code == 0, result.output
+        rows = json.loads(result.output)[0]["items"]
+        scores[weights] = {row["item_id"]: row["score"] for row in rows}
+    both = scores["fp32"].keys() & scores["int8"].keys()
+    apart = [abs(scores["fp32"][item] - scores["int8"][item]) for item in both]
+    assert len(both) >= 5 and 0 < max(apart) < 0.3
+
+
+def test_a_batch_is_of_one_kind_of_weights(edgewise, run, tmp_path):
+    asked = ("batch", run, "--out", tmp_path / "lists", "-k", 3)
+    assert edgewise(*asked, "--weights", "int8").exit_code == 0
+    manifest = json.loads((tmp_path / "lists" / "manifest.json").read_text())
+    assert manifest["settings"]["weights"] == "int8"
+    other = edgewise(*asked)
+    assert other.exit_code == 2 and "settings.weights" in other.output
+    assert edgewise(*asked, "--weights", "int8").exit_code == 0
+
+
 def test_somebody_new(edgewise, run, opened):
     ids = opened.dataset.items.ids
     asked = ("recommend", run, "--history", f"{ids[7]}, {ids[3]}", "--format", "json")

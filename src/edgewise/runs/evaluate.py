@@ -181,8 +181,7 @@ def evaluate_task(
     for label, system in systems.items():
         start = time.perf_counter()
         report = _with_age(_measure(system, run, task, conditions), run, conditions.part)
-        if not reports:
-            report = _with_weights(report, run)
+        report = _with_weights(report, run)
         answering[label] = system.seconds
         reports[label] = _grouped(system, run, report, conditions)
         seconds[label] = time.perf_counter() - start
@@ -367,14 +366,11 @@ def _with_age(report: Report, run: Run, part: str) -> Report:
 
 
 def _with_weights(report: Report, run: Run) -> Report:
-    """The report with how matrices were rounded, where the method can round them.
-
-    Explanations are written without.
-    """
-    weights = setting_of(run.config, "decoding.weights", None)
-    if weights is None or report.settings["task"] == "explanation":
+    """The report with the condition that matrices were rounded; those of texts never are."""
+    rounded = setting_of(run.config, "decoding.weights", "fp32") == "int8"
+    if report.settings["task"] == "explanation" or not rounded:
         return report
-    return replace(report, settings={**report.settings, "weights": weights})
+    return replace(report, settings={**report.settings, "weights": "int8"})
 
 
 def baseline_label(task: Task) -> str:
