@@ -87,6 +87,10 @@ peers: $(STAMP) $(PEERS)/.installed $(LIBRARIES)/.installed ## measure RecBole, 
 	@mkdir -p results/bench
 	$(BIN)/python benchmarks/peers/compare.py --recbole $(PEERS)/bin/python \
 	    $(if $(DATA),$(DATA) --json results/bench/peers.json,--quick)
+	$(BIN)/python benchmarks/peers/evaluation.py --recbole $(PEERS)/bin/python \
+	    $(if $(DATA),$(DATA) --json results/bench/evaluation.json,--quick)
+	$(BIN)/python benchmarks/peers/accuracy.py --recbole $(PEERS)/bin/python \
+	    $(if $(DATA),$(DATA) --json results/bench/peers_accuracy.json,--quick)
 	$(BIN)/python benchmarks/peers/libraries.py --python $(LIBRARIES)/bin/python \
 	    $(if $(DATA),$(DATA) --json results/bench/libraries.json,--quick)
 
