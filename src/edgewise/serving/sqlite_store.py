@@ -311,7 +311,7 @@ class SQLiteStore:
             db = sqlite3.connect(
                 self.path, _BUSY_SECONDS, isolation_level=None, check_same_thread=False
             )
-            db.execute("PRAGMA journal_mode = WAL").fetchall()
+            _to_wal(db)
             db.execute("PRAGMA secure_delete = ON").fetchall()
             self._local.db = db
         return db
@@ -338,3 +338,16 @@ class SQLiteStore:
             db.execute("ROLLBACK")
             raise
         db.execute("COMMIT")
+
+
+def _to_wal(db: sqlite3.Connection) -> None:
+    """Change to the write-ahead log, where SQLite itself does not wait for other connections."""
+    until = time.monotonic() + _BUSY_SECONDS
+    while True:
+        try:
+            db.execute("PRAGMA journal_mode = WAL").fetchall()
+            return
+        except sqlite3.OperationalError:
+            if time.monotonic() > until:
+                raise
+            time.sleep(0.01)
