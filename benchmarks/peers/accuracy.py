@@ -16,8 +16,6 @@ epochs.
 from __future__ import annotations
 
 import argparse
-import json
-import sys
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -26,7 +24,7 @@ from typing import Any
 
 import numpy as np
 import polars as pl
-from compare import run_side, told_ours, told_recbole
+from compare import measure_each, run_side, told_ours, told_recbole
 from edgewise_side import METRICS
 from export import ImportedLists
 from settings import PEERS, Peer
@@ -37,9 +35,6 @@ from edgewise.data.synthetic import make_demo_shop
 from edgewise.evaluation.evaluate import evaluate_sequential
 from edgewise.evaluation.report import RankingReport
 from edgewise.evaluation.statistics import bootstrap_difference
-
-sys.path.append(str(Path(__file__).parents[1]))
-from measuring import keep
 
 K = 10
 _LEAST_ROWS, _MAX_ITEMS, _SMALLER = 5, 10, 4
@@ -185,17 +180,9 @@ def main() -> None:
             make_demo_shop().save(data)
         else:
             part_of(Dataset.load(given.data), given.items).save(data)
-        found: dict[str, Any] = {}
-        if given.json and given.json.exists():
-            # Models that are not measured now stay as they were measured.
-            before = json.loads(given.json.read_text(encoding="utf-8"))
-            found = {name: before[name] for name in names if name in before}
-        for peer in PEERS:
-            if peer.key in given.models:
-                found[peer.key] = compare(peer, data, python, effort)
-                print(json.dumps({peer.key: found[peer.key]}, indent=1), flush=True)
-                if given.json:
-                    keep(given.json, {n: found[n] for n in names if n in found})
+        measure_each(
+            names, given.models, given.json, lambda peer: compare(peer, data, python, effort)
+        )
 
 
 if __name__ == "__main__":

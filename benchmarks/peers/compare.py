@@ -21,7 +21,7 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -191,6 +191,32 @@ def _between(start: Sequence[float], end: Sequence[float]) -> list[float]:
     return [after - before for before, after in zip(start, end, strict=True)]
 
 
+def measure_each(
+    names: Sequence[str],
+    wanted: Sequence[str],
+    file: Path | None,
+    measure: Callable[[Peer], Any],
+) -> None:
+    """Print the figures of models, and keep each model's in a file once it is measured.
+
+    Args:
+        names: of the file, in its order; models that are not measured now stay as they were.
+        wanted: to be measured.
+        file: JSON; None keeps nothing.
+        measure: a model's figures.
+    """
+    found: dict[str, Any] = {}
+    if file and file.exists():
+        before = json.loads(file.read_text(encoding="utf-8"))
+        found = {name: before[name] for name in names if name in before}
+    for peer in PEERS:
+        if peer.key in wanted:
+            found[peer.key] = measure(peer)
+            print(json.dumps({peer.key: found[peer.key]}, indent=1), flush=True)
+            if file:
+                keep(file, {name: found[name] for name in names if name in found})
+
+
 def main() -> None:
     names = [peer.key for peer in PEERS]
     parser = argparse.ArgumentParser(description=__doc__)
@@ -212,17 +238,12 @@ def main() -> None:
         if given.quick:
             data, effort = Path(folder, "shop"), Effort(2, 1, 1)
             make_demo_shop().save(data)
-        figures: dict[str, Any] = {}
-        if given.json and given.json.exists():
-            # Models that are not measured now stay as they were measured.
-            before = json.loads(given.json.read_text(encoding="utf-8"))
-            figures = {name: before[name] for name in names if name in before}
-        for peer in PEERS:
-            if peer.key in given.models:
-                figures[peer.key] = compare(peer, data, python, effort, peer.evaluated)
-                print(json.dumps({peer.key: figures[peer.key]}, indent=1), flush=True)
-                if given.json:
-                    keep(given.json, {n: figures[n] for n in names if n in figures})
+        measure_each(
+            names,
+            given.models,
+            given.json,
+            lambda peer: compare(peer, data, python, effort, peer.evaluated),
+        )
 
 
 if __name__ == "__main__":

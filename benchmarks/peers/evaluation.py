@@ -22,7 +22,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from compare import Effort, told_ours, told_recbole
+from compare import Effort, measure_each, told_ours, told_recbole
 from settings import PEERS, Peer
 
 from edgewise.data.dataset import Dataset
@@ -30,7 +30,6 @@ from edgewise.data.splits import leave_one_out
 from edgewise.data.synthetic import make_demo_shop
 
 sys.path.append(str(Path(__file__).parents[1]))
-from measuring import keep
 from sides import Side
 
 _HERE = Path(__file__).resolve().parent
@@ -108,17 +107,12 @@ def main() -> None:
             data = Path(folder, "shop")
             make_demo_shop().save(data)
         rounds = 1 if given.quick else given.rounds
-        found: dict[str, Any] = {}
-        if given.json and given.json.exists():
-            # Models that are not measured now stay as they were measured.
-            before = json.loads(given.json.read_text(encoding="utf-8"))
-            found = {name: before[name] for name in names if name in before}
-        for peer in PEERS:
-            if peer.key in given.models:
-                found[peer.key] = compare(peer, data, python, rounds, given.their_batch)
-                print(json.dumps({peer.key: found[peer.key]}, indent=1), flush=True)
-                if given.json:
-                    keep(given.json, {n: found[n] for n in names if n in found})
+        measure_each(
+            names,
+            given.models,
+            given.json,
+            lambda peer: compare(peer, data, python, rounds, given.their_batch),
+        )
 
 
 if __name__ == "__main__":
