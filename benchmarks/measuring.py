@@ -1,4 +1,5 @@
-"""What all benchmarks share: the fastest of several runs, and how figures are shown and kept."""
+"""What all benchmarks share: the fastest of several runs, what products of matrices take at least,
+and how figures are shown and kept."""
 
 from __future__ import annotations
 
@@ -30,6 +31,23 @@ def best_times(*runs: Callable[[], object], repeats: int = 5) -> list[float]:
     """The same of several ways, which take turns."""
     rounds = [[seconds(run) for run in runs] for _ in range(repeats)]
     return [min(times) for times in zip(*rounds, strict=True)]
+
+
+def least_seconds(run: Callable[[], object]) -> float:
+    """Seconds that a run's products of matrices take at the peak of a thread, and nothing else.
+
+    Only products of floats are counted.
+    """
+    import torch
+    from torch.utils.flop_counter import FlopCounterMode, sdpa_flop
+
+    attention = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
+    with FlopCounterMode(display=False, custom_mapping={attention: sdpa_flop}) as counter:
+        run()
+    rows, inner, columns = 4096, 512, 2048
+    left, right = torch.randn(rows, inner), torch.randn(inner, columns)
+    fastest = best_time(lambda: left @ right, repeats=10)
+    return counter.get_total_flops() * fastest / (2 * rows * inner * columns)
 
 
 def report(measure: Callable[[], Figures], description: str | None) -> None:

@@ -17,7 +17,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-_RESULT = "RESULT "
+_RESULT, _LEAST = "RESULT ", "least "
 _ONE_THREAD = {
     **dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1"),
     "TOKENIZERS_PARALLELISM": "false",
@@ -62,8 +62,15 @@ class Side:
 
     def run(self, task: str) -> dict[str, float]:
         """How many users, steps or batches were done, and in how many seconds."""
+        return self._asked(task)
+
+    def least_seconds(self, task: str) -> float | None:
+        """What :func:`answer` was given for that, once; None = nothing."""
+        return self._asked(_LEAST + task)["least_seconds"]
+
+    def _asked(self, line: str) -> Any:
         assert self._process.stdin is not None
-        self._process.stdin.write(task + "\n")
+        self._process.stdin.write(line + "\n")
         self._process.stdin.flush()
         return self._told()
 
@@ -75,14 +82,23 @@ class Side:
         raise SystemExit(f"a side ended with status {self._process.wait()}; its message is above")
 
 
-def answer(tasks: Mapping[str, Callable[[], int]]) -> None:
+def answer(
+    tasks: Mapping[str, Callable[[], int]],
+    least_seconds: Callable[[Callable[[], object]], float] | None = None,
+) -> None:
     """Do the task whose name comes in a line of the standard input, time it, and tell.
 
     Args:
         tasks: by name; each returns how many users, steps or batches it has done.
+        least_seconds: that a task must take; see :meth:`Side.least_seconds`.
     """
     print(_RESULT + json.dumps(sorted(tasks)), flush=True)
     for line in sys.stdin:
+        if line.startswith(_LEAST):
+            task = tasks[line.removeprefix(_LEAST).strip()]
+            least = None if least_seconds is None else least_seconds(task)
+            print(_RESULT + json.dumps({"least_seconds": least}), flush=True)
+            continue
         start = time.perf_counter(), time.process_time()
         count = tasks[line.strip()]()
         done = {

@@ -26,6 +26,7 @@ from edgewise.data.splits import Split
 from edgewise.training.trainer import Stage
 
 sys.path.append(str(Path(__file__).parents[1]))
+from measuring import least_seconds
 from sides import answer
 
 _SETTINGS = (f"decoding.num_beams={NUM_BEAMS}", f"decoding.rerank_extra={NUM_EXTRA}")
@@ -107,7 +108,8 @@ def main() -> None:
         "train_sequential": lambda: train("sequential"),
     }
     answering = {"direct": direct, "sequential": sequential}
-    answer(answering if sys.argv[3] == "int8" else learning | answering)
+    integers = sys.argv[3] == "int8"
+    answer(answering if integers else learning | answering, None if integers else least_seconds)
 
 
 if __name__ == "__main__":

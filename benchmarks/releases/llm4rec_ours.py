@@ -1,4 +1,4 @@
-"""Our graph-attentive GPT-2 as the other side: ``python llm4rec_ours.py DATA USERS``."""
+"""Our graph-attentive GPT-2 as the other side: ``python llm4rec_ours.py DATA USERS WEIGHTS``."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from edgewise.models.graph_gpt.batch import assemble
 from edgewise.training.trainer import Stage
 
 sys.path.append(str(Path(__file__).parents[1]))
+from measuring import least_seconds
 from sides import answer
 
 _NUM_RESULTS = 40
@@ -36,7 +37,8 @@ class Untrained(GraphGPT):
 
 def main() -> None:
     split, users = leave_one_out(Dataset.load(sys.argv[1])), int(sys.argv[2])
-    model = Untrained.from_preset("paper-from-scratch", _SETTINGS).fit(split)
+    settings = (*_SETTINGS, f"decoding.weights={sys.argv[3]}")
+    model = Untrained.from_preset("paper-from-scratch", settings).fit(split)
     histories = split.known_before("test")
     asked = np.random.default_rng(0).permutation(split.dataset.num_users)[:users]
 
@@ -51,7 +53,10 @@ def main() -> None:
         model.recommend(asked, _NUM_RESULTS, histories=histories)
         return len(asked)
 
-    answer({"bias": fill, "predict": predict})
+    if sys.argv[3] == "int8":
+        answer({"predict": predict})
+    else:
+        answer({"bias": fill, "predict": predict}, least_seconds)
 
 
 if __name__ == "__main__":
