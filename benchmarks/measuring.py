@@ -39,10 +39,13 @@ def least_seconds(run: Callable[[], object]) -> float:
     Only products of floats are counted.
     """
     import torch
-    from torch.utils.flop_counter import FlopCounterMode, sdpa_flop
+    from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
 
-    attention = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
-    with FlopCounterMode(display=False, custom_mapping={attention: sdpa_flop}) as counter:
+    def attention(query: object, key: object, value: object, *_: object, **also: object) -> int:
+        return sdpa_flop_count(query, key, value)
+
+    on_cpu = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
+    with FlopCounterMode(display=False, custom_mapping={on_cpu: attention}) as counter:
         run()
     rows, inner, columns = 4096, 512, 2048
     left, right = torch.randn(rows, inner), torch.randn(inner, columns)
