@@ -14,7 +14,7 @@ from edgewise.decoding.exact_scores import score_candidates
 from edgewise.decoding.trie import TokenTable
 from edgewise.models import saved_networks, t5_forward
 from edgewise.models.graph_gpt.reading import KeyCache, read
-from edgewise.models.saved_networks import GPT2, T5, T5Attention, gpt2_of, t5_of
+from edgewise.models.saved_networks import GPT2, T5, T5Attention, TanhGELU, gpt2_of, t5_of
 
 WIDTH = 24
 MASK = (torch.arange(10) < torch.tensor([[10], [4], [7]])).long()
@@ -153,3 +153,16 @@ def test_defaults_are_the_librarys():
     library = T5Config().to_dict()
     told = {name: library[name] for name in saved_networks.T5_DEFAULTS}
     assert told == saved_networks.T5_DEFAULTS
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
+def test_the_activation_and_its_gradient_are_the_librarys(dtype):
+    numbers = torch.linspace(-12, 12, 70_001).to(dtype)  # more than are worked out at once
+    ours, theirs = (numbers.clone().requires_grad_() for _ in range(2))
+    found = TanhGELU()(ours.unflatten(0, (1, -1)).mT)
+    expected = torch.nn.GELU("tanh")(theirs.unflatten(0, (1, -1)).mT)
+    assert found.dtype == dtype
+    torch.testing.assert_close(found, expected, atol=1e-6, rtol=1e-5)
+    (found * numbers[:, None]).sum().backward()
+    (expected * numbers[:, None]).sum().backward()
+    torch.testing.assert_close(ours.grad, theirs.grad, atol=1e-5, rtol=1e-5)

@@ -23,11 +23,9 @@ if TYPE_CHECKING:
     from transformers import GPT2Model as LibraryGPT2
     from transformers import T5ForConditionalGeneration as LibraryT5
 
-_ACTIVATIONS = {
-    "relu": nn.ReLU,
-    "gelu_new": lambda: nn.GELU("tanh"),
-    "gelu_pytorch_tanh": lambda: nn.GELU("tanh"),
-}
+# Numbers of a part that stay in a processor's cache while an activation is worked out.
+_NUMBERS_AT_ONCE = 1 << 16
+_SLOPE, _CUBIC = math.sqrt(8 / math.pi), 0.044715
 
 # Of the library, for a T5 that is saved without its settings.
 T5_DEFAULTS: Mapping[str, Any] = {
@@ -39,6 +37,50 @@ T5_DEFAULTS: Mapping[str, Any] = {
     "scale_decoder_outputs": True,
     "tie_word_embeddings": True,
 }
+
+
+class TanhGELU(nn.Module):
+    """``nn.GELU("tanh")``, GPT-2's activation, in half its time forwards on a CPU.
+
+    It is ``x sigmoid(sqrt(8 / pi) (x + 0.044715 x^3))``, for which torch has fast steps.
+    """
+
+    def forward(self, states: Tensor) -> Tensor:
+        """``float[...]``, each number by itself."""
+        if states.device.type == "cpu" and states.dtype == torch.float32:
+            found = _TanhGELU.apply(states)
+            assert isinstance(found, Tensor)
+            return found
+        return F.gelu(states, approximate="tanh")
+
+
+class _TanhGELU(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, states: Tensor) -> Tensor:
+        ctx.save_for_backward(states)
+        states = states.contiguous()
+        found, slope = torch.empty_like(states), torch.tensor(_SLOPE)
+        parts = (each.view(-1).split(_NUMBERS_AT_ONCE) for each in (states, found))
+        for x, out in zip(*parts, strict=True):
+            torch.addcmul(slope, x, x, value=_SLOPE * _CUBIC, out=out)
+            out.mul_(x).sigmoid_().mul_(x)
+        return found
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> Tensor:
+        (states,) = ctx.saved_tensors
+        return torch.ops.aten.gelu_backward(grads[0], states, approximate="tanh")
+
+
+_ACTIVATIONS = {"relu": nn.ReLU, "gelu_new": TanhGELU, "gelu_pytorch_tanh": TanhGELU}
+
+
+def with_fast_gelu(gpt: LibraryGPT2) -> LibraryGPT2:
+    """A GPT-2, stock or saved, whose activation is :class:`TanhGELU` where it is the same."""
+    if _ACTIVATIONS.get(gpt.config.activation_function) is TanhGELU:
+        for block in gpt.h:
+            block.mlp.act = TanhGELU()  # type: ignore[union-attr]
+    return gpt
 
 
 class SavedConfig(SimpleNamespace):

@@ -24,6 +24,7 @@ from edgewise.models.graph_gpt.batch import IGNORED, PromptBatch
 from edgewise.models.graph_gpt.config import AttentionConfig
 from edgewise.models.graph_gpt.reading import KeyCache, Keys, last_states, read, shared_words
 from edgewise.models.item_head import ItemLoss, item_cross_entropy
+from edgewise.models.saved_networks import with_fast_gelu
 from edgewise.training.processes import union_of_all
 
 if TYPE_CHECKING:
@@ -72,7 +73,7 @@ class GraphGPTModel(nn.Module):
         label_smoothing: float = 0.0,
     ) -> None:
         super().__init__()
-        self.gpt = gpt
+        self.gpt = with_fast_gelu(gpt)
         self.num_text, self.first_item = num_text, num_text + num_users
         self.attention, self.lambda_v = attention, lambda_v
         self.item_loss = item_loss

@@ -61,7 +61,7 @@ if TYPE_CHECKING:
 
 _PAIRS_AT_ONCE = 1_000_000
 # Of the widest layer, or scores of items: so few that memory is used again, not asked for anew.
-_NUMBERS_AT_ONCE, _NUMBERS_AT_ONCE_ON_GPU = 2_000_000, 32_000_000
+_NUMBERS_AT_ONCE, _NUMBERS_AT_ONCE_ON_GPU = 1_000_000, 32_000_000
 _USERS_FOR_COLUMNS = 64
 _TEXTS_AT_ONCE = 64
 _RANKING: tuple[Task, ...] = ("sequential", "direct")
