@@ -28,6 +28,7 @@ from edgewise.training.checkpoint import BestWeights, Checkpoint
 from edgewise.training.config import TrainingConfig
 from edgewise.training.curves import Curves
 from edgewise.training.log import TrainingLog, trackers
+from edgewise.training.memory import keep_freed_memory
 from edgewise.training.rows import RowAdamW, clip_norm
 from edgewise.training.sharding import ShardedTables
 from edgewise.training.weight_average import WeightAverage
@@ -193,6 +194,7 @@ def train(
     Returns:
         The learning curves of each stage.
     """
+    keep_freed_memory()
     if folder is not None and not resume:
         # All at once: a later stage must not resume from what an older run has left there.
         _clear(folder)
