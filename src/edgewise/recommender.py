@@ -235,6 +235,7 @@ class Recommender(ABC):
     """What its scores are, in a few words, as tables and JSON say it: log-probability, ..."""
     SEARCHES: ClassVar[bool] = False
     """Whether lists come from a search, since scores of all items would take long."""
+    _checked: Ragged | None = None
 
     def __init__(self, config: MethodConfig | None = None, **settings: Any) -> None:
         """Not fitted yet; ``settings`` are changed in the configuration, by name."""
@@ -315,7 +316,7 @@ class Recommender(ABC):
             DataError: these data are not the old ones grown, or rows are held out of which that
                 model has learned.
         """
-        self._data = FittedData.of(split)
+        self._data, self._checked = FittedData.of(split), None
         place = None if folder is None else Path(folder)
         check(0 < start_share <= 1, f"start_share = {start_share}: above 0 and at most 1 is wanted")
         options = FitOptions(place, resume, show_progress, on_plan, start_from, start_share)
@@ -731,8 +732,9 @@ class Recommender(ABC):
         return known.take(users)
 
     def _check_ready(self, known: Ragged | None) -> None:
-        if known is not None and known is not self.data.histories:
+        if known is not None and known is not self.data.histories and known is not self._checked:
             _check_known("item", known.values, len(self.data.items))
+            self._checked = known  # who asks about many users asks again with the same
         self.prepare(self.data.histories if known is None else known)
 
     def hidden(
