@@ -8,13 +8,13 @@ import sys
 
 import pytest
 
-# Pages that the system had to clear for a block of 200 MB, asked for ten times.
+# Pages that the system had to clear for a block of 60 MB, asked for ten times.
 SCRIPT = """
 import resource, numpy as np
 from edgewise.training.memory import keep_freed_memory
 {call}
 def ask():
-    np.ones(200 << 20, np.uint8)
+    np.ones(60 << 20, np.uint8)
 ask()
 before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
 for _ in range(10):

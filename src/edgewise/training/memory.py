@@ -9,7 +9,9 @@ from functools import cache
 # Of glibc's malloc.h: from how many bytes on a block is asked from the system and given back to
 # it, and how many free ones at the end of the heap are given back.
 _MMAP_THRESHOLD, _TRIM_THRESHOLD = -3, -1
-_GIGABYTE, _NEVER = 1 << 30, 2**31 - 1
+# The gradient of the words of a T5-small has 66 MB. Larger blocks, and more of them than this, go
+# back: kept, they would stand between others that no longer fit there.
+_LARGEST, _KEPT = 72 << 20, 512 << 20
 
 
 @cache
@@ -20,5 +22,5 @@ def keep_freed_memory() -> None:
     of embeddings takes to be filled. Where memory is not glibc's, nothing changes.
     """
     if sys.platform == "linux" and hasattr(library := ctypes.CDLL(None), "mallopt"):
-        library.mallopt(_MMAP_THRESHOLD, _GIGABYTE)
-        library.mallopt(_TRIM_THRESHOLD, _NEVER)
+        library.mallopt(_MMAP_THRESHOLD, _LARGEST)
+        library.mallopt(_TRIM_THRESHOLD, _KEPT)
