@@ -25,7 +25,7 @@ DOCS_STAMP := $(VENV)/.installed-docs
 NEW_ENOUGH := import sys; sys.exit(sys.version_info < (3, 11))
 CANDIDATES := python3.11 python3.12 python3.13 python3
 BENCHMARKS := importing large propagation distances attention decoding prompts batch \
-    startup one_token t5_training
+    startup one_token t5_training compiled
 
 ifndef PYTHON
 PYTHON := $(shell for python in $(CANDIDATES); do \
@@ -79,7 +79,8 @@ releases: $(STAMP) $(RELEASES)/.installed ## the papers' releases beside edgewis
 	@test -n "$(ELMREC)$(LLM4REC)" || { \
 	    echo "name a checkout: make releases ELMREC=FOLDER or LLM4REC=FOLDER" >&2; exit 1; }
 	if [ -n "$(ELMREC)" ]; then $(BIN)/python benchmarks/releases/compare.py elmrec $(ELMREC) \
-	    --python $(RELEASES)/bin/python --json results/bench/releases_elmrec.json; fi
+	    --python $(RELEASES)/bin/python --users 8 --their-users 2 --batch 2 \
+	    --json results/bench/releases_elmrec.json; fi
 	if [ -n "$(LLM4REC)" ]; then $(BIN)/python benchmarks/releases/compare.py llm4rec $(LLM4REC) \
 	    --python $(RELEASES)/bin/python --json results/bench/releases_llm4rec.json; fi
 
