@@ -18,7 +18,15 @@ import numpy as np
 import torch
 from layouts import NUM_NEGATIVES
 from transformers import T5Config, T5ForConditionalGeneration
-from turns import NUM_BEAMS, NUM_EXTRA, NUM_RESULTS, T5_SMALL, TRAINING_BATCH, one_tokenizer
+from turns import (
+    NUM_BEAMS,
+    NUM_EXTRA,
+    NUM_RESULTS,
+    T5_SMALL,
+    TRAINING_BATCH,
+    TRAINING_STEPS,
+    one_tokenizer,
+)
 
 from edgewise import Dataset, ELMRec, leave_one_out
 from edgewise.data.item_lists import CandidateLists
@@ -74,7 +82,7 @@ def main() -> None:
     optimizer = torch.optim.AdamW(network.parameters(), lr=rate, fused=True)
     steps = {"direct": 0, "sequential": 0}
 
-    def train(task: Any) -> int:
+    def step(task: Any) -> None:
         network.graph = trainable
         network.train()
         batch = pool.batch(task, steps[task], TRAINING_BATCH)
@@ -84,7 +92,11 @@ def main() -> None:
         loss.backward()
         optimizer.step()
         loss.item()
-        return 1
+
+    def train(task: str) -> int:
+        for _ in range(TRAINING_STEPS[task]):
+            step(task)
+        return TRAINING_STEPS[task]
 
     rng = np.random.default_rng(0)
     asked = rng.permutation(split.dataset.num_users)[:users]

@@ -25,6 +25,7 @@ from turns import (
     NUM_RESULTS,
     T5_SMALL,
     TRAINING_BATCH,
+    TRAINING_STEPS,
     one_tokenizer,
 )
 
@@ -78,7 +79,7 @@ def main() -> None:
     )
     optimizer = torch.optim.AdamW(model.parameters(), lr=_RATE)
 
-    def train(task: str) -> int:
+    def step(task: str) -> None:
         model.train()
         inputs = encoder.encode(*samplers[task].sample(TRAINING_BATCH))
         *prompt, target = inputs
@@ -88,7 +89,11 @@ def main() -> None:
         loss.backward()
         optimizer.step()
         loss.item()
-        return 1
+
+    def train(task: str) -> int:
+        for _ in range(TRAINING_STEPS[task]):
+            step(task)
+        return TRAINING_STEPS[task]
 
     rows = {
         "direct": utils.TopNBatchify(

@@ -22,6 +22,7 @@ T5_SMALL = {
 GPT2_SMALL = {"n_layer": 12, "n_embd": 768, "n_head": 12, "n_positions": 1024}
 GPT2_WORDS = 50_257
 TRAINING_BATCH = 8
+TRAINING_STEPS = {"direct": 2, "sequential": 6}  # of one turn: batches differ
 NUM_BEAMS, NUM_RESULTS, NUM_EXTRA = 20, 10, 10
 
 
