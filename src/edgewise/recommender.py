@@ -19,8 +19,9 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, Self, get_ar
 import numpy as np
 
 from edgewise.config import MethodConfig, check, preset_config, to_dict, updated, with_overrides
-from edgewise.data.dataset import Dataset, Vocabulary, read_parquet
-from edgewise.data.item_facets import Filters, ItemFacets
+from edgewise.data.dataset import Dataset, Vocabulary
+from edgewise.data.fitted import FittedData
+from edgewise.data.item_facets import Filters
 from edgewise.data.item_lists import CandidateLists, Recommendations, SimilarItems
 from edgewise.data.ragged import Ragged
 from edgewise.data.ranking import Ranked, best_of_rows
@@ -63,49 +64,6 @@ class _ModelSettings(Shape):
     tasks: list[str]
     data: _DataPart
     learned: dict[str, Any]
-
-
-@dataclass(frozen=True, eq=False)
-class FittedData:
-    """What a recommender keeps of the data it was fitted on, and saves with itself.
-
-    Attributes:
-        users, items: raw ids by index.
-        titles: of the items, empty strings where there are none.
-        histories: each user's train items, oldest first, ``int32``.
-        item_counts: train rows of every item, ``int64[I]``.
-        name, checksum: of the data set.
-        facets: brands and categories of the items; None where a folder was saved without them.
-    """
-
-    users: Vocabulary
-    items: Vocabulary
-    titles: tuple[str, ...]
-    histories: Ragged
-    item_counts: np.ndarray
-    name: str
-    checksum: str
-    facets: ItemFacets | None = None
-
-    def __repr__(self) -> str:
-        users, items, rows = len(self.users), len(self.items), len(self.histories.values)
-        return f"FittedData({self.name}: {users:,} users, {items:,} items, {rows:,} train rows)"
-
-    @classmethod
-    def of(cls, split: Split) -> FittedData:
-        """Of the train rows; validation and test rows are not kept."""
-        dataset = split.dataset
-        counts = np.bincount(split.train.item_index, minlength=dataset.num_items)
-        return cls(
-            dataset.users,
-            dataset.items,
-            tuple(dataset.catalog.title),
-            split.known_before("valid"),
-            counts,
-            dataset.name,
-            dataset.checksum,
-            ItemFacets.of(dataset.catalog),
-        )
 
 
 @dataclass(frozen=True)
@@ -797,7 +755,7 @@ class Recommender(ABC):
                 "users_sha256": data.users.checksum,
                 "items_sha256": data.items.checksum,
             }
-            _save_data(partial, data)
+            data.save(partial)
             settings["learned"] = self._save_learned(partial)
             write_card(partial, f"{self.label} on {data.name}", self._facts(card), self._words())
 
@@ -844,7 +802,7 @@ class Recommender(ABC):
         try:
             model = cls(updated(cls.Config(), settings["config"], f"{ABOUT}: "))
             model.tasks = _known_tasks(settings["tasks"], cls)
-            model._data = _load_data(folder, settings["data"])
+            model._data = FittedData.load(folder, settings["data"], _AGAIN)
             model._load_learned(folder, settings["learned"])
         except MemoryError:
             raise
@@ -979,64 +937,3 @@ def _known_tasks(names: Sequence[str], method: type[Recommender]) -> tuple[Task,
             f"{ABOUT}: tasks = {list(names)}: some of {', '.join(method.TASKS)} are wanted"
         )
     return tuple(names)  # type: ignore[arg-type]
-
-
-def _save_data(folder: Path, data: FittedData) -> None:
-    import polars as pl
-    from safetensors.numpy import save_file
-
-    pl.DataFrame({"user_id": data.users.ids}).write_parquet(folder / "users.parquet")
-    facets = {} if data.facets is None else data.facets.columns()
-    items = pl.DataFrame({"item_id": data.items.ids, "title": data.titles, **facets})
-    items.write_parquet(folder / "items.parquet")
-    arrays = {
-        "history_offsets": data.histories.offsets,
-        "history_items": data.histories.values,
-        "item_counts": data.item_counts.astype(np.int64),
-    }
-    save_file(
-        {name: np.ascontiguousarray(array) for name, array in arrays.items()},
-        folder / "histories.safetensors",
-    )
-
-
-def _load_data(folder: Path, about: Mapping[str, str]) -> FittedData:
-    import polars as pl
-    from safetensors.numpy import load_file
-
-    tables = [folder / "users.parquet", folder / "items.parquet"]
-    users, items = (read_parquet(path, ModelFolderError, _AGAIN) for path in tables)
-    users, facets = users["user_id"].cast(pl.String), ItemFacets.from_frame(items)
-    items = items.select("item_id", "title").cast(pl.String)
-    arrays = load_file(folder / "histories.safetensors")
-    vocabularies = Vocabulary(tuple(users), "user"), Vocabulary(tuple(items["item_id"]), "item")
-    for each in vocabularies:
-        if each.checksum != about[f"{each.kind}s_sha256"]:
-            raise ModelFolderError(
-                f"{each.kind}s.parquet: not the ids that the model was fitted on "
-                f"(settings.data.{each.kind}s_sha256)"
-            )
-    offsets, taken, counts = (
-        arrays[name] for name in ("history_offsets", "history_items", "item_counts")
-    )
-    whole = (
-        len(offsets) == len(users) + 1
-        and offsets[0] == 0
-        and offsets[-1] == len(taken)
-        and bool(np.all(np.diff(offsets) >= 0))
-        and len(counts) == len(items)
-        and (not len(taken) or 0 <= taken.min() <= taken.max() < len(items))
-    )
-    if not whole or users.null_count() or sum(items.null_count().row(0)):
-        raise ValueError(
-            f"histories.safetensors does not fit {len(users)} users and {len(items)} items"
-        )
-    return FittedData(
-        *vocabularies,
-        tuple(items["title"]),
-        Ragged(offsets, taken),
-        counts,
-        about["name"],
-        about["checksum"],
-        facets,
-    )

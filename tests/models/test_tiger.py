@@ -7,6 +7,7 @@ import pytest
 import torch
 from tests.contracts.checkerboard import checkerboard, with_other_held_out_items
 
+from edgewise.data.fitted import FittedData
 from edgewise.data.item_lists import CandidateLists
 from edgewise.data.splits import leave_one_out
 from edgewise.data.synthetic import make_demo_shop
@@ -15,7 +16,6 @@ from edgewise.item_texts import item_sentences, tfidf_vectors
 from edgewise.models.base import HeldOut
 from edgewise.models.semantic_ids import residual_kmeans
 from edgewise.models.tiger import TIGER
-from edgewise.recommender import FittedData
 
 SMALL = ("training.epochs=1", "num_user_tokens=4", "max_history=3")
 

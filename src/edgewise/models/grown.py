@@ -39,6 +39,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from edgewise.data.dataset import Catalog, Dataset
+from edgewise.data.fitted import FittedData
 from edgewise.data.ragged import Ragged
 from edgewise.data.ranking import Ranked, best_of_rows
 from edgewise.data.splits import Split
@@ -54,7 +55,6 @@ from edgewise.models.new_items import (
     nearest_by_texts,
 )
 from edgewise.recommender import (
-    FittedData,
     ItemFilter,
     Recommender,
     ScoreShare,

@@ -33,8 +33,9 @@ from edgewise.errors import ConfigError, DataError
 if TYPE_CHECKING:
     import scipy.sparse as sp
 
+    from edgewise.data.fitted import FittedData
     from edgewise.models.base import TorchRecommender
-    from edgewise.recommender import FittedData, Recommender
+    from edgewise.recommender import Recommender
 
 Layout = tuple[str, ...]
 USERS, ITEMS, REST = "users", "items", "rest"

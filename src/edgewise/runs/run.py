@@ -40,8 +40,9 @@ from edgewise.seals import check_fields, seal_fields
 
 if TYPE_CHECKING:
     from edgewise.data.dataset import Dataset
+    from edgewise.data.fitted import FittedData
     from edgewise.data.splits import Split
-    from edgewise.recommender import FittedData, Recommender
+    from edgewise.recommender import Recommender
     from edgewise.runs.growth import Growth
 
 FILE = "run.json"
