@@ -83,15 +83,16 @@ TABLE_ROWS, TABLE_WIDTH, TABLE_STEPS = 300_000, 64, 10
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--speed", action="store_true")
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--rounds", type=int, default=3, help="of --speed; 0 = memory alone")
     parser.add_argument("--ways", nargs="+", choices=WAYS, default=list(WAYS), help="of --speed")
     parser.add_argument("--child", choices=["fits", "whole", "sharded"])
     asked = parser.parse_args()
     if asked.child:
         return child(asked.child)
     result = json.loads(RESULT.read_text("utf-8")) if asked.speed else curves_of_both()
-    result |= {"speed_machine": describe_machine(), "speed_versions": versions()}
-    result |= {"speed_rounds": asked.rounds} | speeds(asked.rounds, asked.ways)
+    if asked.rounds:
+        result |= {"speed_machine": describe_machine(), "speed_versions": versions()}
+        result |= {"speed_rounds": asked.rounds} | speeds(asked.rounds, asked.ways)
     result |= memory()
     write_text(RESULT, json.dumps(result, indent=2) + "\n")
 

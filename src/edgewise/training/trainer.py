@@ -194,7 +194,8 @@ def train(
     Returns:
         The learning curves of each stage.
     """
-    keep_freed_memory()
+    if not any(stage.config.shard_embeddings for stage in stages):  # they are to save memory
+        keep_freed_memory()
     if folder is not None and not resume:
         # All at once: a later stage must not resume from what an older run has left there.
         _clear(folder)
