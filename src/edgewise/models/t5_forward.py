@@ -54,7 +54,8 @@ def encode(t5: T5ForConditionalGeneration, inputs: Tensor, mask: Tensor, causal:
     packing = Packing.of(mask, t5.config.num_heads)
     stack: Any = t5.encoder
     first = stack.block[0].layer[0].SelfAttention
-    bias = first.compute_bias(packing.longest, packing.longest)[0]
+    # Contiguous, else every layer copies it or reads it across.
+    bias = first.compute_bias(packing.longest, packing.longest)[0].contiguous()
     blocks = [block.going_forward() if causal else block for block in packing.blocks]
     only_read = not (torch.is_grad_enabled() or stack.training)
     biases = [_shown(bias, block) for block in blocks] if only_read else []
@@ -229,9 +230,9 @@ def _reading_attention(
 def _shown(bias: Tensor, block: _Block) -> Tensor:
     """The position bias of a block, hugely negative where it must not read."""
     own = bias[None, :, : block.length, : block.length]
-    if block.hidden is None:
-        return own
-    return own.masked_fill(block.hidden, torch.finfo(own.dtype).min)
+    if block.hidden is not None:
+        own = own.masked_fill(block.hidden, torch.finfo(own.dtype).min)
+    return own.contiguous()
 
 
 def _cross_attention(attention: Any, targets: Tensor, states: Tensor, mask: Tensor) -> Tensor:
