@@ -22,6 +22,7 @@ from edgewise.data.splits import leave_one_out
 from edgewise.data.synthetic import make_demo_shop
 from edgewise.models.registry import find_method
 from edgewise.recommender import TASKS
+from edgewise.training import processes
 from edgewise.training.config import TrainingConfig
 from edgewise.training.curves import Curves
 
@@ -199,7 +200,9 @@ def main(folder: Path) -> None:
         **{name: fitted(name) for name in METHODS},
     }
     (folder / f"rank-{rank}.json").write_text(json.dumps(results))
-    torch.distributed.destroy_process_group()
+    processes.leave()
+    threads = "".join(file.read_text() for file in Path("/proc/self/task").glob("*/comm"))
+    (folder / f"threads-{rank}").write_text(threads)
 
 
 if __name__ == "__main__":

@@ -81,6 +81,14 @@ def test_every_method_with_a_network_is_among_them():
     assert {name.partition(" ")[0] for name in distributed_run.METHODS} == trained
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells the names of threads")
+def test_no_thread_of_the_group_outlives_it(two, folder):
+    """One that is still at work while Python ends aborts the process."""
+    for rank in range(len(two)):
+        threads = (folder / f"threads-{rank}").read_text().split()
+        assert threads and not [name for name in threads if "gloo" in name]
+
+
 def test_resuming_gives_what_an_uninterrupted_run_gives(two):
     assert two[0]["resumed"] == two[0]["uninterrupted"]
 

@@ -10,10 +10,16 @@ Shapes: B rows of a batch, b of them this process's.
 
 from __future__ import annotations
 
+import atexit
+import gc
 from typing import Any, TypeVar
 
 import torch
 from torch import distributed as dist
+
+if dist.is_available():
+    # Loaded after the processes have met, its functions would keep their group for good.
+    import torch.distributed.nn.functional
 
 Answer = TypeVar("Answer")
 
@@ -32,6 +38,14 @@ def join() -> None:
     """Meet the other processes that ``torchrun`` has started, where training has not done it."""
     if not _together():
         dist.init_process_group("gloo")
+
+
+@atexit.register
+def leave() -> None:
+    """End the threads of the group, which must not outlive Python; what is running is awaited."""
+    if _together():
+        gc.collect()
+        dist.destroy_process_group()
 
 
 def answers_of_all(mine: Answer) -> list[Answer]:
