@@ -158,8 +158,11 @@ class SimpleX(TorchRecommender):
             "margin": 0.0,
             "training": {"epochs": 40, "batch_size": 64, "learning_rate": 1e-2},
         },
-        # For data of Beauty's size on two cores.
+        # For data of Beauty's size on two cores: users are their histories alone.
         "cpu": {
+            "embedding_size": 256,
+            "own_share": 0.0,
+            "dropout": 0.4,
             "num_negatives": 1024,
             "shared_negatives": True,
             "hide_target": True,
