@@ -144,6 +144,13 @@ def test_bootstrap_agrees_with_the_normal_approximation():
     assert p_value == pytest.approx(2 * stats.norm.sf(abs(z)), rel=0.15)
 
 
+def test_rounding_breaks_no_tie():
+    """Thirds, as means of three seeds are, have the ties of whole numbers."""
+    whole = np.random.default_rng(0).integers(-3, 5, size=(40, 1))
+    (_, exact), (_, rounded) = paired_bootstrap(np.hstack([whole, whole / 3 * 0.1]))
+    assert exact == rounded
+
+
 def test_no_users_are_refused():
     with pytest.raises(EdgewiseError, match="no users to compare"):
         paired_bootstrap(np.empty((0, 2)))

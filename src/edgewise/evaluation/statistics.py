@@ -120,7 +120,8 @@ def paired_bootstrap(
     bootstrap = bootstrap or Bootstrap(resamples=_RESAMPLES_FOR_P_VALUES)
     if not len(differences):
         raise EdgewiseError("no users to compare: both systems must be measured on the same ones")
-    resampled = bootstrap.resampled_sums(differences) / len(differences)
+    # Sums that are zero but for their order, which other numbers of threads change, are ties.
+    resampled = np.round(bootstrap.resampled_sums(differences) / len(differences), 12)
     found = []
     for mean, column in zip(differences.mean(axis=0), resampled.T, strict=True):
         below, above = (column <= 0).sum(), (column >= 0).sum()
