@@ -156,8 +156,6 @@ def child(what: str) -> None:
     found = fit_all() if what == "fits" else train_table(shard=what == "sharded")
     if os.environ.get("RANK", "0") == "0":
         print(json.dumps(found))
-    if torch.distributed.is_initialized():
-        torch.distributed.destroy_process_group()
 
 
 def fit_all() -> dict[str, float]:

@@ -12,12 +12,13 @@ from __future__ import annotations
 
 import atexit
 import gc
+import os
 from typing import Any, TypeVar
 
 import torch
 from torch import distributed as dist
 
-if dist.is_available():
+if dist.is_available() and "RANK" in os.environ:
     # Loaded after the processes have met, its functions would keep their group for good.
     import torch.distributed.nn.functional
 
